@@ -1,0 +1,96 @@
+# Everything goes through .venv, made at the first call and reused until settings.ini or setup.py changes.
+# Needs make and Python 3.11 or later (say which one with  make PYTHON=/path/to/python3 ...).
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lab export tidy bench clean export-check tidy-check readme-check notebooks pytest
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/run ## see it work, with no more than the package needs
+	@$(PY) tools/demo.py
+
+test: export-check tidy-check readme-check notebooks pytest ## every gate that a change must pass, in order
+
+lab: .venv/dev ## open the first tutorial in JupyterLab
+	$(PY) -m jupyterlab nbs/tutorials/01_neural_nmf.ipynb
+
+export: .venv/dev ## notebooks -> nnmf_nb/ and README.md
+	@$(PY) -c "from nbdev.doclinks import nbdev_export; nbdev_export()"
+	@$(PY) tools/readme.py
+
+tidy: .venv/dev ## bring notebooks to their committed form (runs none)
+	@$(PY) tools/nbs.py tidy
+
+bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by side
+	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "make bench: there is no benchmarks/*.py"; exit 1; }
+	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+clean: ## remove what was built and cached (.venv stays: rm -r .venv to start over)
+	rm -rf build dist *.egg-info _docs _proc .pytest_cache .hypothesis .ruff_cache
+	find nnmf_nb nbs tests tools benchmarks -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf
+
+# The gates of `test`, one by one.
+
+export-check: .venv/dev
+	@echo "== 1/5 nnmf_nb/ is what the notebooks export"
+	@$(PY) tools/nbs.py export-check
+
+tidy-check: .venv/dev
+	@echo "== 2/5 notebooks are tidy"
+	@$(PY) tools/nbs.py tidy --check
+
+readme-check: .venv/dev
+	@echo "== 3/5 README.md is made from nbs/index.ipynb"
+	@$(PY) tools/readme.py --check
+
+notebooks: .venv/dev
+	@echo "== 4/5 notebooks run and show what is stored"
+	@$(PY) tools/nbs.py check --jobs $(JOBS)
+
+pytest: .venv/dev
+	@echo "== 5/5 tests"
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+# The environment. A failed step leaves no stamp, so the next call tries again.
+
+.venv/run: settings.ini setup.py | $(PY)
+	@echo "Installing nnmf_nb and what it needs into .venv ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/dev: settings.ini setup.py | $(PY)
+	@echo "Installing nnmf_nb and the developers' tools into .venv (some minutes the first time) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ .venv/run
+
+# Debian and Ubuntu split the pip that venv needs from python3: there `python3 -m venv` fails half-way, so what it left is removed
+# and virtualenv is tried, then the system's pip.
+$(PY):
+	@for p in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { python="$$p"; break; }; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "nnmf_nb needs Python 3.11 or later; tried: $(or $(PYTHON),python3 python3.13 python3.12 python3.11)."; \
+	  echo "Install one (Debian 12, Ubuntu 24.04 or later:  sudo apt-get install python3 python3-venv), or name yours:  make PYTHON=/path/to/python3"; \
+	  exit 1; \
+	fi; \
+	"$$python" -m venv --clear .venv >/dev/null 2>&1 && exit 0; \
+	rm -rf .venv; \
+	"$$python" -m virtualenv --quiet .venv >/dev/null 2>&1 && exit 0; \
+	"$$python" -m venv --clear --without-pip .venv >/dev/null 2>&1 \
+	  && "$$python" -m pip --quiet --python $(PY) install pip >/dev/null 2>&1 && exit 0; \
+	rm -rf .venv; \
+	version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	echo "$$python (Python $$version) cannot make a virtual environment: venv, virtualenv and pip all failed."; \
+	echo "On Debian or Ubuntu:   sudo apt-get install python3-venv"; \
+	echo "  and if $$python is not the system's own Python:   sudo apt-get install python$$version-venv"; \
+	echo "Elsewhere:   $$python -m pip install --user virtualenv"; \
+	exit 1

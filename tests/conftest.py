@@ -1,0 +1,83 @@
+"""Array namespaces to run contracts on, and what a machine without a GPU leaves out.
+
+A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference of the array API standard (which
+has nothing but the standard, on two devices that refuse to mix) and CuPy. What is marked `gpu` is skipped where no CUDA device
+answers, and counted in the last lines of the report.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+
+
+class XpDevice(NamedTuple):
+    """`xp` an array namespace, `device` and `dtype` as its creation functions take them."""
+
+    xp: Any
+    device: Any
+    dtype: Any
+
+    def asarray(self, values):
+        """`values` as an array of this dtype on this device."""
+        return self.xp.asarray(values, dtype=self.dtype, device=self.device)
+
+
+COMBINATIONS = [
+    ("numpy", "cpu", "float64"),
+    ("numpy", "cpu", "float32"),
+    ("array_api_strict", "CPU_DEVICE", "float64"),
+    ("array_api_strict", "device1", "float64"),
+    ("array_api_strict", "device1", "float32"),
+    pytest.param(("cupy", 0, "float64"), marks=pytest.mark.gpu),
+    pytest.param(("cupy", 0, "float32"), marks=pytest.mark.gpu),
+]
+NOT_RUN = "GPU test not run: "
+
+
+@pytest.fixture(params=COMBINATIONS, ids=lambda c: "-".join(map(str, c)))
+def xp_device(request):
+    """(namespace, device, dtype), one combination per test."""
+    name, device, dtype = request.param
+    if name == "array_api_strict":
+        import array_api_strict as xp
+
+        device = xp.Device(device)
+    elif name == "cupy":
+        import array_api_compat.cupy as xp
+
+        device = xp.cuda.Device(device)
+    else:
+        import array_api_compat.numpy as xp
+    return XpDevice(xp, device, getattr(xp, dtype))
+
+
+@cache
+def gpu():
+    """(name of the CUDA device that answers or None, why not)."""
+    try:
+        import cupy
+    except ImportError:
+        return None, "CuPy is not installed"
+    try:
+        if not cupy.cuda.is_available():
+            return None, "CuPy finds no CUDA device"
+        cupy.zeros(1).get()  # a driver can be there and still fail at the first allocation
+        return f"{cupy.cuda.runtime.getDeviceProperties(0)['name'].decode()}, CuPy {cupy.__version__}", ""
+    except Exception as error:  # whatever CUDA raises, there is no device to test on
+        return None, f"the CUDA device does not answer ({type(error).__name__}: {error})"
+
+
+def pytest_collection_modifyitems(items):
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not gpu()[0]:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=NOT_RUN + gpu()[1]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped") if isinstance(report.longrepr, tuple)]
+    left_out = sum(NOT_RUN in reason for reason in reasons)
+    device, why = gpu()
+    terminalreporter.section("GPU")
+    terminalreporter.line(f"on {device}" if device else f"{left_out} GPU tests did not run: {why}")

@@ -1,0 +1,187 @@
+"""What must hold of the repository as a whole: the order of the house, light imports, and notebooks fit to be committed."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "nnmf_nb"
+NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not any(part[0] in "._" for part in p.relative_to(ROOT).parts))
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
+# A module imports only from rows above its own; kernels hold the inner loops of nnls and solvers.
+HOUSE = "backend data kernels nnls losses solvers nmf ssnmf hierarchical deep neural metrics plot inspector datasets".split()
+BORDERS = {"datasets": set()}  # data must load without the models
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def settings():
+    parser = ConfigParser(delimiters=["="])
+    parser.read(ROOT / "settings.ini", encoding="utf-8")
+    return parser["DEFAULT"]
+
+
+def text_files():
+    """(path, text) of every file that is, or is about to be, tracked and reads as text."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for file in filter(None, listed):
+        content = (ROOT / file).read_bytes() if (ROOT / file).is_file() else b"\0"
+        if b"\0" not in content:
+            yield file, content.decode("utf-8")
+
+
+def run_python(code):
+    """What `code` prints in a fresh interpreter that finds this checkout first."""
+    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- notebooks -------------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_notebook_is_fit_to_commit(path):
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    assert path.stat().st_size <= 400_000, "larger than 400 kB: smaller or fewer pictures"
+    assert "widgets" not in nb["metadata"], "metadata.widgets breaks the rendering on forges: tools/nbs.py tidy"
+    code = [cell for cell in nb["cells"] if cell["cell_type"] == "code"]
+    errors = [output["ename"] for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+    assert not errors, "a saved traceback"
+    assert any(cell["outputs"] for cell in code), "no saved output: tools/nbs.py execute"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_cells_are_readable(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    opening = next(("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"), "")
+    assert re.match(r"# \S.*\n+> \S", opening) or path.stem == "index", "opens with  # Title  and  > one-line subtitle"
+    exported = 0
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code" or not re.match(r"\s*#\s*\|\s*export\b", source):
+            continue
+        exported += 1
+        lines = [line for line in source.splitlines() if line.strip()]
+        assert len(lines) <= 41, f"cell {cell['id']} exports {len(lines) - 1} lines, 40 are the limit"
+        kinds = {isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(source).body}
+        assert len(kinds) <= 1, f"cell {cell['id']} mixes imports with other code"
+    assert len(cells) >= 2 * exported, "fewer cells of prose and demonstration than exported ones"
+
+
+# --- the house ---------------------------------------------------------------------------------------------------------------
+
+
+def row(module):
+    """The row of the house that a path or dotted name below nnmf_nb belongs to."""
+    return re.split(r"[./]", module)[0]
+
+
+def imported(path):
+    """Dotted names of everything `path` imports, at any depth, with relative imports resolved."""
+    package = [*path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            if module == "nnmf_nb":
+                yield from (f"nnmf_nb.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_module_imports_only_from_rows_above(path):
+    own = row(path.relative_to(PACKAGE).with_suffix("").as_posix())
+    assert own in HOUSE, f"{own} has no row in the house: give it one in HOUSE"
+    above = BORDERS.get(own, set(HOUSE[: HOUSE.index(own)]) | ({own} if path.parent != PACKAGE else set()))
+    inside = {name.removeprefix("nnmf_nb").lstrip(".") for name in imported(path) if name.split(".")[0] == "nnmf_nb"}
+    assert {row(name) for name in inside} <= above
+    assert not {name.split(".")[0] for name in imported(path)} & {"nbdev", "fastcore", "execnb"}, "nbdev is a tool, not a dependency"
+
+
+# --- the package as it is imported -----------------------------------------------------------------------------------------
+
+BARE = "numpy scipy sklearn numba matplotlib pandas IPython ipywidgets anywidget cupy nbdev fastcore".split()
+LIGHT = "cupy IPython ipywidgets anywidget matplotlib.pyplot nbdev fastcore".split()
+
+
+def loaded(code, names):
+    return run_python(f"{code}\nprint(*[name for name in {names!r} if name in sys.modules])").split()
+
+
+def test_import_of_the_package_loads_nothing():
+    assert loaded("import nnmf_nb", BARE) == []
+
+
+@pytest.mark.parametrize("name", __import__("nnmf_nb").__all__)
+def test_public_name_loads_neither_gpu_nor_notebook(name):
+    assert loaded(f"from nnmf_nb import {name}", LIGHT) == []
+
+
+def test_dir_shows_the_public_names():
+    assert run_python("import nnmf_nb; print({*nnmf_nb.__all__} <= {*dir(nnmf_nb)})") == "True"
+
+
+def test_unknown_name_is_an_attribute_error():
+    assert run_python("import nnmf_nb; print(hasattr(nnmf_nb, 'no_such_name'))") == "False"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import nnmf_nb",
+        "import nnmf_nb.nnls",
+        "from nnmf_nb.nnls import kkt_residual",
+        "import importlib; importlib.import_module('nnmf_nb.nnls')",
+        "from nnmf_nb import nnls; del sys.modules['nnmf_nb.nnls']; import nnmf_nb.nnls",
+    ],
+)
+def test_nnls_is_the_function_not_its_module(before):
+    code = f"""{before}
+from nnmf_nb import nnls as first
+import nnmf_nb.nnls
+from nnmf_nb import nnls as second
+import nnmf_nb.hierarchical
+print(*(type(x).__name__ for x in (first, second, nnmf_nb.nnls, sys.modules["nnmf_nb.nnls"])))"""
+    assert run_python(code) == "function function function module"
+
+
+# --- versions and text -----------------------------------------------------------------------------------------------------
+
+
+def test_version_is_one():
+    version = settings()["version"]
+    assert run_python("import nnmf_nb; print(nnmf_nb.__version__)") == version
+    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_no_path_of_a_machine():
+    where = re.compile(r"(?<![\w.])/(?:home|root|tmp|work)(?:/[\w.]|\b(?=[\"'\s]))")
+    found = [f"{file}: {hit[0]}" for file, text in text_files() for hit in where.finditer(text)]
+    assert not found
+
+
+def test_links_between_files_resolve():
+    link = re.compile(r"\]\(\s*<?(?![a-z][a-z0-9+.-]*:|[#/])([^\s)>#]+)", re.IGNORECASE)
+    broken = []
+    for file, text in text_files():
+        if file.endswith(".md"):
+            text = re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
+            broken += [f"{file}: {target}" for target in link.findall(text) if not (ROOT / file).parent.joinpath(target).exists()]
+    assert not broken

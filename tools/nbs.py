@@ -1,0 +1,385 @@
+"""Keep the notebooks and what is made from them true.
+
+    execute       run notebooks in fresh kernels and store their outputs, tidied
+    check         run them and compare what comes out with what is stored; writes nothing
+    tidy          bring notebooks to their committed form without running them (--check: only say which are not)
+    export-check  compare nnmf_nb/ with a fresh nbdev_export made elsewhere; writes nothing here
+
+Without PATHS, all of nbs/. Names that begin with _ or . are left out. Exit status 1 when anything is wrong.
+"""
+
+import argparse
+import asyncio
+import base64
+import difflib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from ipykernel.kernelspec import write_kernel_spec
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+COLAB = "application/vnd.google.colaboratory.intrinsic+json"
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+SKIP = re.compile(r"^#\s*\|\s*eval:\s*false\s*$", re.MULTILINE | re.IGNORECASE)
+UNSTABLE = re.compile(r"ipykernel_\d+|(?<![\w.:/])/(?:home|root|tmp|usr|opt|var|work|Users)/\w|[A-Z]:\\Users\\")
+PROGRESS = re.compile(r"\[\d+:\d\d[<,].*/.*\]$")  # how a tqdm widget reads in plain text
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def notebooks(paths):
+    """The notebooks named by `paths` (files or folders), sorted."""
+    found = set()
+    for path in paths or [ROOT / "nbs"]:
+        path = Path(path).resolve()
+        if path.is_dir():
+            inside = (p for p in path.rglob("*.ipynb") if not any(part[0] in "._" for part in p.relative_to(path).parts))
+            found.update(inside)
+        elif path.suffix == ".ipynb" and path.exists():
+            found.add(path)
+        else:
+            sys.exit(f"{path}: no such notebook or folder")
+    return sorted(found)
+
+
+def name(path):
+    return os.path.relpath(path, ROOT)
+
+
+# --- tidy ----------------------------------------------------------------------------------------------------------------
+
+
+def progress_bar(output):
+    """Whether `output` is a tqdm widget, which unlike tqdm in a terminal heeds no TQDM_DISABLE."""
+    data = output.get("data", {})
+    return WIDGET_VIEW in data and bool(PROGRESS.search(data.get("text/plain", "")))
+
+
+def tidy_output(output):
+    if "execution_count" in output:
+        output["execution_count"] = None
+    data = output.get("data", {})
+    data.pop(COLAB, None)
+    if len(data) > 1:  # a still stands beside it, and a view whose kernel is gone only breaks renderers
+        data.pop(WIDGET_VIEW, None)
+    for mime, value in data.items():
+        if mime.startswith("text/"):
+            data[mime] = ADDRESS.sub("", value)
+        elif mime.startswith("image/") and "svg" not in mime:
+            data[mime] = value.rstrip()
+    if "text" in output:
+        output["text"] = ADDRESS.sub("", output["text"])
+
+
+def tidy(nb):
+    """Change `nb` in place to the one form that is committed; what nbdev_clean would do, and the rest of the noise."""
+    nb.nbformat_minor = 5
+    nb.metadata = nbformat.from_dict({"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}})
+    seen = set()
+    for place, cell in enumerate(nb.cells):
+        if not cell.get("id") or cell.id in seen:  # from the content, so that two people who tidy get the same id
+            cell["id"] = hashlib.sha256(f"{place} {cell.source}".encode()).hexdigest()[:8]
+        seen.add(cell.id)
+        cell.metadata = nbformat.from_dict({})
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = [output for output in cell.outputs if not progress_bar(output)]
+            for output in cell.outputs:
+                tidy_output(output)
+    nbformat.validate(nb)
+    return nb
+
+
+def read(path):
+    return nbformat.from_dict(nbformat.reader.reads(path.read_text(encoding="utf-8")))
+
+
+def text_of(nb):
+    return nbformat.writes(nb) + "\n"
+
+
+def cmd_tidy(args):
+    stale = []
+    for path in notebooks(args.paths):
+        old, new = path.read_text(encoding="utf-8"), text_of(tidy(read(path)))
+        if old == new:
+            continue
+        stale.append(path)
+        if args.check:
+            diff = list(difflib.unified_diff(old.splitlines(), new.splitlines(), name(path), "tidied", n=0, lineterm=""))
+            print(*(line[:160] for line in diff[:12]), sep="\n")
+            print(f"untidy  {name(path)}: {len(diff)} lines of difference; run  tools/nbs.py tidy  and commit\n")
+        else:
+            path.write_text(new, encoding="utf-8")
+            print(f"tidied  {name(path)}")
+    print(f"tidy: {len(stale)} of {len(notebooks(args.paths))} notebooks {'are not tidy' if args.check else 'changed'}")
+    return bool(stale and args.check)
+
+
+# --- execute and check -----------------------------------------------------------------------------------------------------
+
+
+class Client(NotebookClient):
+    async def async_execute_cell(self, cell, cell_index, *args, **kwargs):
+        if SKIP.search(cell.source):
+            return cell  # with the outputs it has
+        return await super().async_execute_cell(cell, cell_index, *args, **kwargs)
+
+
+def kernel_env(folder):
+    """Environment of the kernels: this interpreter, this checkout, no settings of the user who happens to run it."""
+    write_kernel_spec(Path(folder, "kernels", "python3"))
+    Path(folder, "matplotlibrc").touch()  # all defaults
+    env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "COLUMNS", "LINES", "FORCE_COLOR", "IN_TEST")}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+    return env | {"TQDM_DISABLE": "1", "IPYTHONDIR": str(Path(folder, "ipython")), "MATPLOTLIBRC": str(Path(folder, "matplotlibrc"))}
+
+
+async def run(path, timeout, env):
+    """Execute the notebook at `path` in a kernel of its own; returns it tidied, or raises RuntimeError with what went wrong."""
+    nb = tidy(read(path))
+    client = Client(
+        nb,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        store_widget_state=False,
+        coalesce_streams=True,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
+    try:
+        await client.async_execute(env=env)
+    except CellExecutionError as error:
+        raise RuntimeError(COLOUR.sub("", str(error))) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise RuntimeError(str(error)) from None
+    if any(output.output_type == "error" for cell in nb.cells for output in cell.get("outputs", [])):
+        raise RuntimeError("a cell stored a traceback; catch the exception and print it")
+    return tidy(nb)
+
+
+async def run_all(paths, jobs, timeout, done):
+    """Run `paths`, `jobs` at a time; calls done(path, notebook or RuntimeError, seconds) as each one ends."""
+    gate = asyncio.Semaphore(jobs)
+    with tempfile.TemporaryDirectory() as folder:
+        env = kernel_env(folder)
+        os.environ["JUPYTER_PATH"] = folder  # searched first: a kernel "python3" of the user's is another interpreter
+
+        async def one(path):
+            async with gate:
+                start = time.perf_counter()
+                try:
+                    result = await run(path, timeout, env)
+                except RuntimeError as error:
+                    result = error
+                done(path, result, time.perf_counter() - start)
+
+        await asyncio.gather(*map(one, paths))
+
+
+def stderr_of(nb):
+    """(cell id, text) of everything a notebook wrote to stderr."""
+    return [(c.id, o.text) for c in nb.cells for o in c.get("outputs", []) if o.get("name") == "stderr"]
+
+
+def unstable(nb):
+    """One complaint for each output that cannot come out the same elsewhere."""
+    for cell_id, text in stderr_of(nb):
+        if UNSTABLE.search(text):
+            line = UNSTABLE.search(text).string.strip().splitlines()[0]
+            yield f"cell {cell_id} warns on stderr with a path of this machine: {line[:140]}\n" + (
+                "    Catch the warning where it is the lesson (warnings.catch_warnings(record=True), print its message); cure it elsewhere."
+            )
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            texts = [output.get("text", "")] if output.get("name") != "stderr" else []
+            texts += [v for k, v in output.get("data", {}).items() if k.startswith("text/")]
+            for text in texts:
+                if hit := UNSTABLE.search(text):
+                    yield f"cell {cell.id} shows a path of this machine: {text[max(0, hit.start() - 20) : hit.end() + 40]!r}"
+
+
+def cmd_execute(args):
+    failed = []
+
+    def done(path, result, seconds):
+        problems = [str(result)] if isinstance(result, RuntimeError) else list(unstable(result))
+        if problems:
+            failed.append(path)
+            print(f"FAILED  {name(path)}  ({seconds:.1f} s), left as it was")
+            print(*problems, sep="\n", flush=True)
+            return
+        new = text_of(result)
+        changed = path.read_text(encoding="utf-8") != new
+        path.write_text(new, encoding="utf-8")
+        print(f"{'stored ' if changed else 'same   '} {name(path)}  {seconds:.1f} s", flush=True)
+        for cell_id, text in stderr_of(result):
+            print(f"    cell {cell_id} wrote to stderr: {text.strip().splitlines()[0][:120]}", flush=True)
+
+    paths = notebooks(args.paths)
+    asyncio.run(run_all(paths, args.jobs, args.timeout, done))
+    print(f"execute: {len(paths) - len(failed)} of {len(paths)} notebooks ran")
+    return bool(failed)
+
+
+def image_shape(data):
+    """(width, height, bytes) of a base64 image; width and height only where it is a PNG."""
+    raw = base64.b64decode(data)
+    if raw[:8] != b"\x89PNG\r\n\x1a\n":
+        return None, None, len(raw)
+    return int.from_bytes(raw[16:20], "big"), int.from_bytes(raw[20:24], "big"), len(raw)
+
+
+def alike(old, new):
+    """Two shapes of one picture drawn on two machines: fonts move its border, compression its bytes."""
+    sides = all(a == b or (a and b and abs(a - b) <= 0.05 * max(a, b)) for a, b in zip(old[:2], new[:2]))
+    return sides and max(old[2], new[2]) <= 1.5 * min(old[2], new[2]) + 200
+
+
+def lines_of(nb, reference=None):
+    """The outputs of `nb` as lines to compare; a picture like the one in the same place of `reference` reads as that one."""
+    lines, pictures = [], pictures_of(reference) if reference else {}
+    for cell in nb.cells:
+        if cell.cell_type != "code":
+            continue
+        lines.append(f"--- cell {cell.id}: {next(iter(cell.source.splitlines()), '')[:80]}")
+        for place, output in enumerate(cell.outputs):
+            if "text" in output:
+                lines += [f"[{output.name}]", *output.text.splitlines()]
+            for mime, value in sorted(output.get("data", {}).items()):
+                if mime.startswith("image/"):
+                    shape = shape_of(mime, value)
+                    known = pictures.get((cell.id, place, mime))
+                    shape = known if known and alike(known, shape) else shape
+                    lines.append(f"[{mime}] {shape[0]} x {shape[1]} pixels, {shape[2]} bytes")
+                elif mime == WIDGET_VIEW:
+                    lines.append(f"[{mime}]")  # its content is a random id
+                else:
+                    value = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+                    lines += [f"[{mime}]", *value.splitlines()]
+    return lines
+
+
+def shape_of(mime, value):
+    return (None, None, len(value)) if "svg" in mime else image_shape(value)
+
+
+def pictures_of(nb):
+    return {
+        (cell.id, place, mime): shape_of(mime, value)
+        for cell in nb.cells
+        for place, output in enumerate(cell.get("outputs", []))
+        for mime, value in output.get("data", {}).items()
+        if mime.startswith("image/")
+    }
+
+
+def cmd_check(args):
+    bad = []
+
+    def done(path, result, seconds):
+        if isinstance(result, RuntimeError):
+            bad.append(path)
+            print(f"FAILED  {name(path)}  ({seconds:.1f} s)\n{result}", flush=True)
+            return
+        stored = tidy(read(path))
+        old, new = lines_of(stored), lines_of(result, stored)
+        problems = list(unstable(result))
+        if stderr_of(stored) != stderr_of(result):
+            problems.append("what it writes to stderr differs: warnings belong to versions and machines, not into a notebook")
+        if old == new and not problems:
+            print(f"fresh   {name(path)}  {seconds:.1f} s", flush=True)
+            return
+        bad.append(path)
+        print(f"STALE   {name(path)}  ({seconds:.1f} s)")
+        diff = list(difflib.unified_diff(old, new, "stored", "executed", n=1, lineterm=""))
+        print(*(line[:200] for line in diff[:60]), *problems, sep="\n")
+        if len(diff) > 60:
+            print(f"... {len(diff) - 60} more lines of difference")
+        print("If the new outputs are right:  tools/nbs.py execute", name(path), flush=True)
+
+    paths = notebooks(args.paths)
+    if not paths:
+        sys.exit("check: no notebook found, so nothing was checked")
+    asyncio.run(run_all(paths, args.jobs, args.timeout, done))
+    print(f"check: {len(paths) - len(bad)} of {len(paths)} notebooks ran and match what is stored")
+    return bool(bad)
+
+
+# --- export ------------------------------------------------------------------------------------------------------------------
+
+
+def cmd_export_check(args):
+    """Export into a copy that holds no exported module: what nbdev_export alone does leaves the modules of renamed notebooks behind."""
+
+    def modules(root):
+        files = {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in (root / "nnmf_nb").rglob("*.py")}
+        return files | {"pyproject.toml": (root / "pyproject.toml").read_text(encoding="utf-8")}
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        copy.mkdir()
+        for file in ("settings.ini", "pyproject.toml"):
+            shutil.copy(ROOT / file, copy)
+        shutil.copytree(ROOT / "nbs", copy / "nbs", ignore=shutil.ignore_patterns(".*", "*.png"))
+        for init in (ROOT / "nnmf_nb").rglob("__init__.py"):
+            (copy / init.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(init, copy / init.relative_to(ROOT))
+        env = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | {"XDG_CONFIG_HOME": folder}  # not the user's nbdev settings
+        export = "from nbdev.doclinks import nbdev_export; nbdev_export()"
+        done = subprocess.run([sys.executable, "-c", export], cwd=copy, env=env, capture_output=True, text=True)
+        if done.returncode:
+            print(done.stdout, done.stderr.replace(folder, ""), "export-check: nbdev_export failed", sep="\n")
+            return True
+        committed, fresh = modules(ROOT), modules(copy)
+    bad = 0
+    for file in sorted(committed.keys() | fresh.keys()):
+        if file not in fresh:
+            what = "no notebook exports it (renamed? delete it)"
+        elif file not in committed:
+            what = "a notebook exports it, but it is not there"
+        elif committed[file] != fresh[file]:
+            what = "differs from what its notebook exports"
+            diff = difflib.unified_diff(committed[file].splitlines(), fresh[file].splitlines(), file, "exported", n=1, lineterm="")
+            print(*list(diff)[:40], sep="\n")
+        else:
+            continue
+        bad += 1
+        print(f"DRIFT   {file}: {what}")
+    if bad:
+        print("Edit the notebook, not the module; then  make export. Edits made in a module go back with  nbdev_update.")
+    print(f"export-check: {len(committed) - bad} of {len(committed)} files are what the notebooks export")
+    return bool(bad)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sub = parser.add_subparsers(dest="command", required=True)
+    for command in (cmd_execute, cmd_check, cmd_tidy, cmd_export_check):
+        p = sub.add_parser(command.__name__.removeprefix("cmd_").replace("_", "-"))
+        p.set_defaults(command=command)
+        if command is cmd_export_check:
+            continue
+        p.add_argument("paths", nargs="*", type=Path, metavar="PATHS", help="notebooks or folders (default: nbs/)")
+        if command is cmd_tidy:
+            p.add_argument("--check", action="store_true", help="write nothing, exit 1 if a notebook is not tidy")
+        else:
+            p.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="notebooks at a time (default: %(default)s)")
+            p.add_argument("--timeout", type=float, default=300, help="seconds for one cell (default: %(default)s)")
+    args = parser.parse_args()
+    sys.exit(args.command(args))
+
+
+if __name__ == "__main__":
+    main()
