@@ -209,7 +209,7 @@ def _deviation(objective, A, dA, l, step, rng):
 def top_svd(X, k, random_state=0):
     """Leading singular triplets of a `DataMatrix` as host arrays U (N x k), s (k, descending, in units of X.scale), V (M x k), through products only."""
     N, M = X.shape
-    if 2 * k + 1 >= min(N, M): return _full_svd(X, k)
+    if min(N, M) <= max(200, 2 * k + 1): return _full_svd(X, k)
     like = namespace_like(X)
     op = LinearOperator((N, M), dtype=np.float64,
                         matvec=lambda v: to_numpy(X.XSt(asarray(v.reshape(1, -1), like))).ravel(),

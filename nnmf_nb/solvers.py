@@ -119,7 +119,8 @@ def svd_start(X, k, svd=None):
     U, s, V = top_svd(X, k) if svd is None else (f[..., :k] for f in svd)
     like = X.X.data if hasattr(X.X, "indptr") else X.X
     A, S = np.zeros((X.shape[0], k)), np.zeros((X.shape[1], k))
-    for j in range(len(s)): A[:, j], S[:, j] = _dominant_part(U[:, j], V[:, j], s[j], signed=j > 0)
+    for j in np.flatnonzero(s > 1e-10 * s[0]):             # singular vectors of zero singular values are anybody's guess
+        A[:, j], S[:, j] = _dominant_part(U[:, j], V[:, j], s[j], signed=j > 0)
     mean = math.sqrt(X.norm2 / math.prod(X.shape)) or 1.0
     A[A <= 0], S[S <= 0] = 0.01 / math.sqrt(X.shape[0]), 0.01 * mean
     return unit_columns(asarray(A, like, X.dtype)), asarray(S, like, X.dtype).T
