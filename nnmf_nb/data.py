@@ -13,7 +13,7 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
-from .backend import asarray, double, floating, gram, inner, namespace, to_numpy
+from .backend import double, floating, gram, inner, namespace, to_numpy
 
 # %% ../nbs/01_data.ipynb #bef218c4
 def is_sparse(X):

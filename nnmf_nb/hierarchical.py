@@ -11,14 +11,13 @@ import numbers
 import warnings
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from .backend import asarray, host_rng, namespace, to_device, to_numpy
+from .backend import asarray, host_rng, to_device, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, check_finite, check_nonnegative, is_sparse
 from .layers import by_share, describe, html_table, layer_rows, text_table, topic_features, topic_table, topic_tree
 from .losses import propagate, top_svd

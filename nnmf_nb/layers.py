@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .backend import DEGENERATE, TIED, to_numpy
+from .backend import DEGENERATE, to_numpy
 from .data import DataMatrix, relative_error
 from .losses import unfold
 from .nnls import kkt_of_layer

@@ -8,13 +8,12 @@ __all__ = ['COSTS', 'Forward', 'propagate', 'unfold', 'depth_error2', 'depth_err
            'check_gradient', 'top_svd', 'namespace_like', 'svd_floors']
 
 # %% ../nbs/03_losses.ipynb #389ea793
-import functools
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, svds
 
-from .backend import asarray, double, gram, host_rng, inner, namespace, to_numpy
+from .backend import asarray, double, host_rng, inner, namespace, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data
 from .nnls import adjoint, layer_vjp, solve_layer
 

@@ -16,7 +16,7 @@ import numpy as np
 from .backend import asarray, double, gram, inner, namespace
 from .data import WeightedDataMatrix, transposed
 from .losses import column_lengths, top_svd, unit_columns
-from .nnls import cpu_kernels, solve_layer
+from .nnls import compiled, cpu_kernels, solve_layer
 
 # %% ../nbs/04_solvers.ipynb #8fad9774
 def stationarity(A, dA):
@@ -34,9 +34,8 @@ def stationarity(A, dA):
 # %% ../nbs/04_solvers.ipynb #c658516c
 def sweep(G, F, S, sweeps=4):
     """`sweeps` rounds of coordinate descent on s'G s/2 - f's, s >= 0, for rows s of S (M x k) and f of F (M x k), G: k x k. Returns the new S (float64)."""
-    kernels = cpu_kernels() if isinstance(S, np.ndarray) else None
-    if not kernels: return _sweep_columns(double(G), double(F), double(S), sweeps)
-    S = np.array(S, dtype=np.float64, order="C")
+    if not compiled(S): return _sweep_columns(double(G), double(F), double(S), sweeps)
+    kernels, S = cpu_kernels(), np.array(S, dtype=np.float64, order="C")
     run = kernels.sweep_parallel if kernels.pays_in_parallel(*S.shape) else kernels.sweep_serial
     run(np.ascontiguousarray(G), np.ascontiguousarray(F, dtype=np.float64), S, sweeps)
     return S
