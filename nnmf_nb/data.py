@@ -126,7 +126,7 @@ def _sum_of_squares(values, scale):
     step = max(1, 2**22 // max(1, math.prod(values.shape[1:])))
     total = 0.0
     for start in range(0, n, step):
-        part = double(values[start:start + step, ...]) * (1.0 / scale)
+        part = double(values[start:min(start + step, n), ...]) * (1.0 / scale)
         total += float(xp.sum(part * part))
     return total
 

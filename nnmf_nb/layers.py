@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'Layer', 'kkt_words', 'dead_topics', 'duplicate_topics', 'describe', 'topic_features', 'topic_shares',
-           'flows', 'by_share', 'feature_names', 'top_features', 'topic_table', 'Tree', 'topic_tree', 'layer_rows',
-           'remarks', 'text_table', 'html_table']
+           'flows', 'by_share', 'feature_names', 'top_features', 'topic_table', 'Tree', 'topic_tree', 'captured',
+           'layer_rows', 'remarks', 'text_table', 'html_table']
 
 # %% ../nbs/05_layers.ipynb #51168e3b
 import html
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .backend import DEGENERATE, to_numpy
+from .backend import DEGENERATE, namespace, to_numpy
 from .data import DataMatrix, relative_error
 from .losses import unfold
 from .nnls import kkt_of_layer
@@ -108,11 +108,12 @@ def flows(layers, layer):
 # %% ../nbs/05_layers.ipynb #66a852b2
 def by_share(A, layers):
     "The chain A with the topics of every layer in descending order of share (ties in their old order)."
-    orders = [np.argsort(-topic_shares(layers, l), kind="stable") for l in range(len(layers))]
-    rows, result = slice(None), []
-    for a, order in zip(A, orders):
-        result.append(a[rows, :][:, order])
-        rows = order
+    rows, result = None, []
+    for l, a in enumerate(A):
+        xp = namespace(a)
+        a = a if rows is None else xp.take(a, rows, axis=0)
+        rows = xp.asarray(np.argsort(-topic_shares(layers, l), kind="stable"), device=a.device)
+        result.append(xp.take(a, rows, axis=1))
     return tuple(result)
 
 # %% ../nbs/05_layers.ipynb #09f8ff0f
@@ -167,11 +168,17 @@ def _branch(lines, l, j, lead, indent, named, shares, parts, part=1.0):
         _branch(lines, l - 1, i, indent + ("└─ " if final else "├─ "), indent + ("   " if final else "│  "), named, shares, parts, parts[l - 1][i, j])
 
 # %% ../nbs/05_layers.ipynb #da5a5cb9
+def captured(layer):
+    "(1 - error^2) / (1 - floor^2): the part of what a matrix of this rank can explain that the layer explains (dimensionless; NaN without a floor)."
+    possible = 1 - layer.floor ** 2
+    return (1 - layer.error ** 2) / possible if possible > 1e-12 else float("nan")
+
+# %% ../nbs/05_layers.ipynb #496e2c12
 def layer_rows(layers):
-    "Rows of the summary table: depth, rank, error, floor, error / floor, S, remarks; all text."
-    return [(str(l), str(one.rank), f"{one.error:.4f}", f"{one.floor:.4f}" if one.floor == one.floor else "unknown",
-             f"{one.error / one.floor:.3f}" if one.floor > 1e-12 else "", kkt_words(one.kkt, str(one.S.dtype).rsplit('.', 1)[-1]), remarks(one))
-            for l, one in enumerate(layers)]
+    "Rows of the summary table: depth, rank, error, floor, captured, S, remarks; all text."
+    known = lambda v, form: format(v, form) if v == v else "unknown"
+    return [(str(l), str(one.rank), f"{one.error:.3f}", known(one.floor, ".3f"), known(captured(one), ".0%"),
+             kkt_words(one.kkt, str(one.S.dtype)), remarks(one)) for l, one in enumerate(layers)]
 
 # %% ../nbs/05_layers.ipynb #27d23978
 def remarks(layer):
@@ -181,7 +188,7 @@ def remarks(layer):
     return "; ".join(f for f in found if f) or "none"
 
 # %% ../nbs/05_layers.ipynb #161b30f3
-COLUMNS = ("depth", "rank", "error", "floor", "error/floor", "S", "remarks")
+COLUMNS = ("depth", "rank", "error", "floor", "captured", "S", "remarks")
 
 def text_table(rows, columns=COLUMNS):
     "Rows of text under their columns, aligned."

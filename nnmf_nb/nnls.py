@@ -135,7 +135,7 @@ def _finish(points, s, g, noise, ready):
     tied = xp.any(possible & (s == 0), axis=1)
     _, kept = masked_cholesky(G, possible & tied[:, None])
     degenerate = tied & xp.any(possible & ~kept, axis=1)
-    return xp.take(points.id, where, axis=0), s, xp.where(tied, TIED, 0) + xp.where(degenerate, DEGENERATE, 0)
+    return xp.take(points.id, where, axis=0), s, TIED * xp.astype(tied, xp.int64) + DEGENERATE * xp.astype(degenerate, xp.int64)
 
 # %% ../nbs/02_nnls.ipynb #78c8df4c
 def _careful(points):
@@ -280,14 +280,14 @@ def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0):
     S0 = None if S0 is None else S0.T
     if l1: F = F - l1 / X.scale
     if isinstance(X, WeightedDataMatrix): S, status = _solve_weighted(X, A, F, S0, l2)
-    else: S, status = solve_gram(ridged(gram(A)[None], l2), F, S0)
+    else: S, status = solve_gram(ridged(gram(A)[None, ...], l2), F, S0)
     return namespace(S).astype(S, X.dtype).T, status
 
 # %% ../nbs/02_nnls.ipynb #9c9dbfa0
 def ridged(G, l2):
     "G + l2 I."
     xp = namespace(G)
-    return G if not l2 else G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None]
+    return G if not l2 else G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
 
 # %% ../nbs/02_nnls.ipynb #c6873968
 def grams_of_patterns(A, W):
@@ -386,7 +386,7 @@ def nnls_vjp(A, X, S, dS, *, mask=None, weights=None, l1=0.0, l2=0.0):
 # %% ../nbs/02_nnls.ipynb #d4240e65
 def adjoint(X, A, S, dS, *, l2=0.0):
     """Z (k x M): (A'A + l2 I)^-1 dS on the support of each column of S, 0 elsewhere. X is asked for its weights only."""
-    if not isinstance(X, WeightedDataMatrix): Z = adjoint_gram(ridged(gram(A)[None], l2), S.T, dS.T)
+    if not isinstance(X, WeightedDataMatrix): Z = adjoint_gram(ridged(gram(A)[None, ...], l2), S.T, dS.T)
     else: Z, = _per_pattern(X, A, l2, lambda G, which, c: (adjoint_gram(G, S.T[c, :], dS.T[c, :], which),))
     return namespace(S).astype(Z, S.dtype).T
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .backend import asarray, double, gram, inner, namespace
 from .data import WeightedDataMatrix, transposed
-from .losses import column_lengths, top_svd, unit_columns
+from .losses import column_lengths, namespace_like, top_svd, unit_columns
 from .nnls import compiled, cpu_kernels, solve_layer
 
 # %% ../nbs/04_solvers.ipynb #8fad9774
@@ -107,7 +107,7 @@ def _exact_turn(X, A, S, sweeps, total):
 def random_start(X, k, rng):
     "A (N x k) uniform on (0, 1] with unit columns and S (k x M) uniform, so that A S has about the size of X, on X's device."
     N, M = X.shape
-    like = X.X.data if hasattr(X.X, "indptr") else X.X
+    like = namespace_like(X)
     A = asarray(1.0 - rng.random((N, k)), like, X.dtype)
     size = math.sqrt(X.norm2 / max(1, M * k)) if X.norm2 > 0 else 1.0
     return unit_columns(A), asarray(size * (1.0 - rng.random((M, k))), like, X.dtype).T
@@ -116,7 +116,7 @@ def random_start(X, k, rng):
 def svd_start(X, k, svd=None):
     """NNDSVDa start (A, S) from the leading singular triplets `svd` = (U, s, V) of X (computed when None)."""
     U, s, V = top_svd(X, k) if svd is None else (f[..., :k] for f in svd)
-    like = X.X.data if hasattr(X.X, "indptr") else X.X
+    like = namespace_like(X)
     A, S = np.zeros((X.shape[0], k)), np.zeros((X.shape[1], k))
     for j in np.flatnonzero(s > 1e-10 * s[0]):             # singular vectors of zero singular values are anybody's guess
         A[:, j], S[:, j] = _dominant_part(U[:, j], V[:, j], s[j], signed=j > 0)

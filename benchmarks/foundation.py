@@ -1,0 +1,142 @@
+"""The foundation measured: the gradient of a chain, the toy, memory, and q, beside peers in the same run. `make bench` runs it.
+
+Prints its tables and writes them to benchmarks/results/foundation.md. benchmarks/README.md says how to read them.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tools import contenders
+from tools.race import THREADS, Contender, busy, machine, median, peers_python, race, ratio, versions, wait_for_calm
+
+RESULT = Path(__file__).parent / "results" / "foundation.md"
+EPOCHS, UPDATES, SEEDS, ROUNDS = 200, 3000, 100, 5
+MISSING = "not measured"
+
+
+def markdown(head, rows):
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)) + "\n"
+
+
+def met(condition):
+    return "**yes**" if condition else "**no**"
+
+
+def calm(title):
+    """Wait for a quiet machine and say how quiet it is."""
+    load = wait_for_calm()
+    print(f"{title}: others use {load:.1f} of {os.cpu_count()} cores", flush=True)
+    return load
+
+
+def peer(name, python, **arguments):
+    return Contender(name, python=python, **arguments) if python else None
+
+
+def gradient(python, folder):
+    path = str(folder / "chain.npz")
+    contenders.write_chain(path)
+    calm("gradient")
+    seen = race({"ours": Contender("our_gradient", path=path), "floor": Contender("floor", path=path),
+                 "iteration": Contender("our_iteration", path=path), "peer": peer("peer_iteration", python, path=path)}, 7)
+    ms = {label: f"{1e3 * median(turns):.2f}" for label, turns in seen.items()}
+    over_floor = ratio(seen["ours"], seen["floor"])
+    rows = [("this package: cost and gradient, 3 derivatives of 2 depths", ms["ours"], f"{over_floor:.1f} x the floor", "", ""),
+            ("the floor: A_0'X and X S'", ms["floor"], "", "", ""),
+            ("this package: an L-BFGS iteration, all included", ms["iteration"], "", "", "")]
+    if "peer" in seen:
+        faster = ratio(seen["peer"], seen["ours"])
+        rows.append(("NeuralNMF 1.0.0: an epoch", ms["peer"], f"{faster:.0f} x our gradient", ">= 100 x", met(faster >= 100)))
+    else:
+        rows.append(("NeuralNMF 1.0.0: an epoch", MISSING, "", ">= 100 x", ""))
+    return ("## 1. One gradient of a chain\n\n500 features x 1000 data points, ranks 20, 5, float64, from the hierarchical start, same chains for both; "
+            "ours: cost `every` on unit columns with warm supports; NeuralNMF: its reconstruction loss, no warm start exists.\n\n"
+            + markdown(("", "ms", "ratio", "target", "met"), rows))
+
+
+def toy_row(name, fits, floors):
+    """A row of the toy's table: seeds, seeds within 1 % of all floors, median excess per depth, median seconds."""
+    good = sum(max(fit["excess"]) < 0.01 for fit in fits)
+    excess = [f"{100 * statistics.median(fit['excess'][l] for fit in fits):.2f} %" for l in range(3)]
+    return [name, f"{good} of {len(fits)}", *excess, f"{median(fits):.3f}"]
+
+
+def toy(python, folder):
+    from nnmf_nb import datasets
+
+    for seed in range(ROUNDS):
+        np.save(folder / f"toy{seed}.npy", datasets.toy(random_state=seed).X.T)
+    calm("toy")
+    place = str(folder)
+    seen = race({"ours": Contender("toy_ours", seeds_per_turn=SEEDS // ROUNDS), "neural": peer("toy_neural", python, folder=place, epochs=EPOCHS),
+                 "ssnmf": peer("toy_ssnmf", python, folder=place, iterations=UPDATES), "sklearn": Contender("toy_sklearn", folder=place)}, ROUNDS)
+    ours = [fit for turn in seen["ours"] for fit in turn["fits"]]
+    good, seconds = sum(max(fit["excess"]) < 0.01 for fit in ours), median(ours)
+    names = {"neural": f"NeuralNMF 1.0.0, demo settings, {EPOCHS} epochs", "ssnmf": f"ssnmf 1.0.3, layer by layer, tol=-1, {UPDATES} updates a layer",
+             "sklearn": "scikit-learn NMF, layer by layer, tol=1e-6"}
+    row = partial(toy_row, floors=None)
+    rows = [row("this package, NeuralNMF() with ranks=(9, 4, 2)", ours), *(row(names[k], seen[k]) if k in seen else [names[k], *[MISSING] * 5] for k in names)]
+    text = ("## 2. The toy, ranks 9, 4, 2\n\nMedian excess of the relative error over the SVD floor at each depth; a fit counts when all three are below 1 %.\n\n"
+            + markdown(("", "seeds at the floors", "depth 0", "depth 1", "depth 2", "median s"), rows) + "\n"
+            + markdown(("target", "measured", "met"), [
+                (f">= {SEEDS - 1} of {SEEDS} seeds at all floors", f"{good} of {len(ours)}", met(good >= SEEDS - 1)),
+                ("median time < 0.5 s", f"{seconds:.3f} s", met(seconds < 0.5))]))
+    if "neural" in seen:
+        full = median(seen["neural"]) / EPOCHS * 10_000
+        text += (f"\nNeuralNMF's demo trains 10,000 epochs, with a network of its own per depth. Extrapolated from {EPOCHS}: {full:.0f} s per 10,000 epochs of the "
+                 f"three-layer network, {full / seconds:.0f} times our median fit. Its errors above are those after {EPOCHS} epochs and say nothing about 10,000.\n")
+    return text
+
+
+def memory(python, folder):
+    if not Path("/proc/self/clear_refs").exists():
+        return "## 3. Memory\n\nNot measured: it needs Linux.\n"
+    rows = []
+    for data, label in (("union", "State of the Union, 19197 x 5212, sparse"), ("dense", "dense 5000 x 2000")):
+        calm(f"memory, {data}")
+        for name, contender in (("this package, ranks (20, 6)", "memory_ours"), ("scikit-learn NMF, rank 20", "memory_sklearn")):
+            (one,), = race({"it": Contender(contender, data=data)}, 1).values()
+            ours = contender == "memory_ours"
+            rows.append((label, name, f"{one['size'] / 1e6:.1f}", f"{one['growth'] / 1e6:.1f}", f"{one['ratio']:.1f}", "< 10" if ours else "",
+                         met(one["ratio"] < 10) if ours else ""))
+    return ("## 3. Memory\n\nGrowth of the peak resident memory during `fit`, in a fresh process with everything loaded, over the bytes of the data and the factors.\n\n"
+            + markdown(("data", "", "data + factors, MB", "growth, MB", "ratio", "target", "met"), rows))
+
+
+def layer(python, folder):
+    rows = []
+    calm("q")
+    for k in (9, 20, 50):
+        for M in (1000, 10_000):
+            seen = race({"ours": Contender("q_ours", k=k, M=M), "scipy": Contender("q_scipy", k=k, M=M)}, ROUNDS)
+            warm = [{"seconds": turn["warm"]} for turn in seen["ours"]]
+            rows.append((k, M, *(f"{1e6 * median(turns):.2f}" for turns in (seen["ours"], warm, seen["scipy"])), f"{ratio(seen['scipy'], seen['ours']):.1f} x",
+                         f"{ratio(seen['scipy'], warm):.1f} x", *(f"{max(turn['kkt'] for turn in seen[who]):.0e}" for who in ("ours", "scipy"))))
+    return ("## 4. q, the exact layer\n\nMicroseconds per data point, 200 features, noise 0.1, checks and A'X included; warm: from the supports of a matrix 1 % away. "
+            "KKT: largest relative residual.\n\n"
+            + markdown(("k", "M", "cold", "warm", "scipy loop", "scipy / cold", "scipy / warm", "KKT", "KKT scipy"), rows))
+
+
+def main():
+    begin, python, before = time.monotonic(), peers_python(), busy()
+    with tempfile.TemporaryDirectory() as name:
+        parts = [part(python, Path(name)) for part in (gradient, toy, memory, layer)]
+    after = busy()
+    head = (f"# Foundation\n\n{datetime.now(UTC):%Y-%m-%d}. {machine()}, {THREADS} threads for everyone. Python {'.'.join(map(str, os.sys.version_info[:3]))}, "
+            f"{versions(['numpy', 'scipy', 'scikit-learn', 'numba'])}{', torch 2.13.0 (CPU)' if python else ''}.\n"
+            f"Medians of rounds in which the contenders took turns; ratios are medians of the ratios within a round. Others used {before:.1f} cores before the run and "
+            f"{after:.1f} after it.\n\n")
+    text = head + "\n".join(parts)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(text, encoding="utf-8")
+    print(f"\n{text}\nWritten to {RESULT.relative_to(Path(__file__).parents[1])} after {time.monotonic() - begin:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""Everything that is timed or weighed. One generator per contender: it prepares itself, then every `next` measures once, as a dict.
+
+Run by race.py as `python contenders.py NAME ARGUMENTS`, by the project's Python or by that of .venv-peers, so nothing is imported at the top
+that one of them lacks. A line on stdin asks for a measurement, which comes back as a line of JSON on stdout.
+"""
+
+import gc
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+
+def timed(work, at_least=0.0):
+    """Median seconds of one call of `work`, over as many calls as take `at_least` seconds (one at least)."""
+    seconds, begin = [], time.perf_counter()
+    while not seconds or time.perf_counter() - begin < at_least:
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
+
+
+def moved(A, seed, by=1e-3):
+    """The chain A with every entry changed by about the share `by`: where a small step of a training might lead."""
+    rng = np.random.default_rng(seed)
+    return [a * np.abs(1 + by * rng.standard_normal(a.shape)) for a in A]
+
+
+def relative(X, *factors):
+    return float(np.linalg.norm(X - np.linalg.multi_dot(factors)) / np.linalg.norm(X))
+
+
+# --- a gradient of a chain -------------------------------------------------------------------------------------------------
+
+
+def read_chain(path):
+    """X (N x M) and the chain A of a file made by `write_chain`."""
+    with np.load(path) as file:
+        return file["X"], [file[f"A{l}"] for l in range(len(file.files) - 1)]
+
+
+def write_chain(path):
+    """Data 500 x 1000 with 20 planted topics in 5 groups and noise, and the chain with which training begins (ranks 20, 5)."""
+    from nnmf_nb.data import as_data
+    from nnmf_nb.hierarchical import sequential
+
+    rng = np.random.default_rng(0)
+    words, mixture = rng.random((500, 20)) * (rng.random((500, 20)) < 0.3), rng.random((20, 5)) * (rng.random((20, 5)) < 0.4)
+    weights = mixture @ (rng.random((5, 1000)) * (rng.random((5, 1000)) < 0.5)) + 0.3 * rng.random((20, 1000)) * (rng.random((20, 1000)) < 0.3)
+    X = words @ weights + 0.05 * rng.random((500, 1000))
+    start = sequential(as_data(X), (20, 5), rng, max_iter=50)
+    np.savez(path, X=X, **{f"A{l}": fit.A for l, fit in enumerate(start)})
+
+
+def our_gradient(path):
+    """One evaluation of cost and gradient ('every', unit columns), supports warm from the chain before, as in training."""
+    from nnmf_nb.data import as_data
+    from nnmf_nb.losses import ChainObjective, every, on_unit_columns
+
+    X, A = read_chain(path)
+    objective = on_unit_columns(ChainObjective(as_data(X), every))
+    for n in range(10**9):
+        chains = iter([moved(A, 1000 * n + i) for i in range(20)])
+        objective(A)                                     # threads awake, supports warm
+        yield {"seconds": float(np.median([timed(lambda: objective(next(chains))) for _ in range(20)]))}
+
+
+def our_iteration(path):
+    """One iteration of L-BFGS, line search and diary included: the mean over the first 20."""
+    from nnmf_nb.data import as_data
+    from nnmf_nb.losses import every
+    from nnmf_nb.neural import train_chain
+    from nnmf_nb.solvers import lbfgs
+
+    X, A = read_chain(path)
+    data = as_data(X)
+    while True:
+        yield {"seconds": timed(lambda: train_chain(data, A, every, lbfgs, max_iter=20, tol=0.0)) / 20}
+
+
+def floor(path):
+    """The two products with the data that no gradient can avoid, A_0'X and X S', by bare NumPy."""
+    X, A = read_chain(path)
+    S = np.random.default_rng(0).random((X.shape[1], A[0].shape[1])).T
+    while True:
+        yield {"seconds": timed(lambda: (X.T @ A[0], X @ S.T), at_least=0.05)}
+
+
+def peer_iteration(path):
+    """One epoch of NeuralNMF: forward, its reconstruction loss, backward, step. Its own `train`, from the same chain."""
+    import torch
+    from NeuralNMF import Neural_NMF, train
+
+    X, A = read_chain(path)
+    X, net = torch.from_numpy(X), Neural_NMF([X.shape[0], *(a.shape[1] for a in A)])
+    for n in range(10**9):
+        for layer, a in zip(net.lsqnonneglst, moved(A, 1000 * n)):
+            layer.A.data = torch.from_numpy(a)
+        yield {"seconds": timed(lambda: train(net, X, epoch=1, lr=1, verbose=False))}
+
+
+# --- the toy ---------------------------------------------------------------------------------------------------------------
+
+RANKS = 9, 4, 2
+
+
+def toy_floors(X):
+    """Relative errors that no matrix of the ranks can beat, from the singular values of X."""
+    left = np.cumsum(np.linalg.svd(X, compute_uv=False)[::-1] ** 2)[::-1]
+    return np.sqrt(left[list(RANKS)] / left[0])
+
+
+def verdict(X, errors, seconds):
+    return {"seconds": seconds, "excess": [float(e / f - 1) for e, f in zip(errors, toy_floors(X))]}
+
+
+def toy_ours(seeds_per_turn):
+    """NeuralNMF of this package with its defaults: `seeds_per_turn` fits, random_state and data both from the seed."""
+    from nnmf_nb import NeuralNMF, datasets
+
+    def fit(seed, **options):
+        X = datasets.toy(random_state=seed).X
+        model = NeuralNMF(ranks=RANKS, random_state=seed, **options)
+        seconds = timed(lambda: model.fit(X))
+        return verdict(X, [relative(X.T, *(layer.A for layer in model.layers_[: l + 1]), model.layers_[l].S) for l in range(3)], seconds)
+
+    fit(0, max_iter=3)                                    # load the kernels
+    for n in range(10**9):
+        yield {"fits": [fit(seed) for seed in range(n * seeds_per_turn, (n + 1) * seeds_per_turn)]}
+
+
+def toy_neural(folder, epochs):
+    """NeuralNMF 1.0.0 as in its demo (GD, lr=1, reconstruction loss, a network per depth), for `epochs` epochs; seconds: the three-layer network."""
+    import torch
+    from NeuralNMF import Neural_NMF, train
+
+    for seed in range(10**9):
+        X, errors = np.load(Path(folder) / f"toy{seed}.npy"), []
+        for depth in (1, 2, 3):
+            torch.manual_seed(seed)
+            net = Neural_NMF([X.shape[0], *RANKS[:depth]])
+            seconds = timed(lambda: train(net, torch.from_numpy(X), epoch=epochs, lr=1, verbose=False))
+            with torch.no_grad():
+                S = net(torch.from_numpy(X))[-1].numpy()   # what `train` returns is older than its last step
+            errors.append(relative(X, *(layer.A.detach().numpy() for layer in net.lsqnonneglst), S))
+        yield verdict(X, errors, seconds)
+
+
+def toy_layers(folder, factorise):
+    """Hierarchical NMF with `factorise(X, k, seed) -> A, S` for every layer."""
+    for seed in range(10**9):
+        X, start = np.load(Path(folder) / f"toy{seed}.npy"), time.perf_counter()
+        factors, chain = [], X
+        for k in RANKS:
+            A, chain = factorise(chain, k, seed)
+            factors.append((A, chain))
+        seconds = time.perf_counter() - start
+        yield verdict(X, [relative(X, *(A for A, _ in factors[: l + 1]), factors[l][1]) for l in range(3)], seconds)
+
+
+def toy_ssnmf(folder, iterations):
+    """Hierarchical NMF by ssnmf's multiplicative updates; tol=-1, because its default stops at an error of 0.158."""
+    from ssnmf import SSNMF
+
+    def factorise(X, k, seed):
+        np.random.seed(seed)                               # ssnmf draws from the global generator
+        model = SSNMF(X, k, modelNum=1, tol=-1)
+        model.mult(numiters=iterations)
+        return model.A, model.S
+
+    return toy_layers(folder, factorise)
+
+
+def toy_sklearn(folder):
+    """Hierarchical NMF by scikit-learn's coordinate descent from its default start, to tol=1e-6."""
+    from sklearn.decomposition import NMF
+
+    def factorise(X, k, seed):
+        model = NMF(k, tol=1e-6, max_iter=5000, random_state=seed)
+        S = model.fit_transform(X.T).T
+        return model.components_.T, S
+
+    return toy_layers(folder, factorise)
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------------
+
+
+def memory(key):
+    "Memory of this process in bytes: VmRSS now, VmHWM at its peak."
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) * 1024
+
+
+def weigh(fit, X, factors):
+    """Growth of the peak while `fit(X)` runs, relative to the bytes of X and of `factors(model)`."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")         # the peak starts again from here
+    before, start = memory("VmRSS"), time.perf_counter()
+    model = fit(X)
+    seconds, growth = time.perf_counter() - start, memory("VmHWM") - before
+    data = sum(a.nbytes for a in (X.data, X.indices, X.indptr)) if hasattr(X, "indptr") else X.nbytes
+    size = data + sum(a.nbytes for a in factors(model))
+    return {"seconds": seconds, "growth": growth, "size": size, "ratio": growth / size}
+
+
+def heavy_data(name):
+    """The data to be weighed: n_samples x n_features."""
+    if name == "dense":
+        rng = np.random.default_rng(0)
+        return rng.random((5000, 20)) @ rng.random((20, 2000)) + 0.1 * rng.random((5000, 2000))
+    from nnmf_nb import datasets
+
+    return datasets.state_of_the_union().X
+
+
+def memory_ours(data):
+    """`NeuralNMF(ranks=(20, 6))`; 20 iterations fill every store of the optimiser. Kernels and thread pools are loaded before."""
+    from nnmf_nb import NeuralNMF
+
+    X = heavy_data(data)
+    NeuralNMF(ranks=(20, 6), max_iter=3, random_state=0).fit(X[:400])
+    while True:
+        yield weigh(NeuralNMF(ranks=(20, 6), max_iter=20, random_state=0).fit, X, lambda model: [a for one in model.layers_ for a in (one.A, one.S)])
+
+
+def memory_sklearn(data):
+    """scikit-learn's NMF(20): one layer, for comparison."""
+    from sklearn.decomposition import NMF
+
+    X, S = heavy_data(data), []
+
+    def fit(X):
+        model = NMF(20, random_state=0, max_iter=30)
+        S.append(model.fit_transform(X))
+        return model
+
+    fit(X[:400])
+    while True:
+        yield weigh(fit, X, lambda model: [model.components_, S[-1]])
+
+
+# --- q ---------------------------------------------------------------------------------------------------------------------
+
+
+def q_problem(k, M):
+    """A (200 x k), X (200 x M) with noise and half of the coefficients zero, and the coefficients of a matrix 1 % away from A."""
+    from nnmf_nb import nnls
+
+    rng = np.random.default_rng(k)
+    A = rng.random((200, k))
+    X = A @ (rng.random((k, M)) * (rng.random((k, M)) < 0.5)) + 0.1 * rng.random((200, M))
+    return A, X, nnls(moved([A], 0, by=1e-2)[0], X)
+
+
+def q_ours(k, M):
+    "`nnls` cold and warm, checks and the product A'X included; seconds per data point."
+    from nnmf_nb import kkt_residual, nnls
+
+    A, X, near = q_problem(k, M)
+    while True:
+        cold, warm = timed(lambda: nnls(A, X), 0.05) / M, timed(lambda: nnls(A, X, near), 0.05) / M
+        yield {"seconds": cold, "warm": warm, "kkt": float(kkt_residual(A, X, nnls(A, X, near)).max())}
+
+
+def q_scipy(k, M):
+    "A loop of scipy.optimize.nnls over the data points; seconds per data point."
+    from scipy.optimize import nnls
+
+    from nnmf_nb import kkt_residual
+
+    A, X, _ = q_problem(k, M)
+    S = np.empty((k, M))
+
+    def loop():
+        for j in range(M):
+            S[:, j] = nnls(A, X[:, j])[0]
+
+    while True:
+        yield {"seconds": timed(loop) / M, "kkt": float(kkt_residual(A, X, S).max())}
+
+
+if __name__ == "__main__":
+    answers, sys.stdout = sys.stdout, sys.stderr          # whatever a library prints must not end up among the answers
+    warnings.simplefilter("ignore")
+    contender = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
+    for _ in sys.stdin:
+        print(json.dumps(next(contender)), file=answers, flush=True)

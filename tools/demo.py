@@ -1,0 +1,34 @@
+"""`make demo`: two levels of topics in two centuries of State of the Union addresses, with an account of the error at every depth."""
+
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from nnmf_nb import NeuralNMF, datasets
+from nnmf_nb.layers import captured
+from nnmf_nb.plot import plot_tree
+
+PICTURE = Path("demo.png")
+
+
+def main():
+    speeches = datasets.state_of_the_union()
+    n, words = speeches.X.shape
+    print(f"{n:,} paragraphs of State of the Union addresses, {speeches.labels['year'].min()} to {speeches.labels['year'].max()}, {words:,} words.")
+    print("Neural NMF: 20 topics, trained together with 6 themes by exact backpropagation through nonnegative least squares.\n")
+    start = time.perf_counter()
+    model = NeuralNMF(ranks=(20, 6), random_state=0, verbose=1).fit(speeches.X)
+    print(model.tree(speeches.features, top=7))
+    print(f"\n{model.summary()}\n({time.perf_counter() - start:.1f} s)\n")
+    for depth, layer in enumerate(model.layers_):
+        print(f"Depth {depth}: no {layer.rank} topics of any kind can have an error below {layer.floor:.3f}; these have {layer.error:.3f}, "
+              f"which is {captured(layer):.0%} of what can be explained.")
+    plot_tree(model, features=speeches.features, top=4).figure.savefig(PICTURE, dpi=130, bbox_inches="tight")
+    print(f"\nThe picture is in {PICTURE}. To go on:  make lab  (tutorials in nbs/tutorials/)")
+
+
+if __name__ == "__main__":
+    main()
