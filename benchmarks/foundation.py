@@ -3,20 +3,20 @@
 Prints its tables and writes them to benchmarks/results/foundation.md. benchmarks/README.md says how to read them.
 """
 
-import os
+import platform
 import statistics
 import tempfile
 import time
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
+from tools.race import THREADS, Contender, Course, machine, median, peers_python, ratio, versions
+
 from tools import contenders
-from tools.race import THREADS, Contender, busy, machine, median, peers_python, race, ratio, versions, wait_for_calm
 
 RESULT = Path(__file__).parent / "results" / "foundation.md"
-EPOCHS, UPDATES, SEEDS, ROUNDS = 200, 3000, 100, 5
+EPOCHS, UPDATES, SEEDS, ROUNDS = 100, 3000, 100, 5
 MISSING = "not measured"
 
 
@@ -28,22 +28,14 @@ def met(condition):
     return "**yes**" if condition else "**no**"
 
 
-def calm(title):
-    """Wait for a quiet machine and say how quiet it is."""
-    load = wait_for_calm()
-    print(f"{title}: others use {load:.1f} of {os.cpu_count()} cores", flush=True)
-    return load
-
-
 def peer(name, python, **arguments):
     return Contender(name, python=python, **arguments) if python else None
 
 
-def gradient(python, folder):
+def gradient(course, python, folder):
     path = str(folder / "chain.npz")
     contenders.write_chain(path)
-    calm("gradient")
-    seen = race({"ours": Contender("our_gradient", path=path), "floor": Contender("floor", path=path),
+    seen = course.race({"ours": Contender("our_gradient", path=path), "floor": Contender("floor", path=path),
                  "iteration": Contender("our_iteration", path=path), "peer": peer("peer_iteration", python, path=path)}, 7)
     ms = {label: f"{1e3 * median(turns):.2f}" for label, turns in seen.items()}
     over_floor = ratio(seen["ours"], seen["floor"])
@@ -60,28 +52,26 @@ def gradient(python, folder):
             + markdown(("", "ms", "ratio", "target", "met"), rows))
 
 
-def toy_row(name, fits, floors):
+def toy_row(name, fits):
     """A row of the toy's table: seeds, seeds within 1 % of all floors, median excess per depth, median seconds."""
     good = sum(max(fit["excess"]) < 0.01 for fit in fits)
     excess = [f"{100 * statistics.median(fit['excess'][l] for fit in fits):.2f} %" for l in range(3)]
     return [name, f"{good} of {len(fits)}", *excess, f"{median(fits):.3f}"]
 
 
-def toy(python, folder):
+def toy(course, python, folder):
     from nnmf_nb import datasets
 
     for seed in range(ROUNDS):
         np.save(folder / f"toy{seed}.npy", datasets.toy(random_state=seed).X.T)
-    calm("toy")
     place = str(folder)
-    seen = race({"ours": Contender("toy_ours", seeds_per_turn=SEEDS // ROUNDS), "neural": peer("toy_neural", python, folder=place, epochs=EPOCHS),
+    seen = course.race({"ours": Contender("toy_ours", seeds_per_turn=SEEDS // ROUNDS), "neural": peer("toy_neural", python, folder=place, epochs=EPOCHS),
                  "ssnmf": peer("toy_ssnmf", python, folder=place, iterations=UPDATES), "sklearn": Contender("toy_sklearn", folder=place)}, ROUNDS)
     ours = [fit for turn in seen["ours"] for fit in turn["fits"]]
     good, seconds = sum(max(fit["excess"]) < 0.01 for fit in ours), median(ours)
     names = {"neural": f"NeuralNMF 1.0.0, demo settings, {EPOCHS} epochs", "ssnmf": f"ssnmf 1.0.3, layer by layer, tol=-1, {UPDATES} updates a layer",
              "sklearn": "scikit-learn NMF, layer by layer, tol=1e-6"}
-    row = partial(toy_row, floors=None)
-    rows = [row("this package, NeuralNMF() with ranks=(9, 4, 2)", ours), *(row(names[k], seen[k]) if k in seen else [names[k], *[MISSING] * 5] for k in names)]
+    rows = [toy_row("this package, NeuralNMF() with ranks=(9, 4, 2)", ours), *(toy_row(names[k], seen[k]) if k in seen else [names[k], *[MISSING] * 5] for k in names)]
     text = ("## 2. The toy, ranks 9, 4, 2\n\nMedian excess of the relative error over the SVD floor at each depth; a fit counts when all three are below 1 %.\n\n"
             + markdown(("", "seeds at the floors", "depth 0", "depth 1", "depth 2", "median s"), rows) + "\n"
             + markdown(("target", "measured", "met"), [
@@ -94,14 +84,13 @@ def toy(python, folder):
     return text
 
 
-def memory(python, folder):
+def memory(course, python, folder):
     if not Path("/proc/self/clear_refs").exists():
         return "## 3. Memory\n\nNot measured: it needs Linux.\n"
     rows = []
     for data, label in (("union", "State of the Union, 19197 x 5212, sparse"), ("dense", "dense 5000 x 2000")):
-        calm(f"memory, {data}")
         for name, contender in (("this package, ranks (20, 6)", "memory_ours"), ("scikit-learn NMF, rank 20", "memory_sklearn")):
-            (one,), = race({"it": Contender(contender, data=data)}, 1).values()
+            (one,), = course.race({"it": Contender(contender, data=data)}, 1).values()
             ours = contender == "memory_ours"
             rows.append((label, name, f"{one['size'] / 1e6:.1f}", f"{one['growth'] / 1e6:.1f}", f"{one['ratio']:.1f}", "< 10" if ours else "",
                          met(one["ratio"] < 10) if ours else ""))
@@ -109,12 +98,11 @@ def memory(python, folder):
             + markdown(("data", "", "data + factors, MB", "growth, MB", "ratio", "target", "met"), rows))
 
 
-def layer(python, folder):
+def layer(course, python, folder):
     rows = []
-    calm("q")
     for k in (9, 20, 50):
         for M in (1000, 10_000):
-            seen = race({"ours": Contender("q_ours", k=k, M=M), "scipy": Contender("q_scipy", k=k, M=M)}, ROUNDS)
+            seen = course.race({"ours": Contender("q_ours", k=k, M=M), "scipy": Contender("q_scipy", k=k, M=M)}, ROUNDS)
             warm = [{"seconds": turn["warm"]} for turn in seen["ours"]]
             rows.append((k, M, *(f"{1e6 * median(turns):.2f}" for turns in (seen["ours"], warm, seen["scipy"])), f"{ratio(seen['scipy'], seen['ours']):.1f} x",
                          f"{ratio(seen['scipy'], warm):.1f} x", *(f"{max(turn['kkt'] for turn in seen[who]):.0e}" for who in ("ours", "scipy"))))
@@ -124,14 +112,16 @@ def layer(python, folder):
 
 
 def main():
-    begin, python, before = time.monotonic(), peers_python(), busy()
+    begin, python, course = time.monotonic(), peers_python(), Course()
+    parts = []
     with tempfile.TemporaryDirectory() as name:
-        parts = [part(python, Path(name)) for part in (gradient, toy, memory, layer)]
-    after = busy()
-    head = (f"# Foundation\n\n{datetime.now(UTC):%Y-%m-%d}. {machine()}, {THREADS} threads for everyone. Python {'.'.join(map(str, os.sys.version_info[:3]))}, "
+        for part in (gradient, toy, memory, layer):
+            print(part.__name__, flush=True)
+            parts.append(part(course, python, Path(name)))
+    head = (f"# Foundation\n\n{datetime.now(UTC):%Y-%m-%d}. {machine()}, {THREADS} threads for everyone. Python {platform.python_version()}, "
             f"{versions(['numpy', 'scipy', 'scikit-learn', 'numba'])}{', torch 2.13.0 (CPU)' if python else ''}.\n"
-            f"Medians of rounds in which the contenders took turns; ratios are medians of the ratios within a round. Others used {before:.1f} cores before the run and "
-            f"{after:.1f} after it.\n\n")
+            "Medians of rounds in which the contenders took turns; ratios are medians of the ratios within a round. "
+            f"Others used {min(course.others):.1f} to {max(course.others):.1f} cores meanwhile.\n\n")
     text = head + "\n".join(parts)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text, encoding="utf-8")

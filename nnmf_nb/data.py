@@ -28,12 +28,21 @@ def check_matrix(X, name="X"):
     Raises `TypeError` (not numeric) or `ValueError` (shape, empty, NaN, infinity).
     """
     if not is_sparse(X) and not hasattr(X, "__array_namespace__") and not hasattr(X, "detach"): X = np.asarray(X)
+    X = _plain(X, name)
     if X.ndim != 2:
         raise ValueError(f"{name} must have two dimensions, got shape {tuple(X.shape)}. Reshape one data point to a single column.")
     if 0 in X.shape: raise ValueError(f"{name} is empty: its shape is {tuple(X.shape)}.")
     X = _canonical(floating(X, name)) if is_sparse(X) else floating(X, name)
     check_finite(X, name)
     return X
+
+# %% ../nbs/01_data.ipynb #e4fcda75
+def _plain(X, name):
+    "ndarray subclasses as plain arrays: `np.matrix` multiplies differently, and a masked array hides numbers that we would read."
+    if not isinstance(X, np.ndarray) or type(X) is np.ndarray: return X
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise TypeError(f"{name} is a masked array: pass {name}.filled(0) with mask=~np.ma.getmaskarray({name}).")
+    return np.asarray(X)
 
 # %% ../nbs/01_data.ipynb #bbb28cb7
 def _canonical(X):
@@ -62,7 +71,8 @@ def _entries(X):
 def check_finite(X, name="X"):
     "Raise `ValueError` naming the first NaN or infinite entry of `X`."
     values, xp = _entries(X)
-    if math.isfinite(float(xp.sum(values))): return            # one cheap pass; only a bad sum is worth a search
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(float(xp.sum(values))): return        # one cheap pass; only a bad sum is worth a search
     for test, what in ((xp.isnan, "NaN"), (xp.isinf, "infinity")):
         bad = test(values)
         if bool(xp.any(bad)):
@@ -74,7 +84,7 @@ def check_finite(X, name="X"):
 def check_nonnegative(X, name="X"):
     "Raise `ValueError` naming the first negative entry of `X`."
     values, xp = _entries(X)
-    if math.prod(values.shape) == 0 or float(xp.min(values)) >= 0: return
+    if math.prod(values.shape) == 0 or not bool(xp.any(values < 0)): return
     i, j, n = _first(values < 0, X)
     smallest = float(xp.min(values))
     raise ValueError(f"Negative values in data passed to {name}: {n} entries, the first at [{i}, {j}], the smallest {smallest:.3g}. "
@@ -86,7 +96,7 @@ def power_of_two(X):
     values, xp = _entries(X)
     if math.prod(values.shape) == 0: return 1.0
     top = max(float(xp.max(values)), -float(xp.min(values)))
-    return math.ldexp(1.0, math.frexp(top)[1] - 1) if top > 0 else 1.0
+    return math.ldexp(1.0, max(math.frexp(top)[1] - 1, -1022)) if top > 0 else 1.0
 
 # %% ../nbs/01_data.ipynb #534de0a0
 _BOTH_LIMIT = 2**31        # bytes that the second orientation of a sparse X may take
@@ -101,15 +111,17 @@ class DataMatrix:
         self.X, self.shape, self.dtype = X, tuple(X.shape), X.dtype
         self.scale = power_of_two(X) if scale is None else float(scale)
         self._rows, self._cols = _orientations(X) if is_sparse(X) else (X, X.T)
+        self._unit = 1.0 / self.scale
 
     def _times(self, matrix, thin):
         product = matrix @ thin
-        return product if self.scale == 1.0 else product * (1.0 / self.scale)
+        return product if self._unit == 1.0 else product * self._unit
 
     def AtX(self, A): return self._times(self._cols, A).T
     def XSt(self, S): return self._times(self._rows, S.T)
     def AtM(self, A, B, S): return namespace(S).astype(gram(A, B), S.dtype) @ S
     def MSt(self, A, S, Z): return A @ namespace(A).astype(gram(S.T, Z.T), A.dtype)
+    def lengths2(self, A): return namespace(A).sum(A * A, axis=0)[:, None]          # squared lengths of the columns of A, k x 1
 
     @functools.cached_property
     def norm2(self): return _sum_of_squares(_entries(self.X)[0], self.scale)
@@ -153,9 +165,9 @@ class WeightedDataMatrix(DataMatrix):
         xp = namespace(X, W)
         X = xp.where(W > 0, X, xp.zeros_like(X))
         self.W = W
-        self.scale = power_of_two(X) if scale is None else float(scale)
-        self._known = X
-        super().__init__(W * X, self.scale)
+        scale = power_of_two(X) if scale is None else float(scale)
+        super().__init__(W * (X * (1.0 / scale)), scale)
+        self._known, self._unit = X, 1.0                  # scaled before weighting: W X may be out of range where X is not
 
     @functools.cached_property
     def norm2(self): return _sum_of_squares(namespace(self.W).sqrt(self.W) * self._known, self.scale)
@@ -167,6 +179,8 @@ class WeightedDataMatrix(DataMatrix):
         parts = [(self.W[:, c] * (B @ S[:, c])).T @ A for c in self._blocks(A.shape[1])]
         return xp.concat(parts, axis=0).T
 
+    def lengths2(self, A): return (A * A).T @ namespace(A).astype(self.W, A.dtype)      # as each data point sees them, k x M
+
     def MSt(self, A, S, Z):
         return sum((self.W[:, c] * (A @ S[:, c])) @ Z[:, c].T for c in self._blocks(A.shape[1]))
 
@@ -176,7 +190,9 @@ def as_data(X, mask=None, weights=None, name="X"):
 
     Under weight 0 anything may stand, NaN included. Raises `ValueError` for bad values or shapes, and for weights on sparse X.
     """
-    if isinstance(X, DataMatrix): return X
+    if isinstance(X, DataMatrix):
+        if mask is None and weights is None: return X
+        raise ValueError(f"mask and weights belong to the data: give {name} as a matrix, or build the DataMatrix with them.")
     if mask is None and weights is None: return DataMatrix(check_matrix(X, name))
     if is_sparse(X): raise ValueError(f"mask and weights need a dense {name}: densify it if it fits, or leave them out.")
     W = _entry_weights(mask, weights)
@@ -197,14 +213,20 @@ def _entry_weights(mask, weights):
     if mask is None: return weights
     mask = mask if hasattr(mask, "__array_namespace__") else np.asarray(mask)
     xp = namespace(mask)
+    if weights is not None and tuple(mask.shape) != tuple(weights.shape):
+        raise ValueError(f"mask and weights must have one shape, got {tuple(mask.shape)} and {tuple(weights.shape)}.")
     known = floating(xp.astype(mask, xp.bool), "mask")
     return known if weights is None else known * weights
 
 # %% ../nbs/01_data.ipynb #efce939d
-def residual2(X, A, S):
-    """||X - A S||_F^2 / scale^2 (weighted if X is), a float. X: `DataMatrix` (N x M), A: N x k, S: k x M in units of scale."""
-    value = X.norm2 - 2 * inner(X.AtX(A), S) + inner(S, X.AtM(A, A, S))
-    return value if value > 1e-6 * X.norm2 else _explicit_residual2(X, A, S)
+def residual2(X, A, S, identity=None):
+    """||X - A S||_F^2 / scale^2 (weighted if X is), a float. X: `DataMatrix` (N x M), A: N x k, S: k x M in units of scale.
+
+    `identity`: the value of the identity, if known. It is believed where rounding noise cannot show: above 1e-6 ||X||^2 (float32: 1e-3).
+    """
+    if identity is None: identity = X.norm2 - 2 * inner(X.AtX(A), S) + inner(S, X.AtM(A, A, S))
+    trusted = 1e-6 if str(X.dtype).endswith("float64") else 1e-3
+    return identity if identity > trusted * X.norm2 else _explicit_residual2(X, A, S)
 
 # %% ../nbs/01_data.ipynb #acd9bcde
 def _explicit_residual2(X, A, S):

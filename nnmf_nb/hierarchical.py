@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['sequential', 'check_ranks', 'check_samples', 'check_values', 'ReadsLayers', 'MapsForward', 'ScoresReconstruction',
-           'LayeredNMF', 'leading_svd', 'known_floors', 'HierarchicalNMF']
+           'LayeredNMF', 'leading_svd', 'HierarchicalNMF']
 
 # %% ../nbs/12_hierarchical.ipynb #3a9c5dc2
 import numbers
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from .backend import asarray, host_rng, to_device, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, check_finite, check_nonnegative
 from .layers import by_share, describe, html_table, layer_rows, text_table, topic_features, topic_table, topic_tree
-from .losses import depth_errors, namespace_like, propagate, top_svd
+from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
 from .nnls import solve_layer, warn_not_converged
 from .solvers import best_start, hals
 
@@ -164,7 +164,7 @@ class LayeredNMF(ReadsLayers, ScoresReconstruction, MapsForward, BaseEstimator):
         """
         data, ranks = check_samples(self, X, mask, weights, reset=True), check_ranks(self.ranks)
         svd = leading_svd(data, ranks[0])
-        floors = known_floors(data, ranks, svd)
+        floors = svd_floors(data, ranks, svd)
         A, self.stop_reason_, self.n_iter_, self.history_ = self._train(data, ranks, host_rng(self.random_state), svd)
         A = by_share(A, describe(propagate(data, A), floors))
         self._store(propagate(data, A), floors)
@@ -181,9 +181,10 @@ class LayeredNMF(ReadsLayers, ScoresReconstruction, MapsForward, BaseEstimator):
         self.reconstruction_err_ = self.layers_[-1].error * fwd.X.norm2 ** 0.5 * fwd.X.scale
         self.converged_ = self.stop_reason_ in ("stationary", "no progress")
         for status in fwd.status: warn_not_converged(status)
-        if self.stop_reason_ == "max_iter":
-            warnings.warn(f"{type(self).__name__} stopped at max_iter={self.max_iter} before its stationarity fell to tol={self.tol:g}: "
-                          "increase max_iter or tol.", ConvergenceWarning, stacklevel=3)
+        if self.stop_reason_ in ("max_iter", "stalled"):
+            how = f"stopped at max_iter={self.max_iter}" if self.stop_reason_ == "max_iter" else "found no step that lowers the cost"
+            warnings.warn(f"{type(self).__name__} {how} before its stationarity fell to tol={self.tol:g}: increase max_iter or tol.",
+                          ConvergenceWarning, stacklevel=3)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -198,14 +199,8 @@ def _factor_like(A, like):
 
 # %% ../nbs/12_hierarchical.ipynb #d70626e2
 def leading_svd(X, k):
-    "Leading singular triplets for starts and floors (None for an all-zero X)."
+    "Leading singular triplets, for starts and floors (None for an all-zero X)."
     return top_svd(X, min(k, *X.shape)) if X.norm2 > 0 else None
-
-def known_floors(X, ranks, svd):
-    "SVD floors of the relative error per depth from known triplets; NaN for weighted data, 0 for all-zero X."
-    if isinstance(X, WeightedDataMatrix): return [np.nan] * len(ranks)
-    if svd is None: return [0.0] * len(ranks)
-    return [max(0.0, 1 - float((svd[1][:k] ** 2).sum()) / X.norm2) ** 0.5 for k in np.minimum.accumulate(ranks)]
 
 # %% ../nbs/12_hierarchical.ipynb #289cc081
 class HierarchicalNMF(LayeredNMF):

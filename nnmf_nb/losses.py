@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, svds
 
 from .backend import asarray, double, host_rng, inner, namespace, to_numpy
-from .data import DataMatrix, WeightedDataMatrix, as_data
+from .data import DataMatrix, WeightedDataMatrix, as_data, is_sparse, residual2
 from .nnls import adjoint, layer_vjp, solve_layer
 
 # %% ../nbs/03_losses.ipynb #d4cde043
@@ -57,8 +57,14 @@ def depth_error2(fwd, R):
 # %% ../nbs/03_losses.ipynb #4619efed
 def depth_errors(fwd):
     "Relative reconstruction error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l: an array of L + 1 numbers, dimensionless."
-    values = [depth_error2(fwd, unfold(fwd, l)[-1])[0] for l in range(len(fwd.A))]
-    return np.sqrt(np.maximum(values, 0.0))
+    return np.array([_depth_error(fwd, unfold(fwd, l)[-1]) for l in range(len(fwd.A))])
+
+def _depth_error(fwd, R):
+    "Relative error of the reconstruction A_0 R, computed explicitly where the identity would drown in rounding noise."
+    X = fwd.X
+    if not X.norm2 > 0: return 0.0
+    value, _ = depth_error2(fwd, R)
+    return max(residual2(X, fwd.A[0], R, value * X.norm2) / X.norm2, 0.0) ** 0.5
 
 # %% ../nbs/03_losses.ipynb #e749b88e
 class Cost(NamedTuple):
@@ -120,7 +126,7 @@ def custom(cost, Y=None):
     """A chain cost from a callable cost(X, A, S, Y) -> (value, dA, dS): direct derivatives, as lists with one array per layer."""
     def chain_cost(fwd):
         scale = fwd.X.scale
-        value, dA, dS = cost(fwd.X.X, list(fwd.A), [s * scale for s in fwd.S], Y)
+        value, dA, dS = cost(getattr(fwd.X, "_known", fwd.X.X), list(fwd.A), [s * scale for s in fwd.S], Y)
         return Cost(float(value), list(dA), [d * scale for d in dS])
     return chain_cost
 
@@ -208,12 +214,13 @@ def _deviation(objective, A, dA, l, step, rng):
 def top_svd(X, k, random_state=0):
     """Leading singular triplets of a `DataMatrix` as host arrays U (N x k), s (k, descending, in units of X.scale), V (M x k), through products only."""
     N, M = X.shape
-    if min(N, M) <= max(200, 2 * k + 1): return _full_svd(X, k)
+    small = N * M <= 2**22 if is_sparse(X.X) else min(N, M) <= 200
+    if small or 2 * k + 1 >= min(N, M): return _full_svd(X, k)
     like = namespace_like(X)
     op = LinearOperator((N, M), dtype=np.float64,
                         matvec=lambda v: to_numpy(X.XSt(asarray(v.reshape(1, -1), like))).ravel(),
                         rmatvec=lambda u: to_numpy(X.AtX(asarray(u.reshape(-1, 1), like))).ravel())
-    U, s, Vt = svds(op, k=k, v0=host_rng(random_state).standard_normal(min(N, M)), tol=1e-9 if like.dtype == "float64" else 1e-5)
+    U, s, Vt = svds(op, k=k, v0=host_rng(random_state).standard_normal(min(N, M)), tol=1e-9)
     order = np.argsort(-s)
     return U[:, order], s[order], Vt[order].T
 
@@ -233,10 +240,16 @@ def _full_svd(X, k):
     return pad(U), pad(s[None])[0], pad(Vt.T)
 
 # %% ../nbs/03_losses.ipynb #0d8221fe
-def svd_floors(X, ranks):
-    """Lowest possible relative error of any rank-k approximation, for each k in `ranks` (dimensionless). NaN for weighted X: no such bound is known."""
+def svd_floors(X, ranks, svd=None):
+    """Lowest possible relative error of any rank-k approximation, for each k in `ranks` (dimensionless). `svd`: triplets from `top_svd`, if known.
+
+    A bound that holds: what rounding can do to it (1e-13 ||X||^2, in float32 1e-6 ||X||^2) is subtracted. NaN for weighted X, for which no
+    such bound is known; 0 for all-zero X.
+    """
     X = as_data(X)
     if isinstance(X, WeightedDataMatrix): return np.full(len(ranks), np.nan)
-    _, s, _ = top_svd(X, min(max(ranks), min(X.shape)))
-    left = [max(X.norm2 - float((s[:k] ** 2).sum()), 0.0) for k in ranks]
-    return np.sqrt(left) / (X.norm2 ** 0.5 if X.norm2 > 0 else 1.0)
+    if not X.norm2 > 0: return np.zeros(len(ranks))
+    s = (top_svd(X, min(max(ranks), *X.shape)) if svd is None else svd)[1]
+    slack = 1e-13 if str(X.dtype).endswith("float64") else 1e-6
+    left = [1 - float((s[:k] ** 2).sum()) / X.norm2 - slack for k in np.minimum.accumulate(ranks)]
+    return np.sqrt(np.maximum(left, 0.0))

@@ -107,7 +107,10 @@ def floors(X, ranks):
 
     Dimensionless. Raises `ValueError` for bad data or ranks.
     """
-    return svd_floors(_turned(X), _ranks(ranks))
+    data, ranks = _turned(X), _ranks(ranks)
+    distinct = sorted(set(ranks), reverse=True)          # svd_floors reads ranks as a chain, which a larger rank above cannot help
+    floor = dict(zip(distinct, svd_floors(data, distinct)))
+    return np.array([floor[k] for k in ranks])
 
 # %% ../nbs/20_metrics.ipynb #ff1d3834
 def flat_floors(X, ranks, *, n_init=5, max_iter=300, tol=1e-5, random_state=None):

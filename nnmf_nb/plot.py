@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'DEAD', 'INK', 'PALE', 'CELLS', 'BAR', 'LINE', 'DOT', 'HEAD', 'FOOT', 'HAIR', 'STEP', 'main_parents',
-           'tree_order', 'mix', 'base_color', 'topic_colors', 'new_figure', 'quiet', 'names_of', 'plain', 'grouped',
-           'averager', 'plot_factor', 'plot_reconstructions', 'plot_errors', 'plot_training', 'text_width', 'fit_words',
-           'slots', 'unit_height', 'ribbon', 'label_size', 'family_gaps', 'stack_bars', 'draw_ribbons', 'draw_bars',
-           'percent', 'roomy', 'write', 'label_leaves', 'label_roots', 'label_between', 'box_of', 'empty_box',
+           'tree_order', 'mix', 'base_color', 'topic_colors', 'new_figure', 'box_of', 'quiet', 'names_of', 'plain',
+           'grouped', 'averager', 'plot_factor', 'plot_reconstructions', 'plot_errors', 'plot_training', 'text_width',
+           'fit_words', 'slots', 'unit_height', 'ribbon', 'label_size', 'family_gaps', 'stack_bars', 'draw_ribbons',
+           'draw_bars', 'percent', 'roomy', 'write', 'label_leaves', 'label_roots', 'label_between', 'empty_box',
            'plot_tree', 'two_lines', 'tree_columns', 'label_tree', 'plot_topics', 'bin_width', 'binned', 'shares_over',
            'spread', 'plot_over_time', 'plot_images']
 
@@ -72,15 +72,17 @@ def base_color(i):
 def topic_colors(model):
     """RGBA colours (0..1) of all topics: a list with a k_l x 4 array per layer, the same whenever it is called on a fitted model.
 
-    Supertopics have the base palette, a topic below a tint of its main parent, a topic without any share grey.
+    Supertopics have the base palette; all below that belong to one by their main parents have tints of it, in tree order; without share: grey.
     """
     layers, parents, orders = layers_of(model), main_parents(model), tree_order(model)
-    colors = [np.array([base_color(i) for i in range(layers[-1].rank)])]
+    root = np.arange(layers[-1].rank)
+    colors = [np.array([base_color(i) for i in root])]
     for parent, order in zip(parents[::-1], orders[-2::-1]):
+        root = np.where(parent < 0, -1, root[parent])
         tints = np.array([to_rgba(DEAD)] * len(parent))
-        for j in range(len(colors[0])):
-            family = [i for i in order if parent[i] == j]
-            for i, part in zip(family, np.linspace(.12, .5, len(family)) if len(family) > 1 else [.2]): tints[i] = mix(colors[0][j], "white", part)
+        for j in range(len(colors[-1])):
+            family = order[root[order] == j]
+            for i, part in zip(family, np.linspace(.12, .55, len(family)) if len(family) > 1 else [.2]): tints[i] = mix(colors[-1][j], "white", part)
         colors.insert(0, tints)
     for l, c in enumerate(colors): c[topic_shares(layers, l) <= 0] = to_rgba(DEAD)
     return colors
@@ -90,6 +92,14 @@ def new_figure(width, height):
     "A pyplot figure of width x height inches with constrained layout."
     import matplotlib.pyplot as plt
     return plt.figure(figsize=(width, height), layout="constrained")
+
+# %% ../nbs/21_plot.ipynb #2b44c487
+def box_of(ax):
+    "Width and height of axes in inches, after layout."
+    root = ax.figure.canvas.figure
+    if root.get_layout_engine() is not None: root.draw_without_rendering()
+    box = ax.get_window_extent()
+    return box.width / root.dpi, box.height / root.dpi
 
 # %% ../nbs/21_plot.ipynb #2fd15dbb
 def quiet(ax):
@@ -408,13 +418,6 @@ def label_between(ax, x, middles, shares, labels, size):
         write(ax, x + BAR + .06, middles[i], labels[i], size * .95, va="center", path_effects=rim, zorder=4)
 
 # %% ../nbs/21_plot.ipynb #200f43ea
-def box_of(ax):
-    "Width and height of axes in inches, after layout."
-    root = ax.figure.canvas.figure
-    if root.get_layout_engine() is not None: root.draw_without_rendering()
-    box = ax.get_window_extent()
-    return box.width / root.dpi, box.height / root.dpi
-
 def empty_box(ax):
     "Axes that are a sheet of paper: units are inches, y downwards, nothing drawn. Returns width and height."
     ax.axis("off")
@@ -496,7 +499,7 @@ def plot_topics(model, layer=-1, features=None, top=8, fig=None):
     grid = fig.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for ax in grid[len(order):]: ax.remove()
     panels = np.empty(len(order), dtype=object)
-    for ax, j in zip(grid, order): panels[j] = _card(ax, Phi[:, j], names, top, colors[j], f"topic {j}  ({percent(shares[j])})")
+    for ax, j in zip(grid, order): panels[j] = _card(ax, Phi[:, j], names, top, colors[j], f"topic {j}  ({percent(shares[j]) if shares[j] > 0 else 'dead'})")
     for ax in grid[max(0, len(order) - columns):len(order)]: ax.tick_params(labelbottom=True)
     fig.supxlabel("share of the topic's weight", fontsize=9)
     return panels
@@ -509,7 +512,7 @@ def _card(ax, weights, names, top, color, title):
     ax.barh(range(len(order)), weights[order] / (weights.sum() or 1.0), color=color, height=.72)
     ax.set_yticks(range(len(order)), [plain(str(names[i]), 20) for i in order])
     ax.set_ylim(top - .4, -.6)
-    ax.set_title(title if len(order) else f"{title}: dead", fontsize=9.5, loc="left", color=mix(color, "black", .35), weight="bold")
+    ax.set_title(title, fontsize=9.5, loc="left", color=mix(color, "black", .35), weight="bold")
     quiet(ax).tick_params(axis="both", labelsize=8.5, length=0)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.spines["bottom"].set_visible(False)

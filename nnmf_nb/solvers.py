@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import asarray, double, gram, inner, namespace
-from .data import WeightedDataMatrix, transposed
+from .data import WeightedDataMatrix, residual2, transposed
 from .losses import column_lengths, namespace_like, top_svd, unit_columns
 from .nnls import compiled, cpu_kernels, solve_layer
 
@@ -87,9 +87,10 @@ def _hals_turn(X, A, S, sweeps, total):
     H, Q = gram(S), double(X.XSt(xp.astype(S, X.dtype).T))
     pg = stationarity([A], [2 * (double(A) @ H - Q) / total])
     new = sweep(H, Q, A, sweeps)
-    error2 = (X.norm2 - 2 * inner(Q, new) + inner(H, gram(new))) / total
+    error2 = X.norm2 - 2 * inner(Q, new) + inner(H, gram(new))
     length = column_lengths(new)
-    return xp.astype(new / length[None, :], X.dtype), xp.astype((S * length[None, :]).T, X.dtype), error2, pg
+    A, S = xp.astype(new / length[None, :], X.dtype), xp.astype((S * length[None, :]).T, X.dtype)
+    return A, S, residual2(X, A, S, error2) / total, pg
 
 # %% ../nbs/04_solvers.ipynb #690f1266
 def _exact_turn(X, A, S, sweeps, total):
@@ -100,8 +101,7 @@ def _exact_turn(X, A, S, sweeps, total):
     At, _ = solve_layer(transposed(X), S.T, A.T)
     A, length = unit_columns(At.T), namespace(At).astype(column_lengths(At.T), At.dtype)
     S = S * length[:, None]
-    error2 = (X.norm2 - 2 * inner(X.AtX(A), S) + inner(X.AtM(A, A, S), S)) / total
-    return A, S, error2, pg
+    return A, S, residual2(X, A, S) / total, pg
 
 # %% ../nbs/04_solvers.ipynb #46672672
 def random_start(X, k, rng):
@@ -158,12 +158,16 @@ class Trace:
         pg = stationarity(A, dA)
         self.values.append(value)
         self.stationarity.append(pg)
-        if value < self.value or self.A is None: self.A, self.value = tuple(A), value
+        if value < self.value or self.A is None or self.value != self.value: self.A, self.value = tuple(A), value
         if self._callback and self._callback(len(self.values) - 1, value, A, fwd, pg):
             self.reason = "callback"
             return True
         if pg <= tol: self.reason = "stationary"
         return pg <= tol
+
+    def stuck(self):
+        "No step lowers the cost: the end of what rounding or a kink allows if the projected gradient is small, a failure if not."
+        self.reason = "no progress" if self.stationarity[-1] <= 1e-3 else "stalled"
 
     @property
     def converged(self): return self.reason in ("stationary", "no progress")
@@ -210,13 +214,10 @@ def backtracking_descent(objective, A, trace, *, max_iter=1000, tol=1e-4, step=1
     for _ in range(max_iter):
         if trace.record(A, value, dA, fwd, tol): return
         found = line_search(objective, A, value, dA, [-g for g in dA], step)
-        if found is None: return _stuck(trace)
+        if found is None: return trace.stuck()
         A, value, dA, fwd, t = found
         step = 2 * t
     trace.record(A, value, dA, fwd, tol)
-
-# %% ../nbs/04_solvers.ipynb #b3a980d0
-def _stuck(trace): trace.reason = "no progress"          # rounding: no step lowers the cost any more
 
 # %% ../nbs/04_solvers.ipynb #4baa35fb
 def adam(objective, A, trace, *, max_iter=1000, tol=1e-4, step=0.01, beta1=0.9, beta2=0.999):
@@ -269,7 +270,7 @@ def lbfgs(objective, A, trace, *, max_iter=500, tol=1e-4, memory=10):
         direction, t = two_loop(pairs, g, free), 1.0
         if direction is None: direction, t = g * free, 0.1 / math.sqrt(inner(g * free, g) or 1.0)
         found = line_search(objective, A, value, dA, unpack(-direction, A), t)
-        if found is None and not pairs: return _stuck(trace)
+        if found is None and not pairs: return trace.stuck()
         if found is None: pairs = []                              # forget a misleading curvature and try steepest descent once
         else:
             A, value, dA, fwd, _ = found

@@ -122,7 +122,7 @@ def test_values_equal_the_formulas(kind, depth):
     assert energy(fwd).value == pytest.approx(errors2[0] + inner, rel=1e-10)
 
 
-@pytest.mark.parametrize("size", [1e-3, 1e-6, pytest.param(1e-9, marks=pytest.mark.xfail(strict=True, reason="P7: rounding noise of the identity")), 0.0])
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-9, 0.0])
 def test_depth_errors_of_nearly_exact_chains(size):
     rng = np.random.default_rng(0)
     A, B, S = rng.random((40, 6)), rng.random((6, 3)), rng.random((3, 50))
@@ -229,7 +229,6 @@ def test_check_gradient_notices_a_wrong_gradient():
     assert check_gradient(wrong, X, A, np.zeros((4, 30))) > 1e-4
 
 
-@pytest.mark.xfail(strict=True, reason="P11: under weights it is given W * X")
 def test_a_custom_cost_sees_the_data_as_given():
     X, A = chain(2)
     mask, seen = np.random.default_rng(0).random(X.shape) < 0.7, {}
@@ -306,12 +305,12 @@ def test_floors_equal_the_svd(shape, kind):
     assert U.T @ U == pytest.approx(np.eye(3), abs=1e-7) and np.abs(np.abs((U * s).T @ X @ V / as_data(X).scale) - np.diag(s**2)).max() <= 1e-6 * s[0] ** 2
 
 
-@pytest.mark.xfail(strict=True, reason="P9: the floor lies above the truth: singular values from float32 products")
 @pytest.mark.parametrize("noise", [0.1, 1e-3])
 def test_floors_of_float32_data(noise):
     rng = np.random.default_rng(0)
     X = (rng.random((400, 20)) @ rng.random((20, 300)) + noise * rng.random((400, 300))).astype(np.float32)
-    assert svd_floors(X, (20, 5)) == pytest.approx(exact_floors(X.astype(float), (20, 5)), rel=1e-3)
+    found, exact = svd_floors(X, (20, 5)), exact_floors(X.astype(float), (20, 5))
+    assert (found <= exact).all() and found**2 == pytest.approx(exact**2, abs=2e-6)          # a bound, short of it by rounding at most
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (200, 150)])
@@ -329,7 +328,6 @@ def test_floors_are_below_every_factorisation_even_an_exact_one(shape):
 def test_floors_of_zero_data(X): assert not svd_floors(X, (3, 2)).any()
 
 
-@pytest.mark.xfail(strict=True, reason="P19: the full SVD holds a sparse X as a dense matrix")
 def test_floors_do_not_densify():
     X = sp.random_array((150, 60_000), density=1e-3, rng=np.random.default_rng(0), format="csr")
     tracemalloc.start()

@@ -143,6 +143,8 @@ def kernel_env(folder):
     Path(folder, "matplotlibrc").touch()  # all defaults
     env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "COLUMNS", "LINES", "FORCE_COLOR", "IN_TEST")}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+    # One thread each: two notebooks run side by side, and sums come out the same whatever the number of cores.
+    env |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
     return env | {"TQDM_DISABLE": "1", "IPYTHONDIR": str(Path(folder, "ipython")), "MATPLOTLIBRC": str(Path(folder, "matplotlibrc"))}
 
 

@@ -1,7 +1,7 @@
 """Everything that is timed or weighed. One generator per contender: it prepares itself, then every `next` measures once, as a dict.
 
 Run by race.py as `python contenders.py NAME ARGUMENTS`, by the project's Python or by that of .venv-peers, so nothing is imported at the top
-that one of them lacks. A line on stdin asks for a measurement, which comes back as a line of JSON on stdout.
+that one of them lacks. A line on stdin asks for a measurement, which comes back as a line of JSON on stdout, with the processor seconds used so far.
 """
 
 import gc
@@ -9,6 +9,7 @@ import json
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +65,8 @@ def our_gradient(path):
     X, A = read_chain(path)
     objective = on_unit_columns(ChainObjective(as_data(X), every))
     for n in range(10**9):
-        chains = iter([moved(A, 1000 * n + i) for i in range(20)])
         objective(A)                                     # threads awake, supports warm
-        yield {"seconds": float(np.median([timed(lambda: objective(next(chains))) for _ in range(20)]))}
+        yield {"seconds": float(np.median([timed(partial(objective, moved(A, 1000 * n + i))) for i in range(20)]))}
 
 
 def our_iteration(path):
@@ -143,7 +143,7 @@ def toy_neural(folder, epochs):
         for depth in (1, 2, 3):
             torch.manual_seed(seed)
             net = Neural_NMF([X.shape[0], *RANKS[:depth]])
-            seconds = timed(lambda: train(net, torch.from_numpy(X), epoch=epochs, lr=1, verbose=False))
+            seconds = timed(partial(train, net, torch.from_numpy(X), epoch=epochs, lr=1, verbose=False))
             with torch.no_grad():
                 S = net(torch.from_numpy(X))[-1].numpy()   # what `train` returns is older than its last step
             errors.append(relative(X, *(layer.A.detach().numpy() for layer in net.lsqnonneglst), S))
@@ -191,7 +191,7 @@ def toy_sklearn(folder):
 
 
 def memory(key):
-    "Memory of this process in bytes: VmRSS now, VmHWM at its peak."
+    """Memory of this process in bytes: VmRSS now, VmHWM at its peak."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
 
@@ -258,7 +258,7 @@ def q_problem(k, M):
 
 
 def q_ours(k, M):
-    "`nnls` cold and warm, checks and the product A'X included; seconds per data point."
+    """`nnls` cold and warm, checks and the product A'X included; seconds per data point."""
     from nnmf_nb import kkt_residual, nnls
 
     A, X, near = q_problem(k, M)
@@ -268,7 +268,7 @@ def q_ours(k, M):
 
 
 def q_scipy(k, M):
-    "A loop of scipy.optimize.nnls over the data points; seconds per data point."
+    """A loop of scipy.optimize.nnls over the data points; seconds per data point."""
     from scipy.optimize import nnls
 
     from nnmf_nb import kkt_residual
@@ -289,4 +289,4 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     contender = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
     for _ in sys.stdin:
-        print(json.dumps(next(contender)), file=answers, flush=True)
+        print(json.dumps(next(contender) | {"cpu": time.process_time()}), file=answers, flush=True)

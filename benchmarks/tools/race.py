@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import platform
 import statistics
@@ -28,40 +29,74 @@ def environment():
 
 
 class Contender:
-    """One function of contenders.py in a process of its own; every call of `turn` lets it measure once."""
+    """One generator of contenders.py; `start` gives it a process of its own, every `turn` lets it measure once."""
 
     def __init__(self, name, *, python=sys.executable, **arguments):
-        script = Path(__file__).with_name("contenders.py")
-        self.name, self._lines = name, subprocess.Popen([python, str(script), name, json.dumps(arguments)], stdin=subprocess.PIPE,
-                                                        stdout=subprocess.PIPE, text=True, env=environment())
+        self.name, self._command = name, [python, str(Path(__file__).with_name("contenders.py")), name, json.dumps(arguments)]
+
+    def start(self):
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
+        return self
 
     def turn(self):
         """One measurement, a dict. Raises RuntimeError when the process has died."""
         with contextlib.suppress(BrokenPipeError):
-            self._lines.stdin.write("\n")
-            self._lines.stdin.flush()
-        answer = self._lines.stdout.readline()
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the contender {self.name!r} died with exit code {self._lines.wait()}; its traceback stands above")
+            raise RuntimeError(f"the contender {self.name!r} died with exit code {self._process.wait()}; its traceback stands above")
         return json.loads(answer)
 
     def close(self):
-        self._lines.stdin.close()
-        self._lines.wait()
+        self._process.stdin.close()
+        self._process.wait()
 
 
-def race(contenders, rounds):
-    """Let contenders (label -> Contender or None) take turns: label -> list of measurements. None, a peer that is missing, is left out."""
-    contenders = {label: one for label, one in contenders.items() if one}
-    results = {label: [] for label in contenders}
-    try:
-        for _ in range(rounds):
-            for label, one in contenders.items():
-                results[label].append(one.turn())
-    finally:
-        for one in contenders.values():
-            one.close()
-    return results
+class Course:
+    """Where races are run: waits for a quiet machine, `patience` seconds in the whole run at most, and notes what others used all the same."""
+
+    def __init__(self, patience=120.0):
+        self.patience, self.others = patience, []
+
+    def race(self, contenders, rounds):
+        """Let contenders (label -> Contender, or None for a missing peer) take turns: label -> list of measurements."""
+        self._wait()
+        begin, used = time.monotonic(), core_seconds()
+        running = {label: one.start() for label, one in contenders.items() if one}
+        results = {label: [] for label in running}
+        try:
+            for _ in range(rounds):
+                for label, one in running.items():
+                    results[label].append(one.turn())
+        finally:
+            for one in running.values():
+                one.close()
+        seconds, own = time.monotonic() - begin, sum(turns[-1]["cpu"] for turns in results.values())
+        self.others.append((core_seconds() - used - own) / seconds)
+        print(f"  {', '.join(running)}: {seconds:.0f} s, others used {self.others[-1]:.1f} of {os.cpu_count()} cores", flush=True)
+        return results
+
+    def _wait(self, limit=0.3):
+        begin = time.monotonic()
+        while busy() > limit and time.monotonic() - begin < self.patience:
+            time.sleep(1)
+        self.patience -= time.monotonic() - begin
+
+
+def core_seconds():
+    """Seconds of processor that everybody used since the start of the machine, all cores together. NaN where /proc/stat is missing."""
+    if not Path("/proc/stat").exists():
+        return math.nan
+    ticks = [int(t) for t in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")         # all but idle and waiting for disks
+
+
+def busy(seconds=1.0):
+    """Cores in use during the next second; to be called while no contender runs."""
+    before = core_seconds()
+    time.sleep(seconds)
+    return (core_seconds() - before) / seconds
 
 
 def median(measurements, key="seconds"):
@@ -84,38 +119,16 @@ def peers_python():
     for command in steps:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
-            print(f"The peers could not be installed, so their rows are left out: {reason[0]}\n"
-                  f"  NeuralNMF needs {TORCH}: if pip finds none, point PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to CPU builds of torch.", flush=True)
+            errors = [line for line in (done.stderr + done.stdout).splitlines() if "ERROR" in line or "rror:" in line]
+            print("The peers could not be installed, so their rows are left out:", *errors[-2:] or ["no message"], sep="\n  ")
+            print(f"NeuralNMF needs {TORCH}: if pip finds none, let PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS lead to CPU builds of torch.", flush=True)
             return None
     stamp.write_text(wanted)
     return str(python)
 
 
-def busy(seconds=1.0):
-    """Cores used by anybody during the next second; to be called while all contenders wait. NaN where /proc/stat is missing."""
-    if not Path("/proc/stat").exists():
-        return float("nan")
-
-    def used():
-        ticks = [int(t) for t in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return sum(ticks) - ticks[3] - ticks[4]                       # all but idle and waiting for disks
-
-    before = used()
-    time.sleep(seconds)
-    return (used() - before) / os.sysconf("SC_CLK_TCK") / seconds
-
-
-def wait_for_calm(limit=0.3, patience=40):
-    """Wait until others use less than `limit` cores, `patience` seconds at most. Returns what they use."""
-    end = time.monotonic() + patience
-    while (load := busy()) > limit and time.monotonic() < end:
-        time.sleep(1)
-    return load
-
-
 def machine():
-    """Name of the processor, cores, and the kernels that OpenBLAS chose: no names of hosts."""
+    """Name of the processor, cores and system: no names of hosts."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
