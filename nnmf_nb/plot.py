@@ -493,7 +493,7 @@ def plot_topics(model, layer=-1, features=None, top=8, fig=None):
     layers, names = layers_of(model), names_of(model, features)
     l = layer_index(layers, layer)
     Phi, colors, shares, order = topic_features(layers, l), topic_colors(model)[l], topic_shares(layers, l), tree_order(model)[l]
-    columns = min(len(order), 3 if len(order) <= 6 else 4)
+    columns = math.ceil(len(order) / 2) if len(order) in (4, 5, 6) else min(len(order), 4)
     rows = math.ceil(len(order) / columns)
     if fig is None: fig = new_figure(2.3 * columns, .55 + rows * (.35 + .165 * min(top, len(Phi))))
     grid = fig.subplots(rows, columns, sharex=True, squeeze=False).ravel()

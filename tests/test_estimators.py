@@ -1,6 +1,8 @@
 """Contracts that every layered estimator keeps, whatever trains it."""
 
 import pickle
+import subprocess
+import sys
 import tracemalloc
 import warnings
 
@@ -409,6 +411,20 @@ def test_sparse_data_are_never_densified(Estimator):
     tracemalloc.stop()
     size = X.data.nbytes + X.indices.nbytes + 8 * 6 * (4000 + 3000)
     assert peak < 12 * size < 4000 * 3000 * 8 / 4
+
+
+WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None
+from nnmf_nb import NeuralNMF, datasets
+model = NeuralNMF(ranks=(9, 4, 2), random_state=0).fit(datasets.toy(random_state=0).X)
+assert all(one.error < 1.01 * one.floor and one.kkt < 1e-10 for one in model.layers_)
+assert "nnmf_nb.kernels.cpu" not in sys.modules
+"""
+
+
+def test_works_without_numba():
+    subprocess.run([sys.executable, "-c", WITHOUT_NUMBA], check=True)
 
 
 # --- other array libraries --------------------------------------------------------------------------------------------
