@@ -265,8 +265,7 @@ def nnls_certified(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     S, status = _solve_scaled(A, X, S0, l1, l2)
-    kkt = kkt_of_layer(X, A, double(S) / X.scale, l1=l1, l2=l2)
-    xp = namespace(S)
+    kkt, xp = kkt_residual(A, X, S, l1=l1, l2=l2), namespace(S)
     bad = (kkt > (1e-10 if S.dtype == xp.float64 else 1e-5)) & (status < NOT_CONVERGED)
     status = status + NOT_CONVERGED * xp.astype(bad, status.dtype)
     warn_not_converged(status)
@@ -274,11 +273,16 @@ def nnls_certified(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
 
 # %% ../nbs/02_nnls.ipynb #c3b9c4e3
 def _solve_scaled(A, X, S0, l1, l2):
-    "S and status in the units of X, with A brought to size 1 by a power of two so that no product over- or underflows."
+    "S and status in the units of X."
     if S0 is not None: check_coefficients(S0, "S0", A, X)
-    c = power_of_two(A)
-    S, status = solve_layer(X, A if c == 1.0 else A * (1 / c), S0, l1=l1 / c, l2=l2 / c**2)
+    A, c, penalties = _of_size_one(A, l1, l2)
+    S, status = solve_layer(X, A, S0, **penalties)
     return S * (X.scale / c), status
+
+def _of_size_one(A, l1, l2):
+    "A / c for a power of two c, c, and the penalties that belong to c S."
+    c = power_of_two(A)
+    return A if c == 1.0 else A * (1 / c), c, dict(l1=l1 / c, l2=l2 / c / c)
 
 # %% ../nbs/02_nnls.ipynb #2034368f
 def _checked(A, X, mask, weights, l1, l2):
@@ -362,7 +366,8 @@ def kkt_residual(A, X, S, *, mask=None, weights=None, l1=0.0, l2=0.0):
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)
-    return kkt_of_layer(X, A, double(S) / X.scale, l1=l1, l2=l2)
+    A, c, penalties = _of_size_one(A, l1, l2)
+    return kkt_of_layer(X, A, double(S) * (c / X.scale), **penalties)
 
 # %% ../nbs/02_nnls.ipynb #e844df33
 def kkt_of_layer(X, A, S, *, l1=0.0, l2=0.0):
