@@ -208,9 +208,8 @@ def _solve_compiled(G, gram_of, F, S0):
     kernels, (M, k) = cpu_kernels(), F.shape
     which = np.zeros(M, np.int64) if gram_of is None else gram_of
     S = np.zeros((M, k)) if S0 is None else np.array(S0, dtype=np.float64, order="C")
-    status = np.empty(M, np.int64)
-    solve = kernels.solve_parallel if kernels.pays_in_parallel(M, k) else kernels.solve_serial
-    solve(np.ascontiguousarray(G), which, np.ascontiguousarray(F), S, S0 is not None, status)
+    status, G, F = np.empty(M, np.int64), np.ascontiguousarray(G), np.ascontiguousarray(F)
+    kernels.in_threads(lambda r: kernels.solve_points(G, which[r], F[r], S[r], S0 is not None, status[r]), M, k)
     return S, status
 
 # %% ../nbs/02_nnls.ipynb #d5330c32
@@ -447,8 +446,8 @@ def adjoint_gram(G, S, U, gram_of=None):
 def _adjoint_compiled(G, gram_of, S, U):
     kernels, Z = cpu_kernels(), np.empty(S.shape)
     which = np.zeros(len(S), np.int64) if gram_of is None else gram_of
-    solve = kernels.adjoint_parallel if kernels.pays_in_parallel(*S.shape) else kernels.adjoint_serial
-    solve(np.ascontiguousarray(G), which, np.ascontiguousarray(S, dtype=np.float64), np.ascontiguousarray(U), Z)
+    G, S, U = np.ascontiguousarray(G), np.ascontiguousarray(S, dtype=np.float64), np.ascontiguousarray(U)
+    kernels.in_threads(lambda r: kernels.adjoint_points(G, which[r], S[r], U[r], Z[r]), *S.shape)
     return Z
 
 def _adjoint_stacks(G, which, S, U):

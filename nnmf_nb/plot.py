@@ -116,8 +116,8 @@ def names_of(model, features):
 # %% ../nbs/21_plot.ipynb #6f7ea72c
 def plain(text, width=28):
     "Text as it is, cut to `width` characters, with no character that matplotlib would read as mathematics."
-    return textwrap.shorten(text, width, placeholder="…").replace("$", r"\$") if len(text) > width and " " in text[:width] else (
-        text if len(text) <= width else text[:width - 1] + "…").replace("$", r"\$")
+    if len(text) > width: text = textwrap.shorten(text, width, placeholder="…") if " " in text[:width] else text[:width - 1] + "…"
+    return text.replace("$", r"\$")
 
 # %% ../nbs/21_plot.ipynb #7f42741a
 CELLS = 400                                              # rows and columns that a heat map has at most
@@ -180,7 +180,7 @@ def plot_reconstructions(model, X, depths=None, order=None, mask=None, fig=None)
     P, Q = (averager(one) for one in _orders(model, fwd, order))
     images, errors = [_data_cells(fwd.X, P, Q)], forward_errors(fwd)
     for depth in depths: images.append((P @ to_numpy(fwd.A[0])) @ (to_numpy(unfold(fwd, depth)[-1]) * fwd.X.scale @ Q.T))
-    titles = ["X"] + [f"depth {depth}: error {errors[depth]:.3f}" for depth in depths]
+    titles = ["X"] + [f"depth {depth}\nerror {errors[depth]:.3f}" for depth in depths]
     return _side_by_side(images, titles, fwd.X.shape, "" if order is None else ", reordered", fig)
 
 # %% ../nbs/21_plot.ipynb #f4772da1
@@ -218,9 +218,9 @@ def _side_by_side(images, titles, shape, remark, fig):
         ax.set_facecolor("#D9D9D9")
         drawn = ax.imshow(image, aspect="auto", cmap="viridis", vmin=0, vmax=top, interpolation="nearest", extent=(0, shape[1], shape[0], 0))
         ax.set_title(title, fontsize=10)
-        ax.set_xlabel("data point" + remark, fontsize=9)
         ax.tick_params(labelsize=8)
     axes[0].set_ylabel("feature" + remark, fontsize=9)
+    fig.supxlabel("data point" + remark, fontsize=9)
     fig.colorbar(drawn, ax=list(axes), label="value", extend="max" if most > 1.001 * top else "neither", pad=.01)
     return axes
 
@@ -481,7 +481,8 @@ def label_tree(ax, layers, x, tops, talls, labels, colors, size):
         side, shift = ("right", BAR) if l == last and l else ("left", 0)
         write(ax, x[l] + shift, .04, str(one.rank) if narrow else f"layer {l}: {one.rank} topic{'s' * (one.rank > 1)}", 8, PALE, ha=side, va="top")
     meaning = "bar: share of the reconstruction" + ("    ribbon: share of a topic that flows to a supertopic" if last else "")
-    if x[last] + text_width(meaning, 7.5) < ax.get_xlim()[1]: write(ax, x[last], height - .03, meaning, 7.5, PALE, va="bottom")
+    start = min(x[last], ax.get_xlim()[1] - 1.08 * text_width(meaning, 7.5))             # hinting makes small letters up to 8% wider
+    if start >= 0: write(ax, start, height - .03, meaning, 7.5, PALE, va="bottom")
 
 # %% ../nbs/21_plot.ipynb #7dcedc9f
 def plot_topics(model, layer=-1, features=None, top=8, fig=None):

@@ -36,8 +36,8 @@ def sweep(G, F, S, sweeps=4):
     """`sweeps` rounds of coordinate descent on s'G s/2 - f's, s >= 0, for rows s of S (M x k) and f of F (M x k), G: k x k. Returns the new S (float64)."""
     if not compiled(S): return _sweep_columns(double(G), double(F), double(S), sweeps)
     kernels, S = cpu_kernels(), np.array(S, dtype=np.float64, order="C")
-    run = kernels.sweep_parallel if kernels.pays_in_parallel(*S.shape) else kernels.sweep_serial
-    run(np.ascontiguousarray(G), np.ascontiguousarray(F, dtype=np.float64), S, sweeps)
+    G, F = np.ascontiguousarray(G), np.ascontiguousarray(F, dtype=np.float64)
+    kernels.in_threads(lambda r: kernels.sweep_points(G, F[r], S[r], sweeps), *S.shape)
     return S
 
 # %% ../nbs/04_solvers.ipynb #cf88336b

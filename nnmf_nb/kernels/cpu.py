@@ -4,12 +4,16 @@
 
 # %% auto #0
 __all__ = ['RANK_TOL', 'grow_cholesky', 'factor_passive', 'solve_factored', 'passive_point', 'block_pivoting', 'step_to_boundary',
-           'active_set', 'classify', 'attempt_point', 'solve_point', 'adjoint_point', 'sweep_point', 'solve_serial',
-           'solve_parallel', 'adjoint_serial', 'adjoint_parallel', 'sweep_serial', 'sweep_parallel', 'pays_in_parallel']
+           'active_set', 'classify', 'attempt_point', 'solve_point', 'adjoint_point', 'sweep_point', 'solve_points',
+           'adjoint_points', 'sweep_points', 'in_threads']
 
 # %% ../../nbs/01a_kernels.ipynb #25f12de6
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 
 from ..backend import DEGENERATE, NOT_CONVERGED, OK, TIED
 
@@ -194,32 +198,29 @@ def sweep_point(G, f, s, sweeps):
 
 # %% ../../nbs/01a_kernels.ipynb #b2ecb137
 @njit(cache=True, error_model="numpy", nogil=True)
-def solve_serial(G, gram_of, F, S, warm, status):
+def solve_points(G, gram_of, F, S, warm, status):
     for j in range(F.shape[0]): status[j] = solve_point(G[gram_of[j]], F[j], S[j], warm)
 
-@njit(cache=True, error_model="numpy", nogil=True, parallel=True)
-def solve_parallel(G, gram_of, F, S, warm, status):
-    for j in prange(F.shape[0]): status[j] = solve_point(G[gram_of[j]], F[j], S[j], warm)
-
-# %% ../../nbs/01a_kernels.ipynb #55845f2b
 @njit(cache=True, error_model="numpy", nogil=True)
-def adjoint_serial(G, gram_of, S, U, Z):
+def adjoint_points(G, gram_of, S, U, Z):
     for j in range(S.shape[0]): adjoint_point(G[gram_of[j]], S[j], U[j], Z[j])
 
-@njit(cache=True, error_model="numpy", nogil=True, parallel=True)
-def adjoint_parallel(G, gram_of, S, U, Z):
-    for j in prange(S.shape[0]): adjoint_point(G[gram_of[j]], S[j], U[j], Z[j])
-
-# %% ../../nbs/01a_kernels.ipynb #8be97179
 @njit(cache=True, error_model="numpy", nogil=True)
-def sweep_serial(G, F, S, sweeps):
+def sweep_points(G, F, S, sweeps):
     for j in range(F.shape[0]): sweep_point(G, F[j], S[j], sweeps)
 
-@njit(cache=True, error_model="numpy", nogil=True, parallel=True)
-def sweep_parallel(G, F, S, sweeps):
-    for j in prange(F.shape[0]): sweep_point(G, F[j], S[j], sweeps)
+# %% ../../nbs/01a_kernels.ipynb #55845f2b
+_ENOUGH = 40_000        # about 50 microseconds of work, in units of k^2 per point: less is not worth another thread
 
-# %% ../../nbs/01a_kernels.ipynb #d8280c6e
-def pays_in_parallel(M, k):
-    "True when `M` problems of size `k` are worth waking the threads (about 0.1 ms of work)."
-    return get_num_threads() > 1 and M * k * k > 40_000
+@functools.cache
+def _pool(threads): return ThreadPoolExecutor(threads, thread_name_prefix="nnmf_nb")
+
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_pool.cache_clear)      # threads do not survive a fork
+
+# %% ../../nbs/01a_kernels.ipynb #8be97179
+def in_threads(run, M, k):
+    "Call run(rows) on slices that cover M points of size k, in as many threads as are worth it."
+    parts = min(4 * get_num_threads(), M * k * k // _ENOUGH)
+    if parts < 2 or get_num_threads() == 1: return run(slice(0, M))
+    ends = np.linspace(0, M, parts + 1).astype(int)
+    for done in _pool(get_num_threads()).map(run, [slice(a, b) for a, b in zip(ends, ends[1:])]): pass
