@@ -4,14 +4,17 @@
 
 # %% auto #0
 __all__ = ['OK', 'DEGENERATE', 'TIED', 'NOT_CONVERGED', 'namespace', 'to_numpy', 'asarray', 'has_cuda', 'to_device', 'floating',
-           'double', 'gram', 'inner', 'host_rng']
+           'double', 'gram', 'inner', 'host_rng', 'thread_count', 'in_threads', 'blas_in_one_thread']
 
 # %% ../nbs/00_backend.ipynb #bfcc8d6f
 import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import array_api_compat
 import numpy as np
 import scipy.sparse as sp
+from threadpoolctl import ThreadpoolController
 
 # %% ../nbs/00_backend.ipynb #2df6e7c9
 _NUMPY = array_api_compat.array_namespace(np.empty(0))
@@ -128,3 +131,38 @@ def host_rng(random_state=None):
 
 # %% ../nbs/00_backend.ipynb #36ecb649
 OK, DEGENERATE, TIED, NOT_CONVERGED = 0, 1, 2, 4
+
+# %% ../nbs/00_backend.ipynb #b2c03dcf
+@functools.cache
+def thread_count():
+    "Threads to use: the cores that this process may run on, or OMP_NUM_THREADS if that is smaller."
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) > 0 else cores
+
+# %% ../nbs/00_backend.ipynb #c35ad650
+@functools.cache
+def _pool(threads): return ThreadPoolExecutor(threads, thread_name_prefix="nnmf_nb")
+
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_pool.cache_clear)      # threads do not survive a fork
+
+# %% ../nbs/00_backend.ipynb #8b701fc7
+def in_threads(run, n, work, enough=100_000):
+    """Call run(rows) for slices that cover n rows, in up to `thread_count()` threads. Returns the results in order.
+
+    work: cost of a row, in multiplications; a thread is worth waking for `enough` of them (about 50 microseconds).
+    """
+    parts = min(thread_count(), int(n * work // enough), n) if thread_count() > 1 else 1
+    if parts < 2: return [run(slice(0, n))]
+    ends = [n * i // parts for i in range(parts + 1)]
+    first, *rest = (slice(a, b) for a, b in zip(ends, ends[1:]))
+    others = [_pool(thread_count() - 1).submit(run, rows) for rows in rest]
+    return [run(first)] + [other.result() for other in others]              # the calling thread does its share
+
+# %% ../nbs/00_backend.ipynb #420520b9
+@functools.cache
+def _blas(): return ThreadpoolController().select(user_api="blas")
+
+def blas_in_one_thread():
+    "Context in which BLAS does not start threads of its own (for the whole process, as scikit-learn does it in k-means)."
+    return _blas().limit(limits=1)

@@ -17,7 +17,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from .backend import asarray, host_rng, to_device, to_numpy
+from .backend import asarray, blas_in_one_thread, host_rng, to_device, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, check_finite, check_nonnegative
 from .layers import by_share, describe, html_table, layer_rows, text_table, topic_features, topic_table, topic_tree
 from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
@@ -134,7 +134,7 @@ class MapsForward(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _forward(self, X, depth, mask, weights):
         data = check_samples(self, X, mask, weights, reset=False)
-        return propagate(data, [_factor_like(one.A, namespace_like(data)) for one in self.layers_[:depth]])
+        with blas_in_one_thread(): return propagate(data, [_factor_like(one.A, namespace_like(data)) for one in self.layers_[:depth]])
 
     def inverse_transform(self, S, layer=-1):
         "Reconstruction (n_samples x n_features) from coefficients S (n_samples x k_l) of a layer: S (A_0 .. A_l)'."
@@ -163,12 +163,15 @@ class LayeredNMF(ReadsLayers, ScoresReconstruction, MapsForward, BaseEstimator):
         Warns with `ConvergenceWarning` when max_iter ends the training.
         """
         data, ranks = check_samples(self, X, mask, weights, reset=True), check_ranks(self.ranks)
+        with blas_in_one_thread(): self._fit(data, ranks)
+        return self
+
+    def _fit(self, data, ranks):
         svd = leading_svd(data, ranks[0])
         floors = svd_floors(data, ranks, svd)
         A, self.stop_reason_, self.n_iter_, self.history_ = self._train(data, ranks, host_rng(self.random_state), svd)
         A = by_share(A, describe(propagate(data, A), floors))
         self._store(propagate(data, A), floors)
-        return self
 
     def fit_transform(self, X, y=None, mask=None, weights=None):
         "Train, and return the coefficients of the deepest layer (n_samples x k_L): the same as `fit(X).transform(X)`."
@@ -184,7 +187,7 @@ class LayeredNMF(ReadsLayers, ScoresReconstruction, MapsForward, BaseEstimator):
         if self.stop_reason_ in ("max_iter", "stalled"):
             how = f"stopped at max_iter={self.max_iter}" if self.stop_reason_ == "max_iter" else "found no step that lowers the cost"
             warnings.warn(f"{type(self).__name__} {how} before its stationarity fell to tol={self.tol:g}: increase max_iter or tol.",
-                          ConvergenceWarning, stacklevel=3)
+                          ConvergenceWarning, stacklevel=4)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -149,7 +149,7 @@ def backpropagate(fwd, cost):
     X, A0, S0 = fwd.X, fwd.A[0], fwd.S[0]
     Z = adjoint(X, A0, S0, G)
     thin = Z if cost.T is None else Z + cost.T
-    dA[0] = dA[0] + X.XSt(thin) - X.MSt(A0, S0, Z) - X.MSt(A0, Z, S0)
+    dA[0] = dA[0] + X.XSt(thin) - X.MSt2(A0, S0, Z)
     return dA
 
 # %% ../nbs/03_losses.ipynb #b8cc3d76

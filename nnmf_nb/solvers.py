@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .backend import asarray, double, gram, inner, namespace
+from .backend import asarray, double, gram, in_threads, inner, namespace
 from .data import WeightedDataMatrix, residual2, transposed
 from .losses import column_lengths, namespace_like, top_svd, unit_columns
-from .nnls import compiled, cpu_kernels, solve_layer
+from .nnls import compiled, cpu_kernels, point_work, solve_layer
 
 # %% ../nbs/04_solvers.ipynb #8fad9774
 def stationarity(A, dA):
@@ -37,7 +37,7 @@ def sweep(G, F, S, sweeps=4):
     if not compiled(S): return _sweep_columns(double(G), double(F), double(S), sweeps)
     kernels, S = cpu_kernels(), np.array(S, dtype=np.float64, order="C")
     G, F = np.ascontiguousarray(G), np.ascontiguousarray(F, dtype=np.float64)
-    kernels.in_threads(lambda r: kernels.sweep_points(G, F[r], S[r], sweeps), *S.shape)
+    in_threads(lambda r: kernels.sweep_points(G, F[r], S[r], sweeps), len(S), point_work(S.shape[1]))
     return S
 
 # %% ../nbs/04_solvers.ipynb #cf88336b

@@ -59,18 +59,21 @@ def write_chain(path):
 
 def our_gradient(path):
     """One evaluation of cost and gradient ('every', unit columns), supports warm from the chain before, as in training."""
+    from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
     from nnmf_nb.losses import ChainObjective, every, on_unit_columns
 
     X, A = read_chain(path)
     objective = on_unit_columns(ChainObjective(as_data(X), every))
-    for n in range(10**9):
-        objective(A)                                     # threads awake, supports warm
-        yield {"seconds": float(np.median([timed(partial(objective, moved(A, 1000 * n + i))) for i in range(20)]))}
+    with blas_in_one_thread():                               # as `fit` does it
+        for n in range(10**9):
+            objective(A)                                     # threads awake, supports warm
+            yield {"seconds": float(np.median([timed(partial(objective, moved(A, 1000 * n + i))) for i in range(20)]))}
 
 
 def our_iteration(path):
     """One iteration of L-BFGS, line search and diary included: the mean over the first 20."""
+    from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
     from nnmf_nb.losses import every
     from nnmf_nb.neural import train_chain
@@ -78,8 +81,9 @@ def our_iteration(path):
 
     X, A = read_chain(path)
     data = as_data(X)
-    while True:
-        yield {"seconds": timed(lambda: train_chain(data, A, every, lbfgs, max_iter=20, tol=0.0)) / 20}
+    with blas_in_one_thread():
+        while True:
+            yield {"seconds": timed(lambda: train_chain(data, A, every, lbfgs, max_iter=20, tol=0.0)) / 20}
 
 
 def floor(path):

@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".venv-peers"
 THREADS = 2
+REST = 0.4             # seconds before a turn: the threads of OpenMP that the one before has used go on spinning for up to 0.2
 UNSET = "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"        # would slow down one BLAS and not the other
 # numpy and scipy as in our own environment: everyone gets the same BLAS. torch is asked for by its CPU build, so that CUDA is never fetched.
 TORCH = "torch==2.13.0+cpu" if sys.platform == "linux" else "torch==2.13.0"
@@ -68,6 +69,7 @@ class Course:
         try:
             for _ in range(rounds):
                 for label, one in running.items():
+                    time.sleep(REST)
                     results[label].append(one.turn())
         finally:
             for one in running.values():
