@@ -81,9 +81,9 @@ _TOY_SAMPLES = [10, 10, 5, 7, 5, 20, 10, 9, 14]    # data points in each, 90 in 
 _TOY_PARENTS = {"level_9": np.arange(9), "level_4": np.array([0, 0, 1, 1, 2, 2, 3, 3, 3]), "level_2": np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])}
 
 def _members(sizes, thing):
-    "The topic of every member of groups of the given sizes, and names such as 'topic 3, word 7'."
+    "The topic of every member of groups of the given sizes, and names such as 't3w7'."
     topic = np.repeat(np.arange(len(sizes)), sizes)
-    return topic, np.array([f"topic {t}, {thing} {i}" for t, size in enumerate(sizes) for i in range(size)])
+    return topic, np.array([f"t{t}{thing[0]}{i}" for t, size in enumerate(sizes) for i in range(size)])
 
 # %% ../nbs/23_datasets.ipynb #4455856c
 def toy(random_state=0):

@@ -241,8 +241,9 @@ def _full_svd(X, k):
 
 # %% ../nbs/03_losses.ipynb #0d8221fe
 def svd_floors(X, ranks, svd=None):
-    """Lowest possible relative error of any rank-k approximation, for each k in `ranks` (dimensionless). `svd`: triplets from `top_svd`, if known.
+    """Lowest possible relative error at each depth of a chain with these `ranks` (dimensionless); no rank counts for more than those before it.
 
+    `svd`: triplets from `top_svd`, if known.
     A bound that holds: what rounding can do to it (1e-13 ||X||^2, in float32 1e-6 ||X||^2) is subtracted. NaN for weighted X, for which no
     such bound is known; 0 for all-zero X.
     """

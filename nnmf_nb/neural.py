@@ -11,7 +11,7 @@ import numbers
 import numpy as np
 from tqdm.auto import tqdm
 
-from .hierarchical import LayeredNMF, sequential
+from .hierarchical import LayeredNMF, check_number, sequential
 from .losses import ChainObjective, depth_errors, on_unit_columns, resolve_cost, unit_columns
 from .solvers import OPTIMISERS, Trace, run
 
@@ -35,12 +35,12 @@ class NeuralNMF(LayeredNMF):
     """Neural NMF: all A_l of the chain X ~ A_0 A_1 .. A_l S_l, S_l = q(S_(l-1), A_l), trained jointly by exact backpropagation through q.
 
     Parameters: `ranks` topics per layer; `cost` 'every' (reconstruction at every depth), 'last', 'energy' or a callable cost(X, A, S, Y) ->
-    (value, dA, dS) (X is n_features x n_samples, as in the paper); `optimizer` 'lbfgs', 'backtracking', 'gd' (the slides' Method 1) or 'adam';
+    (value, dA, dS) (X is n_features x n_samples, as in the paper; Y is the y of `fit`; topics are then not sorted by share); `optimizer` 'lbfgs', 'backtracking', 'gd' (the slides' Method 1) or 'adam';
     `step` its step length (None: the optimiser's default; unused by lbfgs); `n_init`, `n_init_upper` starts tried for the first and the
     upper layers of the hierarchical start, which gets `start_iter` iterations per layer; `max_iter` training iterations; `tol` on the
     stationarity (dimensionless); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'.
     Fitted attributes as in `HierarchicalNMF`; `history_` holds 'cost', 'stationarity' and 'errors' (iterations x depths).
-    Source: Haddock et al., CAMSAP 2019, slides 8-10.
+    Source: Gao, Haddock et al., CAMSAP 2019; slides 8-10.
     """
     def __init__(self, ranks=(20, 6), *, cost="every", optimizer="lbfgs", step=None, n_init=1, n_init_upper=5, start_iter=50, max_iter=500,
                  tol=1e-4, random_state=None, verbose=0, device="auto"):
@@ -48,15 +48,16 @@ class NeuralNMF(LayeredNMF):
         self.n_init, self.n_init_upper, self.start_iter = n_init, n_init_upper, start_iter
         self.max_iter, self.tol, self.random_state, self.verbose, self.device = max_iter, tol, random_state, verbose, device
 
-    def _train(self, X, ranks, rng, svd):
-        cost, optimiser, options = resolve_cost(self.cost), *self._optimiser()
+    def _train(self, X, ranks, rng, svd, y):
+        cost, optimiser, options = resolve_cost(self.cost, y), *self._optimiser()
+        check_number("start_iter", self.start_iter, numbers.Integral, 0)
         fits = sequential(X, ranks, rng, n_init=self.n_init, n_init_upper=self.n_init_upper, max_iter=self.start_iter, tol=self.tol, svd=svd)
         stopped = any(fit.reason == "interrupted" for fit in fits)
         with tqdm(total=self.max_iter, disable=not self.verbose, desc="NeuralNMF", leave=False) as bar:
             A, trace, errors = train_chain(X, [fit.A for fit in fits], cost, optimiser, max_iter=0 if stopped else self.max_iter, tol=self.tol,
                                            callback=progress(bar), **options)
         history = {"cost": trace.values, "stationarity": trace.stationarity, "errors": errors}
-        return A, "interrupted" if stopped else trace.reason, len(trace.values), history
+        return A, "interrupted" if stopped else trace.reason, max(1, len(trace.values) - 1), history
 
     def _optimiser(self):
         if self.optimizer not in OPTIMISERS: raise ValueError(f"optimizer must be one of {sorted(OPTIMISERS)}, got {self.optimizer!r}.")

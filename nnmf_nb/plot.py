@@ -29,8 +29,8 @@ from sklearn.isotonic import isotonic_regression
 from .backend import to_numpy
 from .data import WeightedDataMatrix, is_sparse
 from .layers import feature_names, flows, top_features, topic_features, topic_shares
-from .losses import svd_floors, unfold
-from .metrics import forward, forward_errors, layer_index, layers_of
+from .losses import depth_errors, svd_floors, unfold
+from .metrics import forward, layer_index, layers_of
 
 # %% ../nbs/21_plot.ipynb #b137f0ad
 def main_parents(model):
@@ -178,7 +178,7 @@ def plot_reconstructions(model, X, depths=None, order=None, mask=None, fig=None)
     layers = layers_of(model)
     depths = range(len(layers)) if depths is None else [layer_index(layers, depth) for depth in depths]
     P, Q = (averager(one) for one in _orders(model, fwd, order))
-    images, errors = [_data_cells(fwd.X, P, Q)], forward_errors(fwd)
+    images, errors = [_data_cells(fwd.X, P, Q)], depth_errors(fwd)
     for depth in depths: images.append((P @ to_numpy(fwd.A[0])) @ (to_numpy(unfold(fwd, depth)[-1]) * fwd.X.scale @ Q.T))
     titles = ["X"] + [f"depth {depth}\nerror {errors[depth]:.3f}" for depth in depths]
     return _side_by_side(images, titles, fwd.X.shape, "" if order is None else ", reordered", fig)

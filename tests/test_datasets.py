@@ -85,7 +85,7 @@ def test_pictures(loaded, name):
 def blocks(data):
     """Level of every entry, rebuilt from labels and feature names alone."""
     parents = {level: dict(zip(data.labels["level_9"].tolist(), data.labels[level].tolist())) for level in data.labels}
-    topic = [int(re.match(r"topic (\d),", f)[1]) for f in data.features]
+    topic = [int(re.match(r"t(\d)w", f)[1]) for f in data.features]
     same = {level: data.labels[level][:, None] == np.array([parents[level][t] for t in topic]) for level in data.labels}
     return 1 * same["level_2"] + same["level_4"] + 2 * same["level_9"]
 
@@ -98,7 +98,7 @@ def test_toy_is_levels_plus_noise(seed):
     assert np.unique(level).tolist() == [0, 1, 2, 4]
     assert noise.min() >= 0 and noise.max() < 0.15 and abs(noise.mean() - 0.075) < 0.005
     assert np.bincount(data.labels["level_9"]).tolist() == [10, 10, 5, 7, 5, 20, 10, 9, 14]
-    assert np.unique([f.split(",")[0] for f in data.features], return_counts=True)[1].tolist() == [10, 5, 10, 12, 13, 4, 11, 8, 14]
+    assert np.unique([f.split("w")[0] for f in data.features], return_counts=True)[1].tolist() == [10, 5, 10, 12, 13, 4, 11, 8, 14]
 
 
 def floors(X):

@@ -265,18 +265,20 @@ def test_unusual_ranks(Estimator):
     assert all(np.isfinite(one.error) and np.isfinite(one.S).all() for one in wide.layers_)
 
 
-@pytest.mark.parametrize("params", [dict(device="gpu"), dict(random_state="x"), dict(device="cuda")])
+@pytest.mark.parametrize("params", [dict(device="gpu"), dict(random_state="x"), dict(device="cuda"), dict(n_init=0), dict(n_init="a"), dict(n_init_upper=0),
+                                    dict(max_iter=2.5), dict(max_iter=-1), dict(tol=-1), dict(tol="x"), dict(n_init=True)], ids=str)
 def test_bad_parameters(Estimator, params):
     from nnmf_nb.backend import has_cuda
 
     if params.get("device") == "cuda" and has_cuda():
         pytest.skip("a CUDA device is here")
-    with pytest.raises(ValueError, match="device|random_state"):
+    with pytest.raises(ValueError, match=next(iter(params))):
         Estimator(ranks=(2,), **params).fit(planted())
 
 
 @pytest.mark.parametrize("params, words", [(dict(cost="mean"), "cost must be"), (dict(optimizer="sgdd"), "optimizer must be"),
-                                           (dict(step=0.1), "step has no meaning"), (dict(optimizer="gd", step=-1), "step must be")])
+                                           (dict(step=0.1), "step has no meaning"), (dict(optimizer="gd", step=-1), "step must be"),
+                                           (dict(start_iter=-1), "start_iter must be")])
 def test_bad_parameters_of_neural_nmf(params, words):
     with pytest.raises(ValueError, match=words):
         NeuralNMF(ranks=(2,), **params).fit(planted())
@@ -366,6 +368,25 @@ def test_every_parameter_of_neural_nmf_matters(change):
     base = dict(ranks=(9, 4, 2), random_state=0, max_iter=30, tol=0)
     a, b = quiet(NeuralNMF(**base), TOY.X), quiet(NeuralNMF(**{**base, **change}), TOY.X)
     assert not np.array_equal(a.layers_[-1].A, b.layers_[-1].A)
+
+
+def test_custom_cost_gets_y_and_keeps_its_topics():
+    Y = 10.0 * (TOY.labels["level_2"] == np.array([[0], [1]]))[::-1]
+    seen = []
+
+    def guided(X, A, S, Y):
+        seen.append(Y)
+        c, R, D = 1 / (X**2).sum(), A[0] @ S[0] - X, S[0] - Y
+        return c * ((R**2).sum() + (D**2).sum()), [2 * c * R @ S[0].T], [2 * c * (A[0].T @ R + D)]
+
+    model = NeuralNMF(ranks=(2,), cost=guided, random_state=0, tol=1e-3).fit(TOY.X, Y)
+    assert all(y is Y for y in seen)
+    assert (model.transform(TOY.X).argmax(axis=1) == 1 - TOY.labels["level_2"]).all()
+
+
+def test_iterations_are_counted():
+    assert quiet(NeuralNMF(ranks=(3,), random_state=0, max_iter=7, tol=0), planted()).n_iter_ == 7
+    assert quiet(HierarchicalNMF(ranks=(3,), random_state=0, max_iter=7, tol=0), planted()).n_iter_ == 7
 
 
 def test_step_matters():

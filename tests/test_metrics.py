@@ -32,7 +32,7 @@ def hnmf(toy):
 
 def planted(toy, level):
     """Indicator of the planted topics of a level over the words."""
-    word = np.array([int(name.split(",")[0].split()[1]) for name in toy.features])
+    word = np.array([int(name[1:name.index("w")]) for name in toy.features])
     parent = np.array([toy.labels[level][toy.labels["level_9"] == t][0] for t in range(9)])
     return np.eye(parent.max() + 1)[parent[word]]
 
