@@ -109,6 +109,7 @@ class Rows:
         self._stored = matrix.nnz if sp.issparse(matrix) else math.prod(matrix.shape)
 
     def times(self, thin):
+        "The product with a thin matrix (m x k): n x k."
         n = self.matrix.shape[0]
         if not self.host or not isinstance(thin, np.ndarray): return self.matrix @ thin
         product = np.empty((n, thin.shape[1]), np.result_type(self.matrix, thin))
@@ -140,15 +141,30 @@ class DataMatrix:
         product = rows.times(thin)
         return product if self._unit == 1.0 else product * self._unit
 
-    def AtX(self, A): return self._times(self._cols, A).T
-    def XSt(self, S): return self._times(self._rows, S.T)
-    def AtM(self, A, B, S): return namespace(S).astype(gram(A, B), S.dtype) @ S
-    def MSt(self, A, S, Z): return A @ namespace(A).astype(gram(S.T, Z.T), A.dtype)
-    def MSt2(self, A, S, Z):                                                        # MSt(A, S, Z) + MSt(A, Z, S)
+    def AtX(self, A):
+        "A'X / scale, k x M, for A: N x k."
+        return self._times(self._cols, A).T
+
+    def XSt(self, S):
+        "X S' / scale, N x k, for S: k x M."
+        return self._times(self._rows, S.T)
+
+    def AtM(self, A, B, S):
+        "A'(B S), k x M, for A and B: N x k, S: k x M."
+        return namespace(S).astype(gram(A, B), S.dtype) @ S
+
+    def MSt(self, A, S, Z):
+        "(A S) Z', N x k, for A: N x k, S and Z: k x M."
+        return A @ namespace(A).astype(gram(S.T, Z.T), A.dtype)
+
+    def MSt2(self, A, S, Z):
+        "(A S) Z' + (A Z) S', N x k."
         H = gram(S.T, Z.T)
         return A @ namespace(A).astype(H + H.T, A.dtype)
 
-    def lengths2(self, A): return namespace(A).sum(A * A, axis=0)[:, None]          # squared lengths of the columns of A, k x 1
+    def lengths2(self, A):
+        "Squared lengths of the columns of A: k x 1 (with weights k x M, as each data point sees them)."
+        return namespace(A).sum(A * A, axis=0)[:, None]
 
     @functools.cached_property
     def norm2(self): return _sum_of_squares(_entries(self.X)[0], self.scale)
@@ -206,7 +222,7 @@ class WeightedDataMatrix(DataMatrix):
         parts = [(self.W[:, c] * (B @ S[:, c])).T @ A for c in self._blocks(A.shape[1])]
         return xp.concat(parts, axis=0).T
 
-    def lengths2(self, A): return (A * A).T @ namespace(A).astype(self.W, A.dtype)      # as each data point sees them, k x M
+    def lengths2(self, A): return (A * A).T @ namespace(A).astype(self.W, A.dtype)
 
     def MSt2(self, A, S, Z): return self.MSt(A, S, Z) + self.MSt(A, Z, S)
 
