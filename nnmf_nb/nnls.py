@@ -24,11 +24,11 @@ from .data import WeightedDataMatrix, as_data, check_matrix, column_blocks, is_s
 # %% ../nbs/02_nnls.ipynb #06a59aae
 @functools.cache
 def cpu_kernels():
-    "The compiled kernels, or None when numba is missing or switched off."
+    "The compiled kernels, or None when numba is missing, switched off, or has no place to keep what it compiles (a read-only system)."
     try:
         import numba
         return None if numba.config.DISABLE_JIT else importlib.import_module("nnmf_nb.kernels.cpu")
-    except ImportError: return None
+    except (ImportError, RuntimeError): return None
 
 def point_work(k):
     "Cost of one small problem of size k in multiplications, roughly: what `in_threads` asks for."
