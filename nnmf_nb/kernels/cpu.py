@@ -192,16 +192,18 @@ def adjoint_point(G, s, u, z, work):
 @njit(cache=True, error_model="numpy", nogil=True)
 def sweep_point(G, f, s, g, sweeps):
     "`sweeps` rounds of coordinate descent on s'Gs/2 - f's, s >= 0, in place; stops early when a round changes little. g: room for k numbers."
-    k, first = G.shape[0], 0.0
+    k, first, size = G.shape[0], 0.0, 0.0
     for i in range(k): g[i] = -f[i]
     for q in range(k):
         if s[q] != 0.0:
             for i in range(k): g[i] += s[q] * G[q, i]
+    for i in range(k): size = max(size, abs(f[i]) + abs(g[i]))
     for n in range(sweeps):
         moved = 0.0
         for i in range(k):
             if G[i, i] <= 0.0: continue
             change = max(-g[i] / G[i, i], -s[i])
+            if G[i, i] * (s[i] + change) <= 1e-15 * size: change = -s[i]         # what is left is the rounding of g
             if change == 0.0: continue
             s[i] += change
             moved += G[i, i] * change * change
