@@ -11,7 +11,8 @@ import numbers
 import numpy as np
 from tqdm.auto import tqdm
 
-from .hierarchical import LayeredNMF, check_number, sequential
+from .estimators import LayeredNMF, check_number
+from .hierarchical import sequential
 from .losses import ChainObjective, depth_errors, on_unit_columns, resolve_cost, unit_columns
 from .solvers import OPTIMISERS, Trace, run
 
@@ -48,14 +49,14 @@ class NeuralNMF(LayeredNMF):
         self.n_init, self.n_init_upper, self.start_iter = n_init, n_init_upper, start_iter
         self.max_iter, self.tol, self.random_state, self.verbose, self.device = max_iter, tol, random_state, verbose, device
 
-    def _train(self, X, ranks, rng, svd, y):
+    def _train(self, X, ranks, rng, svd, y, report):
         cost, optimiser, options = resolve_cost(self.cost, y), *self._optimiser()
         check_number("start_iter", self.start_iter, numbers.Integral, 0)
         fits = sequential(X, ranks, rng, n_init=self.n_init, n_init_upper=self.n_init_upper, max_iter=self.start_iter, tol=self.tol, svd=svd)
         stopped = any(fit.reason == "interrupted" for fit in fits)
         with tqdm(total=self.max_iter, disable=not self.verbose, desc="NeuralNMF", leave=False) as bar:
             A, trace, errors = train_chain(X, [fit.A for fit in fits], cost, optimiser, max_iter=0 if stopped else self.max_iter, tol=self.tol,
-                                           callback=progress(bar), **options)
+                                           callback=progress(bar, report), **options)
         history = {"cost": trace.values, "stationarity": trace.stationarity, "errors": errors}
         return A, "interrupted" if stopped else trace.reason, max(1, len(trace.values) - 1), history
 
@@ -67,9 +68,10 @@ class NeuralNMF(LayeredNMF):
         return OPTIMISERS[self.optimizer], {"step": self.step}
 
 # %% ../nbs/14_neural.ipynb #2bad1fdc
-def progress(bar):
-    "A training callback that moves a tqdm bar and shows cost and stationarity."
-    def report(n, value, A, fwd, pg):
+def progress(bar, report):
+    "A training callback that moves a tqdm bar, shows cost and stationarity, and asks report(A) whether to stop."
+    def turn(n, value, A, fwd, pg):
         bar.update()
         bar.set_postfix(cost=f"{value:.5f}", stationarity=f"{pg:.1e}")
-    return report
+        return report(fwd.A)
+    return turn

@@ -70,7 +70,7 @@ def hals(X, A, S, *, max_iter=200, tol=1e-4, sweeps=4, callback=None):
     """Factorise a `DataMatrix` X (N x M) from A (N x k >= 0) and S (k x M >= 0) by accelerated HALS; weighted X by alternating exact NNLS.
 
     Stops when the stationarity of A (dimensionless) falls below `tol`, after `max_iter` iterations, on a KeyboardInterrupt (nothing is lost), or
-    when callback(iteration, error, stationarity) returns True. Returns a `Fit`; the error never rises. Source: Cichocki & Phan 2009.
+    when callback(iteration, error, stationarity, A) returns True. Returns a `Fit`; the error never rises. Source: Cichocki & Phan 2009.
     """
     turn = _exact_turn if isinstance(X, WeightedDataMatrix) else _hals_turn
     fit, total = Fit(unit_columns(A), S, [], [], "max_iter"), X.norm2 or 1.0
@@ -79,7 +79,7 @@ def hals(X, A, S, *, max_iter=200, tol=1e-4, sweeps=4, callback=None):
         except KeyboardInterrupt: return fit._replace(reason="interrupted")
         fit = Fit(A, S, [*fit.errors, math.sqrt(max(error2, 0.0))], [*fit.stationarity, pg], fit.reason)
         if pg <= tol: return fit._replace(reason="stationary")
-        if callback and callback(n, fit.errors[-1], pg): return fit._replace(reason="callback")
+        if callback and callback(n, fit.errors[-1], pg, A): return fit._replace(reason="callback")
     return fit
 
 # %% ../nbs/04_solvers.ipynb #0933e5d1

@@ -132,7 +132,8 @@ def test_input_kinds(Estimator):
     frame = pd.DataFrame(X, columns=[f"w{j}" for j in range(X.shape[1])])
     for other in (np.asfortranarray(X), frozen, X.astype(int), X.astype(np.uint8), frame, X.tolist(), np.repeat(X, 2, axis=1)[:, ::2]):
         model = quiet(Estimator(ranks=(5, 3), random_state=0), other)
-        assert [a.error for a in model.layers_] == pytest.approx([a.error for a in base.layers_], rel=1e-4)
+        # another memory order rounds differently, so the runs part after a while and end close to each other (how close depends on the processor)
+        assert [a.error for a in model.layers_] == pytest.approx([a.error for a in base.layers_], rel=2e-3)
     boolean = quiet(Estimator(ranks=(5, 3), random_state=0), X > 2)
     assert boolean.transform(X > 2).dtype == np.float64
     assert quiet(Estimator(ranks=(2,)), frame).topics(top=1)["feature 1"].str.startswith("w").all()

@@ -120,7 +120,7 @@ def test_hals_reasons_and_callback():
     X, seen = data(), []
     assert hals(X, *start(X), max_iter=3, tol=0.0).reason == "max_iter"
     fit = hals(X, *start(X), max_iter=50, tol=0.0, callback=lambda *a: seen.append(a) or len(seen) == 4)
-    assert fit.reason == "callback" and [n for n, _, _ in seen] == [0, 1, 2, 3] and [e for _, e, _ in seen] == fit.errors
+    assert fit.reason == "callback" and [n for n, *_ in seen] == [0, 1, 2, 3] and [e for _, e, *_ in seen] == fit.errors and seen[-1][3] is fit.A
     assert hals(X, *start(X), max_iter=0).errors == []
 
 
