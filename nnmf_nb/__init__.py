@@ -11,8 +11,11 @@ from types import ModuleType as _ModuleType
 __version__ = "0.1.0"
 
 _home = {
+    "NMF": "nmf",
     "NeuralNMF": "neural",
     "HierarchicalNMF": "hierarchical",
+    "DeepNMF": "deep",
+    "UnfoldedNMF": "unfolded",
     "nnls": "nnls",
     "nnls_vjp": "nnls",
     "kkt_residual": "nnls",

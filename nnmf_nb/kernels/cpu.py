@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RANK_TOL', 'Scratch', 'scratch', 'factor_passive', 'solve_factored', 'passive_point', 'block_pivoting',
            'step_to_boundary', 'active_set', 'classify', 'attempt_point', 'solve_point', 'adjoint_point', 'sweep_point',
-           'solve_points', 'adjoint_points', 'sweep_points']
+           'solve_points', 'adjoint_points', 'sweep_points', 'dots_at']
 
 # %% ../../nbs/01a_kernels.ipynb #25f12de6
 from typing import NamedTuple
@@ -226,3 +226,13 @@ def adjoint_points(G, gram_of, S, U, Z):
 def sweep_points(G, F, S, sweeps):
     g = np.empty(F.shape[1])
     for j in range(F.shape[0]): sweep_point(G, F[j], S[j], g, sweeps)
+
+# %% ../../nbs/01a_kernels.ipynb #9ce1bc0f
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
+def dots_at(indptr, indices, U, V, out):
+    "out[p] = U[r] . V[indices[p]] for the entries p of row r, indptr[r] <= p < indptr[r+1]. U (n x k) and V (m x k) in C order."
+    for r in range(U.shape[0]):
+        for p in range(indptr[r], indptr[r + 1]):
+            c, total = indices[p], 0.0
+            for i in range(U.shape[1]): total += U[r, i] * V[c, i]
+            out[p] = total
