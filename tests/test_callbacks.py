@@ -8,11 +8,11 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from nnmf_nb import HierarchicalNMF, NeuralNMF, datasets
+from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, UnfoldedNMF, datasets
 from nnmf_nb.estimators import EarlyStopping, hidden_score
 
 TOY = datasets.toy(random_state=0)
-MODELS = [HierarchicalNMF(ranks=(6, 2), max_iter=8, tol=0, random_state=0), NeuralNMF(ranks=(6, 2), max_iter=8, tol=0, random_state=0)]
+MODELS = [E(ranks=(6, 2), max_iter=8, tol=0, random_state=0) for E in (HierarchicalNMF, NeuralNMF, DeepNMF)]
 
 
 class Diary:
@@ -116,3 +116,11 @@ def test_hidden_score_refuses_nonsense():
         known = np.random.default_rng(0).random(TOY.X.shape) < 0.7
         model = HierarchicalNMF(ranks=(9,), random_state=0).fit(TOY.X * scale, mask=known)
         assert 0 < hidden_score(TOY.X * scale, known)(model) <= 1
+
+
+def test_unfolded_updates_report_too():
+    scores = []
+    stopper = EarlyStopping(lambda model: scores.append(-model.reconstruction_err_) or scores[-1], patience=3, tol=1e9)
+    model = UnfoldedNMF(4, max_iter=20, tol=0).set_callbacks(stopper).fit(TOY.X)
+    assert model.stop_reason_ == "callback" and len(scores) == 4
+    assert stopper.best.transform(TOY.X).shape == (90, 4)
