@@ -15,6 +15,7 @@ _home = {
     "NeuralNMF": "neural",
     "HierarchicalNMF": "hierarchical",
     "DeepNMF": "deep",
+    "DeepSemiNMF": "semi",
     "UnfoldedNMF": "unfolded",
     "nnls": "nnls",
     "nnls_vjp": "nnls",
