@@ -17,6 +17,7 @@ _home = {
     "DeepNMF": "deep",
     "DeepSemiNMF": "semi",
     "UnfoldedNMF": "unfolded",
+    "SparseCodingNetwork": "sparse_coding",
     "nnls": "nnls",
     "nnls_vjp": "nnls",
     "kkt_residual": "nnls",
