@@ -9,10 +9,10 @@ PY := .venv/bin/python
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lab export tidy bench clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test lab export tidy bench experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/run ## see it work, with no more than the package needs
 	@$(PY) tools/demo.py
@@ -32,6 +32,9 @@ tidy: .venv/dev ## bring notebooks to their committed form (runs none)
 bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by side
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "make bench: there is no benchmarks/*.py"; exit 1; }
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+experiments: .venv/dev ## run the experiments in full (minutes) and compare with what is stored
+	@$(PY) tools/nbs.py check --jobs $(JOBS) nbs/experiments
 
 clean: ## remove what was built and cached (.venv stays: rm -r .venv to start over)
 	rm -rf build dist *.egg-info _docs _proc .pytest_cache .hypothesis .ruff_cache

@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 _home = {
     "NMF": "nmf",
+    "SSNMF": "ssnmf",
+    "GuidedNMF": "ssnmf",
     "NeuralNMF": "neural",
     "HierarchicalNMF": "hierarchical",
     "DeepNMF": "deep",
@@ -21,6 +23,11 @@ _home = {
     "nnls": "nnls",
     "nnls_vjp": "nnls",
     "kkt_residual": "nnls",
+    "certify": "certificates",
+    "verify": "certificates",
+    "save": "files",
+    "load": "files",
+    "inspect": "inspector",
 }
 __all__ = [*_home, "datasets"]
 

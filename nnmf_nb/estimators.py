@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_number', 'check_ranks', 'check_samples', 'check_values', 'ReadsLayers', 'factor_like', 'leading_svd',
-           'MapsForward', 'ScoresReconstruction', 'fitted_attributes', 'store', 'reporter', 'LayeredNMF',
-           'EarlyStopping', 'hidden_score']
+           'MapsForward', 'ScoresReconstruction', 'fitted_attributes', 'store', 'reporter', 'LearnsLabels',
+           'LayeredNMF', 'EarlyStopping', 'hidden_score']
 
 # %% ../nbs/06_estimators.ipynb #de114954
 import numbers
@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import asarray, blas_in_one_thread, host_rng, to_device, to_numpy
 from .data import WeightedDataMatrix, as_data, check_finite, check_nonnegative
+from .labels import Classifies, Supervision, accuracy, check_supervision, labels_per_layer
 from .layers import by_share, describe, html_table, layer_rows, text_table, topic_features, topic_table, topic_tree
 from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
 from .nnls import warn_not_converged
@@ -186,40 +187,61 @@ def reporter(model, X, y, attributes, iterations):
     return report
 
 # %% ../nbs/06_estimators.ipynb #7b454e41
-class LayeredNMF(ReadsLayers, ScoresReconstruction, MapsForward, CallbackSupportMixin, BaseEstimator):
-    """What all layered models share. A subclass defines `_train(X, ranks, rng, svd, y, report) -> (A, stop reason, iterations, history)`."""
+class LearnsLabels(Classifies):
+    "Mixin: labels of a layered model with parameter `lam` (and `label_loss`, else 'l2'), and a score that knows them."
+    @property
+    def _sorts_topics(self): return not callable(getattr(self, "cost", None))     # a custom cost may mean particular topics
+
+    def _supervision(self, y, L, n_layers, n_samples):
+        "The `Supervision` of a fit; a custom cost looks at y itself."
+        loss = getattr(self, "label_loss", "l2")
+        check_supervision(loss, self.lam)
+        return Supervision(y, labels_per_layer(y, n_layers, n_samples, L) if self._sorts_topics else {}, float(self.lam), loss)
+
+    def score(self, X, y=None, mask=None, weights=None):
+        "Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted with labels and y is given; else the explained share, as in `ScoresReconstruction`."
+        known = dict(mask=mask, weights=weights)
+        return super().score(X, None, **known) if y is None or not self._has_classes() else accuracy(self, X, y, **known)
+
+# %% ../nbs/06_estimators.ipynb #02fa2c1c
+class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, CallbackSupportMixin, BaseEstimator):
+    """What all layered models share. A subclass defines `_train(X, ranks, rng, svd, supervision, report) -> (A, stop reason, iterations, history)`; its parameters are at
+    least `ranks`, `lam`, `n_init`, `n_init_upper`, `max_iter`, `tol`, `random_state` and `device`."""
     @with_callbacks
-    def fit(self, X, y=None, mask=None, weights=None):
+    def fit(self, X, y=None, mask=None, weights=None, L=None):
         """Train on X (n_samples x n_features, >= 0; dense, CSR/CSC/COO, pandas, or any array namespace). Returns self.
 
-        mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0 are ignored whatever they hold. `y` reaches a custom
-        cost as its Y and is ignored otherwise.
+        y: classes (n_samples, -1: unknown) for the last layer, or a matrix Y (n_samples x c) with L (true = known), or a dictionary {layer: y}; None: no labels. A custom
+        cost gets it as its Y instead. mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0 are ignored whatever they hold.
         Warns with `ConvergenceWarning` when max_iter ends the training.
         """
         data, ranks = check_samples(self, X, mask, weights, reset=True), check_ranks(self.ranks)
         for name in ("n_init", "n_init_upper"): check_number(name, getattr(self, name), numbers.Integral, 1)
         check_number("max_iter", self.max_iter, numbers.Integral, 0)
         check_number("tol", self.tol, numbers.Real, 0)
-        with blas_in_one_thread(): self._fit(data, ranks, X, y)
+        supervision = self._supervision(y, L, len(ranks), data.shape[1])
+        with blas_in_one_thread(): self._fit(data, ranks, X, supervision)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
-    def _fit(self, data, ranks, X, y):
+    def _fit(self, data, ranks, X, supervision):
         svd = leading_svd(data, ranks[0])
         floors = svd_floors(data, ranks, svd)
-        report = reporter(self, X, y, lambda A: fitted_attributes(propagate(data, A), floors), self._most_iterations(ranks))
-        A, self.stop_reason_, self.n_iter_, self.history_ = self._train(data, ranks, host_rng(self.random_state), svd, y, report)
+        def attributes(A):
+            fwd = propagate(data, A)
+            return fitted_attributes(fwd, floors) | supervision.attributes(fwd.S, fwd.X.scale)
+        report = reporter(self, X, supervision.y, attributes, self._most_iterations(ranks))
+        A, self.stop_reason_, self.n_iter_, self.history_ = self._train(data, ranks, host_rng(self.random_state), svd, supervision, report)
         if self._sorts_topics: A = by_share(A, describe(propagate(data, A), floors))
-        store(self, propagate(data, A), floors)
+        fwd = propagate(data, A)
+        for name, value in supervision.attributes(fwd.S, fwd.X.scale).items(): setattr(self, name, value)
+        store(self, fwd, floors)
 
     def _most_iterations(self, ranks): return self.max_iter + 1
 
-    @property
-    def _sorts_topics(self): return not callable(getattr(self, "cost", None))     # a custom cost may mean particular topics
-
-    def fit_transform(self, X, y=None, mask=None, weights=None):
-        "Train, and return the coefficients of the deepest layer (n_samples x k_L): the same as `fit(X).transform(X)`."
-        return self.fit(X, y, mask, weights).layers_[-1].S.T
+    def fit_transform(self, X, y=None, mask=None, weights=None, L=None):
+        "Train, and return the coefficients of the deepest layer (n_samples x k_L): the same as `fit(X, y).transform(X)`."
+        return self.fit(X, y, mask, weights, L).layers_[-1].S.T
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -47,12 +47,16 @@ def unfold(fwd, depth):
     return seen
 
 # %% ../nbs/03_losses.ipynb #23a5c437
+def _inner_there(a, b):
+    "`inner` as a scalar that stays on the device: its value is not waited for."
+    return namespace(a, b).sum(double(a) * double(b))
+
 def depth_error2(fwd, R):
-    "||X - A_0 R||^2 / ||X||^2 of a reconstruction R (k_0 x M), and the model product A_0'(A_0 R)."
+    "||X - A_0 R||^2 / ||X||^2 of a reconstruction R (k_0 x M), a scalar on its device, and the model product A_0'(A_0 R)."
     X, A0 = fwd.X, fwd.A[0]
     M = X.AtM(A0, A0, R)
     total = X.norm2 if X.norm2 > 0 else 1.0
-    return (X.norm2 - 2 * inner(fwd.P, R) + inner(M, R)) / total, M
+    return (X.norm2 - 2 * _inner_there(fwd.P, R) + _inner_there(M, R)) / total, M
 
 # %% ../nbs/03_losses.ipynb #4619efed
 def depth_errors(fwd):
@@ -64,7 +68,7 @@ def _depth_error(fwd, R):
     X = fwd.X
     if not X.norm2 > 0: return 0.0
     value, _ = depth_error2(fwd, R)
-    return max(residual2(X, fwd.A[0], R, value * X.norm2) / X.norm2, 0.0) ** 0.5
+    return max(residual2(X, fwd.A[0], R, float(value) * X.norm2) / X.norm2, 0.0) ** 0.5
 
 # %% ../nbs/03_losses.ipynb #e749b88e
 class Cost(NamedTuple):
@@ -84,7 +88,7 @@ def every(fwd, weights=None):
     dA, dS, T, value = _zeros(fwd.A), _zeros(fwd.S), 0.0, 0.0
     for l, w in enumerate(weights):
         if w: value, T = _add_depth(fwd, l, w, dA, dS, value, T)
-    return Cost(value, dA, dS, T)
+    return Cost(float(value), dA, dS, T)                  # the one moment when the host waits for a GPU
 
 # %% ../nbs/03_losses.ipynb #ec1d0a0d
 def _add_depth(fwd, l, w, dA, dS, value, T):
@@ -113,10 +117,10 @@ def energy(fwd):
     total = fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0
     for l in range(1, len(fwd.A)):
         E = (2 / total) * (fwd.A[l] @ fwd.S[l] - fwd.S[l - 1])
-        value += inner(E, E) * total / 4
+        value = value + _inner_there(E, E) * total / 4
         dA[l] = dA[l] + E @ fwd.S[l].T
         dS[l - 1] = dS[l - 1] - E                        # by S_l itself it is zero on the support: S_l is a minimiser
-    return Cost(value, dA, dS, T)
+    return Cost(float(value), dA, dS, T)
 
 # %% ../nbs/03_losses.ipynb #ed532082
 COSTS = {"every": every, "last": last, "energy": energy}

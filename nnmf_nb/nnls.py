@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['cpu_kernels', 'point_work', 'compiled', 'masked_cholesky', 'cholesky_solve', 'noise_level', 'unit_diagonal',
            'solve_gram', 'NNLSResult', 'nnls', 'nnls_certified', 'check_coefficients', 'warn_not_converged',
-           'solve_layer', 'ridged', 'grams_of_patterns', 'weight_patterns', 'kkt_residual', 'kkt_of_layer',
-           'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp', 'adjoint_gram']
+           'solve_layer', 'ridged', 'grams_of_patterns', 'equal_columns', 'weight_patterns', 'kkt_residual',
+           'kkt_of_layer', 'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp', 'adjoint_gram']
 
 # %% ../nbs/02_nnls.ipynb #fb56be1a
 import functools
@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from . import cuda_kernels
 from .backend import DEGENERATE, NOT_CONVERGED, OK, TIED, asarray, double, gram, in_threads, namespace, to_numpy
 from .data import WeightedDataMatrix, as_data, check_matrix, column_blocks, is_sparse, power_of_two
 
@@ -197,6 +198,7 @@ def solve_gram(G, F, S0=None, gram_of=None):
 
     `S0` (M x k) is a warm start: only its support matters, and not for the result. Returns S (M x k, float64), status (M, int64).
     """
+    if cuda_kernels.takes(F): return cuda_kernels.solve_points(*unit_diagonal(double(G)), F, S0, gram_of)
     G, scale = _scaled(G, gram_of)
     F = double(F) * scale
     S, status = (_solve_compiled if compiled(F) else _solve_stacks)(G, gram_of, F, S0)
@@ -339,14 +341,25 @@ def grams_of_patterns(A, W):
     return xp.reshape(total, (M, k, k))
 
 # %% ../nbs/02_nnls.ipynb #a7af449f
-def weight_patterns(W):
-    "Columns of W that differ (as an N x g array) and, for every column, which of them it is."
+def equal_columns(W):
+    "The first of each kind of columns of W (g integers) and, for every column, which of the g kinds it is."
     xp = namespace(W)
     host = np.ascontiguousarray(to_numpy(W).T)
     keys = host.view(np.dtype((np.void, host.dtype.itemsize * host.shape[1])))[:, 0]
     _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    index = xp.asarray(first, device=W.device)
-    return xp.take(W, index, axis=1), xp.asarray(which.reshape(-1), device=W.device)
+    return xp.asarray(first, device=W.device), xp.asarray(which.reshape(-1), device=W.device)
+
+def weight_patterns(W):
+    "Columns of W that differ (as an N x g array) and, for every column, which of them it is."
+    first, which = equal_columns(W)
+    return namespace(W).take(W, first, axis=1), which
+
+def _patterns_of(X, c):
+    "`weight_patterns` for the columns c of a weighted X, found once for each block."
+    found = X.__dict__.setdefault("_equal_columns", {})
+    if (c.start, c.stop) not in found: found[c.start, c.stop] = equal_columns(X.W[:, c])
+    first, which = found[c.start, c.stop]
+    return namespace(X.W).take(X.W[:, c], first, axis=1), which
 
 # %% ../nbs/02_nnls.ipynb #4d73eb8a
 def _per_pattern(X, A, l2, work):
@@ -354,7 +367,7 @@ def _per_pattern(X, A, l2, work):
     xp, k = namespace(A), A.shape[1]
     parts = []
     for c in column_blocks(X.shape[1], k * k):
-        patterns, which = weight_patterns(X.W[:, c])
+        patterns, which = _patterns_of(X, c)
         parts.append(work(ridged(grams_of_patterns(A, patterns), l2), which, c))
     return tuple(xp.concat(list(p), axis=0) for p in zip(*parts))
 
@@ -442,6 +455,7 @@ def layer_vjp(X, A, S, Z):
 # %% ../nbs/02_nnls.ipynb #ac0ffae3
 def adjoint_gram(G, S, U, gram_of=None):
     "Rows z = G[P, P]^-1 u[P] on the supports P of the rows of S (M x k); G and gram_of as in `solve_gram`."
+    if cuda_kernels.takes(S): return cuda_kernels.adjoint_points(*unit_diagonal(double(G)), S, U, gram_of)
     G, scale = _scaled(G, gram_of)
     U = double(U) * scale
     return scale * (_adjoint_compiled if compiled(S) else _adjoint_stacks)(G, gram_of, S, U)

@@ -163,11 +163,12 @@ CONVERGED = ("stationary", "no progress")                  # reasons that count 
 class Trace:
     """What happened in a training run: values, stationarity, the best chain so far, and why the run ended (`reason`).
 
-    `callback(iteration, value, A, forward, stationarity)` is called at every iterate; returning True stops the run.
+    `callback(iteration, value, A, forward, stationarity)` is called at every iterate; returning True stops the run. `patience`: the run also ends, with 'no progress', when that many
+    iterations lowered the cost by no more than the fraction tol (for costs with kinks; None: never).
     """
-    def __init__(self, callback=None):
+    def __init__(self, callback=None, patience=None):
         self.values, self.stationarity, self.A, self.value = [], [], None, math.inf
-        self.reason, self._callback = "max_iter", callback
+        self.reason, self._callback, self.patience = "max_iter", callback, patience
 
     def record(self, A, value, dA, fwd, tol):
         "Note an iterate; True when the run should stop here."
@@ -179,11 +180,16 @@ class Trace:
             self.reason = "callback"
             return True
         if pg <= tol: self.reason = "stationary"
-        return pg <= tol
+        elif self._rests(tol): self.reason = "no progress"
+        return self.reason != "max_iter"
+
+    def _rests(self, tol):
+        if self.patience is None or len(self.values) <= self.patience: return False
+        return min(self.values[:-self.patience]) - self.value <= tol * abs(self.value)
 
     def stuck(self, tol):
-        "No step lowers the cost: 'no progress' (rounding, a kink) if the stationarity is within 10 tol or 1e-3, 'stalled' if not."
-        self.reason = "no progress" if self.stationarity[-1] <= max(10 * tol, 1e-3) else "stalled"
+        "No step lowers the cost: 'no progress' (rounding, a kink) if the stationarity is within 10 tol or 1e-3 or the cost is known for its kinks, 'stalled' if not."
+        self.reason = "no progress" if self.patience or self.stationarity[-1] <= max(10 * tol, 1e-3) else "stalled"
 
     @property
     def converged(self): return self.reason in CONVERGED

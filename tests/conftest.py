@@ -78,6 +78,10 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped") if isinstance(report.longrepr, tuple)]
     left_out = sum(NOT_RUN in reason for reason in reasons)
+    browser = sum("BROWSER TEST NOT RUN" in reason for reason in reasons)
+    if browser:
+        terminalreporter.section("browser")
+        terminalreporter.line(f"{browser} browser tests did not run: Chromium or playwright is not installed")
     device, why = gpu()
     terminalreporter.section("GPU")
     terminalreporter.line(f"on {device}" if device else f"{left_out} GPU tests did not run: {why}")

@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from nnmf_nb import SparseCodingNetwork, sparse_coding
 from nnmf_nb.backend import asarray, to_numpy
 from nnmf_nb.data import DataMatrix
+from nnmf_nb.labels import class_numbers, softmax_loss
 from nnmf_nb.losses import unit_columns
 from nnmf_nb.nnls import kkt_residual
 from nnmf_nb.sparse_coding import (
@@ -27,8 +28,6 @@ from nnmf_nb.sparse_coding import (
     learn_dictionary,
     lower_bounds,
     pretrain,
-    read_labels,
-    softmax_loss,
     some_points,
     train_network,
 )
@@ -274,7 +273,7 @@ def test_labels_of_any_kind():
     flags = quiet(SparseCodingNetwork(**SMALL), X, Y == 0)
     assert flags.predict(X).dtype == bool and flags.score(X, Y == 0) > 0.95
     mixed = np.array([*names[:50], *[-1] * 10], dtype=object)
-    assert read_labels(mixed, 60)[1][50:].tolist() == [-1] * 10
+    assert class_numbers(mixed, 60)[1][50:].tolist() == [-1] * 10
 
 
 def test_all_unknown_is_unsupervised_exactly():

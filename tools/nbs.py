@@ -325,7 +325,8 @@ def cmd_check(args):
             print(f"... {len(diff) - 60} more lines of difference")
         print("If the new outputs are right:  tools/nbs.py execute", name(path), flush=True)
 
-    paths = notebooks(args.paths)
+    # an experiment runs for minutes: `make test` runs it in small (tests/test_experiments.py), `make experiments` as it is
+    paths = [path for path in notebooks(args.paths) if args.paths or path.parent.name != "experiments"]
     if not paths:
         sys.exit("check: no notebook found, so nothing was checked")
     asyncio.run(run_all(paths, args.jobs, args.timeout, done))
@@ -387,7 +388,7 @@ def main():
         p.set_defaults(command=command)
         if command is cmd_export_check:
             continue
-        p.add_argument("paths", nargs="*", type=Path, metavar="PATHS", help="notebooks or folders (default: nbs/)")
+        p.add_argument("paths", nargs="*", type=Path, metavar="PATHS", help="notebooks or folders (default: nbs/; check: without nbs/experiments/)")
         if command is cmd_tidy:
             p.add_argument("--check", action="store_true", help="write nothing, exit 1 if a notebook is not tidy")
         else:

@@ -1,0 +1,483 @@
+"""Certificates: every number against its formula written out, every fault named, every model read as what it is."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.decomposition import NMF as TheirNMF
+from sklearn.exceptions import ConvergenceWarning
+
+from nnmf_nb import (
+    NMF,
+    SSNMF,
+    DeepNMF,
+    DeepSemiNMF,
+    GuidedNMF,
+    HierarchicalNMF,
+    NeuralNMF,
+    SparseCodingNetwork,
+    UnfoldedNMF,
+    certify,
+    nnls,
+    verify,
+)
+from nnmf_nb.certificates import chain_gradient, in_units
+from nnmf_nb.data import as_data
+from nnmf_nb.losses import ChainObjective, on_unit_columns, propagate, resolve_cost, unit_columns
+
+
+def planted(seed=0, N=12, k=3, M=40):
+    rng = np.random.default_rng(seed)
+    A = np.kron(np.eye(k), np.ones((N // k, 1))) + 0.2 * rng.random((N, k)) * (rng.random((N, k)) < 0.3)
+    S = rng.gamma(0.5, 1.0, (k, M)) * (rng.random((k, M)) < 0.7)
+    return A, S, A @ S
+
+
+def words(certificate):
+    return " ".join(certificate.reasons)
+
+
+# --- one layer -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_planted_factorisation_is_green():
+    A, S, X = planted()
+    got = certify(A, S, X)
+    layer = got.layers[0]
+    assert got.colour == "green" and layer.error < 1e-12 and layer.kkt < 1e-12 and layer.stationarity < 1e-12
+    assert "✓ GREEN" in repr(got) and "every S exact" in repr(got)
+    assert layer.zeros == ((A == 0).mean(), (S == 0).mean()) and layer.condition < 2
+
+
+def test_numbers_are_the_formulas():
+    rng = np.random.default_rng(1)
+    A, S, X = rng.random((7, 3)), rng.random((3, 9)), rng.random((7, 9))
+    A[0, 0] = S[0, 0] = 0.0
+    got = certify(A, S, X).layers[0]
+    length = np.linalg.norm(A, axis=0)
+    unit, s, R = A / length, S * length[:, None], X - A @ S
+    g, size = -unit.T @ R, np.linalg.norm(X, axis=0)
+    assert got.error == pytest.approx(np.linalg.norm(R) / np.linalg.norm(X))
+    assert got.floor == pytest.approx(np.sqrt((np.linalg.svd(X)[1][3:] ** 2).sum()) / np.linalg.norm(X))
+    assert got.gap == pytest.approx(got.error - got.floor)
+    assert got.kkt == pytest.approx((np.abs(np.minimum(s, g)) / size).max())
+    assert got.complementarity == pytest.approx((np.abs(s * g).sum(axis=0) / size**2).max())
+    G = -2 * R @ s.T / np.linalg.norm(X) ** 2
+    assert got.stationarity == pytest.approx(np.linalg.norm(np.where(unit > 0, G, np.minimum(G, 0))))
+    assert got.condition == pytest.approx(np.linalg.cond(unit))
+
+
+def test_stationarity_is_the_derivative_of_the_error():
+    # Central differences of ||X - A S||^2 / ||X||^2 along unit columns: the gradient that the certificate projects.
+    rng = np.random.default_rng(2)
+    A, S, X = rng.random((5, 2)) + 0.1, rng.random((2, 6)), rng.random((5, 6))
+    unit, s, _ = in_units(A, S)
+    C = lambda a: ((X - a @ s) ** 2).sum() / (X**2).sum()
+    G = np.zeros_like(unit)
+    for at in np.ndindex(*unit.shape):
+        step = np.zeros_like(unit)
+        step[at] = 1e-6
+        G[at] = (C(unit + step) - C(unit - step)) / 2e-6
+    assert certify(A, S, X).layers[0].stationarity == pytest.approx(np.linalg.norm(G), rel=1e-7)
+
+
+def test_wrong_coefficients_are_red():
+    A, S, X = planted()
+    got = certify(A, np.random.default_rng(3).random(S.shape), X)
+    assert got.colour == "red" and "S is not the best for its A" in words(got)
+
+
+def test_stale_coefficients_are_noticed():
+    A, _, X = planted()
+    older = A * (1 + 0.3 * np.random.default_rng(4).random(A.shape))
+    got = certify(A, nnls(older, X), X)
+    assert got.colour == "red" and "stale" in words(got)
+
+
+def test_slightly_unfinished_coefficients_are_amber():
+    A, S, X = planted()
+    got = certify(A, S * 1.001, X)
+    assert got.colour == "amber" and "unfinished" in words(got)
+
+
+def test_locked_zeros_of_multiplicative_updates():
+    A, S, X = planted()
+    rng = np.random.default_rng(5)
+    W, H = rng.random((X.shape[1], 3)), rng.random((3, X.shape[0])) * (rng.random((3, X.shape[0])) < 0.4)
+    model = TheirNMF(3, solver="mu", init="custom", max_iter=3000, tol=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        W = model.fit_transform(X.T, W=W, H=H)
+    got = certify(model.components_.T, W.T, X)
+    assert got.colour in ("amber", "red") and "locked" in words(got) and "A is not stationary" in words(got)
+    # The same start with its zeros lifted is free to move, and nothing is called locked.
+    assert "locked" not in words(certify(*(np.maximum(F, 0.3) for F in (A, S)), X))
+
+
+def test_locked_zeros_of_S():
+    A, S, X = planted()
+    S = np.where(np.arange(S.shape[1]) < 5, 0.0, S)
+    got = certify(A, S, X)
+    assert got.colour == "red" and "KKT residual" in words(got) and "locked" in words(got)
+
+
+@pytest.mark.parametrize("which", ["A", "S"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_a_number_is_red_not_an_error(which, value):
+    A, S, X = planted()
+    (A if which == "A" else S)[1, 2] = value
+    got = certify(A, S, X)
+    assert got.colour == "red" and "NaN or infinity" in words(got) and "unknown" in repr(got)
+
+
+def test_negative_entries_are_red_and_rounding_amber():
+    A, S, X = planted()
+    S[0, 0] = -0.3
+    assert certify(A, S, X).colour == "red" and "negative entries" in words(certify(A, S, X))
+    A, S, X = planted()
+    S[S == 0] = -1e-13
+    got = certify(A, S, X)
+    assert got.colour == "amber" and "negative entries" in words(got)
+
+
+def test_negative_entries_of_A_are_red_and_red_comes_first():
+    A, S, X = planted()
+    A, S = np.hstack([A, np.zeros((12, 1))]), np.vstack([S, np.zeros((1, 40))])
+    A[0, 0] = -0.3
+    got = certify([A, np.eye(4)], [S, S], X)
+    assert got.colour == "red" and "negative entries" in words(got)
+    colours = [colour for colour, _ in got.faults]
+    assert colours == sorted(colours, reverse=True) and {"red", "amber"} <= set(colours)
+
+
+def test_dead_and_duplicate_topics_and_ambiguous_points():
+    A, S, X = planted()
+    dead = certify(np.hstack([A, np.zeros((12, 1))]), np.vstack([S, np.zeros((1, 40))]), X)
+    assert dead.colour == "amber" and "dead topics [3]" in words(dead) and np.isfinite(dead.layers[0].condition)
+    twice = certify(np.hstack([A, A[:, :1]]), np.vstack([S[:1] / 2, S[1:], S[:1] / 2]), X)
+    assert twice.colour == "amber" and "duplicate topics [(0, 3)]" in words(twice) and "not be unique" in words(twice)
+    assert twice.layers[0].condition == np.inf and twice.layers[0].degenerate > 0
+    assert certify(A, S, X).layers[0].degenerate == 0
+
+
+def test_explaining_nothing_is_red():
+    A, S, X = planted()
+    assert "explains nothing" in words(certify(A, np.zeros_like(S), X))
+
+
+def test_nothing_to_explain_is_well_explained_by_nothing():
+    got = certify(np.zeros((4, 2)), np.zeros((2, 3)), np.zeros((4, 3)))
+    assert got.layers[0].error == got.layers[0].kkt == got.layers[0].stationarity == 0 and got.colour == "amber"  # its topics are dead
+    assert certify(np.ones((4, 2)), np.ones((2, 3)), np.zeros((4, 3))).colour == "red"
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 5), (5, 2, 1), (3, 4, 2)])
+def test_odd_shapes_give_numbers(shape):
+    N, k, M = shape
+    rng = np.random.default_rng(6)
+    A, X = rng.random((N, k)), rng.random((N, M))
+    got = certify(A, nnls(A, X), X).layers[0]
+    assert got.kkt < 1e-10 and not any(np.isnan([got.error, got.floor, got.stationarity, got.complementarity, got.condition]))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-8, 1e8, 1e30])
+def test_scale_of_data_and_of_columns_does_not_matter(scale):
+    A, S, X = planted()
+    A, S = A + 0.1, S * 1.01
+    base, rows = certify(A, S, X).layers[0], np.array([1.0, scale, 1 / scale])
+    for got in (certify(A, scale * S, scale * X).layers[0], certify(A * rows, S / rows[:, None], X).layers[0]):
+        for name in ("error", "floor", "kkt", "stationarity", "complementarity", "condition"):
+            assert getattr(got, name) == pytest.approx(getattr(base, name), rel=1e-8, abs=1e-12), name
+
+
+def test_order_does_not_matter():
+    A, S, X = planted()
+    S = S * 1.01
+    rng = np.random.default_rng(7)
+    rows, topics, points = rng.permutation(12), rng.permutation(3), rng.permutation(40)
+    a, b = certify(A, S, X).layers[0], certify(A[rows][:, topics], S[topics][:, points], X[rows][:, points]).layers[0]
+    assert all(getattr(a, n) == pytest.approx(getattr(b, n), abs=1e-13) for n in ("error", "floor", "kkt", "stationarity", "condition"))
+
+
+@pytest.mark.parametrize("kind", [sp.csr_array, sp.csc_matrix, lambda X: X.tolist(), np.asfortranarray])
+def test_kinds_of_data(kind):
+    A, S, X = planted()
+    S = S * 1.01
+    a, b = certify(A, S, X).layers[0], certify(A, S, kind(X)).layers[0]
+    assert a.kkt == pytest.approx(b.kkt) and a.stationarity == pytest.approx(b.stationarity) and a.error == pytest.approx(b.error)
+
+
+def test_float32_factors_are_judged_in_float64():
+    A, S, X = planted()
+    got = certify(A.astype(np.float32), S.astype(np.float32), X.astype(np.float32))
+    assert got.colour == "green" and 1e-9 < got.layers[0].kkt
+
+
+def test_blocks_of_columns_do_not_matter(monkeypatch):
+    A, S, X = planted()
+    whole = certify(A, S * 1.01, X).layers[0]
+    monkeypatch.setattr("nnmf_nb.data._BLOCK", 50)
+    parts = certify(A, S * 1.01, X).layers[0]
+    assert parts.kkt == pytest.approx(whole.kkt) and parts.stationarity == pytest.approx(whole.stationarity)
+
+
+def test_what_the_mask_hides_counts_nothing():
+    A, S, X = planted()
+    known = np.random.default_rng(8).random(X.shape) < 0.8
+    known[:, 0] = False  # a data point of which nothing is known
+    holes = np.where(known, X, np.nan)
+    got = certify(A, np.where(np.arange(40) == 0, 0.0, S), holes, mask=known)
+    assert got.colour == "green" and np.isnan(got.layers[0].floor) and "unknown" in repr(got)
+    a, b = (certify(A, S * 1.01, np.where(known, X, hidden), mask=known).layers[0] for hidden in (np.nan, -7.0))
+    assert a.kkt == b.kkt and a.error == b.error and a.stationarity == b.stationarity
+
+
+def test_weights_are_those_of_the_error():
+    rng = np.random.default_rng(9)
+    A, X, W = rng.random((6, 2)), rng.random((6, 8)), rng.random((6, 8)) + 0.1
+    S = nnls(A, X, weights=W)
+    got = certify(A, S, X, weights=W).layers[0]
+    assert got.kkt < 1e-12 and got.error == pytest.approx(np.sqrt((W * (X - A @ S) ** 2).sum() / (W * X**2).sum()))
+    assert certify(A, S, X).layers[0].kkt > 1e-3
+
+
+def test_arguments_stay_as_they_are():
+    A, S, X = planted()
+    copies = [F.copy() for F in (A, S, X)]
+    for F in (A, S, X):
+        F.flags.writeable = False
+    certify(A, S, X)
+    assert all((a == b).all() for a, b in zip((A, S, X), copies))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda A, S, X: (A, S, X.T), "Then transpose"),
+        (lambda A, S, X: (A, S[:2], X), "one row per column"),
+        (lambda A, S, X: (A, [S, S], X), "one matrix per layer"),
+        (lambda A, S, X: (A, S, np.where(X > 0, np.nan, X)), "NaN"),
+        (lambda A, S, X: (A[:, 0], S, X), "non-empty matrix"),
+    ],
+)
+def test_bad_arguments(change, message):
+    with pytest.raises(ValueError, match=message):
+        certify(*change(*planted()))
+
+
+def test_text_is_no_matrix():
+    A, S, X = planted()
+    with pytest.raises(TypeError, match="real numbers"):
+        certify(A.astype(str), S, X)
+
+
+def test_html_says_it_in_words_and_is_safe():
+    A, S, X = planted()
+    page = certify(A, S * 1.5, X)._repr_html_()
+    assert page.startswith("<table>") and "RED" in page and "✗" in page and "||X||" not in page.replace("||S_(l-1)", "")
+
+
+# --- chains ----------------------------------------------------------------------------------------------------------------
+
+
+def chain(seed=0, ranks=(5, 3), N=9, M=20):
+    rng = np.random.default_rng(seed)
+    X = as_data(rng.random((N, M)))
+    A = [unit_columns(rng.random(shape) * (rng.random(shape) < 0.8) + 0.01) for shape in zip((N, *ranks), ranks)]
+    return X, A
+
+
+def test_a_chain_is_judged_layer_by_layer():
+    X, A = chain()
+    S = [s * X.scale for s in propagate(X, A).S]
+    got = certify(A, S, X.X)
+    assert [layer.rank for layer in got.layers] == [5, 3] and all(layer.kkt < 1e-12 for layer in got.layers)
+    assert got.layers[1].error == pytest.approx(np.linalg.norm(X.X - A[0] @ A[1] @ S[1]) / np.linalg.norm(X.X))
+    upper = certify(A[1], S[1], S[0]).layers[0]
+    assert got.layers[1].stationarity == pytest.approx(upper.stationarity) and "layer 1: A is not stationary" in words(got)
+    stale = certify(A, [S[0], S[1] * 1.2], X.X)
+    assert stale.layers[0].kkt < 1e-12 and "layer 1: S is not the best" in words(stale) and "layer 0: S" not in words(stale)
+
+
+def test_one_S_for_a_chain_belongs_to_the_product():
+    X, A = chain()
+    S = nnls(A[0] @ A[1], X.X)
+    got = certify(A, S, X.X)
+    assert len(got.layers) == 1 and got.layers[0].kkt < 1e-12
+
+
+def test_nan_below_makes_what_is_above_unknown():
+    X, A = chain()
+    S = [s * X.scale for s in propagate(X, A).S]
+    A[0][0, 0] = np.nan
+    assert [layer.finite for layer in certify(A, S, X.X).layers] == [False, False]
+
+
+@pytest.mark.parametrize("cost", ["every", "last", "energy"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_chain_gradient_against_backpropagation_and_differences(cost, masked):
+    X, A = chain(3, (4, 3, 2))
+    if masked:
+        X = as_data(X.X, mask=np.random.default_rng(1).random(X.shape) < 0.8)
+    fwd, objective = propagate(X, A), on_unit_columns(ChainObjective(X, resolve_cost(cost)))
+    got = chain_gradient(X, A, list(fwd.S), cost)
+    for mine, theirs in zip(got, objective(A)[1]):
+        np.testing.assert_allclose(mine, theirs, atol=1e-9)
+    rng = np.random.default_rng(2)
+    for l in range(3):
+        d = rng.standard_normal(A[l].shape)
+        up, down = ([*A[:l], A[l] + t * d, *A[l + 1 :]] for t in (1e-6, -1e-6))
+        numeric = (objective(up)[0] - objective(down)[0]) / 2e-6
+        assert (got[l] * d).sum() == pytest.approx(numeric, rel=1e-5, abs=1e-8)
+
+
+# --- models ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    return rng.gamma(0.5, 1.0, (40, 4)) @ rng.gamma(0.5, 1.0, (4, 12)) + 0.05 * rng.random((40, 12))
+
+
+def fitted(model, *data, **kwargs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(*data, **kwargs)
+
+
+GREEN = [
+    NMF(3, random_state=0, max_iter=3000),
+    NMF(3, solver="anls", random_state=0, max_iter=3000),
+    NMF(3, alpha_W=0.01, l1_ratio=0.5, random_state=0, max_iter=5000, tol=1e-5),
+    NMF(3, alpha_W=0.01, alpha_H=0.02, l1_ratio=1.0, random_state=0, max_iter=5000, tol=1e-5),
+    HierarchicalNMF((4, 2), random_state=0, max_iter=3000),
+    NeuralNMF((4, 2), random_state=0, max_iter=3000),
+    NeuralNMF((4, 2), cost="last", random_state=0, max_iter=3000),
+    NeuralNMF((4, 2), cost="energy", random_state=0, max_iter=3000),
+]
+
+
+@pytest.mark.parametrize("model", GREEN, ids=repr)
+def test_converged_models_are_green(model, X):
+    got = verify(fitted(model, X), X)
+    assert got.colour == "green", got
+    assert all(a.error == pytest.approx(b.error, abs=1e-7) for a, b in zip(got.layers, model.layers_))
+
+
+@pytest.mark.parametrize(
+    "model", [NMF(3, max_iter=1, random_state=0), NeuralNMF((4, 2), start_iter=1, max_iter=1, random_state=0)], ids=repr
+)
+def test_an_unfinished_model_is_not_green(model, X):
+    assert "not stationary" in words(verify(fitted(model, X), X))
+
+
+def test_penalties_are_part_of_what_is_judged(X):
+    model = fitted(NMF(3, alpha_W=0.05, l1_ratio=0.5, random_state=0, max_iter=5000, tol=1e-5), X)
+    plain = certify(model.layers_[0].A, model.layers_[0].S, X.T)
+    assert verify(model, X).colour == "green" and plain.colour != "green"
+
+
+def test_fixed_components_need_not_be_stationary(X):
+    model = fitted(NMF(3, fixed=np.eye(12)[:1], random_state=0, max_iter=5000), X)
+    assert verify(model, X).colour == "green"
+    assert "not stationary" in words(certify(model.layers_[0].A, model.layers_[0].S, X.T))
+
+
+def test_a_masked_model_needs_its_mask(X):
+    known = np.random.default_rng(1).random(X.shape) < 0.8
+    model = fitted(HierarchicalNMF((4, 2), random_state=0, max_iter=3000), X, mask=known)
+    assert verify(model, np.where(known, X, np.nan), mask=known).colour == "green"
+    assert verify(model, X).colour == "red"
+
+
+@pytest.mark.parametrize(
+    "model, judged_S, open_words",
+    [
+        (NMF(3, solver="mu", beta_loss="kullback-leibler", random_state=0), False, "another divergence"),
+        (GuidedNMF(3, seeds=[[0, 1]], random_state=0), True, "includes the seeds"),
+        (DeepNMF((4, 2), random_state=0), True, "coefficients that it does not keep"),
+        (DeepSemiNMF((4, 2), random_state=0), True, "ridge"),
+        (UnfoldedNMF(3, max_iter=20), False, "UnfoldedNMF is not known to minimise"),
+        (SparseCodingNetwork((4, 2), random_state=0), True, "trained for the labels"),
+        (
+            NeuralNMF((4, 2), cost=lambda X, A, S, Y: (0.0, [0 * a for a in A], [0 * s for s in S]), random_state=0),
+            True,
+            "function of yours",
+        ),
+    ],
+    ids=lambda v: type(v).__name__ if hasattr(v, "fit") else "",
+)
+def test_what_cannot_be_judged_is_said(model, judged_S, open_words, X):
+    got = verify(fitted(model, X), X)
+    assert got.colour == "amber" and open_words in words(got) and got.aims.judges_S == judged_S, got
+    if judged_S:
+        assert max(layer.kkt for layer in got.layers) < 1e-10
+    assert "(" in repr(got).splitlines()[-2]  # numbers that are not judged stand in parentheses
+
+
+LABELS = np.where(np.arange(40) % 4, np.arange(40) % 3, -1)
+
+
+@pytest.mark.parametrize("kind", [HierarchicalNMF, NeuralNMF, SSNMF])
+def test_labels_make_A_a_compromise(kind, X):
+    model = fitted(kind(3 if kind is SSNMF else (4, 2), random_state=0, max_iter=3000), X, LABELS)
+    got = verify(model, X)
+    assert got.colour == "amber" and "cost includes the labels" in words(got) and max(layer.kkt for layer in got.layers) < 1e-10
+    assert verify(fitted(model, X), X).colour == "green"
+
+
+def test_ssnmf_with_another_loss_is_not_judged(X):
+    model = fitted(SSNMF(3, loss="kullback-leibler", random_state=0), X)
+    assert "another divergence" in words(verify(model, X))
+
+
+def test_codes_are_judged_with_their_penalties(X):
+    model = fitted(SparseCodingNetwork((4, 2), l1=0.3, l2=0.1, random_state=0), X)
+    assert verify(model, X).layers[0].kkt < 1e-10
+    assert certify(model.dictionaries_[0], model.transform(X, layer=0).T, X.T).layers[0].kkt > 1e-3
+
+
+def test_signed_factors_are_allowed_where_they_are_meant(X):
+    signed = X - 1.0
+    model = fitted(DeepSemiNMF((4, 2), random_state=0), signed)
+    assert (model.layers_[0].Z < 0).any() and "negative" not in words(verify(model, signed))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_models_in_both_precisions(dtype, X):
+    got = verify(fitted(HierarchicalNMF((4, 2), random_state=0, max_iter=3000), X.astype(dtype)), X.astype(dtype))
+    assert got.colour == "green", got
+
+
+def test_scikit_learns_nmf(X):
+    model = TheirNMF(3, init="nndsvda", max_iter=5000, tol=1e-8).fit(X)
+    got = verify(model, X)
+    assert got.colour in ("green", "amber") and got.layers[0].error == pytest.approx(
+        model.reconstruction_err_ / np.linalg.norm(X), rel=1e-4
+    )
+    W = model.fit_transform(X)
+    assert certify(model.components_.T, W.T, X.T).layers[0].error == pytest.approx(got.layers[0].error, rel=1e-4)
+
+
+def test_a_tampered_model_is_caught(X):
+    model = fitted(NMF(3, random_state=0, max_iter=3000), X)
+    assert verify(model, X).colour == "green"
+    model.layers_[0].S[:] = model.layers_[0].S[:, ::-1]  # the numbers that the model stored about itself still look good
+    assert model.layers_[0].kkt < 1e-10 and verify(model, X).colour == "red"
+
+
+def test_verify_wants_the_training_data_and_a_fit(X):
+    model = fitted(NMF(3, random_state=0), X)
+    with pytest.raises(ValueError, match="must be the training data, 40 samples x 12 features; got 39 x 12"):
+        verify(model, X[1:])
+    with pytest.raises(TypeError, match="fit it first"):
+        verify(NMF(3), X)
+
+
+def test_a_subclass_is_read_as_its_parent(X):
+    class Mine(NMF):
+        pass
+
+    assert verify(fitted(Mine(3, random_state=0, max_iter=3000), X), X).colour == "green"

@@ -1,0 +1,568 @@
+"""nnmf_nb.inspector: the payload against direct computation, its size, stills and names; and the page itself in a browser."""
+
+import base64
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import traitlets
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from nnmf_nb import NMF, DeepNMF, DeepSemiNMF, HierarchicalNMF, NeuralNMF, datasets, inspect
+from nnmf_nb import inspector as module
+from nnmf_nb.layers import Layer, flows, topic_features, topic_shares
+from nnmf_nb.plot import topic_colors, tree_order
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)
+NASTY = '<img src=x onerror="document.title=1">&\u0000 größer 主題 \U0001f9ec ' + "long " * 60
+
+
+def fit(model, X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return datasets.toy(random_state=0)
+
+
+@pytest.fixture(scope="module")
+def models(toy):
+    low = np.zeros((90, 87))
+    low[:45, :40], low[45:, 40:] = 1, 2
+    return {
+        "NMF": fit(NMF(5, random_state=0), toy.X),
+        "stepwise": fit(HierarchicalNMF(ranks=(9, 4, 2), random_state=0), toy.X),
+        "neural": fit(NeuralNMF(ranks=(9, 4, 2), random_state=0, max_iter=30), toy.X),
+        "deep": fit(DeepNMF(ranks=(8, 3), random_state=0, max_iter=10), toy.X),
+        "five": fit(HierarchicalNMF(ranks=(30, 12, 6, 3, 1), random_state=0, max_iter=5), toy.X),
+        "float32": fit(HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=20), toy.X.astype(np.float32)),
+        "dead": fit(HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=30), low),  # rank 2: nothing is left for most topics
+        "zero": fit(HierarchicalNMF(ranks=(3, 2), random_state=0, max_iter=3), np.zeros((90, 87))),
+        "many": fit(HierarchicalNMF(ranks=(200, 40), random_state=0, max_iter=1), np.random.default_rng(0).random((250, 87))),
+    }
+
+
+KINDS = ["NMF", "stepwise", "neural", "deep", "five", "float32", "dead", "zero", "many"]
+
+
+def wire(data):
+    return json.dumps(data, allow_nan=False)
+
+
+# --- the payload -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_has_a_view(models, kind):
+    view = inspect(models[kind])
+    data = json.loads(wire(view.payload))  # allow_nan=False: no NaN may travel
+    assert [len(layer["topics"]) for layer in data["layers"]] == [one.rank for one in models[kind].layers_]
+    assert len(view.data) == sum(one.rank for one in models[kind].layers_)
+    assert repr(view).startswith(type(models[kind]).__name__) and "<table>" in view._repr_mimebundle_()["text/html"]
+
+
+def test_list_of_layers_will_do(models):
+    view = inspect(models["stepwise"].layers_).rename(0, 1, "mine")
+    assert view.payload["title"] == "Layers" and view.data.loc[(0, 1), "name"] == "mine"
+
+
+@pytest.mark.parametrize("kind", ["stepwise", "neural", "dead", "float32"])
+def test_shares_colours_order_and_flows_are_those_of_the_other_pictures(models, kind):
+    model, data = models[kind], inspect(models[kind]).payload
+    for l, layer in enumerate(data["layers"]):
+        np.testing.assert_allclose([t["share"] for t in layer["topics"]], topic_shares(model.layers_, l), rtol=2e-3)
+        assert layer["order"] == tree_order(model)[l].tolist()
+        sent = [[int(t["color"][n : n + 2], 16) / 255 for n in (1, 3, 5)] for t in layer["topics"]]
+        np.testing.assert_allclose(sent, topic_colors(model)[l][:, :3], atol=3e-3)
+        if l:
+            flow = flows(model.layers_, l)
+            for i, j, up, down in layer["flows"]:
+                np.testing.assert_allclose([up * flow[i].sum(), down * flow[:, j].sum()], flow[i, j], rtol=1e-2)
+            assert {i for i, *_ in layer["flows"]} == set(np.flatnonzero(flow.any(axis=1)))  # each topic keeps its main parent
+
+
+@pytest.mark.parametrize("lam", module.LAMBDAS)
+def test_slider_shows_what_a_sort_of_all_features_would(models, toy, lam):
+    data = inspect(models["stepwise"], X=toy.X, features=toy.features).payload
+    p = toy.X.sum(axis=0) / toy.X.sum()
+    for l, layer in enumerate(data["layers"]):
+        Phi = topic_features(models["stepwise"].layers_, l)
+        phi = Phi / Phi.sum(axis=0)
+        for j, topic in enumerate(layer["topics"]):
+            direct = lam * np.log(np.maximum(phi[:, j], 1e-300)) + (1 - lam) * np.log(np.maximum(phi[:, j], 1e-300) / p)
+            sent = {data["features"][i]: (w, data["frequency"][i]) for i, w in zip(topic["features"], topic["weights"])}
+            best = sorted(sent, key=lambda name: -(np.log(sent[name][0]) - (1 - lam) * np.log(sent[name][1])))[: data["top"]]
+            value = dict(zip(toy.features, direct))
+            np.testing.assert_allclose([value[name] for name in best], np.sort(direct)[::-1][: len(best)], atol=2e-3)  # four digits travel
+
+
+def test_frequencies_with_and_without_data(models, toy):
+    layers = models["stepwise"].layers_
+    np.testing.assert_allclose(module.frequencies(layers, toy.X), toy.X.sum(axis=0) / toy.X.sum())
+    np.testing.assert_allclose(module.frequencies(layers, sp.csr_array(toy.X)), toy.X.sum(axis=0) / toy.X.sum())
+    made = topic_features(layers, 0) @ layers[0].S
+    np.testing.assert_allclose(module.frequencies(layers), made.sum(axis=1) / made.sum())
+    holes = np.where(np.random.default_rng(0).random(toy.X.shape) < 0.2, np.nan, toy.X)
+    np.testing.assert_allclose(module.frequencies(layers, holes), np.nansum(holes, axis=0) / np.nansum(holes))
+
+
+@pytest.mark.parametrize("kind", ["NMF", "stepwise", "deep"])
+def test_paths_are_the_best_of_all_and_add_up(models, kind):
+    layers = models[kind].layers_
+    A, S, points = [one.A for one in layers], layers[-1].S, [0, 17, 89]
+    n_all = int(np.prod([one.rank for one in layers]))
+    brute = {}
+    for path in itertools.product(*(range(one.rank) for one in layers)):
+        mass = A[0][:, path[0]].sum() * np.prod([a[i, j] for a, i, j in zip(A[1:], path, path[1:])])
+        brute[path] = mass * S[path[-1], points]
+    whole = (topic_features(layers) @ S[:, points]).sum(axis=0)
+    for n in (3, n_all):
+        for m, listed in enumerate(module.path_shares(layers, points, n)):
+            want = np.sort([value[m] / whole[m] for value in brute.values()])[::-1][:n]
+            np.testing.assert_allclose([share for _, share in listed], want[want > 0], rtol=1e-9, atol=1e-300)
+            for path, share in listed:
+                assert share == pytest.approx(brute[path][m] / whole[m])
+    assert all(sum(share for _, share in listed) == pytest.approx(1) for listed in module.path_shares(layers, points, n_all))
+
+
+def test_paths_of_five_layers_of_many_topics_are_quick():
+    # 200 * 200 * 100 * 50 * 20 = 4e9 paths: only a search that never lists them comes back
+    rng, ranks = np.random.default_rng(0), (30, 200, 200, 100, 50, 20)
+    layers = [SimpleNamespace(A=rng.random((a, b)), S=rng.random((b, 4)), rank=b) for a, b in zip(ranks, ranks[1:])]
+    (first, share), *_ = module.path_shares(layers, [2], 4)[0]
+    A, own = [one.A for one in layers], layers[0].A.sum(axis=0)[first[0]]
+    for a, i, j in zip(A[1:], first, first[1:]):
+        own *= a[i, j]
+    assert share == pytest.approx(own * layers[-1].S[first[-1], 2] / (topic_features(layers) @ layers[-1].S[:, 2]).sum())
+
+
+def test_examples_are_the_largest_coefficients_with_their_shares(models, toy):
+    model, data = models["stepwise"], inspect(models["stepwise"], samples=toy.samples).payload
+    for l, layer in enumerate(data["layers"]):
+        S, mass = model.layers_[l].S, topic_features(model.layers_, l).sum(axis=0)[:, None] * model.layers_[l].S
+        for j, topic in enumerate(layer["topics"]):
+            sent = [m for m, _ in topic["points"]]
+            np.testing.assert_allclose(S[j, sent], np.sort(S[j])[::-1][: len(sent)])
+            np.testing.assert_allclose([share for _, share in topic["points"]], (mass[j] / mass.sum(axis=0))[sent], rtol=2e-3)
+            assert [data["points"][str(m)]["name"] for m in sent] == toy.samples[sent].tolist()
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array, sp.csc_matrix])
+def test_errors_of_single_points(models, toy, make):
+    model, X = models["stepwise"], make(toy.X)
+    data = inspect(model, X=X).payload
+    for m, point in data["points"].items():
+        x = toy.X[int(m)]
+        want = [
+            np.linalg.norm(x - topic_features(model.layers_, l) @ one.S[:, int(m)]) / np.linalg.norm(x)
+            for l, one in enumerate(model.layers_)
+        ]
+        np.testing.assert_allclose(point["errors"], want, rtol=6e-3)
+    assert all(point["errors"] is None for point in inspect(model).payload["points"].values())
+
+
+def test_extreme_scales_do_not_matter(toy):
+    plain, *others = (
+        inspect(fit(HierarchicalNMF(ranks=(5, 2), random_state=0), toy.X * c), X=toy.X * c).payload for c in (1.0, 2.0**-100, 2.0**100)
+    )  # powers of two: not a bit may differ
+    for other in others:
+        assert wire(other["layers"]) == wire(plain["layers"]) and wire(other["points"]) == wire(plain["points"])
+
+
+def test_dead_and_duplicate_topics_are_marked(models):
+    layers = models["dead"].layers_
+    for one, sent in zip(layers, inspect(models["dead"]).payload["layers"]):
+        assert {j for j, t in enumerate(sent["topics"]) if t["dead"]} >= set(one.dead)
+        assert {tuple(sorted((j, i))) for j, t in enumerate(sent["topics"]) for i in t["twins"]} == set(one.duplicates)
+    assert any(one.dead or one.duplicates for one in layers)
+    assert all(t["dead"] for layer in inspect(models["zero"]).payload["layers"] for t in layer["topics"])
+
+
+def test_pictures(models, toy):
+    shape, model = (29, 3), models["stepwise"]
+    data = inspect(model, X=toy.X, shape=shape).payload
+    sent = np.frombuffer(base64.b64decode(data["layers"][0]["topics"][4]["image"]), np.uint8)
+    assert sent.size == np.prod(data["shape"]) and data["shape"] == [28, 3] and sent.max() > 200
+    assert {len(point["images"]) for point in data["points"].values()} == {4}  # the data and three depths
+    assert {point["images"][0] for point in inspect(model, shape=shape).payload["points"].values()} == {None}
+    picture = np.arange(12.0).reshape(3, 4)
+    whole = np.frombuffer(base64.b64decode(module.thumbnail(picture, 4)), np.uint8).reshape(3, 4)
+    np.testing.assert_allclose(whole, picture / 11 * 255, atol=0.51)
+    half = np.frombuffer(base64.b64decode(module.thumbnail(np.kron(picture, np.ones((2, 2))), 4)), np.uint8)
+    assert half.size == 16
+
+
+def test_only_slices_travel():
+    # the design's budget: 20000 x 10000 sparse, ranks 50, 20, 5, long texts; what the factors are does not matter, so they are not fitted
+    rng, ranks = np.random.default_rng(0), (10000, 50, 20, 5)
+    X = sp.random_array((20000, 10000), density=0.001, format="csr", rng=rng)
+    layers = [Layer(rng.random((a, b)) ** 8, rng.random((b, 20000)) ** 8, 0.5, 0.4, 0.0, 0, [], []) for a, b in itertools.pairwise(ranks)]
+    texts = [(f"data point number {i}", NASTY) for i in range(20000)]
+    assert len(wire(inspect(layers, X=X, features=[f"a feature called {i}" for i in range(10000)], samples=texts).payload)) < 300_000
+
+
+@pytest.mark.parametrize("kind", ["many", "five"])
+def test_many_topics_and_pictures_stay_small(models, kind):
+    assert len(wire(inspect(models[kind], features=[NASTY] * 87, shape=(29, 3)).payload)) < 400_000
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (dict(X=np.ones((3, 87))), "training data"),
+        (dict(X=-np.ones((90, 87))), "Negative values"),
+        (dict(features=["a"]), "features"),
+        (dict(samples=["a"]), "samples must be 90"),
+        (dict(shape=(2, 3)), "shape must be"),
+    ],
+)
+def test_what_does_not_fit_is_said(models, given, words):
+    with pytest.raises(ValueError, match=words):
+        inspect(models["stepwise"], **given)
+
+
+def test_models_that_cannot_be_shown(toy):
+    with pytest.raises(NotFittedError):
+        inspect(HierarchicalNMF(ranks=(4, 2)))
+    with pytest.raises(TypeError, match="any sign"):
+        inspect(fit(DeepSemiNMF(ranks=(4, 2), max_iter=2, pretrain_iter=2), toy.X))
+
+
+@pytest.mark.parametrize("kind", ["NMF", "stepwise", "neural", "deep"])
+def test_history_begins_and_ends_where_training_did(models, kind):
+    sent = module.history_of(models[kind])
+    history = models[kind].history_
+    want = {
+        "NMF": lambda: [history["objective"]],
+        "deep": lambda: [history["energy"]],
+        "stepwise": lambda: history["errors"],
+        "neural": lambda: history["errors"].T,
+    }[kind]()
+    assert sent["lengths"] == [len(one) for one in want]
+    for curve, whole in zip(sent["curves"], want):
+        np.testing.assert_allclose([curve[0], curve[-1]], [whole[0], whole[-1]], rtol=1e-5)
+    assert module.history_of(models[kind].layers_) is None
+
+
+@pytest.mark.parametrize(
+    "kkt, ambiguous, dtype, want",
+    [
+        (1e-15, 0, float, "good"),
+        (1e-15, 3, float, "fair"),
+        (1e-6, 0, float, "fair"),
+        (1e-6, 0, np.float32, "good"),
+        (0.1, 0, float, "poor"),
+        (np.nan, 0, float, "poor"),
+    ],
+)
+def test_certificate_light(kkt, ambiguous, dtype, want):
+    assert module.light(Layer(np.ones((2, 1), dtype), np.ones((1, 2), dtype), 0, 0, kkt, ambiguous, [], [])) == want
+
+
+# --- the view --------------------------------------------------------------------------------------------------------------
+
+
+def test_selection_is_scriptable_and_observable(models):
+    view, seen = inspect(models["stepwise"]), []
+    assert view.selected == (2, int(np.argmax(topic_shares(models["stepwise"].layers_, 2))))
+    view.observe(lambda change: seen.append(change.new), "selected")
+    assert view.select(0, 3) is view and view.select(-1, 1).selected == (2, 1)
+    assert seen == [(0, 3), (2, 1)]
+    for layer, topic in ((0, 9), (3, 0), (0, -1), (0, 1.0), (0, True)):
+        with pytest.raises(ValueError, match="must be an integer"):
+            view.select(layer, topic)
+    assert view.selected == (2, 1)
+
+
+def test_names_are_kept_on_the_model(toy):
+    model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
+    inspect(model, features=toy.features).rename(1, 0, NASTY).rename(0, 3, "three")
+    assert model.topic_names_[0, 3] == "three" and len(model.topic_names_[1, 0]) == 80
+    again = inspect(model, features=toy.features)
+    assert again.data.loc[(0, 3), "name"] == "three" and "three" in repr(again)
+    again.rename(0, 3, "")
+    assert (0, 3) not in model.topic_names_ and again.data.loc[(0, 3), "name"].startswith("t")
+    with pytest.raises(ValueError):
+        again.rename(0, 4, "no such topic")
+    model.topic_names_ = {(7, 7): "of an older fit"}
+    assert inspect(model).names == {}
+
+
+def test_table_of_topics(models, toy):
+    model, table = models["stepwise"], inspect(models["stepwise"], features=toy.features).data
+    assert table.index.names == ["layer", "topic"] and table.loc[(2, 0), "parent"] == -1
+    up = flows(model.layers_, 1)
+    assert table.loc[0, "parent"].tolist() == up.argmax(axis=1).tolist()
+    np.testing.assert_allclose(table.loc[0, "part"], up.max(axis=1) / up.sum(axis=1), rtol=2e-3)
+    assert table.loc[(0, 0), "features"].split() == model.topics(0, toy.features, 8).iloc[0, 1:].tolist()
+
+
+def test_stills_escape_and_name_no_address(models, toy, tmp_path):
+    samples = [(NASTY, "</script><script>document.title = 1</script>")] * 90
+    view = inspect(models["stepwise"], X=toy.X, features=[NASTY + str(i) for i in range(87)], samples=samples).rename(2, 0, NASTY)
+    text = view._repr_mimebundle_()["text/html"]
+    assert "<img" not in text and "&lt;img" in text
+    whole = open(view.to_html(tmp_path / "page.html"), encoding="utf-8").read()
+    assert "<img" not in whole and whole.count("</script>") == 2
+    assert not re.search(
+        r"https?:|//[a-z0-9.-]+\.[a-z]{2,}/|\bsrc=|url\(|@import|\bfrom ['\"]|import\(", whole.replace(NASTY, "").replace("src=x", "")
+    )
+    state = json.loads(re.search(r'id="state">(.*?)</script>', whole, re.DOTALL)[1])
+    assert state["payload"] == json.loads(wire(view.payload)) and state["selected"] == list(view.selected)
+
+
+def test_widget_mirrors_the_view_and_shows_errors(models):
+    pytest.importorskip("anywidget")
+    view = inspect(models["neural"])
+    widget = view.widget
+    assert view.widget is widget and widget.payload == view.payload
+    view.select(0, 5)
+    assert widget.selected == [0, 5]
+    widget.selected = [1, 2]  # what a click does
+    assert view.selected == (1, 2)
+    widget.names = {"1,2": "clicked"}
+    assert models["neural"].topic_names_ == {(1, 2): "clicked"}
+    view.rename(1, 2, "")
+    assert widget.names == {}
+    widget.selected = [1, 99]
+    assert "topic must be" in widget.error and view.selected == (1, 2)
+    widget.selected = [1, 1]
+    assert widget.error == ""
+
+
+def test_bundle_has_a_view_and_stills(models):
+    pytest.importorskip("anywidget")
+    bundle = inspect(models["neural"])._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+
+
+def test_without_anywidget_there_are_stills():
+    code = """
+import sys
+sys.modules["anywidget"] = sys.modules["ipywidgets"] = None
+from nnmf_nb import NMF, inspect, datasets
+view = inspect(NMF(3, random_state=0, max_iter=5, tol=1).fit(datasets.toy(0).X))
+print(view.select(0, 1).rename(0, 1, "mine"))
+assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"} and "mine" in view._repr_mimebundle_()["text/html"]
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("NMF: 90 data points") and "mine" in done.stdout
+
+
+def test_traits_refuse_nonsense(models):
+    with pytest.raises(traitlets.TraitError):
+        inspect(models["NMF"]).selected = "first"
+
+
+# --- the page in a browser ---------------------------------------------------------------------------------------------------
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ABSENT = "playwright is not installed" if find_spec("playwright") is None else "no chromium on the PATH" if CHROMIUM is None else ""
+needs_browser = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}")]
+
+
+def browser_tests(function):
+    for mark in needs_browser:
+        function = mark(function)
+    return function
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, tmp_path):
+    """Opens what to_html wrote, from disk and with the network off; fails on any request, error or message of the console."""
+    contexts, trouble = [], []
+
+    def opened(view, width=1200, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, reduced_motion="reduce")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", lambda message: trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else trouble.append(request.url))
+        page.goto(view.to_html(tmp_path / f"{len(contexts)}.html").as_uri())
+        page.wait_for_selector(".node.selected")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not trouble
+
+
+@pytest.fixture(scope="module")
+def genes():
+    data = datasets.gene_ontology()
+    model = fit(HierarchicalNMF(ranks=(12, 4), random_state=0, max_iter=60), data.X)
+    return inspect(model, X=data.X, features=data.features, samples=list(zip(data.samples, data.text)))
+
+
+def node(page, l, j):
+    return page.locator(f'.node[data-key="{l},{j}"]')
+
+
+def state(page):
+    return page.locator(".topic").inner_text(), page.locator(".examples").inner_text()
+
+
+def shown_features(page):
+    rows = page.locator(".feature").evaluate_all(
+        "rows => rows.sort((a, b) => a.dataset.rank - b.dataset.rank).map(row => row.children[0].textContent)"
+    )
+    return list(rows)
+
+
+@browser_tests
+def test_page_opens_on_the_largest_supertopic(open_page, genes):
+    page = open_page(genes)
+    l, j = genes.selected
+    assert node(page, l, j).get_attribute("aria-pressed") == "true"
+    assert page.locator(".node").count() == 16 and page.locator(".alert").inner_text() == ""
+    topic = genes.payload["layers"][l]["topics"][j]
+    assert shown_features(page) == [genes.payload["features"][i] for i in topic["features"][:12]]
+
+
+@browser_tests
+def test_click_on_a_supertopic_then_on_its_subtopic(open_page, genes):
+    page = open_page(genes)
+    other = (genes.selected[1] + 1) % 4
+    before = state(page)
+    node(page, 1, other).locator(".bar").click()
+    above = state(page)
+    assert above[0] != before[0] and above[1] != before[1] and f"layer 1, topic {other}" in above[0]
+    page.locator(".topic .chip").first.click()
+    child = max((f for f in genes.payload["layers"][1]["flows"] if f[1] == other), key=lambda f: f[3])[0]
+    below = state(page)
+    assert f"layer 0, topic {child}" in below[0] and below[1] != above[1]
+    m, share = genes.payload["layers"][0]["topics"][child]["points"][0]
+    assert genes.payload["points"][str(m)]["name"] in below[1]
+
+
+@browser_tests
+def test_slider_reorders_the_features(open_page, genes):
+    page = open_page(genes)
+    data, (l, j) = genes.payload, genes.selected
+    topic = data["layers"][l]["topics"][j]
+    page.locator("input[type=range]").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    relevance = [np.log(w) - np.log(data["frequency"][i]) for i, w in zip(topic["features"], topic["weights"])]
+    want = [data["features"][topic["features"][n]] for n in np.argsort(-np.array(relevance), kind="stable")[:12]]
+    assert shown_features(page) == want and "λ 0.0" in page.locator(".slider").inner_text()
+
+
+@browser_tests
+def test_keyboard_alone_reaches_everything(open_page, genes):
+    page = open_page(genes)
+    l, j = genes.selected
+    for _ in range(3):  # the search field, then the selected topic
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('node')"):
+            break
+    order = genes.payload["layers"][1]["order"]
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    assert f"layer 1, topic {order[1]}" in state(page)[0]
+    page.keyboard.press("ArrowRight")
+    child = max((f for f in genes.payload["layers"][1]["flows"] if f[1] == order[1]), key=lambda f: f[3])[0]
+    assert f"layer 0, topic {child}" in state(page)[0]
+    page.keyboard.press("End")
+    assert f"layer 0, topic {genes.payload['layers'][0]['order'][-1]}" in state(page)[0]
+    page.keyboard.press("ArrowLeft")
+    assert "layer 1, topic" in state(page)[0]
+    assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+
+
+@browser_tests
+def test_search_lights_topics_and_enter_selects(open_page, genes):
+    page = open_page(genes)
+    page.keyboard.press("/")
+    page.keyboard.type("MEMBR")
+    lit = set(page.locator(".node.lit").evaluate_all("nodes => nodes.map(n => n.dataset.key)"))
+    hits = {i for i, name in enumerate(genes.payload["features"]) if "membr" in name}
+    topics = [(f"{l},{j}", t) for l, layer in enumerate(genes.payload["layers"]) for j, t in enumerate(layer["topics"])]
+    assert lit == {key for key, topic in topics if hits & set(topic["features"])} and lit
+    page.keyboard.press("Enter")
+    assert page.locator(".feature mark").count() >= 1
+    page.keyboard.press("/")
+    page.keyboard.type("xyzzy")
+    assert "no strong feature" in page.locator(".search").inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator("svg.busy").count() == 0
+
+
+@browser_tests
+def test_hover_lights_the_family(open_page, genes):
+    page = open_page(genes)
+    flow = genes.payload["layers"][1]["flows"]
+    node(page, 0, 3).hover()
+    lit = set(page.locator(".node.lit").evaluate_all("nodes => nodes.map(n => n.dataset.key)"))
+    assert lit == {"0,3", *(f"1,{j}" for i, j, up, _ in flow if i == 3 and up >= 0.1)}
+    node(page, 1, 0).hover()
+    lit = set(page.locator(".node.lit").evaluate_all("nodes => nodes.map(n => n.dataset.key)"))
+    assert lit == {"1,0", *(f"0,{i}" for i, j, up, _ in flow if j == 0 and up >= 0.1)}
+
+
+@browser_tests
+def test_rename_in_the_page(open_page, genes):
+    page = open_page(genes)
+    page.locator(".rename").click()
+    page.keyboard.type(NASTY[:40].replace("\u0000", ""))
+    page.keyboard.press("Enter")
+    assert page.locator(".topic h3").inner_text().startswith("<img src=x")
+    assert page.locator("img").count() == 0 and page.title().startswith("HierarchicalNMF")
+
+
+@browser_tests
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme, tmp_path):
+    nasty = inspect(models["stepwise"], X=toy.X, features=[NASTY] * 87, samples=[(NASTY, NASTY)] * 90)
+    views = [(genes, 1200), (genes, 400), (nasty, 400), (inspect(models["five"]), 400), (inspect(models["NMF"], shape=(29, 3)), 400)]
+    for number, (view, width) in enumerate(views):
+        page = open_page(view, width, scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("img").count() == 0
+        style = page.evaluate(
+            "(({ color, backgroundColor }) => [color, backgroundColor])(getComputedStyle(document.querySelector('.nnmf')))"
+        )
+        ink, ground = (sum(map(int, re.findall(r"\d+", one)[:3])) for one in style)
+        assert (ink < ground) == (scheme == "light") and abs(ink - ground) > 400
+        # to be looked at: SCREENSHOTS=folder keeps them
+        page.screenshot(path=f"{os.environ.get('SCREENSHOTS', tmp_path)}/inspector_{number}_{scheme}_{width}.png", full_page=True)
+
+
+@browser_tests
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_opens(open_page, models, kind):
+    page = open_page(inspect(models[kind]))
+    assert page.locator(".node").count() == sum(one.rank for one in models[kind].layers_)
+    page.locator(".node.selected").focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft", "End"):
+        page.keyboard.press(key)
+    assert page.locator(".alert").inner_text() == ""
