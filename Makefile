@@ -9,7 +9,7 @@ PY := .venv/bin/python
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lab export tidy bench experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test lab export tidy bench fuzz experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ tidy: .venv/dev ## bring notebooks to their committed form (runs none)
 bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by side
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "make bench: there is no benchmarks/*.py"; exit 1; }
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+fuzz: .venv/dev ## 100 000 small-integer NNLS problems against brute force (minutes)
+	@$(PY) tools/fuzz.py
 
 experiments: .venv/dev ## run the experiments in full (minutes) and compare with what is stored
 	@$(PY) tools/nbs.py check --jobs $(JOBS) nbs/experiments

@@ -18,6 +18,7 @@ _home = {
     "HierarchicalNMF": "hierarchical",
     "DeepNMF": "deep",
     "DeepSemiNMF": "semi",
+    "NonlinearSemiNMF": "nonlinear",
     "UnfoldedNMF": "unfolded",
     "SparseCodingNetwork": "sparse_coding",
     "nnls": "nnls",
@@ -28,6 +29,7 @@ _home = {
     "save": "files",
     "load": "files",
     "inspect": "inspector",
+    "LiveView": "live",
 }
 __all__ = [*_home, "datasets"]
 

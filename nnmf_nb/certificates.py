@@ -220,7 +220,7 @@ def faults_of_layer(layer, aims):
     locked = lambda share: " - nearly all of it at exact zeros, locked as multiplicative updates leave them" if share > .9 else ""
     found = []
     if layer.lowest < 0: found.append(("red" if layer.lowest < -1e-6 else "amber", f"negative entries, down to {layer.lowest:.0e} of the largest"))
-    if layer.error >= 1: found.append(("red", f"explains nothing of X: relative error {layer.error:.2g}, an empty model has 1"))
+    if layer.error >= 1 - 1e-9: found.append(("red", f"explains nothing of X: relative error {layer.error:.2g}, an empty model has 1"))
     if aims.judges_S and graded(layer.kkt, EXACT, LOOSE):
         found.append((graded(layer.kkt, EXACT, LOOSE), f"S is not the best for its A: wrong, stale or unfinished (KKT residual {layer.kkt:.0e}){locked(layer.locked[1])}"))
     if aims.judges_A and graded(layer.stationarity, STATIONARY, MOVING):

@@ -198,12 +198,13 @@ def multiplied(S, numerator, denominator, power):
 
 # %% ../nbs/03a_divergences.ipynb #fb4e46e7
 def level(X, A):
-    "The constant coefficient of each data point with which sum(W.A S) = sum(W.X): 1 x M, in units of X.scale (0 where X or A has nothing)."
+    "The constant coefficient of each data point with which sum(W.A S) = sum(W.X): 1 x M, in units of X.scale (0 where X or A has nothing, or so little that no number is large enough)."
     xp = namespace(A)
     ones = xp.ones_like(A[:, :1])
     total = X.AtX(ones)
     room = X.AtM(ones, A, xp.ones((A.shape[1], X.shape[1]), dtype=A.dtype, device=A.device))
-    return xp.where(room > 0, total / xp.where(room > 0, room, 1.0), 0.0)
+    enough = room > total * 2 * float(xp.finfo(A.dtype).smallest_normal)
+    return xp.where(enough, total / xp.where(enough, room, 1.0), 0.0)
 
 # %% ../nbs/03a_divergences.ipynb #b7e8995b
 def lifted(X, A, S, locked, beta, l1=0.0, l2=0.0):
@@ -219,17 +220,19 @@ def lifted(X, A, S, locked, beta, l1=0.0, l2=0.0):
     return S
 
 # %% ../nbs/03a_divergences.ipynb #fd2f67cf
-def _step(X, A, S, beta, l1=0.0, l2=0.0):
-    "S after a step, and the KKT residuals of its columns before it."
+def _step(X, A, S, beta, l1=0.0, l2=0.0, first=0):
+    "S after a step for its rows first.. (the others stay), and the KKT residuals of its columns, over these rows, before it."
+    xp = namespace(S)
     def parts(s):
         numerator, denominator = ratios(X, A, s, beta)
         return numerator, denominator + l1 + l2 * s
     found = parts(S)
-    locked = (S == 0) & (found[0] > found[1])
-    if bool(namespace(S).any(locked)):
+    locked = (S == 0) & (found[0] > found[1]) & (xp.arange(S.shape[0], device=S.device) >= first)[:, None]
+    if bool(xp.any(locked)):
         S = lifted(X, A, S, locked, beta, l1, l2)
         found = parts(S)
-    return multiplied(S, *found, exponent(beta, l2)), kkt_of_ratios(S, *found)
+    new = multiplied(S, *found, exponent(beta, l2))
+    return xp.concat([S[:first, :], new[first:, :]], axis=0) if first else new, kkt_of_ratios(*(F[first:, :] for F in (S, *found)))
 
 def mu_step(X, A, S, beta, l1=0.0, l2=0.0):
     """One multiplicative step for S (k x M >= 0) under D_beta(X || A S) + l1 sum(S) + l2/2 ||S||^2, which does not rise. Returns S.
@@ -258,31 +261,32 @@ def _shares(X):
     total = float(namespace(like).sum(sums))
     return sums / total if total > 0 else sums
 
-def _turn(sides, A, S, beta, on_A, on_S):
-    "One iteration: A, S, and the stationarity before it. sides: (X, shares) of the data and of its transpose; on_A and on_S: their (l1, l2)."
+def _turn(sides, A, S, beta, on_A, on_S, first):
+    "One iteration: A, S, and the stationarity before it. sides: (X, shares) of the data and of its transpose; on_A and on_S: their (l1, l2); first: columns of A that stay."
     (X, of_points), (Xt, of_features) = sides
     S, kkt_S = _step(X, A, S, beta, *on_S)
-    At, kkt_A = _step(Xt, S.T, A.T, beta, *on_A)
+    if first == A.shape[1]: return A, S, inner(kkt_S, of_points)
+    At, kkt_A = _step(Xt, S.T, A.T, beta, *on_A, first)
     return At.T, S, max(inner(kkt_S, of_points), inner(kkt_A, of_features))
 
 # %% ../nbs/03a_divergences.ipynb #f178fff1
-def mu(X, A, S, beta, *, max_iter=200, tol=1e-4, l1_A=0.0, l2_A=0.0, l1_S=0.0, l2_S=0.0, callback=None):
+def mu(X, A, S, beta, *, max_iter=200, tol=1e-4, l1_A=0.0, l2_A=0.0, l1_S=0.0, l2_S=0.0, first=0, callback=None):
     """Factorise a `DataMatrix` X (N x M) from A (N x k >= 0) and S (k x M >= 0) by multiplicative updates: a `DivergenceFit`.
 
     Minimises D_beta(X || A S) + l1_A sum(A) + l2_A/2 ||A||^2 + l1_S sum(S) + l2_S/2 ||S||^2, all in units of X.scale; it never rises. Stops when the
     stationarity is at most `tol`, after `max_iter` iterations, on KeyboardInterrupt (nothing is lost), or when callback(iteration, value, stationarity, A)
-    returns True. Without penalties A comes back with unit columns; with them the lengths are part of the solution and stay.
+    returns True. Columns of A before `first` stay as they are. Without penalties the others come back with unit length; with them lengths are part of the solution.
     Raises `ValueError` for data that the divergence cannot take. Source: Fevotte & Idier 2011.
     """
     beta, Xt = beta_of(beta), transposed(X)
     check_data(X, beta)
     check_factors(X, A, S)
     sides, on_A, on_S = ((X, _shares(X)), (Xt, _shares(Xt))), (l1_A, l2_A), (l1_S, l2_S)
-    finish = (lambda fit: fit) if any(on_A + on_S) else _on_unit_columns
+    finish = (lambda fit: fit) if any(on_A + on_S) else (lambda fit: _on_unit_columns(fit, first))
     fit = DivergenceFit(A, S, [], [], "max_iter")
     for n in range(max_iter):
         try:
-            A, S, pg = _turn(sides, fit.A, fit.S, beta, on_A, on_S)
+            A, S, pg = _turn(sides, fit.A, fit.S, beta, on_A, on_S, first)
             value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
         except KeyboardInterrupt: return finish(fit._replace(reason="interrupted"))
         fit = DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], fit.reason)
@@ -296,10 +300,11 @@ def _value(X, A, S, beta):
 
 def _penalty(F, l1, l2): return (l1 * inner(F, namespace(F).ones_like(F)) if l1 else 0.0) + (l2 / 2 * inner(F, F) if l2 else 0.0)
 
-def _on_unit_columns(fit):
-    "The same product with unit columns of A."
-    length = namespace(fit.A).astype(column_lengths(fit.A), fit.A.dtype)
-    return fit._replace(A=unit_columns(fit.A), S=fit.S * length[:, None])
+def _on_unit_columns(fit, first=0):
+    "The same product with unit columns of A from `first` on."
+    xp, length = namespace(fit.A), column_lengths(fit.A)
+    length = xp.astype(xp.where(xp.arange(length.shape[0], device=length.device) < first, xp.ones_like(length), length), fit.A.dtype)
+    return fit._replace(A=fit.A / length[None, :], S=fit.S * length[:, None])
 
 # %% ../nbs/03a_divergences.ipynb #7feecaa8
 def curvature(x, V, beta):

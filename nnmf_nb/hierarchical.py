@@ -77,7 +77,7 @@ class HierarchicalNMF(LayeredNMF):
         self.ranks, self.lam, self.n_init, self.n_init_upper = ranks, lam, n_init, n_init_upper
         self.max_iter, self.tol, self.random_state, self.verbose, self.device = max_iter, tol, random_state, verbose, device
 
-    def _most_iterations(self, ranks): return max(1, self.max_iter * len(ranks))
+    def _most_iterations(self, ranks): return (self.max_iter + 1) * len(ranks)
 
     def _train(self, X, ranks, rng, svd, supervision, report):
         with tqdm(total=self.max_iter * len(ranks), disable=not self.verbose, desc="HierarchicalNMF", leave=False) as bar:

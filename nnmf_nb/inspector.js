@@ -202,7 +202,8 @@ function render({ model, el }) {
 
   const pane = (name, title) => h("section", { class: name, "aria-label": title });
   const layers = pane("layers", "layers"), topic = pane("topic", "topic"), examples = pane("examples", "examples"), fit = pane("fit", "fit");
-  const root = h("div", { class: "nnmf", role: "group", "aria-label": "layer inspector" }, header, h("div", { class: "panes" }, layers, topic, examples, fit));
+  // Without the attribute JupyterLab takes the arrow keys before they arrive here.
+  const root = h("div", { class: "nnmf", role: "group", "aria-label": "layer inspector", "data-lm-suppress-shortcuts": "true" }, header, h("div", { class: "panes" }, layers, topic, examples, fit));
 
   function selectFound() {
     const lit = found(data, names(), state.query);

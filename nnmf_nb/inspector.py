@@ -6,9 +6,9 @@
 __all__ = ['LAMBDAS', 'PAGE', 'frequencies', 'relevance', 'topic_shares_of_features', 'leading_features', 'best_paths',
            'path_shares', 'leading_points', 'shares_within', 'point_errors', 'signif', 'shorten', 'ribbons',
            'thumbnail', 'slice_sizes', 'light', 'fit_rows', 'history_of', 'check_training_data', 'check_samples_named',
-           'check_shape', 'topics_payload', 'points_payload', 'point_images', 'headline', 'payload', 'key_of', 'label',
-           'topic_frame', 'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline', 'front', 'page',
-           'widget_class', 'connect', 'Selection', 'View', 'inspect']
+           'check_shape', 'topics_payload', 'points_payload', 'point_images', 'place_of', 'headline', 'payload',
+           'key_of', 'label', 'topic_frame', 'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline', 'front',
+           'page', 'widget_class', 'connect', 'fingerprint', 'keep_names', 'names_kept', 'Selection', 'View', 'inspect']
 
 # %% ../nbs/22_inspector.ipynb #31c6d9a4
 import base64
@@ -16,8 +16,10 @@ import functools
 import html
 import json
 import numbers
+import zlib
 from importlib.resources import files
 
+import array_api_compat
 import numpy as np
 import pandas as pd
 import traitlets
@@ -246,12 +248,14 @@ def point_images(layers, m, X, shape, side):
     return [None if one is None else thumbnail(one.reshape(shape), side, top) for one in (row, *made)]
 
 # %% ../nbs/22_inspector.ipynb #4695dc8e
+def place_of(S): return str(array_api_compat.device(S)).strip("<>")
+
 def headline(model):
     "Class, and one line of facts, of a model or list of layers."
     layers = layers_of(model)
-    N, M, kind = layers[0].A.shape[0], layers[0].S.shape[1], str(layers[0].S.dtype).rsplit(".", 1)[-1]
+    N, (_, M), kind = layers[0].A.shape[0], layers[0].S.shape, str(layers[0].S.dtype).rsplit(".", 1)[-1]
     how = f" · {'converged' if model.converged_ else 'not converged'} ({model.stop_reason_})" if hasattr(model, "stop_reason_") else ""
-    return type(model).__name__ if hasattr(model, "fit") else "Layers", f"{M:,} data points × {N:,} features · {kind}{how}"
+    return type(model).__name__ if hasattr(model, "fit") else "Layers", f"{M:,} data points × {N:,} features · {kind} on {place_of(layers[0].S)}{how}"
 
 def payload(model, X=None, features=None, samples=None, shape=None):
     "All that the page knows of a model, ready for `json`. Arguments and errors as in `inspect`."
@@ -381,6 +385,18 @@ def connect(view):
     return widget
 
 # %% ../nbs/22_inspector.ipynb #205346e5
+def fingerprint(layers):
+    "A checksum of the factors A of all layers: another fit, another number."
+    return functools.reduce(lambda sum, one: zlib.crc32(np.ascontiguousarray(to_numpy(one.A)), sum), layers, 0)
+
+def keep_names(model, names): model.topic_names_, model.topic_names_of_ = names, fingerprint(model.layers_)
+
+def names_kept(model):
+    "The names on a model, a dict from (layer, topic); those that an earlier fit left are removed."
+    if hasattr(model, "topic_names_of_") and model.topic_names_of_ != fingerprint(model.layers_): del model.topic_names_, model.topic_names_of_
+    return getattr(model, "topic_names_", {})
+
+# %% ../nbs/22_inspector.ipynb #4f55c68f
 class Selection(traitlets.HasTraits):
     """What is selected in a payload, and how topics are called.
 
@@ -392,7 +408,7 @@ class Selection(traitlets.HasTraits):
 
     def __init__(self, model, payload):
         self.model, self.payload = model, payload
-        kept = {key_of(l, j): name for (l, j), name in getattr(model, "topic_names_", {}).items() if is_topic(payload, l, j)}
+        kept = {key_of(l, j): name for (l, j), name in names_kept(model).items() if is_topic(payload, l, j)}
         shares = [topic["share"] for topic in payload["layers"][-1]["topics"]]
         super().__init__(names=kept, selected=(len(payload["layers"]) - 1, int(np.argmax(shares))))
 
@@ -402,7 +418,7 @@ class Selection(traitlets.HasTraits):
         return self
 
     def rename(self, layer, topic, name):
-        "Give a topic a name, kept in the model's `topic_names_`; an empty one restores its features. Raises `ValueError` when there is no such topic. Returns the view."
+        "Give a topic a name, kept in the model's `topic_names_` until its next fit; an empty one restores its features. Raises `ValueError` when there is no such topic. Returns the view."
         self.names = {**self.names, key_of(*topic_index(self.payload, layer, topic)): shorten(name, 80)}
         return self
 
@@ -411,7 +427,7 @@ class Selection(traitlets.HasTraits):
 
     @traitlets.observe("names")
     def _keep_names(self, change):
-        if hasattr(self.model, "fit"): self.model.topic_names_ = {tuple(map(int, key.split(","))): name for key, name in change.new.items()}
+        if hasattr(self.model, "fit"): keep_names(self.model, {tuple(map(int, key.split(","))): name for key, name in change.new.items()})
 
 # %% ../nbs/22_inspector.ipynb #c4d580c1
 class View(Selection):

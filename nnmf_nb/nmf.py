@@ -54,6 +54,7 @@ def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4):
         G = gram(free)
         G = G + penalties.l2 * xp.eye(G.shape[0], dtype=G.dtype, device=G.device)
         new = xp.astype(sweep(G, F.T - penalties.l1, S[first:, :].T, sweeps), S.dtype).T
+        if penalties.l1: new = xp.where(xp.linalg.diagonal(G)[:, None] > 0, new, xp.zeros_like(new))    # a sweep leaves alone what has no use, but it has a price
     return xp.concat([kept, new], axis=0) if first else new
 
 # %% ../nbs/10_nmf.ipynb #4961fee0
@@ -148,7 +149,6 @@ def check_start(model, X, W, H):
 def check_fixed(model, X):
     "The frozen columns of A (N x n, unit length) from `fixed` (n x n_features), or None. Raises `ValueError` for negative, zero or misshapen ones."
     if model.fixed is None: return None
-    if model.solver == "mu": raise ValueError("fixed needs solver 'hals' or 'anls'.")
     H = np.atleast_2d(np.array(to_numpy(model.fixed), dtype=np.float64))
     if H.ndim != 2 or H.shape[1] != X.shape[0]: raise ValueError(f"fixed must be n_fixed x {X.shape[0]} (components x features), got {H.shape}.")
     bad = ~(np.isfinite(H).all(axis=1) & (H >= 0).all(axis=1) & H.any(axis=1))
@@ -166,8 +166,8 @@ def penalties(model, X):
 # %% ../nbs/10_nmf.ipynb #07ac34ba
 def solve(X, problem, solver, A, S, **options):
     "Run the solver of a `Problem` on a `DataMatrix` from A, S: a `Fit` whose `errors` are the objective relative to that of an empty model."
-    if solver == "mu": return _by_mu(X, problem, A, S, **options)
     first = 0 if problem.fixed is None else problem.fixed.shape[1]
+    if solver == "mu": return _by_mu(X, problem, A, S, first=first, **options)
     plain = not (first or problem.exact or any(problem.on_A + problem.on_S))
     fit = hals(X, A, S, **options) if plain else alternate(X, A, S, problem.on_A, problem.on_S, first=first, exact=problem.exact, **options)
     if any(problem.on_A + problem.on_S) or first: return fit

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_atoms', 'some_points', 'coding_cost',
            'DictionaryFit', 'learn_dictionary', 'revived', 'Network', 'typical_length', 'pretrain', 'NetworkObjective',
-           'along_sphere', 'lower_bounds', 'Descent', 'descend', 'why', 'train_classifier', 'train_network',
-           'read_signed', 'Codes', 'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of', 'SparseCodingNetwork']
+           'along_sphere', 'lower_bounds', 'Descent', 'descend', 'why', 'train_classifier', 'train_network', 'Codes',
+           'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of', 'SparseCodingNetwork']
 
 # %% ../nbs/13c_sparse_coding.ipynb #e6482650
 import math
@@ -21,15 +21,16 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_device, to_numpy
-from .data import DataMatrix, check_matrix, is_sparse, residual2
-from .estimators import _check_foreign, check_number, factor_like, reporter
+from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
+from .data import DataMatrix, is_sparse, residual2
+from .estimators import check_number, factor_like, reporter
 from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
 from .losses import column_lengths, namespace_like, unit_columns
 from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
+from .semi import read_signed
 from .solvers import CONVERGED, pack, unpack
 
 # %% ../nbs/13c_sparse_coding.ipynb #f5bd2239
@@ -69,7 +70,7 @@ def code_backward(fwd, dS):
         Z = adjoint(data, fwd.D[l], fwd.S[l], dS, l2=float(fwd.l2[l]))
         dD[l] = layer_vjp(data, fwd.D[l], fwd.S[l], Z)
         dl1[l], dl2[l] = -float(namespace(Z).sum(double(Z))), -inner(Z, fwd.S[l])
-        dS = fwd.D[l] @ Z
+        if l: dS = fwd.D[l] @ Z                                       # below the first layer there is only X, and N x M numbers
     return CodeGradient(dD, dl1, dl2)
 
 # %% ../nbs/13c_sparse_coding.ipynb #c28b9e36
@@ -274,14 +275,6 @@ def train_network(X, Y, net, *, ridge=1e-3, max_iter=200, tol=1e-4, callback=Non
     end = descend(objective, objective.vector(net), lower_bounds(net), max_iter=0 if stopped else max_iter, tol=tol, callback=report)
     return objective.network(end.vector), end._replace(reason=reason) if stopped else end
 
-# %% ../nbs/13c_sparse_coding.ipynb #0e456282
-def read_signed(estimator, X, reset):
-    "X (n_samples x n_features, any sign, dense or sparse), checked and on the device of the estimator. Raises `ValueError` or `TypeError` for what is no finite matrix."
-    foreign = hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray) or type(X).__module__.startswith("cupyx")
-    if foreign: _check_foreign(estimator, X, reset)
-    else: X = validate_data(estimator, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
-    return check_matrix(to_device(X, estimator.device))
-
 # %% ../nbs/13c_sparse_coding.ipynb #c66aecfc
 class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     "Mixin: transform and inverse_transform of a model with fitted `dictionaries_`, `penalties_` and `unit_`."
@@ -331,7 +324,7 @@ class TrainsNetwork:
     "Mixin: how `SparseCodingNetwork` gets from checked data to its fitted attributes."
     def _fit(self, X, number, ranks, report):
         whole = DataMatrix(X.T)
-        self.unit_ = typical_length(whole) * whole.scale
+        self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)     # its inverse must be a number
         with tqdm(total=self.start_iter * len(ranks) + self.max_iter, disable=not self.verbose, desc="SparseCodingNetwork", leave=False) as bar:
             def turn(cost, net):
                 bar.update()

@@ -16,6 +16,7 @@ from nnmf_nb.deep import (
     Terms,
     alike_first,
     along_ball,
+    asked_of,
     as_chain,
     deep_energy,
     deep_start,
@@ -25,16 +26,22 @@ from nnmf_nb.deep import (
     parts_A,
     parts_S,
     pooled,
+    pooled_max,
     spread,
     step_A,
     step_S,
     sweep_in_ball,
+    sweep_under_max,
     train_deep,
+    unpooled,
+    winners,
 )
+from nnmf_nb.labels import Supervision, read_labels
 from nnmf_nb.losses import propagate
 
 TOY = datasets.toy(random_state=0)
 SOLVERS = ("hals", "mu")
+MAX = {"pool_size": 2, "pooling": "max"}
 RANKS = (6, 4, 2)
 
 
@@ -116,7 +123,73 @@ def test_derivatives_are_central_differences(kind, pool_size, of, l):
         assert (values[0] - values[1]) / (2 * h) == pytest.approx(np.sum(gradient * d), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["dense", "weighted"])
+@pytest.mark.parametrize("l", range(3))
+def test_derivatives_under_a_maximum_are_central_differences(kind, l):
+    X, terms = data(kind), Terms(0.3, 2, pooling="max")
+    A, S = factors(X, 2)
+    for s in S[:2]:  # a tie is a kink
+        assert np.abs(np.diff(np.sort(s.reshape(-1, 2, s.shape[1]), axis=1), axis=1)).min() > 1e-4
+    plus, minus = parts_S(X, A, S, l, terms)
+    gradient, rng, h = 2 / X.norm2 * (plus(S[l]) - minus), np.random.default_rng(1), 1e-6
+    for _ in range(3):
+        d = rng.standard_normal(S[l].shape)
+        values = [deep_energy(X, A, [*S[:l], S[l] + sign * h * d, *S[l + 1 :]], terms) for sign in (1, -1)]
+        assert (values[0] - values[1]) / (2 * h) == pytest.approx(np.sum(gradient * d), rel=1e-6, abs=1e-9)
+
+
+def test_maximum_and_winners():
+    S = np.array([[1, 2, 0.0], [1, 3, 0], [0, 5, 1], [2, 4, 1]])
+    np.testing.assert_array_equal(pooled_max(S, 2), [[1, 3, 0], [2, 5, 1]])
+    np.testing.assert_array_equal(winners(S, 2), [[1, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0]])  # of a tie the first
+    np.testing.assert_allclose(Terms(pool_size=2, pooling="max").held(S)[0](S), pooled_max(S, 2))
+
+
 # --- steps ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("w", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("size", [2, 3])
+def test_sweep_under_a_maximum_ends_where_no_coordinate_can_do_better(w, size):
+    rng = np.random.default_rng(0)
+    A, F, S, T = rng.random((8, 6)), 2 * rng.random((6, 5)), rng.random((6, 5)), 2 * rng.random((6 // size, 5))
+    G = A.T @ A
+    cost = lambda S: np.sum(S * (G @ S) / 2 - F * S) + w / 2 * np.sum((pooled_max(S, size) - T) ** 2)  # noqa: E731
+    for _ in range(400):
+        new = sweep_under_max(G, F, S, T, w, size, sweeps=1)
+        assert new.min() >= 0 and cost(new) <= cost(S) + 1e-12
+        S = new
+    for i, j in np.ndindex(S.shape):
+        moved = S.copy()
+        for moved[i, j] in np.linspace(0, 3, 100):
+            assert cost(moved) >= cost(S) - 1e-8
+
+
+@pytest.mark.parametrize("labels", ["none", "all known", "entries"])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "weighted"])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_no_turn_under_a_maximum_raises_the_energy(solver, kind, labels):
+    X = data(kind)
+    y = np.where(np.arange(15) % 2, np.arange(15) % 3, -1)
+    L = np.random.default_rng(5).random((15, 3)) < 0.6
+    read = {"none": {}, "all known": {0: read_labels(y, 15), 2: read_labels(y, 15)}, "entries": {1: read_labels(np.eye(3)[y], 15, L)}}[labels]
+    terms = Terms(1.0, 2, asked_of(X, Supervision(None, read, 0.5)), "max")
+    A, S = factors(X, 2)
+    last = deep_energy(X, A, S, terms)
+    for _ in range(25):
+        A, S, far = deep_turn(X, A, S, terms, solver)
+        energy = deep_energy(X, A, S, terms)
+        assert energy <= last * (1 + 1e-12) and np.isfinite(far) and all(a.min() >= 0 for a in (*A, *S))
+        last = energy
+
+
+def test_unpooled_chain_is_least_squares():
+    X = data("dense")
+    A, S = factors(X, 2)
+    chain = unpooled(A, S)
+    for l in (1, 2):
+        assert chain[l].shape == (RANKS[l - 1], RANKS[l])
+        np.testing.assert_allclose(chain[l].T, nnls(S[l].T, S[l - 1].T), atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "weighted"])
@@ -243,7 +316,7 @@ def chain_top(A):
 def test_interrupt_keeps_the_best():
     X, terms = data("dense"), Terms()
 
-    def impatient(turn, energy, far, A):
+    def impatient(turn, energy, far, A, S):
         if turn == 3:
             raise KeyboardInterrupt
 
@@ -275,10 +348,10 @@ def test_toy_is_at_least_as_good_as_layer_by_layer(seed):
     assert all(one.error < slides for one, slides in zip(deep.layers_, (0.031, 0.414, 0.838)))
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "float32", "masked", "pooled", "mu"])
+@pytest.mark.parametrize("kind", ["dense", "csr", "float32", "masked", "pooled", "max", "max32", "mu"])
 def test_fit_transform_is_transform(kind):
-    X, extra = planted(dtype=np.float32 if kind == "float32" else np.float64), {}
-    params = dict(pooled=dict(pool_size=2), mu=dict(solver="mu")).get(kind, {})
+    X, extra = planted(dtype=np.float32 if "32" in kind else np.float64), {}
+    params = dict(pooled=dict(pool_size=2), max=MAX, max32=MAX, mu=dict(solver="mu")).get(kind, {})
     if kind == "csr":
         X = sp.csr_array(np.where(X > 1, X, 0))
     if kind == "masked":
@@ -290,7 +363,7 @@ def test_fit_transform_is_transform(kind):
     for one in model.layers_:
         assert one.A.min() >= 0 and one.S.min() >= 0 and one.A.dtype == X.dtype
         np.testing.assert_allclose(np.linalg.norm(one.A.astype(float), axis=0), 1, rtol=1e-5)
-        assert one.kkt < (1e-5 if kind == "float32" else 1e-10)
+        assert one.kkt < (1e-5 if "32" in kind else 1e-10)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -302,9 +375,9 @@ def test_sparse_equals_dense(solver):
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_scale_never_matters(scale, solver):
-    base, scaled = (quiet(DeepNMF(ranks=(5, 3), random_state=0, solver=solver, max_iter=100), c * planted()) for c in (1, scale))
+@pytest.mark.parametrize("params", [{}, {"solver": "mu"}, MAX], ids=str)
+def test_scale_never_matters(scale, params):
+    base, scaled = (quiet(DeepNMF(ranks=(6, 3), random_state=0, max_iter=100, **params), c * planted()) for c in (1, scale))
     for a, b in zip(base.layers_, scaled.layers_):
         assert b.error == pytest.approx(a.error, rel=5e-3)
         np.testing.assert_allclose(b.A, a.A, atol=1e-2)
@@ -323,7 +396,7 @@ def test_what_a_mask_hides_is_not_seen():
     assert (np.diff(a.history_["energy"]) <= 1e-13).all()
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", [*SOLVERS, "max"])
 @pytest.mark.parametrize("case", ["zero rows", "zero columns", "all zero", "one row", "one column", "one entry", "few", "duplicates"])
 def test_degenerate_data(case, solver):
     X = planted()
@@ -331,7 +404,8 @@ def test_degenerate_data(case, solver):
         "zero rows": np.where(np.arange(60)[:, None] % 3 == 0, 0, X), "zero columns": np.where(np.arange(40) % 3 == 0, 0, X), "all zero": np.zeros((6, 5)),
         "one row": X[:1], "one column": X[:, :1], "one entry": X[:1, :1], "few": X[:3, :2], "duplicates": np.repeat(X[:, :3], 5, axis=1),
     }[case]
-    model = quiet(DeepNMF(ranks=(6, 3), random_state=0, solver=solver, max_iter=100), X)
+    params = MAX if solver == "max" else {"solver": solver}
+    model = quiet(DeepNMF(ranks=(6, 3), random_state=0, max_iter=100, **params), X)
     for one in model.layers_:
         assert np.isfinite(one.A).all() and np.isfinite(one.S).all() and one.A.min() >= 0 and one.S.min() >= 0
         assert 0 <= one.error <= 1 and one.kkt < 1e-10
@@ -351,6 +425,13 @@ def test_every_parameter_has_an_effect(change):
     assert a.history_["energy"] != b.history_["energy"]
 
 
+def test_pooling_has_an_effect():
+    X = planted()
+    mean, most, alone = (quiet(DeepNMF(ranks=(6, 3), max_iter=8, random_state=0, pool_size=size, pooling=p), X) for size, p in ((2, "mean"), (2, "max"), (1, "max")))
+    assert mean.history_["energy"] != most.history_["energy"] and alone.history_["energy"] == quiet(DeepNMF(ranks=(6, 3), max_iter=8, random_state=0), X).history_["energy"]
+    assert not np.allclose(mean.layers_[1].A, most.layers_[1].A, atol=1e-2)
+
+
 def test_random_state_has_an_effect():
     X = np.random.default_rng(1).random((40, 30))
     runs = [quiet(DeepNMF(ranks=(6, 3), n_init=6, n_init_upper=20, max_iter=3, random_state=seed), X).history_["energy"] for seed in (0, 0, 1)]
@@ -366,7 +447,7 @@ def test_verbose_shows_a_bar(capsys):
 
 @pytest.mark.parametrize("params, words", [
     (dict(coupling=0), "coupling must be"), (dict(coupling=-1), "coupling must be"), (dict(coupling=np.inf), "coupling must be"), (dict(pool_size=0), "pool_size"),
-    (dict(pool_size=4), "multiples of pool_size"), (dict(solver="adam"), "solver must be"), (dict(start_iter=-1), "start_iter"), (dict(ranks=(0,)), "ranks"),
+    (dict(pool_size=4), "multiples of pool_size"), (dict(solver="adam"), "solver must be"), (dict(pooling="median"), "pooling must be"), (dict(start_iter=-1), "start_iter"), (dict(ranks=(0,)), "ranks"),
     (dict(device="tpu"), "device"),
 ])
 def test_bad_parameters(params, words):
@@ -379,7 +460,7 @@ def test_too_few_turns_warn():
         DeepNMF(ranks=(9, 4, 2), max_iter=2, random_state=0).fit(TOY.X)
 
 
-@pytest.mark.parametrize("params", [{}, dict(solver="mu", pool_size=2)], ids=str)
+@pytest.mark.parametrize("params", [{}, dict(solver="mu", pool_size=2), MAX, MAX | dict(solver="mu")], ids=str)
 def test_on_any_array_library(xp_device, params):
     X = planted(40, 30)
     there = xp_device.asarray(X.tolist())

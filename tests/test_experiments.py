@@ -10,7 +10,10 @@ import nbformat
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "nbs" / "experiments"
-SMALL = {"01_table_1": dict(SEEDS=1)}
+SMALL = {
+    "01_table_1": dict(SEEDS=1),
+    "02_regimes": dict(SEEDS=1, SETS=("digits",), KNOBS={"noise": (1,), "imbalance": (4,), "overlap": (0.5,)}, CHAINS={2: (9, 4), 5: (9, 7, 5, 4, 2)}),
+}
 
 
 def test_every_experiment_is_run_here():

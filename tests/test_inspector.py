@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import scipy.sparse as sp
 import traitlets
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from nnmf_nb import NMF, DeepNMF, DeepSemiNMF, HierarchicalNMF, NeuralNMF, datasets, inspect
+from nnmf_nb import NMF, DeepNMF, DeepSemiNMF, HierarchicalNMF, NeuralNMF, datasets, inspect, load, save
 from nnmf_nb import inspector as module
 from nnmf_nb.layers import Layer, flows, topic_features, topic_shares
 from nnmf_nb.plot import topic_colors, tree_order
@@ -299,6 +300,16 @@ def test_names_are_kept_on_the_model(toy):
         again.rename(0, 4, "no such topic")
     model.topic_names_ = {(7, 7): "of an older fit"}
     assert inspect(model).names == {}
+
+
+@pytest.mark.parametrize("travel", [lambda model, path: model, lambda model, path: pickle.loads(pickle.dumps(model)), lambda model, path: [save(model, path), load(path)][1]])
+def test_names_survive_files_but_not_another_fit(toy, tmp_path, travel):
+    model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
+    inspect(model).rename(0, 3, "three")
+    model = travel(model, tmp_path / "model.safetensors")
+    assert inspect(model).names == {"0,3": "three"}
+    fit(model, toy.X[::2])
+    assert inspect(model).names == {} and not model.topic_names_
 
 
 def test_table_of_topics(models, toy):

@@ -177,7 +177,7 @@ def test_custom_start():
     assert 2 * once.history_["objective"][0] < ((X - W @ H) ** 2).sum()
 
 
-@pytest.mark.parametrize("solver", ["hals", "anls"])
+@pytest.mark.parametrize("solver", ["hals", "anls", "mu"])
 @pytest.mark.parametrize("mask", [False, True])
 def test_fixed_components_stay_and_the_rest_is_learned(solver, mask):
     X, rng = small(), np.random.default_rng(0)
@@ -190,6 +190,16 @@ def test_fixed_components_stay_and_the_rest_is_learned(solver, mask):
     assert free.layers_[0].error <= model.layers_[0].error < 0.3
     only = NMF(fixed=fixed).fit(X, **extra)
     assert only.components_.shape == (2, 20)
+
+
+@pytest.mark.parametrize("beta", [0, 0.5, 1, 2, 3])
+def test_fixed_components_under_every_loss(beta):
+    X, rng = small(), np.random.default_rng(0)
+    fixed = rng.random((2, 20))
+    model = NMF(5, fixed=fixed, solver="mu", beta_loss=beta, max_iter=60, random_state=0).fit(X)
+    np.testing.assert_allclose(model.components_[:2], fixed / np.linalg.norm(fixed, axis=1, keepdims=True), rtol=1e-12)
+    assert (np.diff(model.history_["objective"]) <= 1e-9 * model.history_["objective"][0]).all()
+    assert NMF(fixed=fixed, solver="mu", beta_loss=beta, max_iter=5).fit(X).components_.shape == (2, 20)
 
 
 def test_restarts_seeds_tolerance_and_iterations_have_effects():
@@ -213,7 +223,7 @@ def test_restarts_seeds_tolerance_and_iterations_have_effects():
     (dict(init="custom"), {}, "both W"), (dict(), dict(W=np.ones((30, 2)), H=np.ones((2, 20))), "init is None"),
     (dict(init="custom"), dict(W=np.ones((30, 2)), H=np.ones((3, 20))), "W and H must be"), (dict(init="custom"), dict(W=-np.ones((30, 2)), H=np.ones((2, 20))), "W must be"),
     (dict(fixed=np.ones((2, 3))), {}, "fixed must be"), (dict(fixed=-np.ones((2, 20))), {}, "number 0"), (dict(n_components=1, fixed=np.ones((2, 20))), {}, "fixed has 2"),
-    (dict(fixed=np.ones((2, 20)), solver="mu"), {}, "fixed needs"), (dict(device="tpu"), {}, "device")])
+    (dict(device="tpu"), {}, "device")])
 def test_bad_parameters_are_named(params, fit, words):
     with pytest.raises(ValueError, match=words):
         NMF(**params).fit(small(), **fit)

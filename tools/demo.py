@@ -1,4 +1,4 @@
-"""`make demo`: two levels of topics in two centuries of State of the Union addresses, with an account of the error at every depth."""
+"""`make demo`: two levels of topics in two centuries of State of the Union addresses, with an account of the error at every depth and a page to look inside."""
 
 import time
 from pathlib import Path
@@ -7,11 +7,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from nnmf_nb import NeuralNMF, datasets
+from nnmf_nb import NeuralNMF, datasets, inspect
 from nnmf_nb.layers import captured
 from nnmf_nb.plot import plot_tree
 
-PICTURE = Path("demo.png")
+PICTURE, PAGE = Path("demo.png"), Path("demo.html")
 
 
 def main():
@@ -27,7 +27,9 @@ def main():
         print(f"Depth {depth}: no {layer.rank} topics of any kind can have an error below {layer.floor:.3f}; these have {layer.error:.3f}, "
               f"which is {captured(layer):.0%} of what can be explained.")
     plot_tree(model, features=speeches.features, top=4).figure.savefig(PICTURE, dpi=130, bbox_inches="tight")
-    print(f"\nThe picture is in {PICTURE}. To go on:  make lab  (tutorials in nbs/tutorials/)")
+    inspect(model, X=speeches.X, features=speeches.features, samples=list(zip(speeches.samples, speeches.text))).to_html(PAGE)
+    print(f"\nThe picture is in {PICTURE}. To look inside, open this page in a browser (it needs no network, and can be sent to anyone):\n{PAGE.resolve()}")
+    print("To go on:  make lab  (tutorials in nbs/tutorials/)")
 
 
 if __name__ == "__main__":

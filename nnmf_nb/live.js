@@ -1,0 +1,78 @@
+
+// --- a fit while it runs: stands on the helpers above, which come from inspector.js ---------------------------------------
+
+function renderLive({ model, el }) {
+  const seen = new Map(); // words of each topic at the frame before, so that new ones can be marked
+  const alert = h("div", { class: "alert", role: "alert" });
+  const guard = (work) => (...given) => { try { return work(...given); } catch (error) { alert.textContent = `${error.name}: ${error.message}`; } };
+  const say = (word, ...rest) => guard(() => model.send({ do: word, with: rest }));
+  const button = (word, title) => h("button", { class: `control ${word}`, type: "button", title }, word);
+
+  const title = h("h2"), facts = h("span", { class: "quiet facts num", role: "status" });
+  const pause = button("pause", "hold training after this iteration"), step = button("step", "one iteration, then hold");
+  const stop = button("stop", "end training with the best so far"), keep = button("keep", "keep this model for view.restore");
+  pause.addEventListener("click", () => say(progress().state === "paused" ? "resume" : "pause")());
+  for (const [one, word] of [[step, "step"], [stop, "stop"], [keep, "keep"]]) one.addEventListener("click", say(word));
+  const controls = h("div", { class: "controls", role: "group", "aria-label": "training" }, pause, step, stop, keep);
+  const fit = h("section", { class: "fit", "aria-label": "errors" }), topics = h("section", { class: "topics", "aria-label": "topics" }), kept = h("section", { class: "kept", "aria-label": "kept iterations" });
+  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit", "data-lm-suppress-shortcuts": "true" }, h("header", {}, title, facts, controls, alert), h("div", { class: "panes" }, fit, topics), kept);
+  const progress = () => model.get("progress") || {};
+
+  const drawProgress = guard(() => {
+    const { state, iteration, most, looking, error, reason } = progress(), running = state === "running" || state === "paused";
+    title.textContent = progress().title || "a fit";
+    facts.textContent = `${state === "done" && reason ? `${state} (${reason})` : state} · iteration ${iteration}${most && running ? ` of at most ${most}` : ""}`;
+    root.dataset.state = state;
+    pause.textContent = state === "paused" ? "resume" : "pause";
+    for (const one of [pause, step, stop]) one.disabled = !running;
+    keep.disabled = !iteration;
+    alert.textContent = error || "";
+    const chip = (i, text) => h("button", { class: "chip num", type: "button", "aria-pressed": String(looking === i), "data-epoch": i === null ? "latest" : i, onclick: say("look", i) }, text);
+    const focused = kept.contains(document.activeElement) ? document.activeElement.dataset.epoch : null;
+    kept.replaceChildren(h("span", { class: "quiet" }, "kept iterations"), ...(progress().kept || []).map((i) => chip(i, String(i))), chip(null, running ? "live" : "last"));
+    if (focused) kept.querySelector(`[data-epoch="${focused}"]`)?.focus();
+  });
+
+  function drawDepth(one, l, { iterations = [], errors = [] }) {
+    const drawn = (errors[l] || []).flatMap((v, n) => (v === null ? [] : [n])); // layers that are trained one by one come later
+    const speed = typeof one.speed === "number" ? `moves ${(100 * one.speed).toPrecision(2)}% per iteration` : "";
+    return h("div", { class: "depth", "data-depth": l }, h("div", { class: "line" }, h("span", {}, `depth ${l} `, h("span", { class: "quiet" }, `${one.rank} topics`)),
+      h("span", { class: "num" }, h("b", {}, one.error === null ? "?" : one.error.toFixed(4)), h("span", { class: "quiet" }, one.floor === null ? "" : ` floor ${one.floor.toFixed(4)}`))),
+      drawn.length > 1 ? drawErrors(drawn.map((n) => iterations[n]), drawn.map((n) => errors[l][n]), one.floor) : h("div", { class: "blank" }),
+      h("div", { class: "line quiet" }, one.light ? h("span", { class: `light ${one.light}` }, `coefficients ${one.words}`) : h("span"), h("span", { class: "num" }, speed)));
+  }
+
+  /** The errors over the iterations, the floor as a dashed line; both on one scale. */
+  function drawErrors(iterations, errors, floor) {
+    const low = Math.min(...errors, floor ?? Infinity), high = Math.max(...errors), last = iterations[iterations.length - 1], first = iterations[0];
+    const x = (i) => (300 * (i - first)) / (last - first || 1), y = (v) => 46 - (42 * (v - low)) / (high - low || 1);
+    const line = "M" + errors.map((v, n) => `${x(iterations[n]).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
+    return s("svg", { class: "errors", viewBox: "0 0 300 50", preserveAspectRatio: "none", role: "img", "aria-label": `error from ${errors[0]} to ${errors[errors.length - 1]}` },
+      floor === null ? null : s("path", { class: "floor", d: `M0 ${y(floor).toFixed(1)}H300` }), s("path", { d: line }));
+  }
+
+  function drawTopic(l, one, shape) {
+    const key = keyOf(l, one.topic), before = seen.get(key), dead = !(one.share > 0);
+    const what = one.image ? fill(picture(one.image, shape, rgb(root)), { class: "emblem", role: "img", "aria-label": `topic ${one.topic}`, style: { outlineColor: one.color } }, [])
+      : h("span", { class: "words" }, dead ? "(dead)" : one.words.map((word, n) => [n ? " · " : "", before && !before.includes(word) ? h("b", {}, word) : word]));
+    seen.set(key, one.words || []);
+    return h("li", { title: `layer ${l}, topic ${one.topic}` }, h("i", { style: { background: one.color } }), h("span", { class: "num quiet" }, percent(one.share)), what);
+  }
+
+  const drawFrame = guard(() => {
+    const layers = (model.get("frame") || {}).layers || [], curves = model.get("curves") || {}, shape = progress().shape;
+    fit.replaceChildren(h("div", { class: "eyebrow" }, "relative error", h("span", {}, "dashed: lowest possible")), ...layers.map((one, l) => drawDepth(one, l, curves)));
+    const shown = layers.map((one, l) => [one, l]).reverse().filter(([one]) => one.topics.length);
+    topics.replaceChildren(...shown.map(([one, l]) => h("div", {}, h("div", { class: "eyebrow" }, `layer ${l}`, h("span", {}, one.topics.length < one.rank ? `the largest ${one.topics.length} of ${one.rank}` : "new features in bold")),
+      h("ul", { class: shape ? "tiles" : "" }, one.topics.map((topic) => drawTopic(l, topic, shape))))));
+  });
+
+  model.on("change:progress", drawProgress);
+  model.on("change:frame", drawFrame);
+  el.replaceChildren(root);
+  drawProgress();
+  drawFrame();
+  return () => { model.off("change:progress", drawProgress); model.off("change:frame", drawFrame); };
+}
+
+export default { render: renderLive };

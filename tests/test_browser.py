@@ -1,0 +1,300 @@
+"""The pages where people meet them: a tutorial in JupyterLab, a fit watched in JupyterLab and in Notebook 7, the app in Voila.
+
+Real servers, real kernels, Chromium without a window. SCREENSHOTS=folder keeps pictures to be looked at.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from importlib.util import find_spec
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LACKING = [name for name in ("playwright", "jupyterlab", "notebook", "voila", "anywidget") if find_spec(name) is None]
+ABSENT = f"{', '.join(LACKING)} not installed" if LACKING else "no chromium on the PATH" if CHROMIUM is None else ""
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}"), pytest.mark.xdist_group("browser")]
+
+PATIENCE = 60_000  # milliseconds for one thing to happen, on a machine that has other things to do
+WATCH = """
+import warnings
+import numpy as np
+from nnmf_nb import HierarchicalNMF, LiveView
+warnings.simplefilter("ignore")
+view = LiveView(features=[f"word{i}" for i in range(200)])
+model = HierarchicalNMF(ranks=(20, 5), max_iter=10**6, tol=0, random_state=0).set_callbacks(view)
+model.fit(np.random.default_rng(0).random((400, 200)) ** 6)
+"""
+
+
+def write_notebook(path, *cells):
+    kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}  # or a dialog asks for one
+    path.write_text(nbformat.writes(nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def environment(folder):
+    """Of the servers: this interpreter and checkout, no settings of whoever runs the test, no questions about news."""
+    from ipykernel.kernelspec import write_kernel_spec
+
+    write_kernel_spec(folder / "share" / "kernels" / "python3")
+    news = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    places = dict(JUPYTER_CONFIG_DIR="config", JUPYTER_DATA_DIR="data", JUPYTER_RUNTIME_DIR="runtime", JUPYTERLAB_SETTINGS_DIR="settings",
+                  JUPYTERLAB_WORKSPACES_DIR="workspaces", IPYTHONDIR="ipython", JUPYTER_PATH="share")  # fmt: skip
+    env = os.environ | {name: str(folder / place) for name, place in places.items()} | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    return env | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+
+
+def serve(command, port, folder, log):
+    """Start a server and wait for its answer; yields its address."""
+    with open(log, "w") as out:
+        process = subprocess.Popen([sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment(folder / "jupyter"))
+    try:
+        end = time.monotonic() + 60
+        while True:
+            assert process.poll() is None and time.monotonic() < end, f"the server does not answer:\n{Path(log).read_text()[-2000:]}"
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "jupyter").mkdir()
+    shutil.copy(ROOT / "nbs/tutorials/03_looking_inside.ipynb", folder / "tutorial.ipynb")
+    write_notebook(folder / "watch.ipynb", WATCH, "print('reason', model.stop_reason_)")
+    port = free_port()
+    command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
+               "--allow-root", f"--ServerApp.root_dir={folder}", "--expose-app-in-browser", "--JupyterNotebookApp.expose_app_in_browser=True"]  # fmt: skip
+    yield from serve(command, port, folder, folder / "server.log")
+
+
+@pytest.fixture(scope="module")
+def voila(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voila")
+    (folder / "jupyter").mkdir()
+    shutil.copy(ROOT / "nbs/apps/inspector.ipynb", folder)
+    port = free_port()
+    command = ["voila", "inspector.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    yield from serve(command, port, folder, folder / "server.log")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page of its own; fails on errors that name our scripts."""
+    context, trouble = chromium.new_context(viewport={"width": 1300, "height": 1000}, reduced_motion="reduce"), []
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.on("pageerror", lambda error: trouble.append(f"{error}\n{error.stack or ''}"))
+    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    ours = [one for one in trouble if any(word in one for word in ("nnmf", "anywidget", "blob:", "Failed to load model class", "widget"))]
+    assert not ours, ours
+
+
+def picture(page, name, tmp_path):
+    page.screenshot(path=f"{os.environ.get('SCREENSHOTS', tmp_path)}/{name}.png")
+
+
+IDLE = """() => {
+  const widget = window.jupyterapp?.shell?.currentWidget, context = widget?.sessionContext;
+  return Boolean(context?.isReady && context.session?.kernel?.connectionStatus === "connected" && context.session.kernel.status === "idle");
+}"""
+PYTHON = """async (code) => {
+  const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code, store_history: false });
+  let text = "";
+  future.onIOPub = ({ header, content }) => { if (header.msg_type === "stream") text += content.text; if (header.msg_type === "error") text += content.ename + ": " + content.evalue; };
+  await Promise.race([future.done, new Promise((_, reject) => setTimeout(() => reject(new Error("the kernel does not answer")), 60000))]);
+  return text;
+}"""
+
+
+def open_notebook(page, address, run=True):
+    page.goto(address)
+    page.wait_for_function(IDLE)
+    if run:  # never await the command: it is done when the last cell is
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+
+
+def python(page, expression):
+    return page.evaluate(PYTHON, f"print({expression})").strip()
+
+
+def until(read, wanted, seconds=PATIENCE / 1000):
+    """Wait for what is read in Python to be what is wanted: a click needs a moment to arrive there."""
+    end = time.monotonic() + seconds
+    while not wanted(value := read()):
+        assert time.monotonic() < end, f"waited {seconds:.0f} s, it is still {value!r}"
+        time.sleep(0.05)
+    return value
+
+
+def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/tutorial.ipynb?reset")
+    inspector = page.locator(".nnmf:not(.live)")
+    inspector.locator(".node.selected").wait_for()
+    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.widgets.every((cell) => cell.model.type !== 'code' || cell.prompt !== '*')")
+    page.wait_for_function(IDLE)  # messages of widgets wait while cells run
+    assert python(page, "view.selected") == "(1, 4)"
+    inspector.scroll_into_view_if_needed()
+
+    inspector.locator('.node[data-key="1,1"] .bar').click()  # a supertopic, with the mouse
+    until(lambda: python(page, "view.selected"), lambda s: s == "(1, 1)")
+    above = inspector.locator(".topic").inner_text(), inspector.locator(".examples").inner_text()
+    assert "layer 1, topic 1" in above[0]
+    inspector.locator(".topic .chip").first.click()  # one of its subtopics
+    below = until(lambda: python(page, "view.selected"), lambda s: s.startswith("(0, "))
+    assert f"layer 0, topic {below[4:-1]}" in inspector.locator(".topic").inner_text()
+    assert inspector.locator(".examples").inner_text() != above[1]
+    assert python(page, f"view.data.loc[{below}, 'name']").split(" · ")[0] in inspector.locator(".topic h3").inner_text()
+
+    slider = inspector.locator("input[type=range]")
+    rows = "rows => rows.sort((a, b) => a.dataset.rank - b.dataset.rank).map(row => row.children[0].textContent)"
+    frequent = inspector.locator(".feature").evaluate_all(rows)
+    slider.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    assert "λ 0.0" in inspector.locator(".slider").inner_text() and inspector.locator(".feature").evaluate_all(rows) != frequent
+
+    inspector.locator(".rename").click()
+    page.keyboard.type("mein Thema 主題")
+    page.keyboard.press("Enter")
+    until(lambda: python(page, f"model.topic_names_[{below}]"), lambda s: s == "mein Thema 主題")
+
+    inspector.locator(".node.selected").focus()  # keys alone, and the notebook does not take them
+    page.keyboard.press("ArrowLeft")
+    until(lambda: python(page, "view.selected"), lambda s: s.startswith("(1, "))
+    page.keyboard.press("Home")
+    first = python(page, "view.payload['layers'][1]['order'][0]")
+    until(lambda: python(page, "view.selected"), lambda s: s == f"(1, {first})")
+    page.evaluate(PYTHON, "view.select(0, 3)")  # and from Python to the page
+    inspector.locator('.node[data-key="0,3"].selected').wait_for()
+    assert inspector.locator(".alert").inner_text() == ""
+    picture(page, "lab_inspector", tmp_path)
+
+    live = page.locator(".nnmf.live")
+    live.scroll_into_view_if_needed()
+    assert "done (stationary)" in live.locator(".facts").inner_text() and live.locator(".control.stop").is_disabled()
+    live.locator('.chip[data-epoch="1"]').click()
+    until(lambda: python(page, "live.progress['looking']"), lambda s: s == "1")
+    live.locator('.chip[data-epoch="1"][aria-pressed="true"]').wait_for()
+    picture(page, "lab_live_done", tmp_path)
+
+
+def iteration(live):
+    text = live.locator(".facts").inner_text()
+    return int(text.split("iteration ")[1].split()[0]) if "iteration " in text else -1
+
+
+def watch_and_stop(page, name, tmp_path):
+    """Everything that may be done to a running fit, with the mouse."""
+    live = page.locator('.nnmf.live[data-state="running"]')
+    live.wait_for()
+    live = page.locator(".nnmf.live")
+    seen = until(lambda: iteration(live), lambda i: i > 0)
+    until(lambda: iteration(live), lambda i: i > seen)  # it moves
+    live.scroll_into_view_if_needed()
+    picture(page, f"{name}_running", tmp_path)
+    live.locator(".control.pause").click()
+    page.locator('.nnmf.live[data-state="paused"]').wait_for()
+    assert live.locator(".control.pause").inner_text() == "resume"
+    held = iteration(live)
+    live.locator(".control.step").click()
+    until(lambda: iteration(live), lambda i: i == held + 1)
+    page.locator('.nnmf.live[data-state="paused"]').wait_for()
+    live.locator(".control.keep").click()
+    live.locator(f'.chip[data-epoch="{held + 1}"]').wait_for()
+    picture(page, f"{name}_paused", tmp_path)
+    live.locator(".control.pause").click()
+    until(lambda: iteration(live), lambda i: i > held + 1)
+    live.locator(".control.stop").click()
+    page.locator('.nnmf.live[data-state="done"]').wait_for()
+    assert "done (callback)" in live.locator(".facts").inner_text() and live.locator(".alert").inner_text() == ""
+    return held + 1
+
+
+def test_live_fit_in_jupyterlab(jupyter, page, tmp_path):
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/watch.ipynb?reset")
+    kept = watch_and_stop(page, "lab_live", tmp_path)
+    page.get_by_text("reason callback").wait_for()  # the next cell ran after, not during, the fit
+    page.wait_for_function(IDLE)
+    assert str(kept) in python(page, "view.epochs") and python(page, f"view.restore({kept}).layers_[0].rank") == "20"
+
+
+def test_live_fit_in_notebook_7(jupyter, page, tmp_path):
+    open_notebook(page, f"{jupyter}/notebooks/watch.ipynb")
+    watch_and_stop(page, "notebook7_live", tmp_path)
+    page.get_by_text("reason callback").wait_for()
+
+
+def test_app_in_voila(voila, page, tmp_path):
+    page.goto(voila)
+    fit = page.get_by_role("button", name="Fit", exact=True)
+    fit.wait_for()
+    page.get_by_label("data").select_option("handwritten digits")
+    ranks = page.get_by_label("ranks")
+    ranks.fill("nonsense")
+    ranks.press("Tab")
+    fit.click()
+    page.locator("b", has_text="ranks must be numbers").wait_for()  # what goes wrong is said, without a traceback
+    assert page.get_by_text("Traceback").count() == 0
+    ranks.fill("24, 8")
+    ranks.press("Tab")
+    picture(page, "voila_form", tmp_path)
+    fit.click()
+    live = page.locator(".nnmf.live")
+    live.locator(".depth").first.wait_for()
+    live.locator(".control.stop").click()  # while the kernel is busy with the click before
+    page.locator('.nnmf.live[data-state="done"]').wait_for()
+    assert "done (callback)" in live.locator(".facts").inner_text()
+    inspector = page.locator(".nnmf:not(.live)")
+    inspector.locator(".node.selected").wait_for()
+    inspector.locator('.node[data-key="0,3"]').click()
+    inspector.locator('.node[data-key="0,3"].selected').wait_for()
+    links = page.locator("a[download]")
+    assert links.evaluate_all("all => all.map(a => a.download)") == ["topics.html", "model.safetensors"]
+    with page.expect_download() as download:
+        links.nth(1).click()
+    from nnmf_nb import load
+
+    assert load(download.value.path()).layers_[0].rank == 24
+    inspector.scroll_into_view_if_needed()
+    picture(page, "voila_result", tmp_path)
