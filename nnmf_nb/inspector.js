@@ -24,6 +24,11 @@ function fill(node, attributes, children) {
 const h = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const s = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+/** JupyterLab has its own use for plain keys: in command mode it would take the arrows from a slider and Enter from a button. */
+function keepKeys(root) {
+  root.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey && !event.shiftKey) event.stopPropagation(); });
+}
+
 // --- what follows from the payload ---------------------------------------------------------------------------------------
 
 /** Parents and children of every topic, each [other, part of the subtopic, part of the supertopic], the main ones first. */
@@ -202,8 +207,7 @@ function render({ model, el }) {
 
   const pane = (name, title) => h("section", { class: name, "aria-label": title });
   const layers = pane("layers", "layers"), topic = pane("topic", "topic"), examples = pane("examples", "examples"), fit = pane("fit", "fit");
-  // Without the attribute JupyterLab takes the arrow keys before they arrive here.
-  const root = h("div", { class: "nnmf", role: "group", "aria-label": "layer inspector", "data-lm-suppress-shortcuts": "true" }, header, h("div", { class: "panes" }, layers, topic, examples, fit));
+  const root = h("div", { class: "nnmf", role: "group", "aria-label": "layer inspector" }, header, h("div", { class: "panes" }, layers, topic, examples, fit));
 
   function selectFound() {
     const lit = found(data, names(), state.query);
@@ -334,6 +338,7 @@ function render({ model, el }) {
     if (event.target.matches("input:not([type=range])")) { event.stopPropagation(); return; }
     if (event.key === "/") { event.preventDefault(); event.stopPropagation(); search.focus(); }
   });
+  if (model.get("kept")) keepKeys(root);
   (model.get("kept") ? root : document).addEventListener("keydown", slash); // a page of its own may listen everywhere, a cell may not
 
   // the topic

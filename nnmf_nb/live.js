@@ -15,17 +15,16 @@ function renderLive({ model, el }) {
   for (const [one, word] of [[step, "step"], [stop, "stop"], [keep, "keep"]]) one.addEventListener("click", say(word));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "training" }, pause, step, stop, keep);
   const fit = h("section", { class: "fit", "aria-label": "errors" }), topics = h("section", { class: "topics", "aria-label": "topics" }), kept = h("section", { class: "kept", "aria-label": "kept iterations" });
-  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit", "data-lm-suppress-shortcuts": "true" }, h("header", {}, title, facts, controls, alert), h("div", { class: "panes" }, fit, topics), kept);
+  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit" }, h("header", {}, title, facts, controls, alert), h("div", { class: "panes" }, fit, topics), kept);
   const progress = () => model.get("progress") || {};
 
   const drawProgress = guard(() => {
     const { state, iteration, most, looking, error, reason } = progress(), running = state === "running" || state === "paused";
     title.textContent = progress().title || "a fit";
-    facts.textContent = `${state === "done" && reason ? `${state} (${reason})` : state} · iteration ${iteration}${most && running ? ` of at most ${most}` : ""}`;
+    facts.textContent = `${state === "done" && reason ? `${state} (${reason})` : state} · iteration ${iteration}${most && running ? ` of at most ${most.toLocaleString("en")}` : ""}`;
     root.dataset.state = state;
     pause.textContent = state === "paused" ? "resume" : "pause";
-    for (const one of [pause, step, stop]) one.disabled = !running;
-    keep.disabled = !iteration;
+    for (const one of [pause, step, stop, keep]) one.disabled = !running;
     alert.textContent = error || "";
     const chip = (i, text) => h("button", { class: "chip num", type: "button", "aria-pressed": String(looking === i), "data-epoch": i === null ? "latest" : i, onclick: say("look", i) }, text);
     const focused = kept.contains(document.activeElement) ? document.activeElement.dataset.epoch : null;
@@ -63,16 +62,21 @@ function renderLive({ model, el }) {
     const layers = (model.get("frame") || {}).layers || [], curves = model.get("curves") || {}, shape = progress().shape;
     fit.replaceChildren(h("div", { class: "eyebrow" }, "relative error", h("span", {}, "dashed: lowest possible")), ...layers.map((one, l) => drawDepth(one, l, curves)));
     const shown = layers.map((one, l) => [one, l]).reverse().filter(([one]) => one.topics.length);
-    topics.replaceChildren(...shown.map(([one, l]) => h("div", {}, h("div", { class: "eyebrow" }, `layer ${l}`, h("span", {}, one.topics.length < one.rank ? `the largest ${one.topics.length} of ${one.rank}` : "new features in bold")),
+    topics.replaceChildren(...shown.map(([one, l]) => h("div", {}, h("div", { class: "eyebrow" }, `layer ${l}`, h("span", {}, [one.topics.length < one.rank ? `the largest ${one.topics.length} of ${one.rank}` : "", shape ? "" : "new features in bold"].filter(Boolean).join(" · "))),
       h("ul", { class: shape ? "tiles" : "" }, one.topics.map((topic) => drawTopic(l, topic, shape))))));
   });
 
   model.on("change:progress", drawProgress);
   model.on("change:frame", drawFrame);
+  keepKeys(root);
   el.replaceChildren(root);
   drawProgress();
   drawFrame();
-  return () => { model.off("change:progress", drawProgress); model.off("change:frame", drawFrame); };
+  // Pictures are drawn in colours of the theme, which are known when the page has us, and which may change.
+  const retint = () => progress().shape && setTimeout(drawFrame, 600), arrived = new ResizeObserver(() => progress().shape && drawFrame()), themed = new MutationObserver(retint);
+  arrived.observe(root);
+  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+  return () => { arrived.disconnect(); themed.disconnect(); model.off("change:progress", drawProgress); model.off("change:frame", drawFrame); };
 }
 
 export default { render: renderLive };

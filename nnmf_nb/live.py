@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORDS', 'COLUMNS', 'Throttle', 'topic_rows', 'chain_of', 'speeds', 'frame_of', 'frame_rows', 'Curves', 'Album',
            'kernel', 'channel', 'is_of_widget', 'handle', 'pump', 'Remote', 'widget_class', 'connect', 'Watched',
-           'Spoken', 'Restores', 'place', 'below_cell', 'line_of_terminal', 'LiveView']
+           'Spoken', 'Restores', 'place', 'below_cell', 'line_of_terminal', 'Displays', 'Looks', 'LiveView']
 
 # %% ../nbs/25_live.ipynb #a1b859c6
 import copy
@@ -258,8 +258,8 @@ class Spoken(Watched):
         return self._wish("stop")
 
     def keep(self):
-        "Keep the model that was seen last, whatever else is thinned."
-        if self._latest: self._album.add(*self._latest, always=True)
+        "Keep the model that was seen last, whatever else is thinned. After training nothing: the model is in your hands."
+        if self._latest and self._latest[1] is not None: self._album.add(*self._latest, always=True)
         self.tell(kept=list(self._album))
         return self
 
@@ -305,8 +305,49 @@ def line_of_terminal(view):
     errors = "  ".join(f"{one['error']:.4f}" for one in view.frame["layers"])
     print(f"\r{seen['title']} {seen['iteration']}/{seen['most']}: error {errors}", end="\n" if done else "", file=sys.stderr, flush=True)
 
+# %% ../nbs/25_live.ipynb #d161e7ad
+class Displays(Restores):
+    "A page in a notebook, a table on paper, text in a terminal."
+    @functools.cached_property
+    def widget(self):
+        "The live widget, made when first asked for. Raises `ImportError` without anywidget."
+        return connect(self)
+
+    def _title(self): return f"{self.progress['title'] or 'LiveView'}, {self.progress['state']}"
+
+    def __repr__(self): return f"{self._title()}\n{text_table(frame_rows(self.frame), COLUMNS)}" if self.frame else f"LiveView, {self.progress['state']}"
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = {"text/plain": repr(self), "text/html": html_table(frame_rows(self.frame or dict(layers=[])), self._title(), COLUMNS)}
+        try: live = self.widget._repr_mimebundle_()
+        except ImportError: return bundle
+        live = live[0] if isinstance(live, tuple) else live
+        return {**{key: value for key, value in live.items() if "widget" in key}, **bundle}
+
+# %% ../nbs/25_live.ipynb #e371626d
+class Looks(Displays):
+    "Makes frames of the models of one fit; `features` and `shape` as in `LiveView`."
+    features = shape = _chain = None
+    _number = 0
+
+    def _frame(self, model):
+        layers = getattr(model, "layers_", [])
+        names = names_of(model, self.features) if layers and hasattr(layers[0], "A") else None
+        frame, chain = frame_of(model, names, self.shape), chain_of(layers)
+        number, before = self._chain or (0, None)
+        for row, speed in zip(frame["layers"], speeds(chain, before, self._number - number)): row["speed"] = speed
+        self._chain = self._number, chain
+        return frame
+
+    def _finish(self, model):
+        self._chain = None
+        self.curves, self.frame = self._history(), self._frame(model)
+        self._latest = self._number, None, self.frame
+        self.tell(state="done", looking=None, reason=getattr(model, "stop_reason_", ""))
+        self._place(self)
+
 # %% ../nbs/25_live.ipynb #a87fd953
-class LiveView(Restores):
+class LiveView(Looks):
     """scikit-learn callback: shows a fit while it runs. `model.set_callbacks(LiveView()).fit(X)`.
 
     features: names of the features (default: those seen in fit). shape: (rows, columns) when a data point is a picture. rate: most updates per second; share: most of the
@@ -349,37 +390,5 @@ class LiveView(Restores):
         if self.progress["state"] != "running": self.tell(state="running")
         return stop
 
-    def _frame(self, model):
-        layers = getattr(model, "layers_", [])
-        names = names_of(model, self.features) if layers and hasattr(layers[0], "A") else None
-        frame, chain = frame_of(model, names, self.shape), chain_of(layers)
-        number, before = self._chain or (0, None)
-        for row, speed in zip(frame["layers"], speeds(chain, before, self._number - number)): row["speed"] = speed
-        self._chain = self._number, chain
-        return frame
-
-    def _finish(self, model):
-        self._chain = None                                                     # sorting the topics is no movement
-        self.curves, self.frame = self._history(), self._frame(model)
-        self._latest = self._number, self._latest[1] if self._latest else None, self.frame
-        self.tell(state="done", looking=None, reason=getattr(model, "stop_reason_", ""))
-        self._place(self)
-
     def teardown(self, estimator, context):
         if self.progress["state"] != "done": self.tell(state="done", reason="an error")
-
-    @functools.cached_property
-    def widget(self):
-        "The live widget, made when first asked for. Raises `ImportError` without anywidget."
-        return connect(self)
-
-    def _title(self): return f"{self.progress['title'] or 'LiveView'}, {self.progress['state']}"
-
-    def __repr__(self): return f"{self._title()}\n{text_table(frame_rows(self.frame), COLUMNS)}" if self.frame else f"LiveView, {self.progress['state']}"
-
-    def _repr_mimebundle_(self, **kwargs):
-        bundle = {"text/plain": repr(self), "text/html": html_table(frame_rows(self.frame or dict(layers=[])), self._title(), COLUMNS)}
-        try: live = self.widget._repr_mimebundle_()
-        except ImportError: return bundle
-        live = live[0] if isinstance(live, tuple) else live
-        return {**{key: value for key, value in live.items() if "widget" in key}, **bundle}

@@ -1,4 +1,4 @@
-"""The pages where people meet them: a tutorial in JupyterLab, a fit watched in JupyterLab and in Notebook 7, the app in Voila.
+"""The pages where people meet them: a tutorial in JupyterLab, a fit watched in JupyterLab and in Notebook 7, the app in Voila and in JupyterLab.
 
 Real servers, real kernels, Chromium without a window. SCREENSHOTS=folder keeps pictures to be looked at.
 """
@@ -17,11 +17,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from nnmf_nb import load
+
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LACKING = [name for name in ("playwright", "jupyterlab", "notebook", "voila", "anywidget") if find_spec(name) is None]
 ABSENT = f"{', '.join(LACKING)} not installed" if LACKING else "no chromium on the PATH" if CHROMIUM is None else ""
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}"), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}")]
 
 PATIENCE = 60_000  # milliseconds for one thing to happen, on a machine that has other things to do
 WATCH = """
@@ -37,7 +39,9 @@ model.fit(np.random.default_rng(0).random((400, 200)) ** 6)
 
 def write_notebook(path, *cells):
     kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}  # or a dialog asks for one
-    path.write_text(nbformat.writes(nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])))
+    path.write_text(
+        nbformat.writes(nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells]))
+    )
 
 
 def free_port():
@@ -63,7 +67,9 @@ def environment(folder):
 def serve(command, port, folder, log):
     """Start a server and wait for its answer; yields its address."""
     with open(log, "w") as out:
-        process = subprocess.Popen([sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment(folder / "jupyter"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment(folder / "jupyter")
+        )
     try:
         end = time.monotonic() + 60
         while True:
@@ -87,6 +93,7 @@ def jupyter(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     (folder / "jupyter").mkdir()
     shutil.copy(ROOT / "nbs/tutorials/03_looking_inside.ipynb", folder / "tutorial.ipynb")
+    shutil.copy(ROOT / "nbs/apps/inspector.ipynb", folder)
     write_notebook(folder / "watch.ipynb", WATCH, "print('reason', model.stop_reason_)")
     port = free_port()
     command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
@@ -138,6 +145,7 @@ IDLE = """() => {
   const widget = window.jupyterapp?.shell?.currentWidget, context = widget?.sessionContext;
   return Boolean(context?.isReady && context.session?.kernel?.connectionStatus === "connected" && context.session.kernel.status === "idle");
 }"""
+RAN = "() => window.jupyterapp.shell.currentWidget.content.widgets.every((cell) => cell.model.type !== 'code' || cell.prompt !== '*')"
 PYTHON = """async (code) => {
   const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code, store_history: false });
   let text = "";
@@ -171,7 +179,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/tutorial.ipynb?reset")
     inspector = page.locator(".nnmf:not(.live)")
     inspector.locator(".node.selected").wait_for()
-    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.content.widgets.every((cell) => cell.model.type !== 'code' || cell.prompt !== '*')")
+    page.wait_for_function(RAN)
     page.wait_for_function(IDLE)  # messages of widgets wait while cells run
     assert python(page, "view.selected") == "(1, 4)"
     inspector.scroll_into_view_if_needed()
@@ -265,8 +273,8 @@ def test_live_fit_in_notebook_7(jupyter, page, tmp_path):
     page.get_by_text("reason callback").wait_for()
 
 
-def test_app_in_voila(voila, page, tmp_path):
-    page.goto(voila)
+def use_app(page, name, tmp_path):
+    """Fit with a wrong rank, then with right ones, stop the fit, look at a topic, take the model away."""
     fit = page.get_by_role("button", name="Fit", exact=True)
     fit.wait_for()
     page.get_by_label("data").select_option("handwritten digits")
@@ -276,13 +284,13 @@ def test_app_in_voila(voila, page, tmp_path):
     fit.click()
     page.locator("b", has_text="ranks must be numbers").wait_for()  # what goes wrong is said, without a traceback
     assert page.get_by_text("Traceback").count() == 0
+    picture(page, f"{name}_form", tmp_path)
     ranks.fill("24, 8")
     ranks.press("Tab")
-    picture(page, "voila_form", tmp_path)
     fit.click()
     live = page.locator(".nnmf.live")
     live.locator(".depth").first.wait_for()
-    live.locator(".control.stop").click()  # while the kernel is busy with the click before
+    live.locator(".control.stop").click()  # while the thread that would hear it is busy with the click before
     page.locator('.nnmf.live[data-state="done"]').wait_for()
     assert "done (callback)" in live.locator(".facts").inner_text()
     inspector = page.locator(".nnmf:not(.live)")
@@ -290,11 +298,22 @@ def test_app_in_voila(voila, page, tmp_path):
     inspector.locator('.node[data-key="0,3"]').click()
     inspector.locator('.node[data-key="0,3"].selected').wait_for()
     links = page.locator("a[download]")
+    links.nth(1).wait_for()
     assert links.evaluate_all("all => all.map(a => a.download)") == ["topics.html", "model.safetensors"]
     with page.expect_download() as download:
         links.nth(1).click()
-    from nnmf_nb import load
-
     assert load(download.value.path()).layers_[0].rank == 24
     inspector.scroll_into_view_if_needed()
-    picture(page, "voila_result", tmp_path)
+    picture(page, f"{name}_result", tmp_path)
+
+
+def test_app_in_voila(voila, page, tmp_path):
+    page.goto(voila)
+    use_app(page, "voila", tmp_path)
+
+
+def test_app_in_jupyterlab(jupyter, page, tmp_path):
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/inspector.ipynb?reset")
+    page.wait_for_function(RAN)
+    page.wait_for_function(IDLE)
+    use_app(page, "lab_app", tmp_path)

@@ -216,11 +216,20 @@ def test_pause_step_resume_from_another_thread():
     join()
     assert seen == [2, 3, 4] and view._number > 4 and 4 in view.epochs
     assert view.progress["state"] == "done" and view.progress["looking"] is None  # the end shows the end
+    epochs = view.epochs
+    assert view.keep().epochs == epochs  # nothing to keep any more
 
 
 def test_stop_while_paused():
     view = LiveView(**ALWAYS).pause()
-    join = in_thread(lambda: (until(lambda: view.progress["state"] == "running"), view.pause(), until(lambda: view.progress["state"] == "paused"), view.stop()))
+    join = in_thread(
+        lambda: (
+            until(lambda: view.progress["state"] == "running"),
+            view.pause(),
+            until(lambda: view.progress["state"] == "paused"),
+            view.stop(),
+        )
+    )
     model = NeuralNMF(ranks=(6, 2), max_iter=100000, tol=0, random_state=0).set_callbacks(view).fit(TOY.X)
     join()
     assert model.stop_reason_ == "callback"
@@ -278,7 +287,9 @@ def test_restored_models_are_models(kind, tmp_path):
         assert type(old) is type(model) and old.n_iter_ == i and not old.converged_ and old.transform(TOY.X).shape[0] == 90
         if errors is not None and hasattr(old, "layers_"):
             assert old.layers_[0].error == pytest.approx(errors[n], rel=1e-3)
-            assert [one[n] is not None for one in view.curves["errors"]] == [l < len(old.layers_) for l in range(len(view.curves["errors"]))]
+            assert [one[n] is not None for one in view.curves["errors"]] == [
+                l < len(old.layers_) for l in range(len(view.curves["errors"]))
+            ]
     with pytest.raises(ValueError, match="was not kept"):
         view.restore(10**6)
     if kind in ("NMF", "stepwise", "neural", "deep"):
@@ -362,12 +373,15 @@ print("reason", model.stop_reason_)
 """
 
 
-def test_buttons_reach_a_busy_kernel():
+def test_buttons_reach_a_busy_kernel(tmp_path, monkeypatch):
     # What a page without subshells does: it sends on the shell channel, while the kernel is in a cell. A second cell waits its turn.
     pytest.importorskip("ipykernel")
     pytest.importorskip("anywidget")
+    from ipykernel.kernelspec import write_kernel_spec
     from jupyter_client.manager import start_new_kernel
 
+    write_kernel_spec(tmp_path / "kernels" / "python3")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))  # searched first: a kernel python3 of the user's is another interpreter
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         first = client.execute(CELL)
@@ -387,7 +401,12 @@ def test_buttons_reach_a_busy_kernel():
                 data = {"method": "custom", "content": {"do": "stop"}}
                 client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": comm, "data": data}))
                 sent = True
-            if kind == "status" and content["execution_state"] == "idle" and sent and message["parent_header"].get("msg_id") in (first, second):
+            if (
+                kind == "status"
+                and content["execution_state"] == "idle"
+                and sent
+                and message["parent_header"].get("msg_id") in (first, second)
+            ):
                 done.add(message["parent_header"]["msg_id"])
         assert texts.replace("seen", "").split() == ["reason", "callback", "second", "callback"]
     finally:
