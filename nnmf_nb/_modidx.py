@@ -528,6 +528,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                               'nnmf_nb.live.Throttle.__init__': ('live.html#throttle.__init__', 'nnmf_nb/live.py'),
                               'nnmf_nb.live.Throttle.acted': ('live.html#throttle.acted', 'nnmf_nb/live.py'),
                               'nnmf_nb.live.Throttle.due': ('live.html#throttle.due', 'nnmf_nb/live.py'),
+                              'nnmf_nb.live.Throttle.leave_out': ('live.html#throttle.leave_out', 'nnmf_nb/live.py'),
                               'nnmf_nb.live.Watched': ('live.html#watched', 'nnmf_nb/live.py'),
                               'nnmf_nb.live.Watched.__init__': ('live.html#watched.__init__', 'nnmf_nb/live.py'),
                               'nnmf_nb.live.Watched.begin': ('live.html#watched.begin', 'nnmf_nb/live.py'),

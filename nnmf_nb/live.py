@@ -29,16 +29,23 @@ from .plot import names_of, topic_colors
 
 # %% ../nbs/25_live.ipynb #7ae00a38
 class Throttle:
-    "Says when to act again: at most `rate` times per second (> 0), and never for more than the part `share` (0..1) of the time. `clock`: seconds."
+    """Says when to act again: at most `rate` times per second (> 0), and so that acting, the next time included, has taken at most the part `share` (0..1) of the
+    time since the beginning. The first time is free. `clock`: seconds."""
     def __init__(self, rate, share=.05, clock=time.perf_counter):
-        self.rate, self.share, self.clock, self.next = rate, share, clock, -np.inf
+        self.rate, self.share, self.clock, self.next, self.spent, self.start = rate, share, clock, -np.inf, 0.0, clock()
 
     def due(self): return self.clock() >= self.next
 
     def acted(self, begun):
-        "Note that acting took from `begun` until now."
+        "Note that acting took from `begun` until now; the next time is expected to take as long."
         now = self.clock()
-        self.next = now + max(1 / self.rate, (now - begun) * (1 / self.share - 1))
+        self.spent += now - begun
+        idle = (self.spent + now - begun) * (1 / self.share - 1)               # what must have been left to others before the next time
+        self.next = max(now + 1 / self.rate, self.start + self.spent + idle)
+
+    def leave_out(self, seconds):
+        "Do not count the last `seconds`: nobody worked."
+        self.start, self.next = self.start + seconds, self.next + seconds
 
 # %% ../nbs/25_live.ipynb #6df564f8
 def topic_rows(layers, l, colors, names, shape, most=40, top=7):
@@ -386,7 +393,9 @@ class LiveView(Looks):
         self._place(self)
         self._throttle.acted(self._begun)
         if self._remote.wish == "pause": self.tell(state="paused")
+        held = self._throttle.clock()
         stop = self._remote.wait(lambda: pump(kernel()))
+        self._throttle.leave_out(self._throttle.clock() - held)
         if self.progress["state"] != "running": self.tell(state="running")
         return stop
 

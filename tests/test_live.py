@@ -69,7 +69,7 @@ def until(true, seconds=20):
 # --- when it looks ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate, cost, gap", [(4, 0.0, 0.25), (4, 0.001, 0.25), (4, 0.1, 1.9), (1e9, 0.1, 1.9), (0.5, 0.05, 2.0)])
+@pytest.mark.parametrize("rate, cost, gap", [(4, 0.0, 0.25), (4, 0.001, 0.25), (4, 0.1, 3.8), (1e9, 0.1, 3.8), (0.1, 0.05, 10.0)])
 def test_throttle_keeps_rate_and_share(rate, cost, gap):
     now = [10.0]
     throttle = module.Throttle(rate, clock=lambda: now[0])
@@ -78,8 +78,25 @@ def test_throttle_keeps_rate_and_share(rate, cost, gap):
     throttle.acted(10.0)
     assert throttle.next - now[0] == pytest.approx(gap)
     assert not throttle.due()
+    throttle.leave_out(5.0)  # a pause buys nothing
+    now[0] += 5.0
+    assert throttle.next - now[0] == pytest.approx(gap)
     now[0] = throttle.next
     assert throttle.due()
+
+
+def test_time_spent_never_exceeds_the_share():
+    now, spent = [0.0], 0.0
+    throttle = module.Throttle(1e9, clock=lambda: now[0])
+    for n in range(3000):
+        now[0] += 0.01
+        if throttle.due():
+            begun, cost = now[0], 0.05
+            now[0] += cost
+            throttle.acted(begun)
+            spent += cost
+            assert n == 0 or spent <= 0.05 * now[0] * (1 + 1e-9)
+    assert spent > 0.045 * now[0]
 
 
 def test_a_model_is_made_only_for_a_look(monkeypatch):
@@ -103,14 +120,14 @@ def test_share_of_the_time_is_small(monkeypatch):
 
     def with_clock(estimator, context):
         setup(estimator, context)
-        view._throttle.clock = lambda: now[0]
+        view._throttle = module.Throttle(1e9, clock=lambda: now[0])
 
     view.setup = with_clock
     begin = view.on_fit_task_begin
     view.on_fit_task_begin = lambda estimator, context: (now.__setitem__(0, now[0] + 1), begin(estimator, context))
     NeuralNMF(ranks=(6, 2), max_iter=150, tol=0, random_state=0).set_callbacks(view).fit(TOY.X)
     iterations = view._number
-    assert 100 < iterations and 2 <= len(looks) <= 2 + iterations / 57
+    assert 100 < iterations and 3 <= len(looks) <= 2 + iterations / 57
 
 
 @pytest.mark.parametrize("wrong", [dict(rate=0), dict(rate="fast"), dict(share=0), dict(share=-1)], ids=str)
