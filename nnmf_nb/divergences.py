@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LOSSES', 'beta_of', 'check_data', 'check_factors', 'data_blocks', 'bounded', 'entry_divergence', 'products_at',
            'column_divergences', 'divergence', 'ratios', 'kkt_of_ratios', 'exponent', 'multiplied', 'level', 'lifted',
-           'mu_step', 'DivergenceFit', 'mu', 'curvature', 'points_of', 'coefficients']
+           'raised', 'mu_step', 'DivergenceFit', 'mu', 'curvature', 'points_of', 'coefficients']
 
 # %% ../nbs/03a_divergences.ipynb #00ca2e6b
 import math
@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .backend import double, in_threads, inner, namespace, to_numpy
 from .data import DataMatrix, Rows, WeightedDataMatrix, check_nonnegative, column_blocks, is_sparse, residual2, transposed
-from .losses import column_lengths, namespace_like, unit_columns
+from .losses import column_lengths, namespace_like
 from .nnls import check_coefficients, compiled, cpu_kernels, grams_of_patterns, solve_gram, solve_layer
 
 # %% ../nbs/03a_divergences.ipynb #755bdeb0
@@ -209,8 +209,13 @@ def level(X, A):
 # %% ../nbs/03a_divergences.ipynb #b7e8995b
 def lifted(X, A, S, locked, beta, l1=0.0, l2=0.0):
     "S with the entries `locked` (k x M, bool, zeros of S with negative gradient) raised a little, in the columns where that does not raise the objective."
-    xp, start = namespace(S), level(X, A)
+    xp = namespace(S)
     def objective(s): return column_divergences(X, A, s, beta) + xp.sum(l1 * double(s) + l2 / 2 * double(s) ** 2, axis=0)
+    return raised(S, locked, level(X, A), objective)
+
+def raised(S, locked, start, objective):
+    "S with the entries `locked` (k x M) raised to a small part of `start` (1 x M), in the columns where that does not raise objective(S) (M numbers)."
+    xp = namespace(S)
     before, todo = objective(S), xp.any(locked, axis=0)
     for height in (1e-2, 1e-4, 1e-8):
         trial = xp.where(locked & todo[None, :], height * start, S)

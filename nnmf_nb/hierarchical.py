@@ -18,8 +18,8 @@ from .nnls import solve_layer
 from .solvers import Fit, Trace, best_start, hals, lbfgs, random_start, run
 
 # %% ../nbs/12_hierarchical.ipynb #2ee5455e
-def labelled_layer(X, loss, lam, A, S, *, max_iter=200, tol=1e-4, callback=None):
-    """One layer with labels from a start A, S: error^2 + lam * label term (relative), S = q(X, A). A `Fit` whose `errors` are roots of this objective.
+def labelled_layer(X, loss, lam, A, *, max_iter=200, tol=1e-4, callback=None):
+    """One layer with labels from a start A: error^2 + lam * label term (relative), S = q(X, A). A `Fit` whose `errors` are roots of this objective.
 
     loss: function of S as from `squared_labels`; callback as in `hals`.
     """
@@ -35,7 +35,7 @@ def labelled_start(X, k, n_init, rng, loss, lam, *, screen=30, svd=None):
     best = None
     for n in range(n_init):
         fit = best_start(X, k, 1, rng, screen=screen, svd=svd) if n == 0 else hals(X, *random_start(X, k, rng), max_iter=screen, tol=0.0)
-        if fit.reason != "interrupted": fit = labelled_layer(X, loss, lam, fit.A, fit.S, max_iter=screen)
+        if fit.reason != "interrupted": fit = labelled_layer(X, loss, lam, fit.A, max_iter=screen)
         if best is None or (fit.errors and best.errors and fit.errors[-1] < best.errors[-1]): best = fit
         if fit.reason == "interrupted": return best._replace(reason="interrupted")
     return best
@@ -57,7 +57,7 @@ def sequential(X, ranks, rng, *, n_init=1, n_init_upper=5, max_iter=200, tol=1e-
         if not stopped and fit.reason != "interrupted":
             below = [one.A for one in fits]
             report = None if callback is None else lambda n, error, pg, A, l=l, below=below: callback(l, n, error, [*below, A])
-            if asked: fit = labelled_layer(data, losses[l], lam, fit.A, fit.S, max_iter=max_iter, tol=tol, callback=report)
+            if asked: fit = labelled_layer(data, losses[l], lam, fit.A, max_iter=max_iter, tol=tol, callback=report)
             else: fit = hals(data, fit.A, fit.S, max_iter=max_iter, tol=tol, callback=report)
         fits.append(fit._replace(reason=fits[-1].reason) if stopped else fit)
         data = DataMatrix(solve_layer(data, fit.A, fit.S)[0], scale=1.0)

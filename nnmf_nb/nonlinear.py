@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
 from .data import DataMatrix, column_blocks, residual2
-from .estimators import check_number, check_ranks, factor_like, reporter
+from .estimators import check_layer, check_number, check_ranks, factor_like, reporter
 from .losses import namespace_like
 from .nnls import solve_gram, solve_layer
 from .semi import SemiTerms, not_converged, pretrain_semi, read_signed
@@ -282,9 +282,7 @@ class KnowsFactors:
         return decode([asarray(to_numpy(z), H, H.dtype) for z in self.factors_[1:]], H, ACTIVATIONS[self.activation])[0][l]
 
     def _index(self, layer):
-        L = len(self.factors_)
-        if not isinstance(layer, numbers.Integral) or not -L <= layer < L: raise ValueError(f"layer must be an integer from {-L} to {L - 1}, got {layer!r}.")
-        return int(layer) % L
+        return check_layer(layer, len(self.factors_))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_device, to_numpy
 from .data import DataMatrix, check_matrix, relative_error, residual2
 from .deep import unmet
-from .estimators import _check_foreign, check_number, check_ranks, factor_like, reporter
+from .estimators import _check_foreign, check_layer, check_number, check_ranks, factor_like, reporter
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
 from .nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
@@ -321,9 +321,7 @@ class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return H @ factor_like(Phi, H).T
 
     def _phi(self, layer):
-        L = len(self.layers_)
-        if not isinstance(layer, numbers.Integral) or not -L <= layer < L: raise ValueError(f"layer must be an integer from {-L} to {L - 1}, got {layer!r}.")
-        return product([one.Z for one in self.layers_[:int(layer) % L + 1]])
+        return product([one.Z for one in self.layers_[:check_layer(layer, len(self.layers_)) + 1]])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

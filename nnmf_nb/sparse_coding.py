@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
 from .data import DataMatrix, is_sparse, residual2
-from .estimators import check_number, factor_like, reporter
+from .estimators import check_layer, check_number, factor_like, reporter
 from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
 from .losses import column_lengths, namespace_like, unit_columns
 from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
@@ -296,10 +296,7 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if S.shape[1] != Phi.shape[1]: raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} atoms.")
         return S @ factor_like(Phi, S).T
 
-    def _index(self, layer):
-        L = len(self.dictionaries_)
-        if not isinstance(layer, numbers.Integral) or not -L <= layer < L: raise ValueError(f"layer must be an integer from {-L} to {L - 1}, got {layer!r}.")
-        return int(layer) % L
+    def _index(self, layer): return check_layer(layer, len(self.dictionaries_))
 
 # %% ../nbs/13c_sparse_coding.ipynb #95547e1f
 def atoms_in_data(D):
@@ -388,8 +385,8 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CallbackSupportMixin
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         self.converged_ = self.stop_reason_ in CONVERGED
         if self.stop_reason_ in ("max_iter", "stalled"):
-            name = "max_iter" if len(self.classes_) else "start_iter"
-            warnings.warn(f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached tol={self.tol:g}: increase {name} or tol.", ConvergenceWarning, stacklevel=3)
+            cure = "increase tol" if self.stop_reason_ == "stalled" else f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
+            warnings.warn(f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {cure}.", ConvergenceWarning, stacklevel=3)
         return self
 
     @available_if(Classifies._has_classes)

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, column_blocks, residual2, transposed
-from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, ratios
+from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, raised, ratios
 from .estimators import check_samples, fitted_attributes, leading_svd, reporter, store
 from .labels import Classifier, Classifies, Labels, Picked, accuracy, check_supervision, labels_per_layer
 from .layers import by_share, describe, feature_names, top_features
@@ -190,13 +190,7 @@ def majorised(S, squared, linear):
 
 def joint_lifted(J, A, B, S, locked):
     "S with the entries `locked` (zeros of S with negative gradient) raised a little in the columns where that does not raise the objective; as `divergences.lifted`."
-    xp, start = namespace(S), level(J.X, A)
-    before, todo = joint_columns(J, A, B, S), xp.any(locked, axis=0)
-    for height in (1e-2, 1e-4, 1e-8):
-        trial = xp.where(locked & todo[None, :], height * start, S)
-        good = todo & (joint_columns(J, A, B, trial) <= before)
-        S, todo = xp.where(good[None, :], trial, S), todo & ~good
-    return S
+    return raised(S, locked, level(J.X, A), lambda s: joint_columns(J, A, B, s))
 
 # %% ../nbs/11_ssnmf.ipynb #b07a5ff6
 def joint_mu_step(J, A, B, S):

@@ -5,6 +5,7 @@ has nothing but the standard, on two devices that refuse to mix) and CuPy. What 
 answers, and counted in the last lines of the report.
 """
 
+import shutil
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -50,6 +51,24 @@ def xp_device(request):
     else:
         import array_api_compat.numpy as xp
     return XpDevice(xp, device, getattr(xp, dtype))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless browser, for tests that are marked `browser` and skipped where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=find_chromium(), headless=True, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+def find_chromium():
+    """Where Chromium is, or None."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @cache

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import find_chromium
 
 from nnmf_nb import load
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LACKING = [name for name in ("playwright", "jupyterlab", "notebook", "voila", "anywidget") if find_spec(name) is None]
-ABSENT = f"{', '.join(LACKING)} not installed" if LACKING else "no chromium on the PATH" if CHROMIUM is None else ""
+ABSENT = f"{', '.join(LACKING)} not installed" if LACKING else "no chromium on the PATH" if find_chromium() is None else ""
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}")]
 
 PATIENCE = 60_000  # milliseconds for one thing to happen, on a machine that has other things to do
@@ -109,18 +109,6 @@ def voila(tmp_path_factory):
     port = free_port()
     command = ["voila", "inspector.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
     yield from serve(command, port, folder, folder / "server.log")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import re
-import shutil
 import subprocess
 import sys
 import warnings
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import traitlets
+from conftest import find_chromium
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from nnmf_nb import NMF, DeepNMF, DeepSemiNMF, HierarchicalNMF, NeuralNMF, datasets, inspect, load, save
@@ -381,8 +381,7 @@ def test_traits_refuse_nonsense(models):
 
 # --- the page in a browser ---------------------------------------------------------------------------------------------------
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ABSENT = "playwright is not installed" if find_spec("playwright") is None else "no chromium on the PATH" if CHROMIUM is None else ""
+ABSENT = "playwright is not installed" if find_spec("playwright") is None else "no chromium on the PATH" if find_chromium() is None else ""
 needs_browser = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}")]
 
 
@@ -390,18 +389,6 @@ def browser_tests(function):
     for mark in needs_browser:
         function = mark(function)
     return function
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
