@@ -15,7 +15,8 @@ from .estimators import LayeredNMF
 from .labels import with_labels
 from .losses import ChainObjective, every, namespace_like, on_unit_columns, unit_columns
 from .nnls import solve_layer
-from .solvers import Fit, Trace, best_start, hals, lbfgs, random_start, run
+from .optimisers import Trace, lbfgs, run
+from .solvers import Fit, best_start, hals, random_start
 
 # %% ../nbs/12_hierarchical.ipynb #2ee5455e
 def labelled_layer(X, loss, lam, A, *, max_iter=200, tol=1e-4, callback=None):

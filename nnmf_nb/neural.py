@@ -18,7 +18,7 @@ from .estimators import LayeredNMF, check_number
 from .hierarchical import sequential
 from .labels import held_labels, with_labels
 from .losses import ChainObjective, Cost, depth_errors, every, namespace_like, on_unit_columns, resolve_cost, unit_columns
-from .solvers import OPTIMISERS, Trace, projected, run
+from .optimisers import OPTIMISERS, Trace, projected, run
 
 # %% ../nbs/14_neural.ipynb #7098d990
 def train_chain(X, A, cost, optimiser, *, max_iter, tol, callback=None, patience=None, **options):

@@ -25,7 +25,8 @@ from .estimators import check_layer, check_number, check_ranks, factor_like, rep
 from .losses import namespace_like
 from .nnls import solve_gram, solve_layer
 from .semi import SemiTerms, not_converged, pretrain_semi, read_signed
-from .solvers import CONVERGED, pack, unpack
+from .optimisers import pack, unpack
+from .solvers import CONVERGED
 from .sparse_coding import descend
 
 # %% ../nbs/13d_nonlinear.ipynb #962970b2

@@ -31,7 +31,8 @@ from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_los
 from .losses import column_lengths, namespace_like, unit_columns
 from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
 from .semi import read_signed
-from .solvers import CONVERGED, pack, unpack
+from .optimisers import pack, unpack
+from .solvers import CONVERGED
 
 # %% ../nbs/13c_sparse_coding.ipynb #f5bd2239
 class Coded(NamedTuple):

@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from nnmf_nb import HierarchicalNMF, NeuralNMF, datasets
 from nnmf_nb.backend import to_numpy
 from nnmf_nb.losses import COSTS
-from nnmf_nb.solvers import OPTIMISERS
+from nnmf_nb.optimisers import OPTIMISERS
 
 ESTIMATORS = [HierarchicalNMF, NeuralNMF]
 TOY = datasets.toy(random_state=0)

@@ -14,23 +14,8 @@ import nnmf_nb.solvers as solvers
 from nnmf_nb.backend import to_numpy
 from nnmf_nb.data import as_data, relative_error
 from nnmf_nb.losses import COSTS, ChainObjective, energy, every, last, on_unit_columns, svd_floors, unit_columns
-from nnmf_nb.solvers import (
-    OPTIMISERS,
-    Trace,
-    adam,
-    backtracking_descent,
-    best_start,
-    gradient_descent,
-    hals,
-    lbfgs,
-    pack,
-    random_start,
-    run,
-    stationarity,
-    svd_start,
-    sweep,
-    unpack,
-)
+from nnmf_nb.optimisers import OPTIMISERS, Trace, adam, backtracking_descent, gradient_descent, lbfgs, pack, run, unpack
+from nnmf_nb.solvers import best_start, hals, random_start, stationarity, svd_start, sweep
 
 cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
 RANKS = (5, 3, 2)

@@ -77,7 +77,7 @@ def our_iteration(path):
     from nnmf_nb.data import as_data
     from nnmf_nb.losses import every
     from nnmf_nb.neural import train_chain
-    from nnmf_nb.solvers import lbfgs
+    from nnmf_nb.optimisers import lbfgs
 
     X, A = read_chain(path)
     data = as_data(X)
