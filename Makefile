@@ -9,7 +9,7 @@ PY := .venv/bin/python
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lab export tidy bench fuzz experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test lab export tidy bench fuzz coverage experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by s
 
 fuzz: .venv/dev ## 100 000 small-integer NNLS problems against brute force (minutes)
 	@$(PY) tools/fuzz.py
+
+coverage: .venv/dev ## lines and branches that the tests reach (compiled kernels run as plain Python for theirs)
+	@NUMBA_DISABLE_JIT=1 $(PY) -m pytest -q --cov=nnmf_nb --cov-branch --cov-report= tests/test_kernels.py
+	@$(PY) -m pytest -q --cov=nnmf_nb --cov-branch --cov-append --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 experiments: .venv/dev ## run the experiments in full (minutes) and compare with what is stored
 	@$(PY) tools/nbs.py check --jobs $(JOBS) nbs/experiments

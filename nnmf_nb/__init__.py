@@ -28,6 +28,7 @@ _home = {
     "verify": "certificates",
     "save": "files",
     "load": "files",
+    "Checkpoint": "checkpoints",
     "inspect": "inspector",
     "LiveView": "live",
 }

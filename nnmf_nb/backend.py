@@ -147,14 +147,15 @@ def _pool(threads): return ThreadPoolExecutor(threads, thread_name_prefix="nnmf_
 if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_pool.cache_clear)      # threads do not survive a fork
 
 # %% ../nbs/00_backend.ipynb #8b701fc7
-def in_threads(run, n, work, enough=100_000):
+def in_threads(run, n, work, enough=100_000, until=None):
     """Call run(rows) for slices that cover n rows, in up to `thread_count()` threads. Returns the results in order.
 
-    work: cost of a row, in multiplications; a thread is worth waking for `enough` of them (about 50 microseconds).
+    work: cost of a row (on average), in multiplications; a thread is worth waking for `enough` of them (about 50 microseconds). until: cumulative costs before and after each row
+    (n + 1 rising numbers) where rows differ, so that every thread gets the same share.
     """
     parts = min(thread_count(), int(n * work // enough), n) if thread_count() > 1 else 1
     if parts < 2: return [run(slice(0, n))]
-    ends = [n * i // parts for i in range(parts + 1)]
+    ends = [n * i // parts for i in range(parts + 1)] if until is None else [0, *np.searchsorted(until, until[-1] * np.arange(1, parts) / parts).tolist(), n]
     first, *rest = (slice(a, b) for a, b in zip(ends, ends[1:]))
     others = [_pool(thread_count() - 1).submit(run, rows) for rows in rest]
     return [run(first)] + [other.result() for other in others]              # the calling thread does its share

@@ -114,7 +114,7 @@ class Rows:
         if not self.host or not isinstance(thin, np.ndarray): return self.matrix @ thin
         product = np.empty((n, thin.shape[1]), np.result_type(self.matrix, thin))
         def run(rows): product[rows] = self.block(rows) @ thin
-        in_threads(run, n, self._stored / n * thin.shape[1], enough=10**6)
+        in_threads(run, n, self._stored / n * thin.shape[1], enough=10**6, until=None if isinstance(self.matrix, np.ndarray) else self.matrix.indptr)
         return product
 
     def block(self, rows):

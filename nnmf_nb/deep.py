@@ -24,6 +24,7 @@ from .labels import Picked
 from .losses import column_lengths, namespace_like
 from .nnls import solve_layer
 from .solvers import stationarity, sweep
+from .turns import repeat
 
 # %% ../nbs/13_deep.ipynb #3856957f
 def pooled(S, size):
@@ -333,15 +334,11 @@ def train_deep(X, A, S, terms, *, solver="hals", max_iter=500, tol=1e-4, callbac
     callback(turn, energy, stationarity, A, S) -> True ends it, and so does a KeyboardInterrupt; both return the best so far.
     """
     if solver == "mu" or isinstance(X, WeightedDataMatrix): A, S = map(list, zip(*map(lifted, A, S)))
-    fit = DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter")
-    for n in range(max_iter):
-        try:
-            A, S, far = deep_turn(X, fit.A, fit.S, terms, solver)
-            fit = DeepFit(A, S, [*fit.energies, deep_energy(X, A, S, terms)], [*fit.stationarity, far], fit.reason)
-            if far <= tol: return fit._replace(reason="stationary")
-            if callback and callback(n, fit.energies[-1], far, A, S): return fit._replace(reason="callback")
-        except KeyboardInterrupt: return fit._replace(reason="interrupted")
-    return fit
+    def turn(fit):
+        A, S, far = deep_turn(X, fit.A, fit.S, terms, solver)
+        return DeepFit(A, S, [*fit.energies, deep_energy(X, A, S, terms)], [*fit.stationarity, far], "stationary" if far <= tol else "max_iter")
+    told = callback and (lambda n, fit: callback(n, fit.energies[-1], fit.stationarity[-1], fit.A, fit.S))
+    return repeat(turn, DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter"), max_iter, told)
 
 # %% ../nbs/13_deep.ipynb #10d2fd8d
 def as_chain(A, pool_size=1):

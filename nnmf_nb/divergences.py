@@ -20,6 +20,7 @@ from .backend import double, in_threads, inner, namespace, to_numpy
 from .data import DataMatrix, Rows, WeightedDataMatrix, check_nonnegative, column_blocks, is_sparse, residual2, transposed
 from .losses import column_lengths, namespace_like
 from .nnls import check_coefficients, compiled, cpu_kernels, grams_of_patterns, solve_gram, solve_layer
+from .turns import repeat
 
 # %% ../nbs/03a_divergences.ipynb #755bdeb0
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
@@ -288,16 +289,12 @@ def mu(X, A, S, beta, *, max_iter=200, tol=1e-4, l1_A=0.0, l2_A=0.0, l1_S=0.0, l
     check_factors(X, A, S)
     sides, on_A, on_S = ((X, _shares(X)), (Xt, _shares(Xt))), (l1_A, l2_A), (l1_S, l2_S)
     finish = (lambda fit: fit) if any(on_A + on_S) else (lambda fit: _on_unit_columns(fit, first))
-    fit = DivergenceFit(A, S, [], [], "max_iter")
-    for n in range(max_iter):
-        try:
-            A, S, pg = _turn(sides, fit.A, fit.S, beta, on_A, on_S, first)
-            value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
-        except KeyboardInterrupt: return finish(fit._replace(reason="interrupted"))
-        fit = DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], fit.reason)
-        if pg <= tol: return finish(fit._replace(reason="stationary"))
-        if callback and callback(n, value, pg, A): return finish(fit._replace(reason="callback"))
-    return finish(fit)
+    def turn(fit):
+        A, S, pg = _turn(sides, fit.A, fit.S, beta, on_A, on_S, first)
+        value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
+        return DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
+    told = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
+    return finish(repeat(turn, DivergenceFit(A, S, [], [], "max_iter"), max_iter, told))
 
 # %% ../nbs/03a_divergences.ipynb #2eb3a624
 def _value(X, A, S, beta):

@@ -18,7 +18,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import asarray, blas_in_one_thread, host_rng, to_device, to_numpy
+from .backend import asarray, blas_in_one_thread, to_device, to_numpy
+from .checkpoints import Checkpoint, keeping
 from .data import WeightedDataMatrix, as_data, check_finite, check_nonnegative
 from .labels import Classifies, Supervision, accuracy, check_supervision, labels_per_layer
 from .layers import by_share, describe, html_table, layer_rows, text_table, topic_features, topic_table, topic_tree
@@ -175,17 +176,17 @@ def store(model, fwd, floors):
 
 # %% ../nbs/06_estimators.ipynb #cc2ff345
 def reporter(model, X, y, attributes, iterations):
-    """A function report(A) -> bool for the iterations (at most `iterations`) of one fit: tells the model's callbacks, True when one asks to stop.
+    """A function report(A, ..) -> bool for the iterations (at most `iterations`) of one fit: tells the model's callbacks, True when one asks to stop.
 
-    attributes(A): the fitted attributes of the model as it is now. Call it inside a method decorated with scikit-learn's `with_callbacks`.
+    attributes(A, ..): the fitted attributes of the model as it is now, from what report gets: factors, and the forward pass where training has one. Call it inside a method decorated with scikit-learn's `with_callbacks`.
     """
     fit_task = model._init_callback_context(max_subtasks=iterations)
     fit_task.call_on_fit_task_begin(estimator=model, X=X, y=y)
-    if not getattr(model, "_skl_callbacks", []): return lambda A: False
-    def report(A):
+    if all(isinstance(one, Checkpoint) for one in getattr(model, "_skl_callbacks", [])): return lambda *now: False
+    def report(*now):
         task = fit_task.subcontext(task_name="iteration")
         task.call_on_fit_task_begin(estimator=model, X=X, y=y)
-        return task.call_on_fit_task_end(estimator=model, X=X, y=y, reconstruction_attributes=lambda: attributes(A))
+        return task.call_on_fit_task_end(estimator=model, X=X, y=y, reconstruction_attributes=lambda: attributes(*now))
     return report
 
 # %% ../nbs/06_estimators.ipynb #7b454e41
@@ -222,18 +223,18 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
         check_number("max_iter", self.max_iter, numbers.Integral, 0)
         check_number("tol", self.tol, numbers.Real, 0)
         supervision = self._supervision(y, L, len(ranks), data.shape[1])
-        with blas_in_one_thread(): self._fit(data, ranks, X, supervision)
+        with blas_in_one_thread(), keeping(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng: self._fit(data, ranks, X, supervision, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
-    def _fit(self, data, ranks, X, supervision):
+    def _fit(self, data, ranks, X, supervision, rng):
         svd = leading_svd(data, ranks[0])
         floors = svd_floors(data, ranks, svd)
-        def attributes(A):
-            fwd = propagate(data, A)
+        def attributes(A, fwd=None):
+            fwd = propagate(data, A) if fwd is None else fwd
             return fitted_attributes(fwd, floors) | supervision.attributes(fwd.S, fwd.X.scale)
         report = reporter(self, X, supervision.y, attributes, self._most_iterations(ranks))
-        A, self.stop_reason_, self.n_iter_, self.history_ = self._train(data, ranks, host_rng(self.random_state), svd, supervision, report)
+        A, self.stop_reason_, self.n_iter_, self.history_ = self._train(data, ranks, rng, svd, supervision, report)
         if self._sorts_topics: A = by_share(A, describe(propagate(data, A), floors))
         fwd = propagate(data, A)
         for name, value in supervision.attributes(fwd.S, fwd.X.scale).items(): setattr(self, name, value)

@@ -6,7 +6,7 @@
 __all__ = ['NATIVE', 'KINDS', 'DECODERS', 'SESSION', 'KEY', 'VERSION', 'LONGEST', 'encode_array', 'decode_array', 'shape_of',
            'decode_objects', 'fields_of', 'encode', 'record_class', 'decode', 'estimator_class', 'fitted_of',
            'check_finite_inside', 'need', 'is_matrix', 'check_chain', 'check_layers', 'check_fitted',
-           'write_atomically', 'digest', 'save', 'opened', 'read', 'refuse_constant', 'build', 'load']
+           'write_atomically', 'digest', 'packed', 'save', 'opened', 'read', 'refuse_constant', 'build', 'load']
 
 # %% ../nbs/24_files.ipynb #5835509f
 import contextlib
@@ -167,7 +167,8 @@ def check_fitted(fitted):
 def write_atomically(path, data):
     "Write `data` (bytes) to `path`, all or nothing. Raises `OSError`; then what was there is unchanged and nothing is left behind."
     path = os.path.realpath(path)
-    folder, temporary = os.path.dirname(path), os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}.tmp")
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -195,6 +196,13 @@ def digest(text, tensors):
         total.update(f"\n{name} {a.dtype.str} {a.shape}\n".encode() + a.tobytes())
     return total.hexdigest()
 
+def packed(key, tree, tensors):
+    "A tree of JSON nodes and its arrays as the bytes of a safetensors file, under `key` in its metadata. Raises `ValueError` when the tree is too long."
+    text = json.dumps(tree, allow_nan=False)
+    if len(text) > LONGEST: raise ValueError(f"there are {len(text)} characters of names and lists beside the arrays, {LONGEST} are the limit: shorten history_.")
+    return to_bytes(tensors, {key: f"{VERSION} {digest(text, tensors)} {text}"})
+
+# %% ../nbs/24_files.ipynb #4c764eec
 def save(model, path):
     """Write an estimator of this package, fitted or not, to one file (suffix by custom: .safetensors). Arrays on a GPU are stored from the host.
 
@@ -207,25 +215,23 @@ def save(model, path):
     tree = {"class": name, "params": {k: encode(v, tensors, f"parameter {k}") for k, v in model.get_params(deep=False).items()},
             "fitted": {k: encode(v, tensors, f"attribute {k}") for k, v in fitted.items()}}
     if "components_" in fitted: check_fitted({k: decode(v, tensors) for k, v in tree["fitted"].items()})
-    text = json.dumps(tree, allow_nan=False)
-    if len(text) > LONGEST: raise ValueError(f"the model has {len(text)} characters of names and lists beside its arrays, {LONGEST} are the limit: shorten history_.")
-    write_atomically(path, to_bytes(tensors, {KEY: f"{VERSION} {digest(text, tensors)} {text}"}))
+    write_atomically(path, packed(KEY, tree, tensors))
 
 # %% ../nbs/24_files.ipynb #e82015eb
-def opened(metadata):
-    "Digest and model text of the metadata of a file. Raises `ValueError` unless they are there in a version that we can read."
-    if KEY not in metadata: raise ValueError("it is a safetensors file, but not a model of nnmf_nb")
-    version, _, rest = metadata[KEY].partition(" ")
+def opened(metadata, key=KEY, what="model"):
+    "Digest and text of the metadata of a file. Raises `ValueError` unless they are there in a version that we can read."
+    if key not in metadata: raise ValueError(f"it is a safetensors file, but not a {what} of nnmf_nb")
+    version, _, rest = metadata[key].partition(" ")
     known, _, text = rest.partition(" ")
     if version == str(VERSION): return known, text
     newer = re.fullmatch("[1-9][0-9]{0,5}", version) and int(version) > VERSION
     raise ValueError(f"its format version is {version[:20]!r}, this nnmf_nb reads {VERSION}" + (": update nnmf_nb" if newer else ""))
 
-def read(path):
-    "The model text and the arrays (a dict) of a file whose digest is right. Raises `ValueError`."
+def read(path, key=KEY, what="model"):
+    "The text under `key` and the arrays (a dict) of a file whose digest is right. Raises `ValueError`."
     try:
         with safe_open(path, framework="numpy") as file:
-            known, text = opened(file.metadata() or {})
+            known, text = opened(file.metadata() or {}, key, what)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, TypeError) as error: raise ValueError(f"it is cut off, or no safetensors file ({error})") from error
     if known != digest(text, tensors): raise ValueError("it was damaged: its content does not have the digest it was saved with")

@@ -58,11 +58,14 @@ function lineage(data, kin, l, j) {
   return lit;
 }
 
+/** Topics may be words, pictures (shape: rows and columns) or curves (shape: one number). */
+const isCurve = (data) => data.shape?.length === 1;
 const words = (data, l, j) => data.layers[l].topics[j].features.map((i) => data.features[i]);
 
 function label(data, names, l, j, n = 3) {
   const topic = data.layers[l].topics[j], given = names[keyOf(l, j)];
   if (given || topic.dead) return given || "(dead)";
+  if (isCurve(data)) return `peak at ${words(data, l, j)[0]}`;
   return data.shape ? `topic ${j}` : words(data, l, j).slice(0, n).join(" · ");
 }
 
@@ -109,10 +112,10 @@ function unitHeight(shares, low, gaps, room) {
 
 /** Positions of all bars in `width` pixels: supertopics left, the finest topics right, as in plot_tree. */
 function layout(data, kin, width) {
-  const L = data.layers.length, most = Math.max(...data.layers.map((layer) => layer.topics.length)), slot = data.shape ? 34 : 18;
-  const room = clamp(most * slot, 230, 620), wide = width >= 560 && L > 1;
-  const left = wide ? Math.min(200, width * 0.24) : 3;
-  const right = L > 1 ? clamp(width * (L > 3 ? 0.2 : 0.29), 60, 250) : width - left - BAR;
+  const L = data.layers.length, most = Math.max(...data.layers.map((layer) => layer.topics.length)), slot = data.shape ? 34 : 20;
+  const room = clamp(most * slot, 230, 660), wide = width >= 560 && L > 1;
+  const left = !wide ? 3 : isCurve(data) ? 134 : Math.min(200, width * (data.shape ? 0.16 : 0.24));
+  const beside = isCurve(data) ? 134 : data.shape ? clamp(width * 0.15, 84, 120) : clamp(width * (L > 3 ? 0.2 : 0.29), 60, 250), right = L > 1 ? beside : width - left - BAR;
   const x = data.layers.map((_, l) => left + (L > 1 ? ((L - 1 - l) * (width - left - right - BAR)) / (L - 1) : 0));
   const columns = data.layers.map((layer, l) => {
     const k = layer.order.length, spare = (0.1 * room) / k, family = (i) => (kin.parents[l][i][0] || [-1])[0];
@@ -155,8 +158,8 @@ function bandPath(place, { l, y0, t0, y1, t1 }) {
 }
 
 const ruler = document.createElement("canvas").getContext("2d");
-function fitText(text, width, size = 12, weight = 400) {
-  ruler.font = `${weight} ${size}px system-ui, "DejaVu Sans", sans-serif`;
+function fitText(text, width, size = 12) {
+  ruler.font = `${size}px system-ui, "DejaVu Sans", sans-serif`;
   if (ruler.measureText(text).width <= width) return text;
   const parts = text.split(" · ");
   while (parts.length > 1) { parts.pop(); if (ruler.measureText(parts.join(" · ")).width <= width) return parts.join(" · "); }
@@ -174,6 +177,36 @@ function picture(pixels, [rows, columns], color) {
   for (let n = 0; n < rows * columns; n++) image.data.set([r, g, b, bytes.charCodeAt(n)], 4 * n);
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
+}
+/** A curve over an ordered axis, filled below, on a transparent ground; its highest point has the byte 255. */
+function curve(pixels, axis, color) {
+  const bytes = atob(pixels), n = bytes.length, low = Math.min(...axis), span = Math.max(...axis) - low || 1;
+  const points = axis.map((at, i) => `${((300 * (at - low)) / span).toFixed(1)} ${(98 - (94 * bytes.charCodeAt(i)) / 255).toFixed(1)}`);
+  return s("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", class: "curve" }, s("path", { d: `M${points[0].split(" ")[0]} 98L${points.join("L")}L${points[n - 1].split(" ")[0]} 98Z`, fill: color, "fill-opacity": 0.25 }),
+    s("path", { d: `M${points.join("L")}`, fill: "none", stroke: color, "vector-effect": "non-scaling-stroke" }));
+}
+
+/** Where the highest local maxima of a curve are, from left to right. */
+function peaks(pixels, axis, most = 6) {
+  const bytes = [...atob(pixels)].map((c) => c.charCodeAt(0)), top = (v, n) => v > 12 && v >= (bytes[n - 1] ?? 0) && v > (bytes[n + 1] ?? 0);
+  return bytes.map((v, n) => [v, n]).filter(([v, n]) => top(v, n)).sort((a, b) => b[0] - a[0]).slice(0, most).sort((a, b) => a[1] - b[1]).map(([, n]) => Number(axis[n].toPrecision(5)));
+}
+
+/** A number on an axis, with as many digits as it takes to tell the ends of the axis apart. */
+function tick(v, range) {
+  if (v !== 0 && (Math.abs(v) >= 1e4 || Math.abs(v) < 1e-3)) return v.toExponential(2);
+  return range > 0 ? v.toFixed(clamp(Math.ceil(1.3 - Math.log10(range)), 0, 6)) : v.toPrecision(3);
+}
+
+/** Values over iterations with both axes labelled, and a dashed floor when one is known. It fills whatever height it is given. */
+function lineChart(iterations, values, floor, title) {
+  const low = Math.min(...values, floor ?? Infinity), high = Math.max(...values), first = iterations[0], last = iterations[iterations.length - 1];
+  const x = (i) => (300 * (i - first)) / (last - first || 1), y = (v) => 96 - (92 * (v - low)) / (high - low || 1);
+  const line = "M" + values.map((v, n) => `${x(iterations[n]).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
+  const drawn = s("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": `${title} from ${values[0]} to ${values[values.length - 1]}` },
+    s("path", { class: "gap", d: `${line}L300 ${y(floor ?? low).toFixed(1)}H0Z` }), floor === null || floor === undefined ? null : s("path", { class: "floor", d: `M0 ${y(floor).toFixed(1)}H300` }), s("path", { d: line }));
+  return h("div", { class: "chart" }, h("div", { class: "y num" }, h("span", {}, tick(high, high - low)), h("span", {}, tick(low, high - low))), h("div", { class: "plot" }, drawn),
+    h("div", { class: "x num" }, h("span", {}, first), h("span", {}, `iteration ${last}`)));
 }
 const rgb = (element) => (getComputedStyle(element).color.match(/\d+/g) || [0, 0, 0]).slice(0, 3).map(Number);
 
@@ -207,7 +240,7 @@ function render({ model, el }) {
 
   const pane = (name, title) => h("section", { class: name, "aria-label": title });
   const layers = pane("layers", "layers"), topic = pane("topic", "topic"), examples = pane("examples", "examples"), fit = pane("fit", "fit");
-  const root = h("div", { class: "nnmf", role: "group", "aria-label": "layer inspector" }, header, h("div", { class: "panes" }, layers, topic, examples, fit));
+  const root = h("div", { class: "nnmf", role: "group", "aria-label": "layer inspector" }, header, h("div", { class: "panes" }, h("div", { class: "column" }, layers, examples), h("div", { class: "column" }, topic, fit)));
 
   function selectFound() {
     const lit = found(data, names(), state.query);
@@ -248,7 +281,9 @@ function render({ model, el }) {
   function drawHeading(place, l, k) {
     const outer = l === L - 1 && place.wide, narrow = L > 1 && Math.abs(place.x[0] - place.x[L - 1]) / (L - 1) < 105;
     const text = narrow ? `${k}` : `layer ${l} · ${k} topic${k > 1 ? "s" : ""}`;
-    return s("text", { class: "head", x: place.x[l] + (outer ? BAR : 0), y: 9, "text-anchor": outer ? "end" : "start" }, text);
+    ruler.font = '11px system-ui, "DejaVu Sans", sans-serif';
+    const out = place.x[l] + ruler.measureText(text).width + 4 > state.width; // at the right edge it ends there
+    return s("text", { class: "head", x: out ? state.width : place.x[l] + (outer ? BAR : 0), y: 9, "text-anchor": outer || out ? "end" : "start" }, text);
   }
 
   /** Topics whose label has room, the largest first. */
@@ -280,8 +315,8 @@ function render({ model, el }) {
   function drawLabel(l, j, x, y, slot, outer, space, labelled) {
     const one = data.layers[l].topics[j], small = slot < 13.5, size = small ? 10.5 : 12, late = labelled ? "" : " late", mark = one.twins.length ? "≈ " : "";
     const at = outer ? x - 7 : x + BAR + 6, anchor = outer ? "end" : "start", group = s("g", { class: `text${late}`, "text-anchor": anchor });
-    const share = percent(one.share), beside = outer || l === 0 && space > 110 ? 34 : 0, room = space - beside - 2, bold = l === L - 1 && L > 1 ? 650 : 400;
-    const first = fitText(mark + nameOf(l, j, L > 1 ? 6 : 12), room, size, bold), rest = outer && slot >= 28 && !one.dead && !names()[keyOf(l, j)] ? words(data, l, j).slice(first.split(" · ").length, 8).join(" · ") : "";
+    const share = percent(one.share), beside = outer || l === 0 && space > 110 ? 34 : 0, room = space - beside - 2;
+    const first = fitText(mark + nameOf(l, j, L > 1 ? 6 : 12), room, size), rest = outer && slot >= 28 && !one.dead && !names()[keyOf(l, j)] ? words(data, l, j).slice(first.split(" · ").length, 8).join(" · ") : "";
     if (beside) group.append(s("text", { class: "pc", x: at + (outer ? 0 : 28), y, "text-anchor": "end" }, share));
     const start = at + (outer ? -beside : beside);
     group.append(s("text", { class: `name${small ? " small" : ""}`, x: start, y: rest ? y - 7.5 : y }, first));
@@ -290,10 +325,11 @@ function render({ model, el }) {
   }
 
   function drawPicture(one, x, y, slot, outer, labelled) {
-    const side = clamp(slot - 3, 18, 44), [rows, columns] = data.shape, wide = (side * columns) / Math.max(rows, columns), high = (side * rows) / Math.max(rows, columns);
+    const side = clamp(slot - 3, 18, 44), [rows, columns] = isCurve(data) ? [1, 2] : data.shape, most = isCurve(data) ? 1 : Math.max(rows, columns), wide = (side * columns) / most, high = (side * rows) / most;
     const at = outer ? x - 6 - wide : x + BAR + 5, group = s("g", { class: labelled ? "text" : "text late" });
     group.append(s("rect", { x: at, y: y - high / 2, width: wide, height: high, style: { fill: "var(--bg)" } }));
-    group.append(s("image", { class: "pixels", x: at, y: y - high / 2, width: wide, height: high, preserveAspectRatio: "none", href: picture(one.image, data.shape, rgb(root)).toDataURL() }));
+    group.append(isCurve(data) ? fill(curve(one.image, data.axis, one.color), { x: at, y: y - high / 2, width: wide, height: high }, [])
+      : s("image", { class: "pixels", x: at, y: y - high / 2, width: wide, height: high, preserveAspectRatio: "none", href: picture(one.image, data.shape, rgb(root)).toDataURL() }));
     group.append(s("rect", { class: "frame", x: at, y: y - high / 2, width: wide, height: high, style: { stroke: one.color } }));
     group.append(s("text", { class: "pc", x: outer ? at - 5 : at + wide + 6, y, "text-anchor": outer ? "end" : "start" }, (one.twins.length ? "≈ " : "") + percent(one.share)));
     return group;
@@ -344,16 +380,18 @@ function render({ model, el }) {
   // the topic
   /** What stands for a topic in a line of text: its name, or a small picture when it has no name of its own. */
   function emblem(l, j, n) {
-    if (!data.shape || names()[keyOf(l, j)]) return h("b", {}, nameOf(l, j, n));
+    if (!data.shape || isCurve(data) || names()[keyOf(l, j)]) return h("span", { class: "name" }, nameOf(l, j, n));
     return fill(picture(data.layers[l].topics[j].image, data.shape, rgb(root)), { class: "emblem", role: "img", "aria-label": nameOf(l, j), style: { outlineColor: colorOf(l, j) } }, []);
   }
   const chip = (l, j, part) => h("button", { class: "chip", type: "button", title: `layer ${l}, topic ${j}: ${nameOf(l, j, 8)}`, onclick: () => select(l, j) },
-    data.shape ? null : h("i", { style: { background: colorOf(l, j) } }), emblem(l, j, 2), part === undefined ? null : h("span", { class: "quiet num" }, percent(part)));
+    data.shape && !isCurve(data) ? null : h("i", { style: { background: colorOf(l, j) } }), emblem(l, j, 2), part === undefined ? null : h("span", { class: "quiet num" }, percent(part)));
 
   function kinRows(l, j) {
     const rows = [], up = kin.parents[l][j], down = kin.children[l][j].filter(([, , part]) => part >= 0.01).slice(0, 8), twins = data.layers[l].topics[j].twins;
     if (up.length) rows.push(h("span", { class: "quiet" }, "flows into"), h("div", {}, up.map(([i, part]) => chip(l + 1, i, part))));
     if (down.length) rows.push(h("span", { class: "quiet" }, "made of"), h("div", {}, down.map(([i, , part]) => chip(l - 1, i, part))));
+    const classes = data.layers[l].topics[j].classes || [];
+    if (classes.length) rows.push(h("span", { class: "quiet" }, "speaks for"), h("div", {}, classes.map(([name, part]) => h("span", { class: "chip class", title: `${percent(part)} of what this topic adds to the scores of classes` }, h("span", { class: "name" }, name), h("span", { class: "quiet num" }, percent(part))))));
     if (twins.length) rows.push(h("span", { class: "flag" }, "duplicate of"), h("div", {}, twins.map((i) => chip(l, i))));
     return rows.length ? h("div", { class: "kin" }, rows) : h("div", { style: { height: "8px" } });
   }
@@ -405,9 +443,16 @@ function render({ model, el }) {
   }
 
   function drawFactor(one) {
+    if (isCurve(data)) return drawSpectrum(one);
     const canvas = picture(one.image, data.shape, rgb(root));
     fill(canvas, { class: "factor", role: "img", "aria-label": "the topic as a picture", style: { borderColor: one.color } }, []);
     return canvas;
+  }
+
+  function drawSpectrum(one) {
+    const tops = peaks(one.image, data.axis).join(", ");
+    return h("div", { class: "spectrum" }, h("div", { class: "plot", role: "img", "aria-label": `the topic as a curve with peaks at ${tops}` }, curve(one.image, data.axis, one.color)),
+      h("div", { class: "x num" }, h("span", {}, data.ends[0]), h("span", {}, data.ends[1])), h("p", { class: "legend" }, one.dead ? "" : `peaks at ${tops}`));
   }
 
   const drawLegend = (one) => h("p", { class: "legend" }, h("span", {}, h("i", { style: { background: one.color } }), "share of the topic"), h("span", {}, h("i", { class: "ghost" }), `share of ${data.reference}`));
@@ -417,6 +462,8 @@ function render({ model, el }) {
     const [l, j] = selected(), one = data.layers[l].topics[j], rows = ranked(data, one, state.lambda), text = state.query.trim().toLocaleLowerCase();
     const most = Math.max(...rows.map(([, phi, p]) => Math.max(phi, p))), old = new Map([...features.children].map((row) => [row.dataset.key, row]));
     reading.textContent = `λ ${state.lambda.toFixed(1)}`;
+    ruler.font = '13px system-ui, "DejaVu Sans", sans-serif';
+    features.style.setProperty("--names", `${Math.ceil(Math.max(...rows.map(([i]) => ruler.measureText(data.features[i]).width))) + 2}px`);
     features.style.height = `${22 * rows.length}px`;
     rows.forEach(([i, phi, p], n) => {
       const key = `${l},${j},${i}`, row = old.get(key) || newFeature(key, i, one, phi, p);
@@ -443,13 +490,13 @@ function render({ model, el }) {
   }
 
   function drawExample(point, share, l, j) {
-    const errors = !data.shape && point.errors ? h("p", { class: "quiet num", style: { fontSize: "11.5px" } }, "error at depth ", point.errors.map((e, d) => `${d}: ${e.toFixed(2)}`).join(" · ")) : null;
+    const errors = !data.shape && point.errors ? h("p", { class: "quiet num", style: { fontSize: "11.5px" } }, "relative error at depth ", point.errors.map((e, d) => `${d}: ${e.toFixed(2)}`).join(" · ")) : null;
     return h("li", { class: "example" }, h("div", { class: "line" }, h("h4", { title: point.name }, point.name), h("span", { class: "quiet num", title: "share of this topic in the data point" }, percent(share))),
       point.text ? h("p", {}, point.text) : null, data.shape ? drawStrip(point) : null, drawStack(point), drawPaths(point, l, j), errors);
   }
 
   function drawStrip(point) {
-    return h("div", { class: "strip" }, point.images.map((pixels, n) => pixels === null ? null : h("figure", {}, picture(pixels, data.shape, rgb(root)),
+    return h("div", { class: "strip" }, point.images.map((pixels, n) => pixels === null ? null : h("figure", {}, isCurve(data) ? curve(pixels, data.axis, `rgb(${rgb(root)})`) : picture(pixels, data.shape, rgb(root)),
       h("figcaption", { class: "num" }, n ? `depth ${n - 1}${point.errors ? `: ${point.errors[n - 1].toFixed(2)}` : ""}` : "data"))));
   }
 
@@ -479,16 +526,10 @@ function render({ model, el }) {
     one.floor === null ? null : h("b", { style: { left: `calc(${clamp(100 * one.floor, 0, 100)}% - 1px)` }, title: `floor ${one.floor}` }));
 
   /** Every curve on a scale of its own: depths differ more than iterations do. */
-  function drawHistory({ title, each, curves, lengths }) {
-    const several = curves.length > 1, rows = curves.map((curve, n) => curve.length < 2 ? null : h("div", { class: "spark" }, h("span", { class: "quiet num" }, several ? `${each} ${n}` : ""), drawCurve(curve, title),
-      h("span", { class: "num" }, `${curve[0].toPrecision(3)} → ${curve[curve.length - 1].toPrecision(3)}`, h("span", { class: "quiet" }, ` in ${lengths[n]}`))));
-    return h("div", {}, h("div", { class: "eyebrow later" }, "training", h("span", {}, `${title}, first → last in so many iterations`)), rows);
-  }
-
-  function drawCurve(curve, title) {
-    const low = Math.min(...curve), high = Math.max(...curve), y = (v) => 24 - (20 * (v - low)) / (high - low || 1);
-    const line = "M" + curve.map((v, t) => `${((200 * t) / (curve.length - 1)).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
-    return s("svg", { viewBox: "0 0 200 26", preserveAspectRatio: "none", role: "img", "aria-label": `${title} from ${curve[0]} to ${curve[curve.length - 1]}` }, s("path", { d: line }));
+  function drawHistory({ title, each, curves, lengths, floors }) {
+    const drawn = curves.map((values, n) => values.length < 2 ? null : h("div", { class: "depth" }, h("div", { class: "line" }, h("span", {}, curves.length > 1 ? `${each} ${n}` : ""),
+      h("span", { class: "quiet num" }, floors[n] === null ? "" : `lowest possible ${floors[n].toPrecision(3)}`)), lineChart(values.map((_, t) => 1 + Math.round((t * (lengths[n] - 1)) / (values.length - 1))), values, floors[n], title)));
+    return h("div", { class: "history" }, h("div", { class: "eyebrow later" }, "training", h("span", {}, `${title}${each === "layer" && curves.length > 1 ? " of each layer's own data" : ""}${floors.some((v) => v !== null) ? " · dashed: lowest possible" : ""}`)), drawn);
   }
 
   // wiring

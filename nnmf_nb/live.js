@@ -17,6 +17,7 @@ function renderLive({ model, el }) {
   const fit = h("section", { class: "fit", "aria-label": "errors" }), topics = h("section", { class: "topics", "aria-label": "topics" }), kept = h("section", { class: "kept", "aria-label": "kept iterations" });
   const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit" }, h("header", {}, title, facts, controls, alert), h("div", { class: "panes" }, fit, topics), kept);
   const progress = () => model.get("progress") || {};
+  const training = () => progress().looking === null && (progress().state === "running" || progress().state === "paused");
 
   const drawProgress = guard(() => {
     const { state, iteration, most, looking, error, reason } = progress(), running = state === "running" || state === "paused";
@@ -36,33 +37,29 @@ function renderLive({ model, el }) {
     const drawn = (errors[l] || []).flatMap((v, n) => (v === null ? [] : [n])); // layers that are trained one by one come later
     const speed = typeof one.speed === "number" ? `moves ${(100 * one.speed).toPrecision(2)}% per iteration` : "";
     return h("div", { class: "depth", "data-depth": l }, h("div", { class: "line" }, h("span", {}, `depth ${l} `, h("span", { class: "quiet" }, `${one.rank} topics`)),
-      h("span", { class: "num" }, h("b", {}, one.error === null ? "?" : one.error.toFixed(4)), h("span", { class: "quiet" }, one.floor === null ? "" : ` floor ${one.floor.toFixed(4)}`))),
-      drawn.length > 1 ? drawErrors(drawn.map((n) => iterations[n]), drawn.map((n) => errors[l][n]), one.floor) : h("div", { class: "blank" }),
+      h("span", { class: "num" }, one.error === null ? "?" : one.error.toFixed(4), h("span", { class: "quiet floor" }, one.floor === null ? "" : `lowest possible ${one.floor.toFixed(4)}`))),
+      drawn.length > 1 ? lineChart(drawn.map((n) => iterations[n]), drawn.map((n) => errors[l][n]), one.floor, "error") : h("div", { class: "blank" }),
       h("div", { class: "line quiet" }, one.light ? h("span", { class: `light ${one.light}` }, `coefficients ${one.words}`) : h("span"), h("span", { class: "num" }, speed)));
   }
 
-  /** The errors over the iterations, the floor as a dashed line; both on one scale. */
-  function drawErrors(iterations, errors, floor) {
-    const low = Math.min(...errors, floor ?? Infinity), high = Math.max(...errors), last = iterations[iterations.length - 1], first = iterations[0];
-    const x = (i) => (300 * (i - first)) / (last - first || 1), y = (v) => 46 - (42 * (v - low)) / (high - low || 1);
-    const line = "M" + errors.map((v, n) => `${x(iterations[n]).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
-    return s("svg", { class: "errors", viewBox: "0 0 300 50", preserveAspectRatio: "none", role: "img", "aria-label": `error from ${errors[0]} to ${errors[errors.length - 1]}` },
-      floor === null ? null : s("path", { class: "floor", d: `M0 ${y(floor).toFixed(1)}H300` }), s("path", { d: line }));
+  function drawTopic(l, one, shape) {
+    const key = keyOf(l, one.topic), before = seen.get(key), dead = !(one.share > 0), isNew = (word) => training() && before && !before.includes(word);
+    const what = one.image ? drawImage(one, shape)
+      : h("span", { class: "words" }, dead ? "(dead)" : one.words.map((word, n) => h("span", {}, n ? " · " : "", h("span", isNew(word) ? { class: "new", style: { textDecorationColor: one.color } } : {}, word))));
+    seen.set(key, one.words || []);
+    return h("li", { title: `layer ${l}, topic ${one.topic}: ${(one.words || []).join(" · ")}` }, h("i", { style: { background: one.color } }), h("span", { class: "num quiet" }, percent(one.share)), what);
   }
 
-  function drawTopic(l, one, shape) {
-    const key = keyOf(l, one.topic), before = seen.get(key), dead = !(one.share > 0);
-    const what = one.image ? fill(picture(one.image, shape, rgb(root)), { class: "emblem", role: "img", "aria-label": `topic ${one.topic}`, style: { outlineColor: one.color } }, [])
-      : h("span", { class: "words" }, dead ? "(dead)" : one.words.map((word, n) => [n ? " · " : "", before && !before.includes(word) ? h("b", {}, word) : word]));
-    seen.set(key, one.words || []);
-    return h("li", { title: `layer ${l}, topic ${one.topic}` }, h("i", { style: { background: one.color } }), h("span", { class: "num quiet" }, percent(one.share)), what);
+  function drawImage(one, shape) {
+    const drawn = shape.length === 1 ? curve(one.image, Array.from({ length: shape[0] }, (_, i) => i), one.color) : picture(one.image, shape, rgb(root));
+    return fill(drawn, { class: "emblem", role: "img", "aria-label": `topic ${one.topic}`, style: { outlineColor: one.color } }, []);
   }
 
   const drawFrame = guard(() => {
     const layers = (model.get("frame") || {}).layers || [], curves = model.get("curves") || {}, shape = progress().shape;
     fit.replaceChildren(h("div", { class: "eyebrow" }, "relative error", h("span", {}, "dashed: lowest possible")), ...layers.map((one, l) => drawDepth(one, l, curves)));
     const shown = layers.map((one, l) => [one, l]).reverse().filter(([one]) => one.topics.length);
-    topics.replaceChildren(...shown.map(([one, l]) => h("div", {}, h("div", { class: "eyebrow" }, `layer ${l}`, h("span", {}, [one.topics.length < one.rank ? `the largest ${one.topics.length} of ${one.rank}` : "", shape ? "" : "new features in bold"].filter(Boolean).join(" · "))),
+    topics.replaceChildren(...shown.map(([one, l]) => h("div", {}, h("div", { class: "eyebrow" }, `layer ${l}`, h("span", {}, [one.topics.length < one.rank ? `the largest ${one.topics.length} of ${one.rank}` : "", shape || !training() ? "" : "new features are underlined"].filter(Boolean).join(" · "))),
       h("ul", { class: shape ? "tiles" : "" }, one.topics.map((topic) => drawTopic(l, topic, shape))))));
   });
 

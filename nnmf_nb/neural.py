@@ -18,7 +18,7 @@ from .estimators import LayeredNMF, check_number
 from .hierarchical import sequential
 from .labels import held_labels, with_labels
 from .losses import ChainObjective, Cost, depth_errors, every, namespace_like, on_unit_columns, resolve_cost, unit_columns
-from .optimisers import OPTIMISERS, Trace, projected, run
+from .optimisers import OPTIMISERS, Trace, evaluated, projected, run
 
 # %% ../nbs/14_neural.ipynb #7098d990
 def train_chain(X, A, cost, optimiser, *, max_iter, tol, callback=None, patience=None, **options):
@@ -27,13 +27,9 @@ def train_chain(X, A, cost, optimiser, *, max_iter, tol, callback=None, patience
     cost: a chain cost (see `resolve_cost`); optimiser: a function of `OPTIMISERS`, `options` are its own (`step`, `memory`, ..).
     callback(iteration, value, A, forward pass, stationarity) -> True stops. A KeyboardInterrupt returns the best chain so far. patience: see `Trace`.
     """
-    errors = []
-    def diary(n, value, A, fwd, pg):
-        errors.append(depth_errors(fwd))
-        return bool(callback and callback(n, value, A, fwd, pg))
-    objective = on_unit_columns(ChainObjective(X, cost))
-    trace = run(optimiser, objective, [unit_columns(a) for a in A], Trace(diary, patience), max_iter=max_iter, tol=tol, **options)
-    return [unit_columns(a) for a in trace.A], trace, np.array(errors)
+    trace = Trace(callback, patience, note=lambda fwd: depth_errors(fwd).tolist())
+    run(optimiser, on_unit_columns(ChainObjective(X, cost)), [unit_columns(a) for a in A], trace, max_iter=max_iter, tol=tol, **options)
+    return [unit_columns(a) for a in trace.A], trace, np.array(trace.notes)
 
 # %% ../nbs/14_neural.ipynb #36724ef0
 def batch_objective(X, cost, supervision, terms, index):
@@ -52,25 +48,19 @@ def batch_objective(X, cost, supervision, terms, index):
     return on_unit_columns(ChainObjective(part, with_labels(sampled, held, supervision.lam * grown)))
 
 # %% ../nbs/14_neural.ipynb #b23c6447
-def sgd(objective, A, trace, *, batches, max_iter=100, tol=1e-4, step=0.1):
-    """Projected stochastic gradient: A_l <- (A_l - step dC_batch/dA_l)_+ on unit columns; an iteration is one epoch. The cost never rises over an epoch.
+def sgd(objective, at, *, batches, step=0.1):
+    """Projected stochastic gradient: A_l <- (A_l - step dC_batch/dA_l)_+ on unit columns; a step is one epoch. The cost never rises over an epoch.
 
     batches(forward pass) -> the functions A -> (value, gradients, ..) of one epoch. An epoch that raises the cost is undone and the step halved; at 1e-4 of the first step it ends.
     """
-    value, dA, fwd = objective(A)
-    least = 1e-4 * step
-    for _ in range(max_iter):
-        if trace.record(A, value, dA, fwd, tol): return
-        found = None
-        while found is None and step > least:
-            new = A
-            for batch in batches(fwd): new = tuple(unit_columns(projected(a - step * g)) for a, g in zip(new, batch(new)[1]))
-            trial = objective(new)
-            if trial[0] <= value: found = (new, *trial)
-            else: step *= 0.5
-        if found is None: return trace.stuck(tol)
-        A, value, dA, fwd = found
-    trace.record(A, value, dA, fwd, tol)
+    length = at.memory or step
+    while length > 1e-4 * step:
+        A = at.A
+        for batch in batches(at.fwd): A = tuple(unit_columns(projected(a - length * g)) for a, g in zip(A, batch(A)[1]))
+        trial = evaluated(objective, A, length)
+        if trial.value <= at.value: return trial
+        length *= 0.5
+    return None
 
 # %% ../nbs/14_neural.ipynb #5d230b00
 def chosen_cost(model, n_layers, y):
@@ -136,5 +126,5 @@ def progress(bar, report):
     def turn(n, value, A, fwd, pg):
         bar.update()
         bar.set_postfix(cost=f"{value:.5f}", stationarity=f"{pg:.1e}")
-        return report(fwd.A)
+        return report(fwd.A, fwd)
     return turn

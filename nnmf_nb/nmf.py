@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FREE', 'SOLVERS', 'INITS', 'Penalties', 'half_step', 'alternate', 'filled_start', 'Problem', 'check_problem',
-           'check_rank', 'check_start', 'check_fixed', 'penalties', 'solve', 'train', 'coefficients_of', 'kkt_of',
-           'OneLayer', 'NMF']
+           'check_rank', 'check_start', 'check_fixed', 'penalties', 'solve', 'unit_fit', 'used_solver', 'train',
+           'coefficients_of', 'kkt_of', 'OneLayer', 'NMF']
 
 # %% ../nbs/10_nmf.ipynb #fca83a86
 import math
@@ -19,14 +19,16 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
+from .checkpoints import keeping
 from .data import WeightedDataMatrix, relative_error, residual2, transposed
 from .divergences import beta_of, coefficients, divergence, kkt_of_ratios, mu, mu_step, ratios
 from .estimators import MapsForward, ReadsLayers, check_number, check_samples, factor_like, fitted_attributes, leading_svd, reporter, store
 from .layers import by_share, describe
 from .losses import Forward, namespace_like, svd_floors, unit_columns
 from .nnls import kkt_of_layer, solve_layer
-from .solvers import Fit, hals, nndsvd, random_start, stationarity, sweep
+from .solvers import Fit, extrapolated, hals, nndsvd, random_start, stationarity, sweep
+from .turns import repeat
 
 # %% ../nbs/10_nmf.ipynb #b5c78369
 class Penalties(NamedTuple):
@@ -63,18 +65,15 @@ def alternate(X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=2
 
     `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the relative error. Stopping and callback as in `hals`.
     """
-    fit, total, Xt = Fit(A, S, [], [], "max_iter"), X.norm2 or 1.0, transposed(X)
-    for n in range(max_iter):
-        try:
-            S = half_step(X, fit.A, fit.S, on_S, exact=exact)
-            pg = _stationarity(X, fit.A, S, on_A, first, total)
-            A = half_step(Xt, S.T, fit.A.T, on_A, first, exact).T
-            objective = residual2(X, A, S) / 2 + on_A.of(A) + on_S.of(S)
-        except KeyboardInterrupt: return fit._replace(reason="interrupted")
-        fit = Fit(A, S, [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))], [*fit.stationarity, pg], fit.reason)
-        if pg <= tol: return fit._replace(reason="stationary")
-        if callback and callback(n, fit.errors[-1], pg, A): return fit._replace(reason="callback")
-    return fit
+    total, Xt = X.norm2 or 1.0, transposed(X)
+    def turn(fit):
+        S = half_step(X, fit.A, fit.S, on_S, exact=exact)
+        pg = _stationarity(X, fit.A, S, on_A, first, total)
+        A = half_step(Xt, S.T, fit.A.T, on_A, first, exact).T
+        objective = residual2(X, A, S) / 2 + on_A.of(A) + on_S.of(S)
+        return Fit(A, S, [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
+    told = callback and (lambda n, fit: callback(n, fit.errors[-1], fit.stationarity[-1], fit.A))
+    return repeat(turn, Fit(A, S, [], [], "max_iter"), max_iter, told)
 
 # %% ../nbs/10_nmf.ipynb #a880aefe
 def _stationarity(X, A, S, on_A, first, total):
@@ -97,11 +96,11 @@ def filled_start(X, k, init, svd, rng):
 
 # %% ../nbs/10_nmf.ipynb #9766ad03
 class Problem(NamedTuple):
-    "What to solve: rank k, beta, penalties on A and S, frozen columns (N x n, unit length) or None, custom start (A, S) or None, exact halves or sweeps."
-    k: int; beta: float; on_A: Penalties; on_S: Penalties; fixed: object; start: object; exact: bool
+    "What to solve and how: rank k, beta, penalties on A and S, frozen columns (N x n, unit length) or None, custom start (A, S) or None, solver ('auto' only where it can)."
+    k: int; beta: float; on_A: Penalties; on_S: Penalties; fixed: object; start: object; solver: str
 
 # %% ../nbs/10_nmf.ipynb #e38884dd
-SOLVERS = ("hals", "cd", "anls", "mu")
+SOLVERS = ("auto", "hals", "cd", "anls", "mu")
 INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 
 def check_problem(model, X, W, H):
@@ -113,9 +112,12 @@ def check_problem(model, X, W, H):
     if model.alpha_H != "same": check_number("alpha_H", model.alpha_H, numbers.Real, 0)
     if model.l1_ratio > 1: raise ValueError(f"l1_ratio must be between 0 and 1, got {model.l1_ratio!r}.")
     beta = beta_of(model.beta_loss)
-    if beta != 2 and model.solver != "mu": raise ValueError(f"solver={model.solver!r} minimises the Frobenius loss only: use solver='mu' for beta_loss={model.beta_loss!r}.")
+    if beta != 2 and model.solver not in ("auto", "mu"): raise ValueError(f"solver={model.solver!r} minimises the Frobenius loss only: use solver='mu' or 'auto' for beta_loss={model.beta_loss!r}.")
     start, fixed = check_start(model, X, W, H), check_fixed(model, X)
-    return Problem(check_rank(model, X, start, fixed), beta, *penalties(model, X), fixed, start, model.solver == "anls")
+    on_A, on_S = penalties(model, X)
+    plain = fixed is None and not any(on_A + on_S) and not isinstance(X, WeightedDataMatrix)
+    solver = "mu" if beta != 2 else "hals" if model.solver == "cd" or model.solver == "auto" and not plain else model.solver
+    return Problem(check_rank(model, X, start, fixed), beta, on_A, on_S, fixed, start, solver)
 
 # %% ../nbs/10_nmf.ipynb #93ab9577
 def check_rank(model, X, start, fixed):
@@ -164,14 +166,21 @@ def penalties(model, X):
     return (Penalties(alpha_H * M * l1 * unit * unit, alpha_H * M * l2 * unit * unit), Penalties(model.alpha_W * N * l1 * unit, model.alpha_W * N * l2))
 
 # %% ../nbs/10_nmf.ipynb #07ac34ba
-def solve(X, problem, solver, A, S, **options):
-    "Run the solver of a `Problem` on a `DataMatrix` from A, S: a `Fit` whose `errors` are the objective relative to that of an empty model."
+def solve(X, problem, A, S, **options):
+    "Run the solver of a `Problem` on a `DataMatrix` from A, S: a `Fit` (or `Reach`) whose `errors` are the objective relative to that of an empty model."
+    if problem.solver == "auto": return unit_fit(extrapolated(X, A, S, **options))
     first = 0 if problem.fixed is None else problem.fixed.shape[1]
-    if solver == "mu": return _by_mu(X, problem, A, S, first=first, **options)
-    plain = not (first or problem.exact or any(problem.on_A + problem.on_S))
-    fit = hals(X, A, S, **options) if plain else alternate(X, A, S, problem.on_A, problem.on_S, first=first, exact=problem.exact, **options)
-    if any(problem.on_A + problem.on_S) or first: return fit
-    return fit._replace(A=unit_columns(fit.A))
+    if problem.solver == "mu": return _by_mu(X, problem, A, S, first=first, **options)
+    bare = not (first or any(problem.on_A + problem.on_S))
+    if bare and problem.solver == "hals": return unit_fit(hals(X, A, S, **options))
+    fit = alternate(X, A, S, problem.on_A, problem.on_S, first=first, exact=problem.solver == "anls", **options)
+    return unit_fit(fit) if bare else fit
+
+def unit_fit(fit): return fit._replace(A=unit_columns(fit.A))
+
+def used_solver(problem, fit):
+    "The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals' and 'e-anls' with extrapolation."
+    return problem.solver if problem.solver != "auto" else "e-anls" if fit.exact else "e-hals"
 
 def _by_mu(X, problem, A, S, **options):
     (l1_A, l2_A), (l1_S, l2_S) = problem.on_A, problem.on_S
@@ -181,19 +190,18 @@ def _by_mu(X, problem, A, S, **options):
 # %% ../nbs/10_nmf.ipynb #8c4cadf7
 def train(X, problem, model, svd, rng, report):
     "The best of the model's `n_init` starts after 30 iterations, trained to the end; report(A) -> True stops it. Returns a `Fit`."
-    options = dict(problem=problem, solver=model.solver)
     best = None
     for n in range(model.n_init):
         A, S = problem.start if problem.start and n == 0 else filled_start(X, problem.k, _init(model, X, problem) if n == 0 else "random", svd, rng)
         if problem.fixed is not None: A = namespace(A).concat([problem.fixed, A[:, problem.fixed.shape[1]:]], axis=1)
-        fit = Fit(A, S, [], [], "max_iter") if model.n_init == 1 else solve(X, A=A, S=S, max_iter=30, tol=0.0, **options)
+        fit = Fit(A, S, [], [], "max_iter") if model.n_init == 1 else solve(X, problem, A, S, max_iter=30, tol=0.0)
         if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]): best = fit
         if fit.reason == "interrupted": return best._replace(reason="interrupted")
     with tqdm(total=model.max_iter, disable=not model.verbose, desc="NMF", leave=False) as bar:
         def turn(n, value, pg, A):
             bar.update()
             return report(A)
-        return solve(X, A=best.A, S=best.S, max_iter=model.max_iter, tol=model.tol, callback=turn, **options)
+        return solve(X, problem, best.A, best.S, max_iter=model.max_iter, tol=model.tol, callback=turn)
 
 def _init(model, X, problem):
     "scikit-learn's default: NNDSVD with the mean for zeros where there are enough singular vectors."
@@ -253,16 +261,16 @@ class NMF(OneLayer):
     """Nonnegative matrix factorisation, X ~ A S, with the parameter names and meaning of scikit-learn.
 
     Parameters: `n_components` topics ('auto' or None: as many as the custom start or `fixed` has, else all features); `init` None, 'random', 'nndsvd',
-    'nndsvda', 'nndsvdar' or 'custom' (give W and H to `fit`); `solver` 'hals' (default; 'cd' is the same), 'anls' (both halves exact) or 'mu';
-    `beta_loss` 'frobenius', 'kullback-leibler', 'itakura-saito' or a number (others than Frobenius need solver 'mu'); `tol` on the stationarity of A
+    'nndsvda', 'nndsvdar' or 'custom' (give W and H to `fit`); `solver` 'auto' (extrapolated, by sweeps or exact halves, whichever pays), 'hals' ('cd' is the same), 'anls' (both halves exact) or 'mu';
+    `beta_loss` 'frobenius', 'kullback-leibler', 'itakura-saito' or a number (others than Frobenius need solver 'mu' or 'auto'); `tol` on the stationarity of A
     (dimensionless); `max_iter`; `random_state`; `alpha_W`, `alpha_H` ('same'), `l1_ratio` penalties on coefficients and components, scaled by n_features and
     n_samples as in scikit-learn (absolute: they mean something else for c X); `n_init` starts; `fixed` (n_fixed x n_features) components that stay, up to
     their length, as the first ones; `verbose`; `device`.
     Fitted: `components_` (k x n_features), `layers_` (one `Layer`), `reconstruction_err_` (square root of twice the divergence, in units of X for
-    Frobenius), `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective', 'stationarity').
+    Frobenius), `n_iter_`, `converged_`, `stop_reason_`, `solver_` ('hals', 'anls', 'mu', 'e-hals' or 'e-anls'), `history_` ('objective', 'stationarity').
     Source: Lee & Seung 2001; Cichocki & Phan 2009 (HALS); Kim & Park 2011 (ANLS); Fevotte & Idier 2011 (MU).
     """
-    def __init__(self, n_components="auto", *, init=None, solver="hals", beta_loss="frobenius", tol=1e-4, max_iter=500, random_state=None, alpha_W=0.0,
+    def __init__(self, n_components="auto", *, init=None, solver="auto", beta_loss="frobenius", tol=1e-4, max_iter=500, random_state=None, alpha_W=0.0,
                  alpha_H="same", l1_ratio=0.0, n_init=1, fixed=None, verbose=0, device="auto"):
         self.n_components, self.init, self.solver, self.beta_loss, self.tol, self.max_iter = n_components, init, solver, beta_loss, tol, max_iter
         self.random_state, self.alpha_W, self.alpha_H, self.l1_ratio = random_state, alpha_W, alpha_H, l1_ratio
@@ -277,16 +285,16 @@ class NMF(OneLayer):
         """
         data = check_samples(self, X, mask, weights, reset=True)
         problem = check_problem(self, data, W, H)
-        with blas_in_one_thread(): self._fit(data, problem, X, y)
+        with blas_in_one_thread(), keeping(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng: self._fit(data, problem, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
-    def _fit(self, data, problem, X, y):
+    def _fit(self, data, problem, X, y, rng):
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
         report = reporter(self, X, y, lambda A: fitted_attributes(self._pass(data, A), floors), max(1, self.max_iter))
-        fit = train(data, problem, self, svd, host_rng(self.random_state), report)
-        self.stop_reason_, self.n_iter_ = fit.reason, max(1, len(fit.stationarity))
+        fit = train(data, problem, self, svd, rng, report)
+        self.stop_reason_, self.n_iter_, self.solver_ = fit.reason, max(1, len(fit.stationarity)), used_solver(problem, fit)
         self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
         A = fit.A if problem.fixed is not None else by_share([fit.A], describe(self._pass(data, fit.A), floors))[0]
         fwd = self._pass(data, A)

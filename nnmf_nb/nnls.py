@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['cpu_kernels', 'point_work', 'compiled', 'masked_cholesky', 'cholesky_solve', 'noise_level', 'unit_diagonal',
-           'solve_gram', 'NNLSResult', 'nnls', 'nnls_certified', 'check_coefficients', 'warn_not_converged',
-           'solve_layer', 'ridged', 'grams_of_patterns', 'equal_columns', 'weight_patterns', 'kkt_residual',
-           'kkt_of_layer', 'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp', 'adjoint_gram']
+           'solve_gram', 'in_chunks', 'NNLSResult', 'nnls', 'nnls_certified', 'check_coefficients',
+           'warn_not_converged', 'solve_layer', 'ridged', 'grams_of_patterns', 'equal_columns', 'weight_patterns',
+           'kkt_residual', 'kkt_of_layer', 'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp',
+           'adjoint_gram']
 
 # %% ../nbs/02_nnls.ipynb #fb56be1a
 import functools
@@ -137,6 +138,13 @@ def _in_order(parts):
     return xp.take(s, order, axis=0), xp.take(status, order, axis=0)
 
 # %% ../nbs/02_nnls.ipynb #4627186c
+def _dependent(G, possible):
+    "Rows (M bool) whose `possible` columns (M x k bool) are dependent up to the rounding of the unit-diagonal G (M x k x k or 1 x k x k)."
+    xp, k = namespace(G), possible.shape[1]
+    L, kept = masked_cholesky(G, possible)
+    rows = xp.sum(xp.abs(xp.linalg.inv(L)), axis=2)
+    return xp.any(possible & ~kept, axis=1) | (xp.max(rows, axis=1) ** 2 >= 1 / (4 * 2.3e-16 * max(k, 4)))
+
 def _finish(points, s, g, noise, ready):
     "Clean solutions and status bits of the points that are ready, with their numbers."
     xp = namespace(s)
@@ -145,8 +153,7 @@ def _finish(points, s, g, noise, ready):
     s = xp.where(s > noise, s, 0.0)
     possible = (s > 0) | (g <= noise)
     tied = xp.any(possible & (s == 0), axis=1)
-    _, kept = masked_cholesky(G, possible & tied[:, None])
-    degenerate = tied & xp.any(possible & ~kept, axis=1)
+    degenerate = tied & _dependent(G, possible & tied[:, None])
     return xp.take(points.id, where, axis=0), s, TIED * xp.astype(tied, xp.int64) + DEGENERATE * xp.astype(degenerate, xp.int64)
 
 # %% ../nbs/02_nnls.ipynb #78c8df4c
@@ -219,15 +226,29 @@ def _solve_compiled(G, gram_of, F, S0):
     return S, status
 
 # %% ../nbs/02_nnls.ipynb #d5330c32
+def in_chunks(run, n, numbers_each):
+    "Yield run(slice) for slices that cover n points of `numbers_each` numbers, in order; after a `MemoryError` smaller ones. Raises it when one point is too much."
+    todo = column_blocks(n, numbers_each)
+    while todo:
+        c = todo[0]
+        try: result = run(c)
+        except MemoryError:
+            if c.stop - c.start == 1: raise
+            middles = [(whole.start + whole.stop) // 2 for whole in todo]
+            todo = [half for whole, m in zip(todo, middles) for half in (slice(whole.start, m), slice(m, whole.stop)) if half.start < half.stop]
+            continue
+        yield result
+        del todo[0]
+
+# %% ../nbs/02_nnls.ipynb #b4037189
 def _solve_stacks(G, which, F, S0):
     "The array API engine, in blocks of points so that a stack of k x k factors stays small."
     xp, (M, k) = namespace(F), F.shape
-    parts = []
-    for c in column_blocks(M, 3 * k * k):
+    def run(c):
         Gc = G if which is None else xp.take(G, which[c], axis=0)
         S, status = _pivot_stack(Gc, F[c, :], F[c, :] > 0 if S0 is None else S0[c, :] > 0)
-        parts.append((S, status) if S0 is None else _recold(Gc, F[c, :], S, status))
-    return tuple(xp.concat(list(p), axis=0) for p in zip(*parts))
+        return (S, status) if S0 is None else _recold(Gc, F[c, :], S, status)
+    return tuple(xp.concat(list(p), axis=0) for p in zip(*in_chunks(run, M, 3 * k * k)))
 
 # %% ../nbs/02_nnls.ipynb #47ec69c9
 def _recold(G, F, S, status):
@@ -334,11 +355,9 @@ def ridged(G, l2):
 def grams_of_patterns(A, W):
     "Stack (M x k x k, float64) of A' diag(w_j) A for the columns w_j of W (N x M)."
     xp, (N, k), M = namespace(A), A.shape, W.shape[1]
-    A, total = double(A), 0.0
-    for rows in column_blocks(N, k * k):
-        pairs = xp.reshape(A[rows, :, None] * A[rows, None, :], (-1, k * k))
-        total = total + double(W[rows, :]).T @ pairs
-    return xp.reshape(total, (M, k, k))
+    A = double(A)
+    def run(rows): return double(W[rows, :]).T @ xp.reshape(A[rows, :, None] * A[rows, None, :], (-1, k * k))
+    return xp.reshape(sum(in_chunks(run, N, k * k)), (M, k, k))
 
 # %% ../nbs/02_nnls.ipynb #a7af449f
 def equal_columns(W):
@@ -365,11 +384,10 @@ def _patterns_of(X, c):
 def _per_pattern(X, A, l2, work):
     "Call work(G, which, columns) on blocks of columns of a weighted X and join the results along the points."
     xp, k = namespace(A), A.shape[1]
-    parts = []
-    for c in column_blocks(X.shape[1], k * k):
+    def run(c):
         patterns, which = _patterns_of(X, c)
-        parts.append(work(ridged(grams_of_patterns(A, patterns), l2), which, c))
-    return tuple(xp.concat(list(p), axis=0) for p in zip(*parts))
+        return work(ridged(grams_of_patterns(A, patterns), l2), which, c)
+    return tuple(xp.concat(list(p), axis=0) for p in zip(*in_chunks(run, X.shape[1], k * k)))
 
 def _solve_weighted(X, A, F, S0, l2):
     return _per_pattern(X, A, l2, lambda G, which, c: solve_gram(G, F[c, :], None if S0 is None else S0[c, :], which))
@@ -470,8 +488,7 @@ def _adjoint_compiled(G, gram_of, S, U):
 
 def _adjoint_stacks(G, which, S, U):
     xp, (M, k) = namespace(S), S.shape
-    parts = []
-    for c in column_blocks(M, 2 * k * k):
+    def run(c):
         L, kept = masked_cholesky(G if which is None else xp.take(G, which[c], axis=0), S[c, :] > 0)
-        parts.append(xp.where(kept, cholesky_solve(L, xp.where(kept, U[c, :], 0.0)), 0.0))
-    return xp.concat(parts, axis=0)
+        return xp.where(kept, cholesky_solve(L, xp.where(kept, U[c, :], 0.0)), 0.0)
+    return xp.concat(list(in_chunks(run, M, 2 * k * k)), axis=0)

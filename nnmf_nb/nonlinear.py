@@ -19,7 +19,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
+from .checkpoints import keeping
 from .data import DataMatrix, column_blocks, residual2
 from .estimators import check_layer, check_number, check_ranks, factor_like, reporter
 from .losses import namespace_like
@@ -293,8 +294,8 @@ class KnowsFactors:
 # %% ../nbs/13d_nonlinear.ipynb #c0ac6172
 class TrainsNonlinear:
     "Mixin: how `NonlinearSemiNMF` gets from checked data to its fitted attributes."
-    def _train(self, X, ranks, g, report_of):
-        upper, H, stopped = nonlinear_start(X, ranks, host_rng(self.random_state), g, max_iter=self.pretrain_iter, tol=self.tol)
+    def _train(self, X, ranks, rng, g, report_of):
+        upper, H, stopped = nonlinear_start(X, ranks, rng, g, max_iter=self.pretrain_iter, tol=self.tol)
         objective = NonlinearObjective(X, upper, H, g, float(self.ridge))
         vector, attributes = objective.vector(upper, H), lambda vector: nonlinear_attributes(X, objective, vector)
         report, lower = report_of(attributes), np.full(vector.shape, -np.inf)
@@ -331,8 +332,8 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CallbackSup
         Warns with `ConvergenceWarning` when max_iter ends the training; a KeyboardInterrupt keeps what there is.
         """
         (ranks, g), data = check_nonlinear(self), DataMatrix(read_signed(self, X, reset=True).T)
-        with blas_in_one_thread():
-            self._train(data, ranks, g, lambda attributes: reporter(self, X, y, attributes, self.max_iter + 1))
+        with blas_in_one_thread(), keeping(self, X=X) as rng:
+            self._train(data, ranks, rng, g, lambda attributes: reporter(self, X, y, attributes, self.max_iter + 1))
             H = self._codes(data)
             self.reconstruction_err_ = math.sqrt(self._error2(data, H)) * data.scale
         self.codes_, self.converged_ = namespace(H).astype(H.T, data.dtype), self.stop_reason_ in CONVERGED

@@ -8,8 +8,10 @@ __all__ = ['PALETTE', 'DEAD', 'INK', 'PALE', 'CELLS', 'BAR', 'LINE', 'DOT', 'HEA
            'grouped', 'averager', 'plot_factor', 'plot_reconstructions', 'plot_errors', 'plot_training', 'text_width',
            'fit_words', 'slots', 'unit_height', 'ribbon', 'label_size', 'family_gaps', 'stack_bars', 'draw_ribbons',
            'draw_bars', 'percent', 'roomy', 'write', 'label_leaves', 'label_roots', 'label_between', 'empty_box',
-           'plot_tree', 'two_lines', 'tree_columns', 'label_tree', 'plot_topics', 'bin_width', 'binned', 'shares_over',
-           'spread', 'plot_over_time', 'plot_images']
+           'plot_tree', 'two_lines', 'tree_columns', 'label_tree', 'frequencies', 'relevance',
+           'topic_shares_of_features', 'plot_topics', 'bin_width', 'binned', 'shares_over', 'spread', 'plot_over_time',
+           'plot_images', 'axis_of', 'plot_curves', 'best_paths', 'path_shares', 'paths_of', 'plot_paths',
+           'labelled_layers', 'labelled_layer', 'class_weights', 'plot_classes']
 
 # %% ../nbs/21_plot.ipynb #8bb15c7e
 import math
@@ -296,15 +298,15 @@ def _label_training(ax, relative, jointly, any_curve):
 # %% ../nbs/21_plot.ipynb #df6924ba
 BAR, LINE, DOT = .11, 1.3, " · "                          # width of a bar in inches, line height in font sizes, what separates words
 
-def text_width(text, size, weight="normal"):
+def text_width(text, size):
     "Width of a line of text in inches."
-    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)[0] / 72
+    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0] / 72
 
-def fit_words(words, width, size, weight="normal"):
+def fit_words(words, width, size):
     "As many of the words as fit in `width` inches, at least one (shortened when it must be)."
     words = [plain(word) for word in words]
-    while len(words) > 1 and text_width(DOT.join(words), size, weight) > width: words = words[:-1]
-    while len(words[0]) > 4 and text_width(words[0], size, weight) > width: words[0] = words[0][:-2] + "…"
+    while len(words) > 1 and text_width(DOT.join(words), size) > width: words = words[:-1]
+    while len(words[0]) > 4 and text_width(words[0], size) > width: words[0] = words[0][:-2] + "…"
     return DOT.join(words)
 
 # %% ../nbs/21_plot.ipynb #a12f3689
@@ -408,7 +410,7 @@ def label_roots(ax, x, middles, shares, labels, colors, size):
     for i in np.flatnonzero(roomy(middles, shares, size * 1.1 / 72)):
         first, second = labels[i][0], labels[i][1] if double else ""
         write(ax, x - .07, middles[i], percent(shares[i]), size * .9, PALE, ha="right", va="center")
-        write(ax, x - .47, middles[i], first, size, mix(colors[i], "black", .3), weight="bold", ha="right", va="bottom" if second else "center")
+        write(ax, x - .47, middles[i], first, size, mix(colors[i], "black", .3), ha="right", va="bottom" if second else "center")
         if second: write(ax, x - .47, middles[i] + .02, second, size * .95, ha="right", va="top")
 
 def label_between(ax, x, middles, shares, labels, size):
@@ -449,8 +451,8 @@ def plot_tree(model, features=None, top=4, ax=None):
 
 # %% ../nbs/21_plot.ipynb #8e89f7ac
 def two_lines(words, width, size):
-    "The words in at most two lines of `width` inches: the first bold, the second maybe empty."
-    first = fit_words(words, width, size, "bold")
+    "The words in at most two lines of `width` inches: the second maybe empty."
+    first = fit_words(words, width, size)
     rest = words[first.count(DOT) + 1:]
     return first, fit_words(rest, width, size * .95) if rest and text_width(plain(rest[0]), size) <= width else ""
 
@@ -462,7 +464,7 @@ def tree_columns(words, width, size):
     right = max(text_width(label, size) for label in labels[0]) + .48
     if not last: return np.array([.02]), labels
     labels[last] = [two_lines(one, (share - .12) * width, size) for one in words[last]]
-    left = max(max(text_width(first, size, "bold"), text_width(second, size)) for first, second in labels[last]) + .5
+    left = max(max(text_width(first, size), text_width(second, size)) for first, second in labels[last]) + .5
     x = np.linspace(max(left, width - right - BAR), left, last + 1)
     for l in range(1, last): labels[l] = [fit_words(one[:3], .8 * (x[l - 1] - x[l] - BAR), size) for one in words[l]]
     return x, labels
@@ -485,35 +487,61 @@ def label_tree(ax, layers, x, tops, talls, labels, colors, size):
     if start >= 0: write(ax, start, height - .03, meaning, 7.5, PALE, va="bottom")
 
 # %% ../nbs/21_plot.ipynb #7dcedc9f
-def plot_topics(model, layer=-1, features=None, top=8, fig=None):
-    """Bars of the `top` strongest features of every topic of a layer, one panel per topic, in tree order. Returns an array of axes, one per topic.
+def frequencies(layers, X=None):
+    "Share p of every feature in X (n_samples x n_features, NaN counts 0), or in the reconstruction of the finest layer: n_features numbers that add up to 1 (or all 0)."
+    if X is None:
+        Phi = topic_features(layers, 0)
+        p = Phi @ (topic_shares(layers, 0) / np.maximum(Phi.sum(axis=0, dtype=np.float64), 1e-300))
+    else: p = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() if is_sparse(X) else np.nansum(X, axis=0, dtype=np.float64)
+    return p / (p.sum() or 1.0)
 
-    Weights are shares of the topic's weight over all features (each topic adds up to 1). features: n_features names. fig: a figure or subfigure.
-    Axes come in topic order: axes[j] shows topic j. Raises `ValueError` for a layer that does not exist or a wrong number of names.
+# %% ../nbs/21_plot.ipynb #20c9c9f1
+def relevance(phi, p, lam):
+    "lam log phi + (1 - lam) log(phi / p) for shares phi (n_features x k) and p (n_features, all > 0); -inf where phi is 0. Source: Sievert & Shirley 2014."
+    with np.errstate(divide="ignore"): return np.log(phi) - (1 - lam) * np.log(p)[:, None]
+
+def topic_shares_of_features(Phi):
+    "Columns of Phi (n_features x k) as shares that add up to 1 (a zero column stays zero), float64."
+    top = Phi.max(axis=0)
+    Phi = Phi / np.where(top > 0, top, 1.0).astype(np.float64)
+    return Phi / np.maximum(Phi.sum(axis=0), 1e-300)
+
+# %% ../nbs/21_plot.ipynb #6695a698
+def plot_topics(model, layer=-1, features=None, top=8, lam=1.0, X=None, fig=None):
+    """Bars of the `top` most relevant features of every topic of a layer, one panel per topic, in tree order. Returns an array of axes, one per topic.
+
+    Weights are shares of the topic's weight over all features (each topic adds up to 1). features: n_features names. lam: 1 ranks by weight, 0 by how much more frequent
+    a feature is than in X (n_samples x n_features; default: in the reconstruction). fig: a figure or subfigure. Axes come in topic order: axes[j] shows topic j.
+    Raises `ValueError` for a layer that does not exist, a wrong number of names, or lam outside 0..1.
     """
+    if not 0 <= lam <= 1: raise ValueError(f"lam must be between 0 (distinctive) and 1 (frequent), got {lam!r}.")
     layers, names = layers_of(model), names_of(model, features)
     l = layer_index(layers, layer)
-    Phi, colors, shares, order = topic_features(layers, l), topic_colors(model)[l], topic_shares(layers, l), tree_order(model)[l]
+    colors, shares, order = topic_colors(model)[l], topic_shares(layers, l), tree_order(model)[l]
+    phi, p = topic_shares_of_features(topic_features(layers, l)), None if lam == 1 and X is None else frequencies(layers, X)
+    rank = relevance(phi, np.ones(len(phi)) if p is None else np.maximum(p, p[p > 0].min(initial=1.0)), lam)
     columns = math.ceil(len(order) / 2) if len(order) in (4, 5, 6) else min(len(order), 4)
     rows = math.ceil(len(order) / columns)
-    if fig is None: fig = new_figure(2.3 * columns, .55 + rows * (.35 + .165 * min(top, len(Phi))))
+    if fig is None: fig = new_figure(2.3 * columns, .55 + rows * (.35 + .165 * min(top, len(phi))))
     grid = fig.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for ax in grid[len(order):]: ax.remove()
     panels = np.empty(len(order), dtype=object)
-    for ax, j in zip(grid, order): panels[j] = _card(ax, Phi[:, j], names, top, colors[j], f"topic {j}  ({percent(shares[j]) if shares[j] > 0 else 'dead'})")
+    for ax, j in zip(grid, order):
+        best = np.argsort(-rank[:, j], kind="stable")[:top]
+        best = best[phi[best, j] > 0]
+        panels[j] = _card(ax, phi[best, j], None if p is None else p[best], [names[i] for i in best], top, colors[j])
+        ax.set_title(f"topic {j}  ({percent(shares[j]) if shares[j] > 0 else 'dead'})", fontsize=9.5, loc="left", color=mix(colors[j], "black", .35))
     for ax in grid[max(0, len(order) - columns):len(order)]: ax.tick_params(labelbottom=True)
-    fig.supxlabel("share of the topic's weight", fontsize=9)
+    fig.supxlabel("share of the topic's weight" + ("" if p is None else f" (thin: share of {'the reconstruction' if X is None else 'all data'})"), fontsize=9)
     return panels
 
-# %% ../nbs/21_plot.ipynb #20c9c9f1
-def _card(ax, weights, names, top, color, title):
-    "The strongest features of one topic as horizontal bars."
-    order = np.argsort(-weights, kind="stable")[:top]
-    order = order[weights[order] > 0]
-    ax.barh(range(len(order)), weights[order] / (weights.sum() or 1.0), color=color, height=.72)
-    ax.set_yticks(range(len(order)), [plain(str(names[i]), 20) for i in order])
+# %% ../nbs/21_plot.ipynb #3d8f54f6
+def _card(ax, weights, everywhere, names, top, color):
+    "Features of one topic as horizontal bars: their weights in the topic, and, unless None, everywhere."
+    ax.barh(range(len(weights)), weights, color=color, height=.72)
+    if everywhere is not None: ax.barh(np.arange(len(weights)) + .4, everywhere, color=PALE, height=.16)
+    ax.set_yticks(range(len(weights)), [plain(str(name), 20) for name in names])
     ax.set_ylim(top - .4, -.6)
-    ax.set_title(title, fontsize=9.5, loc="left", color=mix(color, "black", .35), weight="bold")
     quiet(ax).tick_params(axis="both", labelsize=8.5, length=0)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.spines["bottom"].set_visible(False)
@@ -649,3 +677,151 @@ def _tile(ax, x, y, image, color, label):
     ax.imshow(image, cmap="gray_r", vmin=0, vmax=image.max() or 1.0, extent=(x, x + 1, y + tall, y), interpolation="nearest")
     ax.add_patch(Rectangle((x, y), 1, tall, fill=False, edgecolor=color, lw=2.2))
     ax.text(x, y - .05, label, size=8, color=PALE, va="bottom")
+
+# %% ../nbs/21_plot.ipynb #a6caa2ea
+def axis_of(features, n):
+    "The n features as ordered numbers: theirs when they are finite numbers that rise or fall throughout, else None."
+    values = np.asarray(features) if features is not None else np.empty(0)
+    if values.shape != (n,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all(): return None
+    steps = np.diff(values.astype(np.float64))
+    return values.astype(np.float64) if (steps > 0).all() or (steps < 0).all() else None
+
+# %% ../nbs/21_plot.ipynb #9f9b832c
+def plot_curves(model, layer=0, axis=None, ax=None):
+    """Topics of a layer as curves over the features, one lane each, the largest share on top, scaled to its maximum and labelled with its share. Returns the axes.
+
+    axis: n_features ordered numbers (a pandas Series names the axis), default 0, 1, ..; they must rise or fall throughout. Raises `ValueError` when they do not.
+    """
+    layers = layers_of(model)
+    l = layer_index(layers, layer)
+    Phi, colors, shares = topic_features(layers, l), topic_colors(model)[l], topic_shares(layers, l)
+    at = axis_of(np.arange(len(Phi)) if axis is None else axis, len(Phi))
+    if at is None: raise ValueError(f"axis must be {len(Phi)} finite numbers, one per feature, that rise or fall throughout.")
+    order, k = np.argsort(-shares, kind="stable"), Phi.shape[1]
+    if ax is None: ax = new_figure(6.5, float(np.clip(.5 * k + .8, 2, 10))).subplots()
+    for lane, j in enumerate(order):
+        curve, ground = Phi[:, j] / (Phi[:, j].max() or 1.0) * .85, k - 1 - lane
+        ax.fill_between(at, ground, ground + curve, color=colors[j], alpha=.3, lw=0)
+        ax.plot(at, ground + curve, color=mix(colors[j], "black", .15), lw=1.2)
+    named = range(0, k, math.ceil(k / 30))                                   # more names than that cannot be read
+    quiet(ax).set(xlim=(at[0], at[-1]), ylim=(-.08, k), xlabel=getattr(axis, "name", None) or "feature", ylabel="topic: share",
+                  yticks=[k - 1 - lane for lane in named], yticklabels=[f"{order[lane]}: {percent(shares[order[lane]])}" for lane in named])
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+# %% ../nbs/21_plot.ipynb #15a2f7a9
+def best_paths(layers, n):
+    """The n heaviest paths into every topic of the deepest layer: their masses (k_L x n, 0 where there are fewer) and topics (k_L x n x layers, finest first).
+
+    The mass of a path is sum(A_0[:, i0]) A_1[i0, i1] .. A_L[.., iL], dimensionless: times S_L[iL, m] it is what the path puts into data point m.
+    """
+    A = [to_numpy(one.A).astype(np.float64) for one in layers]
+    mass, paths = A[0].sum(axis=0)[:, None], np.arange(A[0].shape[1])[:, None, None]
+    for a in A[1:]:
+        k, width = mass.shape
+        extended = (mass[:, :, None] * a[:, None, :]).reshape(k * width, -1)
+        best = np.argsort(-extended, axis=0, kind="stable")[:n].T
+        ends = np.broadcast_to(np.arange(a.shape[1])[:, None, None], (*best.shape, 1))
+        paths = np.concatenate([paths.reshape(k * width, -1)[best], ends], axis=2)
+        mass = np.take_along_axis(extended.T, best, axis=1)
+    return mass, paths
+
+# %% ../nbs/21_plot.ipynb #c5dec34c
+def path_shares(layers, points, n):
+    "For each of the data points (indices) its at most n heaviest paths, heaviest first: a list of lists (topics finest first, share of the point's reconstruction)."
+    return paths_of(layers, to_numpy(layers[-1].S)[:, points], n)
+
+def paths_of(layers, S, n):
+    "As `path_shares`, for coefficients S of the deepest layer (k_L x number of points)."
+    mass, paths = best_paths(layers, n)
+    S = S.astype(np.float64)
+    S = S / np.maximum(S.max(axis=0, initial=0.0), 1e-300)
+    whole = topic_features(layers).sum(axis=0, dtype=np.float64) @ S
+    listed = []
+    for m in range(S.shape[1]):
+        each = (mass * S[:, m, None]).ravel() / (whole[m] or 1.0)
+        order = np.argsort(-each, kind="stable")[:n]
+        listed.append([(tuple(map(int, paths.reshape(-1, len(layers))[q])), float(each[q])) for q in order if each[q] > 0])
+    return listed
+
+# %% ../nbs/21_plot.ipynb #df2bd56a
+def plot_paths(model, point, X=None, features=None, top=6, ax=None):
+    """The reconstruction of one data point at the deepest layer as a sum over paths: bars of the `top` heaviest, and all others in one. They add up to 1. Returns the axes.
+
+    point: number of the data point in the training data, or in X (n_samples x n_features) when that is given. features: n_features names. Bars have the colour of the
+    path's finest topic and are named by strong features, supertopic first. Raises `ValueError` when there is no such data point or layer.
+    """
+    layers, names = layers_of(model), names_of(model, features)
+    S = to_numpy(layers[-1].S if X is None else forward(layers, X).S[-1])
+    if not 0 <= point < S.shape[1]: raise ValueError(f"point must be a data point from 0 to {S.shape[1] - 1}, got {point!r}.")
+    listed = paths_of(layers, S[:, [point]], top)[0]
+    few = 2 if len(layers) > 2 else 3
+    words = [[DOT.join(plain(w, 14) for w in row) for row in top_features(layers, l, names, few)] for l in range(len(layers))]
+    labels = [" › ".join(words[l][i] or "(dead)" for l, i in reversed(list(enumerate(path)))) for path, _ in listed]
+    shares, colors = [share for _, share in listed], [topic_colors(model)[0][path[0]] for path, _ in listed]
+    rest = 1 - sum(shares)
+    if rest > 1e-9 and shares: shares, colors, labels = [*shares, rest], [*colors, to_rgba(DEAD)], [*labels, "all other paths"]
+    if ax is None: ax = new_figure(7, .8 + .3 * max(1, len(shares))).subplots()
+    return _path_bars(ax, shares, colors, labels)
+
+# %% ../nbs/21_plot.ipynb #e47329f0
+def _path_bars(ax, shares, colors, labels):
+    "Horizontal bars that add up to 1, with their percentages."
+    ax.barh(range(len(shares)), shares, color=colors, height=.72)
+    for y, share in enumerate(shares): ax.text(share, y, f" {percent(share)}", va="center", size=8.5, color=PALE)
+    if not shares: ax.text(.5, .5, "nothing is reconstructed", transform=ax.transAxes, ha="center", color=PALE)
+    quiet(ax).set(yticks=range(len(shares)), yticklabels=labels, ylim=(max(1, len(shares)) - .4, -.6), xlim=(0, 1.15 * max(shares, default=1.0)),
+                  xlabel="share of the reconstruction")
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+# %% ../nbs/21_plot.ipynb #d36c0221
+def labelled_layers(model):
+    "The numbers of the layers that have a classifier, or, for `GuidedNMF`, seed groups."
+    return [0] if hasattr(model, "seed_shares_") and len(model.groups_) else sorted(getattr(model, "classifiers_", None) or {})
+
+def labelled_layer(model, layer=None):
+    "The number of a layer with labels: `layer`, or the deepest that has them. Raises `ValueError` when there is none."
+    found = labelled_layers(model)
+    if not found: raise ValueError(f"model must have been fitted with labels y; {type(model).__name__} has no classes.")
+    l = found[-1] if layer is None else layer_index(layers_of(model), layer)
+    if l not in found: raise ValueError(f"layer {l} has no labels; those with labels are {found}.")
+    return l
+
+# %% ../nbs/21_plot.ipynb #7cf867ed
+def class_weights(model, layer=None):
+    "Names of the classes (n_classes), and what each topic of a labelled layer (default: the deepest) adds to their scores where it occurs: n_classes x k_l. For `GuidedNMF`: its groups, `seed_shares_`."
+    l = labelled_layer(model, layer)
+    if hasattr(model, "seed_shares_"): return [str(one) for one in model.groups_], np.asarray(model.seed_shares_)
+    one, S = model.classifiers_[l], to_numpy(layers_of(model)[l].S).astype(np.float64)
+    typical = S.sum(axis=1) / np.maximum((S > 0).sum(axis=1), 1)
+    B = one.B - one.B.mean(axis=0) if one.loss == "cross_entropy" else one.B
+    return [str(name) for name in one.classes], B * typical
+
+# %% ../nbs/21_plot.ipynb #a4153c5b
+def plot_classes(model, layer=None, features=None, top=2, ax=None):
+    """Heat map of what each topic of a labelled layer adds to the scores of the classes, topics in tree order, named by `top` features. Returns the axes.
+
+    layer: one with labels (default: the deepest). features: n_features names. Dimensionless; purple adds, orange takes away. For `GuidedNMF`: groups, and the share of each topic
+    in the reconstruction of their seeds. Raises `ValueError` for a model or layer without labels.
+    """
+    l, layers, names, (classes, weights) = labelled_layer(model, layer), layers_of(model), names_of(model, features), class_weights(model, layer)
+    order, words = tree_order(model)[l], top_features(layers, l, names, top)
+    if ax is None: ax = new_figure(min(11, 2.8 + .5 * len(classes)), min(9, 1.1 + .24 * len(order))).subplots()
+    most = np.abs(weights).max(initial=0.0) or 1.0
+    signed = dict(cmap="PuOr_r", vmin=-most) if (weights < 0).any() else dict(cmap="Purples", vmin=0)
+    image = ax.imshow(weights.T[order], aspect="auto", vmax=most, interpolation="nearest", **signed)
+    ax.figure.colorbar(image, ax=ax, label="share of the seeds" if hasattr(model, "seed_shares_") else "added to the score")
+    _label_classes(ax, [plain(name, 16) for name in classes], [f"{j}: {DOT.join(plain(w, 14) for w in words[j])}" if words[j] and top else str(j) for j in order], l)
+    return ax
+
+# %% ../nbs/21_plot.ipynb #e9e20afb
+def _label_classes(ax, classes, topics, l):
+    "Ticks and labels of the class heat map; long names of classes are slanted."
+    slant = dict(rotation=30, ha="right") if max(map(len, classes)) > 4 and len(classes) > 2 else {}
+    ax.set(xticks=range(len(classes)), xlabel="class", yticks=range(len(topics)), ylabel=f"topic of layer {l}")
+    ax.set_xticklabels(classes, fontsize=9, **slant)
+    ax.set_yticklabels(topics, fontsize=float(np.clip(box_of(ax)[1] / len(topics) * 72 / 1.15, 4, 9)))
+    ax.tick_params(length=0)

@@ -25,13 +25,15 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_device, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_device, to_numpy
+from .checkpoints import keeping
 from .data import DataMatrix, check_matrix, relative_error, residual2
 from .deep import unmet
 from .estimators import _check_foreign, check_layer, check_number, check_ranks, factor_like, reporter
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
 from .nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
+from .turns import repeat
 
 # %% ../nbs/13a_semi.ipynb #0e6a6607
 def positive_part(M):
@@ -204,15 +206,11 @@ def train_semi(X, Z, H, terms=SemiTerms(), *, max_iter=500, tol=1e-4, callback=N
     Stops when the stationarity (dimensionless) falls to `tol`, after `max_iter` turns, when callback(objective, stationarity, Z) returns True, or on a
     KeyboardInterrupt, which loses nothing.
     """
-    fit = SemiFit(*balanced(Z, H, terms.graphs, terms.lam / (terms.ridge or 1.0)), [], [], "max_iter")
-    for _ in range(max_iter):
-        try:
-            Z, H, value, far = semi_turn(X, fit.Z, fit.H, terms)
-            fit = SemiFit(Z, H, [*fit.objective, value], [*fit.stationarity, far], fit.reason)
-            if callback and callback(value, far, Z): return fit._replace(reason="callback")
-            if far <= tol: return fit._replace(reason="stationary")
-        except KeyboardInterrupt: return fit._replace(reason="interrupted")
-    return fit
+    def turn(fit):
+        Z, H, value, far = semi_turn(X, fit.Z, fit.H, terms)
+        return SemiFit(Z, H, [*fit.objective, value], [*fit.stationarity, far], "stationary" if far <= tol else "max_iter")
+    start = SemiFit(*balanced(Z, H, terms.graphs, terms.lam / (terms.ridge or 1.0)), [], [], "max_iter")
+    return repeat(turn, start, max_iter, callback and (lambda n, fit: callback(fit.objective[-1], fit.stationarity[-1], fit.Z)))
 
 # %% ../nbs/13a_semi.ipynb #43c4e408
 def pretrain_semi(X, ranks, rng, terms=SemiTerms(), *, max_iter=100, tol=1e-4, callback=None):
@@ -331,13 +329,13 @@ class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 # %% ../nbs/13a_semi.ipynb #c71397ca
 class TrainsSemi:
     "Mixin: how `DeepSemiNMF` gets from checked data to its `SemiFit` and `history_`."
-    def _train(self, X, ranks, terms, report):
+    def _train(self, X, ranks, rng, terms, report):
         with tqdm(total=self.pretrain_iter * len(ranks) + self.max_iter, disable=not self.verbose, desc=type(self).__name__, leave=False) as bar:
             def turn(value, far, Z):
                 bar.update()
                 bar.set_postfix(objective=f"{value:.5f}", stationarity=f"{far:.1e}")
                 return report(Z)
-            fit, below = train_deep_semi(X, ranks, host_rng(self.random_state), terms, pretrain_iter=self.pretrain_iter, max_iter=self.max_iter, tol=self.tol, callback=turn)
+            fit, below = train_deep_semi(X, ranks, rng, terms, pretrain_iter=self.pretrain_iter, max_iter=self.max_iter, tol=self.tol, callback=turn)
         self.history_ = {"objective": fit.objective, "stationarity": fit.stationarity, "pretraining": [one.objective for one in below]}
         return fit
 
@@ -367,9 +365,9 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CallbackSupportMixin, BaseEstimator):
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
         if labels and not self.ridge: raise ValueError("labels need ridge > 0: without a price on Z their term can be made as small as one likes. 0.01 is usual.")
         terms = SemiTerms(float(self.ridge), self.solver, float(self.lam), {l: ClassGraph(one, namespace_like(data)) for l, one in labels.items()})
-        with blas_in_one_thread():
+        with blas_in_one_thread(), keeping(self, X=X, y=y) as rng:
             attributes = lambda Z: semi_attributes(data, Z)
-            fit = self._train(data, ranks, terms, reporter(self, X, y, attributes, self.pretrain_iter * len(ranks) + self.max_iter + 1))
+            fit = self._train(data, ranks, rng, terms, reporter(self, X, y, attributes, self.pretrain_iter * len(ranks) + self.max_iter + 1))
             for name, value in attributes(fit.Z).items(): setattr(self, name, value)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         self.n_iter_, self.stop_reason_, self.converged_ = max(1, len(fit.objective)), fit.reason, fit.reason == "stationary"

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_atoms', 'some_points', 'coding_cost',
            'DictionaryFit', 'learn_dictionary', 'revived', 'Network', 'typical_length', 'pretrain', 'NetworkObjective',
-           'along_sphere', 'lower_bounds', 'Descent', 'descend', 'why', 'train_classifier', 'train_network', 'Codes',
-           'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of', 'SparseCodingNetwork']
+           'along_sphere', 'lower_bounds', 'Calls', 'Asked', 'Descent', 'descend', 'why', 'train_classifier',
+           'train_network', 'Codes', 'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of',
+           'SparseCodingNetwork']
 
 # %% ../nbs/13c_sparse_coding.ipynb #e6482650
 import math
@@ -24,7 +25,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
+from .checkpoints import keeping
 from .data import DataMatrix, is_sparse, residual2
 from .estimators import check_layer, check_number, factor_like, reporter
 from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
@@ -33,6 +35,7 @@ from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
 from .semi import read_signed
 from .optimisers import pack, unpack
 from .solvers import CONVERGED
+from .turns import KEEPER, Keeper, kept_by, repeat
 
 # %% ../nbs/13c_sparse_coding.ipynb #f5bd2239
 class Coded(NamedTuple):
@@ -113,18 +116,15 @@ def learn_dictionary(X, D, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None)
     Ends when a turn lowers the cost by no more than the fraction `tol`, when callback(turn, cost, D) returns True, or on a KeyboardInterrupt.
     """
     code = lambda D: solve_layer(X, D, l1=l1 * X.scale, l2=l2)[0]
+    def turn(fit):
+        D = revived(X, improve_atoms(fit.D, gram(fit.S.T), double(X.XSt(fit.S))), fit.S, rng)
+        S = code(D)
+        cost, before = coding_cost(X, D, S, l1, l2), fit.costs[-1]
+        if cost < before: fit = DictionaryFit(D, S, [*fit.costs, cost], fit.reason)
+        return fit._replace(reason="no progress") if before - cost <= tol * before else fit
     S = code(D)
-    fit = DictionaryFit(D, S, [coding_cost(X, D, S, l1, l2)], "max_iter")
-    for n in range(max_iter):
-        try:
-            D = revived(X, improve_atoms(fit.D, gram(fit.S.T), double(X.XSt(fit.S))), fit.S, rng)
-            S = code(D)
-            cost, before = coding_cost(X, D, S, l1, l2), fit.costs[-1]
-            if cost < before: fit = DictionaryFit(D, S, [*fit.costs, cost], fit.reason)
-            if before - cost <= tol * before: return fit._replace(reason="no progress")
-            if callback and callback(n, cost, D): return fit._replace(reason="callback")
-        except KeyboardInterrupt: return fit._replace(reason="interrupted")
-    return fit
+    start = DictionaryFit(D, S, [coding_cost(X, D, S, l1, l2)], "max_iter")
+    return repeat(turn, start, max_iter, callback and (lambda n, fit: fit.reason == "max_iter" and callback(n, fit.costs[-1], fit.D)))
 
 # %% ../nbs/13c_sparse_coding.ipynb #01a5aa5a
 def revived(X, D, S, rng):
@@ -211,6 +211,33 @@ def lower_bounds(net):
     return pack([*parts[:-2], np.zeros(len(net.l1)), 0.1 * np.asarray(net.l2), *parts[-2:]])
 
 # %% ../nbs/13c_sparse_coding.ipynb #da1c1a33
+class Calls(NamedTuple):
+    "Values (floats) and gradients (arrays) that an optimiser was told, in order, and why it ended."
+    values: list
+    gradients: list
+    reason: str
+
+class Asked:
+    "An objective(vector) -> (value, gradient) whose answers are kept, if somebody keeps, and that answers from what was kept."
+    def __init__(self, objective, max_iter):
+        self.objective, self.keeper = objective, KEEPER.get()
+        self.known, self.calls = self.keeper.enter(Calls([], [], "max_iter"), max_iter)
+        self.replay = iter(list(zip(self.calls.values, self.calls.gradients)))
+
+    def __call__(self, vector):
+        for value, gradient in self.replay: return value, gradient.copy()
+        with kept_by(Keeper()): value, gradient = self.objective(vector)
+        if self.keeper.keeps: self.calls = Calls([*self.calls.values, float(value)], [*self.calls.gradients, gradient.copy()], "max_iter")
+        return value, gradient
+
+    def stops(self, n, callback):
+        "Keep iteration n and ask the callback whether to stop, unless it was asked before."
+        if n <= self.known: return n == self.known and self.calls.reason == "callback"
+        stop = bool(callback and callback())
+        self.keeper.note(n, self.calls)
+        return stop
+
+# %% ../nbs/13c_sparse_coding.ipynb #bb08af09
 class Descent(NamedTuple):
     "The best vector, the value at the start and after every iteration, and why it ended: 'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or 'interrupted'."
     vector: np.ndarray
@@ -223,22 +250,26 @@ def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=N
     Ends when no entry of the projected gradient exceeds `tol`, when ten iterations lower the value by no more than the fraction `tol`, when
     callback(value, vector) returns True, or on a KeyboardInterrupt.
     """
-    best, values, reason = vector, [], None
+    best, values, reason, asked = vector, [], None, Asked(objective, max_iter)
     def turn(intermediate_result):
         nonlocal best, reason
         best = intermediate_result.x.copy()
         values.append(float(intermediate_result.fun))
-        if callback and callback(values[-1], best): reason = "callback"
+        if asked.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))): reason = "callback"
         elif len(values) > 10 and values[-11] - values[-1] <= tol * values[-1]: reason = "no progress"
         if reason: raise StopIteration
     try:
-        values.append(float(objective(vector)[0]))
+        values.append(float(asked(vector)[0]))
         if max_iter == 0: return Descent(best, values, "max_iter")
         bounds = None if lower is None else Bounds(lower, np.inf)
-        end = minimize(objective, vector, jac=True, method="L-BFGS-B", bounds=bounds, callback=turn,
+        end = minimize(asked, vector, jac=True, method="L-BFGS-B", bounds=bounds, callback=turn,
                        options=dict(maxiter=max_iter, maxfun=20 * max_iter + 100, gtol=tol, ftol=0.0, maxcor=20))
-    except KeyboardInterrupt: return Descent(best, values, "interrupted")
-    return Descent(best, values, reason or why(end, lower, tol))
+    except KeyboardInterrupt:
+        asked.keeper.close()
+        return Descent(best, values, "interrupted")
+    reason = reason or why(end, lower, tol)
+    asked.keeper.leave(len(values) - 1, asked.calls._replace(reason=reason))
+    return Descent(best, values, reason)
 
 # %% ../nbs/13c_sparse_coding.ipynb #d67fc626
 def why(end, lower, tol):
@@ -320,7 +351,7 @@ def check_network(model):
 # %% ../nbs/13c_sparse_coding.ipynb #789e0592
 class TrainsNetwork:
     "Mixin: how `SparseCodingNetwork` gets from checked data to its fitted attributes."
-    def _fit(self, X, number, ranks, report):
+    def _fit(self, X, number, ranks, rng, report):
         whole = DataMatrix(X.T)
         self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)     # its inverse must be a number
         with tqdm(total=self.start_iter * len(ranks) + self.max_iter, disable=not self.verbose, desc="SparseCodingNetwork", leave=False) as bar:
@@ -328,7 +359,7 @@ class TrainsNetwork:
                 bar.update()
                 bar.set_postfix(cost=f"{cost:.4f}")
                 return report(net)
-            net, fits = pretrain(DataMatrix(X.T, scale=self.unit_), ranks, self.l1, self.l2, host_rng(self.random_state), max_iter=self.start_iter, tol=self.tol, callback=turn)
+            net, fits = pretrain(DataMatrix(X.T, scale=self.unit_), ranks, self.l1, self.l2, rng, max_iter=self.start_iter, tol=self.tol, callback=turn)
             self.history_ = {"start": [fit.costs for fit in fits], "cost": []}
             self.stop_reason_ = next((r for r in ("interrupted", "callback", "max_iter") if r in [fit.reason for fit in fits]), "no progress")
             self.n_iter_ = max(1, max(len(fit.costs) - 1 for fit in fits))
@@ -382,7 +413,7 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CallbackSupportMixin
         """
         data, ranks = read_signed(self, X, reset=True), check_network(self)
         self.classes_, number = class_numbers(np.full(data.shape[0], -1) if y is None else y, data.shape[0])
-        with blas_in_one_thread(): self._fit(data, number, ranks, reporter(self, X, y, self._attributes, self.start_iter * len(ranks) + self.max_iter + 1))
+        with blas_in_one_thread(), keeping(self, X=X, y=y) as rng: self._fit(data, number, ranks, rng, reporter(self, X, y, self._attributes, self.start_iter * len(ranks) + self.max_iter + 1))
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         self.converged_ = self.stop_reason_ in CONVERGED
         if self.stop_reason_ in ("max_iter", "stalled"):

@@ -23,7 +23,8 @@ from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, gram, host_rng, inner, namespace, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
+from .checkpoints import keeping
 from .data import DataMatrix, WeightedDataMatrix, as_data, column_blocks, residual2, transposed
 from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, raised, ratios
 from .estimators import check_samples, fitted_attributes, leading_svd, reporter, store
@@ -33,6 +34,7 @@ from .losses import Forward, column_lengths, namespace_like, svd_floors, unit_co
 from .nmf import INITS, NMF, OneLayer, check_problem, coefficients_of, filled_start, half_step, kkt_of, train
 from .nnls import grams_of_patterns, solve_gram, weight_patterns
 from .solvers import stationarity, sweep
+from .turns import repeat
 
 # %% ../nbs/11_ssnmf.ipynb #c118cc04
 class Joint(NamedTuple):
@@ -145,15 +147,12 @@ def unit_topics(fit):
 def _turns(J, A, S, B, turn, max_iter, tol, callback):
     "Repeat turn(A, B, S) -> (A, B, S, value, stationarity before) and keep the books: a `LabelFit`."
     unit, size = J.Y.scale, size_of(J.X, J.loss) or 1.0
-    fit = LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter")
-    done = lambda fit, reason: unit_topics(fit._replace(B=fit.B * unit, reason=reason))
-    for n in range(max_iter):
-        try: A, B, S, value, pg = turn(fit.A, fit.B, fit.S)
-        except KeyboardInterrupt: return done(fit, "interrupted")
-        fit = LabelFit(A, B, S, [*fit.values, value / size], [*fit.stationarity, pg], fit.reason)
-        if pg <= tol: return done(fit, "stationary")
-        if callback and callback(n, fit.values[-1], pg, (A, B * unit, S)): return done(fit, "callback")
-    return done(fit, "max_iter")
+    def one(fit):
+        A, B, S, value, pg = turn(fit.A, fit.B, fit.S)
+        return LabelFit(A, B, S, [*fit.values, value / size], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
+    told = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S)))
+    fit = repeat(one, LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"), max_iter, told)
+    return unit_topics(fit._replace(B=fit.B * unit))
 
 def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, callback=None):
     """Minimise ||X - A S||^2 + weight ||L.(Y - B S)||^2 of a `Joint` by half-steps for A, B and S, none of which raises it: a `LabelFit`.
@@ -284,7 +283,7 @@ JOINT_LOSSES = ("frobenius", "kullback-leibler")
 JOINT_SOLVERS = ("auto", "hals", "anls", "mu")
 
 def check_ssnmf(model, labelled):
-    "The solver of an `SSNMF` model, 'auto' resolved. Raises `ValueError` naming a parameter."
+    "The solver of an `SSNMF` model (without labels that of `NMF`). Raises `ValueError` naming a parameter."
     for name in ("loss", "label_loss"):
         if getattr(model, name) not in JOINT_LOSSES: raise ValueError(f"{name} must be one of {JOINT_LOSSES}, got {getattr(model, name)!r}.")
     if model.solver not in JOINT_SOLVERS: raise ValueError(f"solver must be one of {JOINT_SOLVERS}, got {model.solver!r}.")
@@ -293,7 +292,7 @@ def check_ssnmf(model, labelled):
     squared = model.loss == "frobenius" and (model.label_loss == "frobenius" or not labelled)
     if model.solver in ("hals", "anls") and not squared:
         raise ValueError(f"solver={model.solver!r} minimises squared errors only: use solver='mu' (or 'auto') for loss={model.loss!r}, label_loss={model.label_loss!r}.")
-    return model.solver if model.solver != "auto" else "hals" if squared else "mu"
+    return model.solver if model.solver != "auto" else "mu" if not squared else "hals" if labelled and model.lam else "auto"
 
 # %% ../nbs/11_ssnmf.ipynb #729c38f7
 class TrainsWithLabels(Classifies, JointNMF):
@@ -302,10 +301,10 @@ class TrainsWithLabels(Classifies, JointNMF):
         names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
         return NMF(self.n_components, solver=solver, beta_loss=self.loss, **{name: getattr(self, name) for name in names})
 
-    def _fit(self, data, solver, labels, X, y):
+    def _fit(self, data, solver, labels, X, y, rng):
         flat, betas = self._flat(solver), (beta_of(self.loss), beta_of(self.label_loss))
         problem = check_problem(flat, data, None, None)
-        svd, rng = leading_svd(data, problem.k), host_rng(self.random_state)
+        svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
         def attributes(A):
             fwd = self._pass(data, A)
@@ -354,7 +353,7 @@ class SSNMF(TrainsWithLabels):
         data = check_samples(self, X, mask, weights, reset=True)
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
         solver = check_ssnmf(self, labels is not None)
-        with blas_in_one_thread(): self._fit(data, solver, labels, X, y)
+        with blas_in_one_thread(), keeping(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng: self._fit(data, solver, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
@@ -410,11 +409,11 @@ class TrainsWithSeeds(JointNMF):
 
     def _names(self, features): return super()._names(self.features if features is None else features)
 
-    def _fit(self, data, labels, X, y):
+    def _fit(self, data, labels, X, y, rng):
         flat = self._flat()
         problem = check_problem(flat, data, None, None)
         if len(labels.Y) > problem.k: raise ValueError(f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: a group needs a topic of its own.")
-        svd, rng = leading_svd(data, problem.k), host_rng(self.random_state)
+        svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
         report = reporter(self, X, y, lambda A: fitted_attributes(self._pass(data, A), floors) | self._groups(labels, unit_columns(A)), max(1, self.max_iter))
         if not (len(labels.Y) and self.lam):
@@ -457,7 +456,7 @@ class GuidedNMF(TrainsWithSeeds):
         check_supervision("l2", self.lam)
         names = self._names(None)
         labels = seed_labels(self.seeds, None if names is None else feature_names(names, data.shape[0]), data.shape[0])
-        with blas_in_one_thread(): self._fit(data, labels, X, y)
+        with blas_in_one_thread(), keeping(self, X=X, y=y, mask=mask, weights=weights) as rng: self._fit(data, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 

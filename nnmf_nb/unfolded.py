@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Step', 'Unfolded', 'unfold_forward', 'source_bases', 'separate', 'Split', 'mask_cost', 'reconstruction_cost',
-           'netted', 'kept', 'unfold_backward', 'UnfoldedObjective', 'cost_unit', 'multiplied', 'train_unfolded',
-           'as_sources', 'per_source', 'check_parameters', 'RunsLayers', 'run_blocks', 'TrainsLayers', 'progress',
-           'UnfoldedNMF']
+           'netted', 'kept', 'unfold_backward', 'UnfoldedObjective', 'cost_unit', 'multiplied', 'UnfoldedFit',
+           'train_unfolded', 'as_sources', 'per_source', 'check_parameters', 'RunsLayers', 'run_blocks', 'TrainsLayers',
+           'progress', 'UnfoldedNMF']
 
 # %% ../nbs/13b_unfolded.ipynb #89532172
 import numbers
@@ -23,11 +23,13 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, host_rng, namespace, to_numpy
+from .checkpoints import keeping
 from .data import as_data, check_matrix, check_nonnegative, column_blocks, is_sparse
 from .divergences import entry_divergence
 from .estimators import check_number, check_samples, reporter
 from .losses import namespace_like
 from .solvers import CONVERGED, best_start, hals
+from .turns import repeat
 
 # %% ../nbs/13b_unfolded.ipynb #13b2c9e4
 def _power(V, p):
@@ -252,29 +254,38 @@ def multiplied(W, plus, minus, eta):
     return moved
 
 # %% ../nbs/13b_unfolded.ipynb #c06e4181
+class UnfoldedFit(NamedTuple):
+    "Bases W (list), values at the start and after every iteration, the exponent to try next, and why it ended."
+    W: list
+    values: list
+    eta: float
+    reason: str
+
 def train_unfolded(objective, W, *, max_iter=200, tol=1e-4, halvings=20, callback=None):
     """Train bases W = [W^0 .. W^K] (N x k, >= 0) by safeguarded multiplicative updates. Returns (W, values per iteration, reason); the values never rise.
 
     objective: an `UnfoldedObjective`. Ends with 'no progress' when ten iterations lower the value by no more than the fraction 10 tol, 'max_iter', 'callback'
     (callback(iteration, value, W) returned True) or 'interrupted' (KeyboardInterrupt: the best bases so far).
     """
-    values, eta = [], 1.0
-    try:
-        value, plus, minus = objective(W)
-        values.append(value)
-        for n in range(max_iter):
-            for _ in range(halvings):
-                trial = multiplied(W, plus, minus, eta)
-                new, *parts = objective(trial)
-                if new <= value: break
-                eta = eta / 2
-            else: return W, values, "no progress"
-            W, value, (plus, minus), eta = trial, new, parts, min(1.0, 2 * eta)
-            values.append(value)
-            if callback and callback(n, value, W): return W, values, "callback"
-            if len(values) > 10 and values[-11] - value <= 10 * tol * values[-11]: return W, values, "no progress"
-    except KeyboardInterrupt: return W, values, "interrupted"
-    return W, values, "max_iter"
+    here = None
+    def turn(fit):
+        nonlocal here
+        if here is None: here = objective(fit.W)
+        value, plus, minus = here
+        if not fit.values: return fit._replace(values=[value])
+        eta = fit.eta
+        for _ in range(halvings):
+            trial = multiplied(fit.W, plus, minus, eta)
+            here = objective(trial)
+            if here[0] <= value: break
+            eta = eta / 2
+        else: return fit._replace(reason="no progress")
+        values = [*fit.values, here[0]]
+        rests = len(values) > 10 and values[-11] - values[-1] <= 10 * tol * values[-11]
+        return UnfoldedFit(trial, values, min(1.0, 2 * eta), "no progress" if rests else "max_iter")
+    told = callback and (lambda n, fit: n > 0 and n < len(fit.values) and callback(n - 1, fit.values[-1], fit.W))
+    fit = repeat(turn, UnfoldedFit(W, [], 1.0, "max_iter"), max_iter + 1, told)
+    return fit.W, fit.values, fit.reason
 
 # %% ../nbs/13b_unfolded.ipynb #f85632bf
 def as_sources(y, n_samples, n_features):
@@ -412,7 +423,7 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CallbackSupportMixin, BaseEstimator)
         data = check_samples(self, X, None, None, reset=True)
         check_parameters(self)
         sources = as_sources(y, data.shape[1], data.shape[0])
-        with blas_in_one_thread(): self._fit(data, self._placed(data, sources), X, y)
+        with blas_in_one_thread(), keeping(self, X=X, y=y): self._fit(data, self._placed(data, sources), X, y)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         if self.stop_reason_ == "max_iter":
             warnings.warn(f"UnfoldedNMF stopped at max_iter={self.max_iter} while the cost still fell by more than tol={self.tol:g} of it per iteration: "

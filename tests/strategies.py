@@ -39,6 +39,14 @@ def optimality(A, x, s):
     return max(0.0, -u.min(), -g.min(), np.minimum(np.abs(u), np.abs(g)).max()) / size
 
 
+def may_vary(A, x, s):
+    "Whether the integer columns that could be active beside the minimiser s (their gradient is zero) are dependent: only then there may be another one."
+    length = np.linalg.norm(A, axis=0)
+    pull = np.abs(A.T @ (A @ s - x)) / np.where(length > 0, length, 1.0)
+    possible = A[:, (s > 0) | (pull <= 1e-11 * max(np.linalg.norm(x), 1.0))]
+    return bool(possible.shape[1]) and np.linalg.matrix_rank(possible) < possible.shape[1]
+
+
 def integer_problem(rng):
     "A random small-integer (A, x), at most 6 x 6, spiked with duplicate, collinear, summed and zero columns."
     N, k = rng.integers(1, 7, 2)

@@ -35,6 +35,14 @@ view = LiveView(features=[f"word{i}" for i in range(200)])
 model = HierarchicalNMF(ranks=(20, 5), max_iter=10**6, tol=0, random_state=0).set_callbacks(view)
 model.fit(np.random.default_rng(0).random((400, 200)) ** 6)
 """
+PLAIN = """
+import sys
+sys.modules["anywidget"] = None
+from nnmf_nb import HierarchicalNMF, datasets, inspect
+toy = datasets.toy(0)
+view = inspect(HierarchicalNMF((6, 3), random_state=0).fit(toy.X), X=toy.X, features=toy.features, samples=toy.samples)
+view
+"""
 
 
 def write_notebook(path, *cells):
@@ -95,6 +103,7 @@ def jupyter(tmp_path_factory):
     shutil.copy(ROOT / "nbs/tutorials/03_looking_inside.ipynb", folder / "tutorial.ipynb")
     shutil.copy(ROOT / "nbs/apps/inspector.ipynb", folder)
     write_notebook(folder / "watch.ipynb", WATCH, "print('reason', model.stop_reason_)")
+    write_notebook(folder / "plain.ipynb", PLAIN)
     port = free_port()
     command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
                "--allow-root", f"--ServerApp.root_dir={folder}", "--expose-app-in-browser", "--JupyterNotebookApp.expose_app_in_browser=True"]  # fmt: skip
@@ -215,6 +224,26 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     picture(page, "lab_live_done", tmp_path)
 
 
+def test_plain_controls_in_jupyterlab(jupyter, page, tmp_path):
+    # what somebody without anywidget gets
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/plain.ipynb?reset")
+    page.get_by_label("layer").wait_for()
+    page.wait_for_function(RAN)
+    page.wait_for_function(IDLE)
+    page.get_by_label("layer").select_option("layer 0: 6 topics")
+    first = until(lambda: python(page, "view.selected"), lambda s: s.startswith("(0, "))
+    page.get_by_text(f"layer 0, topic {first[4:-1]}:").wait_for()
+    other = (int(first[4:-1]) + 1) % 6
+    page.get_by_label("topic", exact=True).select_option(index=int(python(page, f"view.payload['layers'][0]['order'].index({other})")))
+    until(lambda: python(page, "view.selected"), lambda s: s == f"(0, {other})")
+    name = page.get_by_label("name")
+    name.fill("mein Thema")
+    name.press("Enter")
+    page.get_by_text(f"layer 0, topic {other}: mein Thema").wait_for()
+    assert python(page, f"view.model.topic_names_[0, {other}]") == "mein Thema"
+    picture(page, "lab_plain", tmp_path)
+
+
 def iteration(live):
     text = live.locator(".facts").inner_text()
     return int(text.split("iteration ")[1].split()[0]) if "iteration " in text else -1
@@ -270,7 +299,7 @@ def use_app(page, name, tmp_path):
     ranks.fill("nonsense")
     ranks.press("Tab")
     fit.click()
-    page.locator("b", has_text="ranks must be numbers").wait_for()  # what goes wrong is said, without a traceback
+    page.locator("[role=alert]", has_text="ranks must be numbers").wait_for()  # what goes wrong is said, without a traceback
     assert page.get_by_text("Traceback").count() == 0
     picture(page, f"{name}_form", tmp_path)
     ranks.fill("24, 8")
@@ -297,6 +326,9 @@ def use_app(page, name, tmp_path):
 
 def test_app_in_voila(voila, page, tmp_path):
     page.goto(voila)
+    page.get_by_role("button", name="Fit", exact=True).wait_for()
+    assert page.get_by_text("Files that you upload").is_visible()
+    assert not page.get_by_text("Below this line is how it works").is_visible()  # a page for people who do not read programs
     use_app(page, "voila", tmp_path)
 
 

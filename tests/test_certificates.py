@@ -18,11 +18,13 @@ from nnmf_nb import (
     NeuralNMF,
     SparseCodingNetwork,
     UnfoldedNMF,
+    certificates,
     certify,
+    datasets,
     nnls,
     verify,
 )
-from nnmf_nb.certificates import chain_gradient, in_units
+from nnmf_nb.certificates import Aims, Certificate, LayerCertificate, chain_gradient, in_units, on_supports
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, on_unit_columns, propagate, resolve_cost, unit_columns
 
@@ -332,6 +334,148 @@ def test_chain_gradient_against_backpropagation_and_differences(cost, masked):
         assert (got[l] * d).sum() == pytest.approx(numeric, rel=1e-5, abs=1e-8)
 
 
+# --- products instead of the residual --------------------------------------------------------------------------------------
+
+
+def dense_numbers(A, S, X, W=None):
+    """What `of_layer` computes, from the dense residual in float64, written out."""
+    length = np.linalg.norm(A, axis=0)
+    unit, s, W = A / length, S * length[:, None], np.ones(X.shape) if W is None else W.astype(float)
+    R, total = W * (X - A @ S), (W * X**2).sum()
+    g, size = -unit.T @ R, np.sqrt((W * X**2).sum(axis=0))
+    seen = np.sqrt(W.T @ unit**2).T  # the length of a column for each data point
+    G = -2 * R @ s.T / total
+    return {
+        "error": np.sqrt((R * (X - A @ S)).sum() / total),
+        "kkt": (np.abs(np.minimum(s * seen, g / seen)) / size).max(),
+        "complementarity": (np.abs(s * g).sum(axis=0) / size**2).max(),
+        "stationarity": np.linalg.norm(np.where(unit > 0, G, np.minimum(G, 0))),
+        "condition": np.linalg.cond(unit),
+    }
+
+
+KINDS = {
+    "dense": lambda X: X,
+    "Fortran": np.asfortranarray,
+    "csr": sp.csr_array,
+    "csc": sp.csc_array,
+    "float32": lambda X: X.astype(np.float32),
+    "sparse float32": lambda X: sp.csr_array(X.astype(np.float32)),
+}
+
+
+@pytest.mark.parametrize("off", [1.0, 1e-2, 1e-5, 1e-8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_give_what_the_dense_residual_gives(kind, off):
+    rng = np.random.default_rng(11)
+    A, S = rng.random((30, 4)) * (rng.random((30, 4)) < 0.6) + 0.01, rng.random((4, 50)) * (rng.random((4, 50)) < 0.7)
+    X = (A @ S + 0.01) * np.exp(off * rng.standard_normal((30, 50)))
+    X = X.astype(np.float32).astype(float)  # the same numbers in both precisions
+    got, expected = certify(A, S, KINDS[kind](X)).layers[0], dense_numbers(A, S, X)
+    for name, value in expected.items():
+        assert getattr(got, name) == pytest.approx(value, rel=1e-8, abs=1e-13), name
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_products_with_weights_give_what_the_dense_residual_gives(dtype):
+    rng = np.random.default_rng(12)
+    A, S, X = rng.random((9, 3)), rng.random((3, 20)), rng.random((9, 20)).astype(dtype)
+    W = (rng.random((9, 20)) * (rng.random((9, 20)) < 0.8)).astype(dtype)
+    got, expected = certify(A, S, X, weights=W).layers[0], dense_numbers(A, S, X.astype(float), W)
+    for name, value in expected.items():
+        assert getattr(got, name) == pytest.approx(value, rel=1e-8 if dtype is np.float64 else 1e-6), name
+
+
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+@pytest.mark.parametrize("size", [0.0, 1e-12, 1e-9, 1e-6, 1e-3])
+def test_small_errors_do_not_drown_in_rounding(kind, size):
+    A, S, _ = planted()
+    X = A @ S
+    X = X + size * np.random.default_rng(13).random(X.shape) * X
+    expected = np.linalg.norm(X - A @ S) / np.linalg.norm(X)
+    assert certify(A, S, KINDS[kind](X)).layers[0].error == pytest.approx(expected, rel=1e-6, abs=1e-15)
+
+
+def test_a_sparse_residual_is_not_formed(monkeypatch):
+    """The residual is written out for an almost perfect fit only."""
+    A, _, X = planted()
+    written = []
+    real = certificates.residual2
+    monkeypatch.setattr(certificates, "residual2", lambda *args, **kwargs: written.append(1) or real(*args, **kwargs))
+    noisy = X + 0.1 * np.random.default_rng(14).random(X.shape)
+    certify(A, nnls(A, noisy), sp.csr_array(noisy))
+    assert not written
+    certify(A, nnls(A, X), sp.csr_array(X))
+    assert written
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_adjoints_of_dependent_columns_are_those_of_the_generalised_inverse(masked):
+    rng = np.random.default_rng(15)
+    A, S, G = rng.random((8, 4)), rng.random((4, 30)) * (rng.random((4, 30)) < 0.6), rng.standard_normal((4, 30))
+    A[:, 2] = A[:, 1]
+    W = (rng.random((8, 30)) < 0.7).astype(float) if masked else np.ones((8, 30))
+    X = as_data(rng.random((8, 30)), **({"weights": W} if masked else {}))
+    Z = on_supports(X, A, S, G)
+    for j in range(30):
+        P = S[:, j] > 0
+        expected = np.zeros(4)
+        expected[P] = np.linalg.pinv(A[:, P].T @ np.diag(W[:, j]) @ A[:, P], rcond=1e-10) @ G[P, j]
+        np.testing.assert_allclose(Z[:, j], expected, atol=1e-6 * np.abs(expected).max(initial=1e-3), err_msg=str(j))
+
+
+# --- far from the floor ----------------------------------------------------------------------------------------------------
+
+
+def test_a_poor_local_minimum_is_amber():
+    """Both fits of the swimmer have converged with every S exact; one of them is perfect, and the other one is not."""
+    X = datasets.swimmer().X
+    fits = sorted((NMF(16, init="random", random_state=seed, max_iter=1000).fit(X) for seed in range(6)), key=lambda m: m.layers_[0].error)
+    good, poor = fits[0], fits[-1]
+    assert poor.converged_ and poor.layers_[0].error > 0.1 and verify(good, X).colour == "green"
+    got = verify(poor, X)
+    assert got.colour == "amber" and got.reasons[0].startswith("layer 0: far from the floor") and len(got.reasons) == 1
+
+
+def layer(error, floor, **change):
+    return LayerCertificate(2, **{**dict(error=error, floor=floor, kkt=0.0, stationarity=0.0, lowest=0.0), **change})
+
+
+@pytest.mark.parametrize(
+    "error, floor, amber",
+    [(0.3, 0.2, False), (0.36, 0.2, True), (0.04, 0.0, False), (0.06, 0.0, True), (0.97, 0.9, False), (0.5, np.nan, False)],
+)
+def test_the_limit_of_the_gap(error, floor, amber):
+    got = Certificate((layer(error, floor),), Aims())
+    assert got.colour == ("amber" if amber else "green") and ("far from the floor" in words(got)) == amber
+
+
+def test_a_gap_is_no_local_minimum_while_something_else_is_wrong():
+    assert "far from" not in words(Certificate((layer(0.5, 0.1, kkt=0.1),), Aims()))
+    assert "far from" not in words(Certificate((layer(0.5, 0.1, stationarity=0.1),), Aims()))
+
+
+def test_a_gap_counts_only_at_depths_that_were_minimised():
+    pair = (layer(0.5, 0.0), layer(0.5, 0.0))
+    assert [word[:7] for word in Certificate(pair, Aims()).reasons] == ["layer 0", "layer 1"]
+    assert [word[:7] for word in Certificate(pair, Aims(near=slice(-1, None))).reasons] == ["layer 1"]
+    assert Certificate(pair, Aims(near=slice(0))).colour == "green"
+
+
+@pytest.mark.parametrize(
+    "model", [NMF(3, alpha_W=0.3, random_state=0), GuidedNMF(3, seeds=[[0, 1]], random_state=0), NeuralNMF((4, 2), cost="energy", random_state=0)], ids=repr
+)
+def test_a_gap_is_not_held_against_other_aims(model, X):
+    assert verify(fitted(model, X), X).aims.near == slice(0)
+
+
+def test_every_display_says_what_is_not_said():
+    A, S, X = planted()
+    got = certify(A, S, X)
+    assert "no other start is better" in repr(got) and "no other start is better" in got._repr_html_()
+    assert all(word in repr(got) for word in ("dead", "duplicates", "ambiguous points", "condition", "zeros", "complementarity", "gap"))
+
+
 # --- models ----------------------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +558,7 @@ def test_what_cannot_be_judged_is_said(model, judged_S, open_words, X):
     assert got.colour == "amber" and open_words in words(got) and got.aims.judges_S == judged_S, got
     if judged_S:
         assert max(layer.kkt for layer in got.layers) < 1e-10
-    assert "(" in repr(got).splitlines()[-2]  # numbers that are not judged stand in parentheses
+    assert "(" in repr(got).splitlines()[-3]  # numbers that are not judged stand in parentheses
 
 
 LABELS = np.where(np.arange(40) % 4, np.arange(40) % 3, -1)

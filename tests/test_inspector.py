@@ -17,9 +17,25 @@ import pytest
 import scipy.sparse as sp
 import traitlets
 from conftest import find_chromium
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from nnmf_nb import NMF, DeepNMF, DeepSemiNMF, HierarchicalNMF, NeuralNMF, datasets, inspect, load, save
+from nnmf_nb import (
+    NMF,
+    SSNMF,
+    DeepNMF,
+    DeepSemiNMF,
+    GuidedNMF,
+    HierarchicalNMF,
+    NeuralNMF,
+    NonlinearSemiNMF,
+    SparseCodingNetwork,
+    UnfoldedNMF,
+    datasets,
+    inspect,
+    load,
+    save,
+)
 from nnmf_nb import inspector as module
 from nnmf_nb.layers import Layer, flows, topic_features, topic_shares
 from nnmf_nb.plot import topic_colors, tree_order
@@ -28,10 +44,10 @@ warnings.filterwarnings("ignore", category=ConvergenceWarning)
 NASTY = '<img src=x onerror="document.title=1">&\u0000 größer 主題 \U0001f9ec ' + "long " * 60
 
 
-def fit(model, X):
+def fit(model, X, *y):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(X)
+        return model.fit(X, *y)
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +256,86 @@ def test_models_that_cannot_be_shown(toy):
         inspect(HierarchicalNMF(ranks=(4, 2)))
     with pytest.raises(TypeError, match="any sign"):
         inspect(fit(DeepSemiNMF(ranks=(4, 2), max_iter=2, pretrain_iter=2), toy.X))
+    with pytest.raises(TypeError, match="any sign"):
+        inspect(fit(NonlinearSemiNMF(ranks=(4, 2), max_iter=2), toy.X), X=toy.X)
+    with pytest.raises(TypeError, match="any sign"):
+        inspect(fit(SparseCodingNetwork(ranks=(4, 2), max_iter=2, random_state=0), toy.X - toy.X.mean()))
+    with pytest.raises(ValueError, match="X must be given"):
+        inspect(fit(UnfoldedNMF(4, max_iter=2), toy.X))
+
+
+def test_unfolded_model_is_shown_by_its_own_coefficients(toy):
+    model = fit(UnfoldedNMF(4, max_iter=5), toy.X)
+    view = inspect(model, X=toy.X, features=toy.features).rename(0, 1, "mine")
+    (layer,) = view.payload["layers"]
+    H, W = model.transform(toy.X), model.components_
+    mass = H.sum(axis=0) * W.sum(axis=1)
+    np.testing.assert_allclose([t["share"] for t in layer["topics"]], mass / mass.sum(), rtol=2e-3)
+    assert layer["fit"]["error"] == pytest.approx(np.linalg.norm(toy.X - H @ W) / np.linalg.norm(toy.X), rel=1e-3)
+    assert view.payload["title"] == "UnfoldedNMF" and not hasattr(model, "layers_")
+    assert inspect(model, X=toy.X).names == {"0,1": "mine"}
+
+
+@pytest.mark.parametrize("make", [NMF(5, random_state=0), HierarchicalNMF((6, 2), random_state=0, max_iter=5), NeuralNMF((6, 2), random_state=0, max_iter=5), SSNMF(5, random_state=0, max_iter=5),
+                                  GuidedNMF(5, seeds=[[0, 1], [40]], random_state=0, max_iter=5), DeepNMF((6, 2), random_state=0, max_iter=5), UnfoldedNMF(5, max_iter=3)], ids=lambda m: type(m).__name__)  # fmt: skip
+def test_model_from_a_file_looks_the_same(make, toy, tmp_path):
+    model = fit(clone(make), toy.X, *([toy.labels["level_4"]] if isinstance(make, SSNMF) else []))
+    given = dict(X=toy.X, features=toy.features, samples=toy.samples)
+    view = inspect(model, **given)
+    save(model, tmp_path / "model.safetensors")
+    again = inspect(load(tmp_path / "model.safetensors"), **given)
+    assert wire(again.payload) == wire(view.payload)
+    assert open(again.to_html(tmp_path / "a.html")).read() == open(view.to_html(tmp_path / "b.html")).read()
+
+
+@pytest.mark.parametrize("ranks", [(1,), (200,), (5, 1), (200, 100, 50, 10, 1)], ids=str)
+def test_one_to_five_layers_of_one_to_two_hundred_topics(ranks):
+    # synthetic: what the factors are does not matter
+    rng, shape = np.random.default_rng(0), (300, *ranks)
+    layers = [Layer(rng.random((a, b)) ** 8, rng.random((b, 40)) ** 8, 0.5, 0.4, 0.0, 0, [], []) for a, b in itertools.pairwise(shape)]
+    for given in ({}, dict(features=[NASTY + str(i) for i in range(300)], samples=[(NASTY, NASTY)] * 40), dict(shape=(300,)), dict(shape=(20, 15))):
+        view = inspect(layers, **given)
+        assert len(view.data) == sum(ranks) and len(wire(view.payload)) < 450_000
+        assert view.select(0, ranks[0] - 1).select(-1, 0).controls.children[1].value == 0
+
+
+# --- curves and classes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given, n", [(dict(shape=(87,)), 87), (dict(features=np.linspace(900, 400, 87)), 87), (dict(features=np.arange(87)), 87)])
+def test_ordered_features_make_curves(models, toy, given, n):
+    data = json.loads(wire(inspect(models["stepwise"], X=toy.X, **given).payload))
+    assert data["shape"] == [n] == [len(data["axis"])]
+    at = given.get("features", np.arange(87))
+    np.testing.assert_allclose(data["axis"], at, rtol=1e-5)
+    Phi = topic_features(models["stepwise"].layers_, 1)
+    for j, topic in enumerate(data["layers"][1]["topics"]):
+        sent = np.frombuffer(base64.b64decode(topic["image"]), np.uint8)
+        np.testing.assert_allclose(sent, Phi[:, j] / Phi[:, j].max() * 255, atol=0.51)
+    assert {len(point["images"]) for point in data["points"].values()} == {4}
+    top = np.argmax(Phi[:, 0])
+    name = f"{at[top]:.5g}" if "features" in given else f"x{top}"
+    assert inspect(models["stepwise"], **given).data.loc[(1, 0), "name"] == f"peak at {name}"
+
+
+def test_long_curves_are_thinned():
+    layers = [Layer(np.random.default_rng(0).random((5000, 3)), np.ones((3, 4)), 0.5, 0.4, 0.0, 0, [], [])]
+    data = inspect(layers, features=np.linspace(0, 1, 5000)).payload
+    assert data["shape"] == [300] == [len(data["axis"])] and len(wire(data)) < 20_000
+    assert inspect(layers, features=np.r_[np.zeros(2500), np.ones(2500)]).payload["shape"] is None  # no order, no curve
+
+
+@pytest.mark.parametrize("label_loss", ["l2", "cross_entropy"])
+def test_topics_say_for_which_classes_they_speak(toy, label_loss):
+    y = np.array([f"class <{c}>" for c in toy.labels["level_4"]])
+    model = fit(NeuralNMF((6, 4), max_iter=30, lam=1.0, label_loss=label_loss, random_state=0), toy.X, y)
+    data = inspect(model).payload
+    assert all("classes" not in topic for topic in data["layers"][0]["topics"])
+    for topic in data["layers"][1]["topics"]:
+        parts = [part for _, part in topic["classes"]]
+        assert 1 <= len(parts) <= 3 and parts == sorted(parts, reverse=True) and sum(parts) <= 1.01
+    best = {topic["classes"][0][0] for topic in data["layers"][1]["topics"]}
+    assert best == set(y)  # four classes, four supertopics, one each
 
 
 @pytest.mark.parametrize("kind", ["NMF", "stepwise", "neural", "deep"])
@@ -291,7 +387,7 @@ def test_selection_is_scriptable_and_observable(models):
 def test_names_are_kept_on_the_model(toy):
     model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
     inspect(model, features=toy.features).rename(1, 0, NASTY).rename(0, 3, "three")
-    assert model.topic_names_[0, 3] == "three" and len(model.topic_names_[1, 0]) == 80
+    assert model.topic_names_[0, 3] == "three" and 70 < len(model.topic_names_[1, 0]) <= 80
     again = inspect(model, features=toy.features)
     assert again.data.loc[(0, 3), "name"] == "three" and "three" in repr(again)
     again.rename(0, 3, "")
@@ -360,7 +456,40 @@ def test_bundle_has_a_view_and_stills(models):
     assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
 
 
-def test_without_anywidget_there_are_stills():
+def test_without_anywidget_there_are_plain_controls():
+    pytest.importorskip("ipywidgets")
+    code = """
+import sys
+sys.modules["anywidget"] = None
+from nnmf_nb import HierarchicalNMF, inspect, datasets
+toy = datasets.toy(0)
+view = inspect(HierarchicalNMF((5, 2), random_state=0, max_iter=5, tol=1).fit(toy.X), X=toy.X, features=toy.features)
+assert set(view._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
+layer, topic, lam, name, said, card = view.controls.children
+assert layer.value == 1 and topic.value == view.selected[1] and "layer 1, topic" in card.value
+layer.value = 0
+assert view.selected == (0, view.payload["layers"][0]["order"][0]) and len(topic.options) == 5
+topic.value = 3
+assert view.selected == (0, 3) and "layer 0, topic 3" in card.value
+frequent = card.value
+lam.value = 0
+assert card.value != frequent and view.selected == (0, 3)
+name.value = "<b>mine</b>"
+assert view.model.topic_names_ == {(0, 3): "<b>mine</b>"} and "&lt;b&gt;mine" in card.value and "<b>mine" not in card.value
+view.select(1, 0)
+assert (layer.value, topic.value, name.value) == (1, 0, "") and len(topic.options) == 2
+view.select(0, 3)
+name.value = ""
+assert view.names == {}
+type(view).rename = lambda *given: 1 / 0
+name.value = "other"
+print(said.value)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "ZeroDivisionError" in done.stdout, done.stderr  # an error in a handler is shown
+
+
+def test_without_any_widgets_there_are_stills():
     code = """
 import sys
 sys.modules["anywidget"] = sys.modules["ipywidgets"] = None
@@ -537,15 +666,62 @@ def test_rename_in_the_page(open_page, genes):
     assert page.locator("img").count() == 0 and page.title().startswith("HierarchicalNMF")
 
 
+def sticking_out(page):
+    """Texts and pictures of the layers that leave their pane (hidden ones, which a hover shows, too)."""
+    return page.evaluate("""() => {
+      const pane = document.querySelector(".layers").getBoundingClientRect();
+      return [...document.querySelectorAll(".layers svg text, .layers svg image, .layers svg .curve")].map((one) => [one.textContent, one.getBoundingClientRect()])
+        .filter(([, box]) => box.width && (box.left < pane.left - 2 || box.right > pane.right + 2)).map(([text]) => text);
+    }""")
+
+
+@browser_tests
+def test_curves_are_drawn(open_page, models, toy):
+    page = open_page(inspect(models["stepwise"].layers_, X=toy.X, features=np.linspace(400, 900, 87)))  # layers have no names from other tests
+    assert page.locator(".layers svg.curve").count() == 15 and page.locator(".spectrum svg.curve").count() == 1
+    assert page.locator(".spectrum .x").inner_text().split() == ["400", "900"]
+    assert "peaks at" in page.locator(".spectrum").inner_text()
+    assert page.locator(".example").first.locator("svg.curve").count() == 4  # the data and three depths
+    peak = page.locator(".topic h3").inner_text()
+    assert peak.startswith("peak at "), peak
+    node(page, 0, 4).locator(".bar").click()
+    page.locator(".topic", has_text="layer 0, topic 4").wait_for()
+
+
+@browser_tests
+def test_fit_pane_has_labelled_curves_above_their_floors(open_page, models):
+    page, view = open_page(inspect(models["neural"])), inspect(models["neural"])
+    assert page.locator(".chart").count() == 3 and page.locator(".chart path.floor").count() == 3
+    for l, one in enumerate(models["neural"].layers_):
+        chart = page.locator(".history .depth").nth(l)
+        high, low = map(float, chart.locator(".y").inner_text().split())
+        assert low == pytest.approx(one.floor, abs=2e-3) and high == pytest.approx(max(view.payload["history"]["curves"][l]), abs=2e-3)
+        assert f"iteration {len(models['neural'].history_['errors'])}" in chart.locator(".x").inner_text()
+        box = chart.locator(".plot").bounding_box()
+        assert box["height"] > 50 and box["width"] > 200
+
+
+@browser_tests
+def test_classes_are_on_the_card(open_page, toy):
+    model = fit(HierarchicalNMF((6, 4), random_state=0, max_iter=30), toy.X, np.array([f"class <{c}>" for c in toy.labels["level_4"]]))
+    view = inspect(model)
+    page = open_page(view)
+    best = view.payload["layers"][1]["topics"][view.selected[1]]["classes"][0][0]
+    assert "speaks for" in page.locator(".topic").inner_text() and page.locator(".chip.class").first.inner_text().startswith(best)
+
+
 @browser_tests
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme, tmp_path):
     nasty = inspect(models["stepwise"], X=toy.X, features=[NASTY] * 87, samples=[(NASTY, NASTY)] * 90)
-    views = [(genes, 1200), (genes, 400), (nasty, 400), (inspect(models["five"]), 400), (inspect(models["NMF"], shape=(29, 3)), 400)]
+    curves = inspect(models["stepwise"], X=toy.X, shape=(87,))
+    views = [(genes, 1200), (genes, 400), (nasty, 400), (inspect(models["five"]), 400), (inspect(models["NMF"], shape=(29, 3)), 400), (curves, 1200), (curves, 400),
+             (inspect(models["neural"], shape=(29, 3)), 400), (inspect(models["NMF"]), 1200)]  # fmt: skip
     for number, (view, width) in enumerate(views):
         page = open_page(view, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("img").count() == 0
+        assert (number, sticking_out(page)) == (number, [])
         style = page.evaluate(
             "(({ color, backgroundColor }) => [color, backgroundColor])(getComputedStyle(document.querySelector('.nnmf')))"
         )
@@ -553,6 +729,7 @@ def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme, tmp_pat
         assert (ink < ground) == (scheme == "light") and abs(ink - ground) > 400
         # to be looked at: SCREENSHOTS=folder keeps them
         page.screenshot(path=f"{os.environ.get('SCREENSHOTS', tmp_path)}/inspector_{number}_{scheme}_{width}.png", full_page=True)
+        page.close()  # many open pages and their pictures are too much for a small machine
 
 
 @browser_tests

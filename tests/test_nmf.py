@@ -217,7 +217,7 @@ def test_restarts_seeds_tolerance_and_iterations_have_effects():
 
 
 @pytest.mark.parametrize("params, fit, words", [
-    (dict(solver="cg"), {}, "solver must be one of"), (dict(init="svd"), {}, "init must be one of"), (dict(beta_loss="kullback-leibler"), {}, "solver='mu'"),
+    (dict(solver="cg"), {}, "solver must be one of"), (dict(init="svd"), {}, "init must be one of"), (dict(solver="hals", beta_loss="kullback-leibler"), {}, "solver='mu'"),
     (dict(beta_loss="hinge", solver="mu"), {}, "hinge"), (dict(n_components=0), {}, "n_components"), (dict(n_components="all"), {}, "n_components"),
     (dict(alpha_W=-1), {}, "alpha_W"), (dict(alpha_H=-1), {}, "alpha_H"), (dict(l1_ratio=2), {}, "l1_ratio"), (dict(tol=-1), {}, "tol"),
     (dict(init="custom"), {}, "both W"), (dict(), dict(W=np.ones((30, 2)), H=np.ones((2, 20))), "init is None"),
@@ -232,7 +232,7 @@ def test_bad_parameters_are_named(params, fit, words):
 def test_interrupt_returns_the_best_so_far(monkeypatch):
     import nnmf_nb.solvers as solvers
 
-    calls, turn = [], solvers._hals_turn
+    calls, turn = [], solvers._reach
 
     def interrupted(*args):
         calls.append(1)
@@ -240,7 +240,7 @@ def test_interrupt_returns_the_best_so_far(monkeypatch):
             raise KeyboardInterrupt
         return turn(*args)
 
-    monkeypatch.setattr(solvers, "_hals_turn", interrupted)
+    monkeypatch.setattr(solvers, "_reach", interrupted)
     model = NMF(4, tol=0, random_state=0).fit(TOY)
     assert model.stop_reason_ == "interrupted" and len(model.history_["objective"]) == 3
 

@@ -80,6 +80,22 @@ def test_status_bits_say_what_the_solution_is(engine):
         assert bool(status[0] & DEGENERATE) == dependent, (A, x)
 
 
+def test_problem_49157_of_the_fuzzer_is_not_unique(engine):
+    """Five columns of cond 100 before a sixth that depends on them: its pivot is rounding, but of a size that once passed for independent."""
+    A = np.array([[1, 1, 0, 3, 1, 1], [3, -1, 0, 1, -1, 3], [-1, 1, 1, 2, -1, -1], [2, 2, 2, 0, 0, -1], [-1, 3, 3, 1, -1, -1.0]])
+    S, status, kkt = nnls_certified(A, column([1, 1, 1, 2, 3]))
+    assert status[0] == TIED | DEGENERATE and kkt[0] < 1e-13
+
+
+@pytest.mark.parametrize("angle, flagged", [(1e-2, False), (1e-4, False), (1e-6, False), (1e-9, True)])
+def test_only_what_rounding_cannot_tell_from_dependent_is_called_so(engine, angle, flagged):
+    """The third column ties (its gradient is zero) and is `angle` away from the span of the others."""
+    A = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 0.0]])
+    A[:, 2] = A[:, 2] / np.sqrt(2) * np.cos(angle) + np.array([0, 0, np.sin(angle)])
+    status = nnls_certified(A, column([1, 2, 0])).status[0]
+    assert bool(status & DEGENERATE) == flagged
+
+
 def test_both_engines_report_the_same_status(monkeypatch):
     rng, problems = np.random.default_rng(12), []
     for _ in range(400): problems.append(integer_problem(rng))
@@ -730,3 +746,66 @@ def test_solve_gram_with_a_matrix_per_point(seed):
     x = rng.integers(0, 4, (M, 6)).astype(float)
     S, status = solve_gram(B.transpose(0, 2, 1) @ B, np.einsum("mnk,mn->mk", B[which], x), gram_of=which)
     for j in range(M): assert ((x[j] - B[which[j]] @ S[j]) ** 2).sum() == pytest.approx(brute_force(B[which[j]], x[j]), abs=1e-10)
+
+
+# ------------------------------------------------------------------------------------------------------------ out of memory
+
+
+def test_chunks_halve_until_they_fit():
+    tried = []
+
+    def hungry(c):
+        tried.append((c.start, c.stop))
+        if c.stop - c.start > 3: raise MemoryError
+        return np.arange(c.start, c.stop)
+
+    np.testing.assert_array_equal(np.concatenate(list(layer.in_chunks(hungry, 17, 1))), np.arange(17))
+    failures = [c for c in tried if c[1] - c[0] > 3]
+    assert failures == [(0, 17), (0, 8), (0, 4)]  # what was learned holds for the chunks that follow
+
+
+def test_one_point_too_many_is_an_error():
+    def starving(c): raise MemoryError("no room for one point")
+
+    with pytest.raises(MemoryError, match="no room"): list(layer.in_chunks(starving, 9, 1))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_running_out_of_memory_changes_nothing(monkeypatch, weighted):
+    """Stacks of more than four matrices do not fit: chunks are halved, and the coefficients and the derivative come out as they would have."""
+    A, X = random_problem(3)
+    extra = {"weights": (np.random.default_rng(4).random(X.shape) < 0.7).astype(float)} if weighted else {}
+    monkeypatch.setattr(layer, "cpu_kernels", lambda: None)
+    S = nnls(A, X, **extra)
+    grad = nnls_vjp(A, X, S, S - 1, **extra)
+    real, refused = layer.masked_cholesky, []
+
+    def small_machine(G, passive):
+        if len(passive) > 4:
+            refused.append(len(passive))
+            raise MemoryError
+        return real(G, passive)
+
+    monkeypatch.setattr(layer, "masked_cholesky", small_machine)
+    np.testing.assert_allclose(nnls(A, X, **extra), S, rtol=0, atol=1e-13)
+    again = nnls_vjp(A, X, S, S - 1, **extra)
+    np.testing.assert_allclose(again.A, grad.A, atol=1e-12)
+    np.testing.assert_allclose(again.X, grad.X, atol=1e-12)
+    assert len(refused) < 20
+
+
+def test_gram_matrices_of_patterns_when_memory_is_short(monkeypatch):
+    A, X = random_problem(5)
+    W = np.random.default_rng(6).random(X.shape)
+    whole = layer.grams_of_patterns(A, W)
+    real, refused = layer.double, []
+
+    def small_machine(x):
+        if x.shape[0] > 6 and x.shape[1] == W.shape[1]:
+            refused.append(x.shape)
+            raise MemoryError
+        return real(x)
+
+    monkeypatch.setattr(layer, "double", small_machine)
+    np.testing.assert_allclose(layer.grams_of_patterns(A, W), whole, rtol=1e-13)
+    assert refused

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
-from nnmf_nb import HierarchicalNMF, NeuralNMF, datasets, plot  # noqa: E402
+from nnmf_nb import SSNMF, GuidedNMF, HierarchicalNMF, NeuralNMF, datasets, plot  # noqa: E402
 from nnmf_nb.layers import Layer, flows, topic_shares  # noqa: E402
 
 KNOWN = np.random.default_rng(1).random((90, 87)) < 0.8
@@ -67,6 +67,8 @@ ON_AX = {  # single-panel functions: (model, ax) -> drawn
     "tree": lambda m, ax: plot.plot_tree(m, ax=ax),
     "over time": lambda m, ax: plot.plot_over_time(m, -1, np.arange(90) // 9, ax=ax),
     "images": lambda m, ax: plot.plot_images(m, -1, (3, 29), ax=ax),
+    "curves": lambda m, ax: plot.plot_curves(m, -1, ax=ax),
+    "paths": lambda m, ax: plot.plot_paths(m, 5, ax=ax),
 }
 ON_FIG = {  # functions with several panels: (model, fig) -> array of axes
     "reconstructions": lambda m, fig: plot.plot_reconstructions(m, np.ones((90, 87)), fig=fig),
@@ -402,3 +404,114 @@ def test_images(models):
         plot.plot_images(models["neural"], 0, (8, 8))
     with pytest.raises(ValueError, match="87 features"):
         plot.plot_images(models["neural"], 0)  # not a square
+
+
+# --- relevance, paths, curves, classes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.4, 1.0])
+def test_cards_are_ranked_by_relevance(toy, models, lam):
+    names = [f"f{i}" for i in range(87)]
+    axes = plot.plot_topics(models["neural"], 0, names, top=4, lam=lam, X=toy.X)
+    phi = plot.topic_features(models["neural"].layers_, 0)
+    phi, p = phi / phi.sum(axis=0), toy.X.sum(axis=0) / toy.X.sum()
+    for j, ax in enumerate(axes):
+        with np.errstate(divide="ignore"):
+            best = np.argsort(-(np.log(phi[:, j]) - (1 - lam) * np.log(p)), kind="stable")[:4]
+        assert [t.get_text() for t in ax.get_yticklabels()] == [f"f{i}" for i in best]
+        np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [*phi[best, j], *p[best]])  # thin bars: all data
+    assert "all data" in axes[0].figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("lam", [-0.1, 2])
+def test_relevance_has_limits(models, lam):
+    with pytest.raises(ValueError, match="lam must be"):
+        plot.plot_topics(models["neural"], lam=lam)
+
+
+@pytest.mark.parametrize("kind", ["neural", "stepwise", "single", "one topic", "float32", "masked"])
+@pytest.mark.parametrize("top", [1, 4, 1000])
+def test_bars_of_paths_add_up_to_the_reconstruction(models, kind, top):
+    layers, m = models[kind].layers_, 17
+    ax = plot.plot_paths(models[kind], m, top=top)
+    shares = [bar.get_width() for bar in ax.patches]
+    assert sum(shares) == pytest.approx(1, abs=1e-6) and min(shares) > 0
+    named = shares[:-1] if ax.get_yticklabels()[-1].get_text() == "all other paths" else shares
+    assert len(named) <= top and named == sorted(named, reverse=True)
+    whole = (plot.topic_features(layers) @ layers[-1].S[:, m]).sum()
+    (path, share), *_ = plot.path_shares(layers, [m], top)[0]
+    mass = layers[0].A[:, path[0]].sum() * layers[-1].S[path[-1], m]
+    for one, below, above in zip(layers[1:], path, path[1:]):
+        mass = mass * one.A[below, above]
+    assert shares[0] == pytest.approx(share) == pytest.approx(mass / whole, rel=1e-4)
+    assert ax.patches[0].get_facecolor() == pytest.approx(tuple(plot.topic_colors(models[kind])[0][path[0]]))
+
+
+def test_paths_of_new_data_and_of_nothing(toy, models):
+    ax, old = plot.plot_paths(models["neural"], 0, X=toy.X[17:20]), plot.plot_paths(models["neural"], 17)
+    np.testing.assert_allclose([b.get_width() for b in ax.patches], [b.get_width() for b in old.patches], rtol=1e-6)
+    assert "nothing" in plot.plot_paths(models["zero"], 0).texts[0].get_text()
+    for wrong in (-1, 90):
+        with pytest.raises(ValueError, match="point must be"):
+            plot.plot_paths(models["neural"], wrong)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_curves_are_the_topics(models, kind):
+    at = pd.Series(np.linspace(700, 400, 87), name="wavelength")  # falling is as good as rising
+    ax = plot.plot_curves(models[kind], 0, at)
+    layers = models[kind].layers_
+    Phi, order = plot.topic_features(layers, 0), np.argsort(-topic_shares(layers, 0), kind="stable")
+    assert ax.get_xlabel() == "wavelength" and ax.get_xlim() == (700, 400) and len(ax.lines) == layers[0].rank
+    for lane, (j, line) in enumerate(zip(order, ax.lines)):
+        np.testing.assert_allclose(line.get_ydata() - (len(order) - 1 - lane), 0.85 * Phi[:, j] / (Phi[:, j].max() or 1), atol=1e-6)
+    assert ax.get_yticklabels()[0].get_text().startswith(f"{order[0]}: ")
+
+
+@pytest.mark.parametrize("axis", [np.arange(3), np.zeros(87), ["a"] * 87, np.r_[np.arange(86), np.nan]], ids=["short", "flat", "words", "nan"])
+def test_axis_must_be_ordered_numbers(models, axis):
+    assert plot.axis_of(axis, 87) is None
+    with pytest.raises(ValueError, match="axis must be 87"):
+        plot.plot_curves(models["neural"], 0, axis)
+
+
+@pytest.fixture(scope="module")
+def supervised(toy):
+    y = np.where(np.arange(90) % 3 == 0, -1, toy.labels["level_4"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        seeds = {"first": ["x0", "x1"], "second": ["x80", "x81"]}
+        return {
+            "SSNMF": SSNMF(6, max_iter=50, random_state=0).fit(toy.X, y),
+            "stepwise": HierarchicalNMF(ranks=(6, 4), max_iter=30, random_state=0).fit(toy.X, y),
+            "neural": NeuralNMF(ranks=(6, 4), max_iter=20, random_state=0, label_loss="cross_entropy").fit(toy.X, y),
+            "guided": GuidedNMF(6, seeds=seeds, features=[f"x{i}" for i in range(87)], max_iter=30, random_state=0).fit(toy.X),
+        }
+
+
+@pytest.mark.parametrize("kind", ["SSNMF", "stepwise", "neural", "guided"])
+def test_classes_and_topics(supervised, toy, kind):
+    model = supervised[kind]
+    l = plot.labelled_layers(model)[-1]
+    ax = plot.plot_classes(model, features=toy.features)
+    names, weights = plot.class_weights(model)
+    shown, order = ax.images[0].get_array(), plot.tree_order(model)[l]
+    np.testing.assert_allclose(shown, weights.T[order])
+    assert [t.get_text() for t in ax.get_xticklabels()] == names and ax.get_xlabel() == "class"
+    assert [int(t.get_text().split(":")[0]) for t in ax.get_yticklabels()] == order.tolist()
+    if kind == "guided":
+        assert names == ["first", "second"] and weights is not None and ax.figure.axes[1].get_ylabel() == "share of the seeds"
+        return
+    S, one = model.layers_[l].S, model.classifiers_[l]
+    # weights x how often a topic occurs x nothing else: the mean score of all data points, up to what all classes share
+    occurs = (S > 0).mean(axis=1)
+    mean = one.scores(S.T).mean(axis=0) - (0 if one.b is None else one.b)
+    gap = weights @ occurs - mean
+    assert np.ptp(gap) < 1e-9 * np.abs(mean).max() and (kind == "neural" or np.abs(gap).max() < 1e-9 * np.abs(mean).max())
+
+
+def test_models_without_classes_say_so(models, supervised):
+    with pytest.raises(ValueError, match="fitted with labels"):
+        plot.plot_classes(models["neural"])
+    with pytest.raises(ValueError, match=r"layer 0 has no labels; those with labels are \[1\]"):
+        plot.plot_classes(supervised["stepwise"], 0)

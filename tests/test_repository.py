@@ -15,7 +15,7 @@ PACKAGE = ROOT / "nnmf_nb"
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not any(part[0] in "._" for part in p.relative_to(ROOT).parts))
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
 # A module imports only from rows above its own; kernels hold the inner loops of nnls and solvers.
-HOUSE = "backend data kernels cuda_kernels nnls losses divergences solvers optimisers layers certificates labels estimators nmf ssnmf hierarchical deep semi unfolded sparse_coding nonlinear neural files metrics plot inspector live datasets".split()
+HOUSE = "backend turns data kernels cuda_kernels nnls losses divergences solvers optimisers layers certificates labels files checkpoints estimators nmf ssnmf hierarchical deep semi unfolded sparse_coding nonlinear neural metrics plot inspector live datasets".split()
 BORDERS = {"datasets": set()}  # data must load without the models
 
 

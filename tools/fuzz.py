@@ -4,7 +4,7 @@
     python tools/fuzz.py [NUMBER [SEED]]        # 100 000 problems from seed 0 (a few minutes)
 
 Every problem is solved by the compiled and by the portable engine. Prints what kinds of problems there were, the largest KKT residuals, and every problem that
-was answered wrongly (exit status 1); a failing one is found again by its number, `python tools/fuzz.py 1 SEED+NUMBER`. Source of the idea: SciPy's nnls, some
+was answered wrongly or whose flag "not unique" is wrong (exit status 1); a failing one is found again by its number, `python tools/fuzz.py 1 SEED+NUMBER`. Source of the idea: SciPy's nnls, some
 versions of which return a wrong answer without a word for 1 % of such problems.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from strategies import brute_force, integer_problem, optimality  # noqa: E402
+from strategies import brute_force, integer_problem, may_vary, optimality  # noqa: E402
 
 from nnmf_nb import nnls  # noqa: E402, F401
 from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, TIED  # noqa: E402
@@ -36,6 +36,8 @@ def examined(A, x, engine):
     residual = max(float(kkt[0]), optimality(A, x, s))
     worse = ((x - A @ s) ** 2).sum() - brute_force(A, x)
     wrong = "negative" if s.min() < 0 else "not optimal" if residual > ALLOWED else "not the minimum" if worse > ALLOWED else "not converged" if status[0] >= NOT_CONVERGED else ""
+    if not wrong and bool(status[0] & DEGENERATE) != may_vary(A, x, s):
+        wrong = "flagged, but its columns are independent" if status[0] & DEGENERATE else "not flagged, but its columns are dependent"
     return int(status[0]), residual, wrong
 
 

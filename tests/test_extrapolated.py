@@ -1,0 +1,160 @@
+"""E-HALS and E-ANLS: the errors told are true and never rise, the stop is stationary, and what they promise over plain HALS."""
+
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import nnmf_nb.solvers as solvers
+from nnmf_nb import NMF
+from nnmf_nb.backend import to_numpy
+from nnmf_nb.data import as_data, relative_error
+from nnmf_nb.nnls import nnls
+from nnmf_nb.solvers import counted_sweep, extrapolated, hals, random_start
+
+WAYS = pytest.mark.parametrize("exact", [None, False, True], ids=["auto", "sweeps", "exact"])
+
+
+@pytest.fixture(params=["compiled", "portable"])
+def engine(request, monkeypatch):
+    if request.param == "portable":
+        for module in (sys.modules["nnmf_nb.nnls"], solvers):
+            monkeypatch.setattr(module, "cpu_kernels", lambda: None)
+    return request.param
+
+
+def data(kind="dense", seed=0, N=30, M=40, k=4):
+    rng = np.random.default_rng(seed)
+    X = rng.random((N, k)) @ rng.random((k, M)) + 0.3 * rng.random((N, M))
+    if kind == "sparse":
+        return as_data(sp.csr_array(np.where(rng.random(X.shape) < 0.5, X, 0)))
+    return as_data(X.astype(np.float32) if kind == "float32" else X)
+
+
+def start(X, k=4, seed=1):
+    return random_start(X, k, np.random.default_rng(seed))
+
+
+@WAYS
+@pytest.mark.parametrize("kind", ["dense", "sparse", "float32"])
+def test_told_errors_are_true_and_never_rise(kind, exact, engine):
+    X = data(kind)
+    whole = extrapolated(X, *start(X), max_iter=40, tol=0.0, exact=exact)
+    for n in (1, 2, 3, 10, 25, 40):
+        fit = extrapolated(X, *start(X), max_iter=n, tol=0.0, exact=exact)
+        assert fit.A.min() >= 0 and fit.S.min() >= 0 and fit.A.dtype == fit.S.dtype == X.dtype
+        assert fit.errors[-1] == pytest.approx(relative_error(X, fit.A, fit.S), rel=1e-9 if kind != "float32" else 1e-5)
+        assert fit.errors == whole.errors[:n]
+    assert (np.diff(whole.errors) <= 0).all() and whole.errors[-1] < whole.errors[0]
+
+
+def test_a_turn_that_would_raise_the_error_is_undone(monkeypatch):
+    """Reaching too far on purpose: the error stands still, beta shrinks, and later it falls again."""
+    X = data()
+    at = extrapolated(X, *start(X), max_iter=3, tol=0.0)
+    next_turn, _ = solvers._reach(X, at._replace(beta=50.0), False, X.norm2)
+    assert next_turn.errors[-1] == at.errors[-1] and next_turn.A is at.A and next_turn.ahead is at.last
+    assert next_turn.beta == pytest.approx(50 / 1.5) and next_turn.ceiling == 50.0
+    after, _ = solvers._reach(X, next_turn._replace(beta=0.0), False, X.norm2)
+    assert after.errors[-1] < at.errors[-1]
+
+
+@WAYS
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_it_ends_at_a_stationary_point(kind, exact):
+    """The derivative of min over S of ||X - A S||^2 / ||X||^2, from an exact S of our own, in columns of unit length."""
+    X = data(kind)
+    fit = extrapolated(X, *start(X), max_iter=5000, tol=1e-5, exact=exact)
+    assert fit.reason == "stationary" and len(fit.errors) < 5000
+    full = (X.X.toarray() if kind == "sparse" else X.X) / X.scale
+    length = np.linalg.norm(fit.A, axis=0)
+    A = fit.A / length
+    S = nnls(A, full)
+    gradient = 2 * (A @ S - full) @ S.T / np.sum(full**2)
+    projected = np.where(A > 0, gradient, np.minimum(gradient, 0))
+    assert np.linalg.norm(projected) <= 1.01e-5
+
+
+def test_it_beats_plain_hals_where_topics_resemble_each_other():
+    rng = np.random.default_rng(0)
+    X = as_data(rng.random((150, 12)) @ rng.random((12, 120)) + 0.3 * rng.random((150, 120)))
+    for seed in range(5):
+        begin = start(X, 12, seed)
+        plain = hals(X, *begin, max_iter=100, tol=0.0).errors[-1]
+        ahead = [extrapolated(X, *begin, max_iter=100, tol=0.0, exact=exact) for exact in (None, False, True)]
+        assert max(fit.errors[-1] for fit in ahead) < plain
+        assert ahead[0].exact                                  # sixteen sweeps did not settle the rows: on to exact halves
+
+
+def test_auto_stays_with_sweeps_where_they_settle():
+    block = np.kron(np.eye(5), np.ones((12, 10)))
+    X = as_data(block + 0.01 * np.random.default_rng(0).random(block.shape))
+    fit = extrapolated(X, *start(X, 5), max_iter=30, tol=0.0)
+    assert not fit.exact
+    assert NMF(5, random_state=0).fit(X.X.T).solver_ == "e-hals"
+
+
+def test_rounds_are_counted():
+    """A diagonal G is settled by the first round; the second finds nothing to do. Without rows there is nothing to count."""
+    G, F = np.diag([1.0, 2.0, 4.0]), np.random.default_rng(0).random((50, 3))
+    S, rounds = counted_sweep(G, F, np.zeros((50, 3)), 16)
+    assert rounds == 2 and pytest.approx(F / np.diag(G)) == S
+    assert counted_sweep(G, F[:0], np.zeros((0, 3)))[1] == 0
+
+
+@WAYS
+def test_zeros_and_edges(exact, engine):
+    for N, M, k in ((5, 7, 3), (1, 6, 2), (6, 1, 2), (1, 1, 1), (3, 4, 6)):
+        rng = np.random.default_rng(0)
+        for X in (np.zeros((N, M)), np.ones((N, M)), rng.random((N, M))):
+            d = as_data(X)
+            fit = extrapolated(d, *start(d, k), max_iter=50, tol=1e-8, exact=exact)
+            assert np.isfinite(fit.A).all() and np.isfinite(fit.S).all() and np.isfinite(fit.errors).all()
+            if k >= min(N, M):
+                assert fit.errors[-1] < 1e-2
+
+
+@WAYS
+def test_the_scale_does_not_matter(exact):
+    X = data().X
+    one = extrapolated(as_data(X), *start(as_data(X)), max_iter=20, tol=0.0, exact=exact)
+    for c in (2.0**-90, 2.0**90, 1e-30, 1e30):
+        other = extrapolated(as_data(c * X), *start(as_data(c * X)), max_iter=20, tol=0.0, exact=exact)
+        assert other.errors == pytest.approx(one.errors, rel=0 if c in (2.0**-90, 2.0**90) else 1e-6)
+
+
+def test_reasons():
+    X, told = data(), []
+    fit = extrapolated(X, *start(X), max_iter=10, tol=0.0, callback=lambda n, error, pg, A: told.append((n, error, pg)) or n == 4)
+    assert fit.reason == "callback" and [n for n, *_ in told] == [0, 1, 2, 3, 4] and [e for _, e, _ in told] == fit.errors
+    assert [pg for *_, pg in told] == fit.stationarity
+    assert extrapolated(X, *start(X), max_iter=0).errors == []
+    assert extrapolated(X, *start(X), max_iter=3, tol=0.0).reason == "max_iter"
+
+
+@pytest.mark.parametrize(("params", "used"), [
+    (dict(), ("e-hals", "e-anls")), (dict(solver="hals"), ("hals",)), (dict(solver="cd"), ("hals",)), (dict(solver="anls"), ("anls",)), (dict(alpha_W=0.1), ("hals",)),
+    (dict(beta_loss=1), ("mu",)), (dict(solver="mu"), ("mu",))])
+def test_the_solver_that_was_used_is_told(params, used):
+    X = data().X.T
+    assert NMF(3, random_state=0, tol=1e-3, **params).fit(X).solver_ in used
+
+
+def test_weights_are_left_to_hals():
+    X = data().X.T
+    assert NMF(3, random_state=0, tol=1e-3).fit(X, weights=np.ones_like(X)).solver_ == "hals"
+
+
+@WAYS
+def test_another_namespace(exact, xp_device, monkeypatch):
+    for module in (sys.modules["nnmf_nb.nnls"], solvers):
+        monkeypatch.setattr(module, "cpu_kernels", lambda: None)
+    xp, device, dtype = xp_device.xp, xp_device.device, xp_device.dtype
+    X = data()
+    A, S = start(X)
+    here = extrapolated(X, A, S, max_iter=15, tol=0.0, exact=exact)
+    move = lambda F: xp.asarray(np.ascontiguousarray(F), dtype=dtype, device=device)
+    there = extrapolated(as_data(move(X.X)), move(A), move(S), max_iter=15, tol=0.0, exact=exact)
+    assert there.errors == pytest.approx(here.errors, rel=1e-9 if dtype == xp.float64 else 1e-4)
+    assert to_numpy(there.A).min() >= 0 and there.A.dtype == dtype

@@ -1,0 +1,98 @@
+"""The compiled kernels by themselves, small enough to run as plain Python too: `make coverage` does so with NUMBA_DISABLE_JIT=1 to see their lines."""
+
+import numpy as np
+import pytest
+from strategies import brute_force_gram, integer_problem
+
+from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, OK, TIED
+from nnmf_nb.nnls import unit_diagonal
+
+cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+
+
+def problem(seed):
+    """A small-integer problem as unit-diagonal G and f."""
+    A, x = integer_problem(np.random.default_rng(seed))
+    G, d = unit_diagonal((A.T @ A)[None])
+    return G[0], (A.T @ x) * d[0]
+
+
+def value(G, f, s): return 0.5 * s @ G @ s - f @ s
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_solved_points_are_the_minimum(warm):
+    for seed in range(60):
+        G, f = problem(seed)
+        S = np.random.default_rng(seed).integers(0, 2, (1, len(f))).astype(float)
+        status = np.empty(1, np.int64)
+        cpu.solve_points(G[None], np.zeros(1, np.int64), f[None], S, warm, status)
+        assert S.min() >= 0 and status[0] < NOT_CONVERGED
+        assert value(G, f, S[0]) == pytest.approx(brute_force_gram(G, f), abs=1e-10), seed
+
+
+def test_the_careful_solver_is_right_too():
+    for seed in range(250):
+        G, f = problem(seed)
+        work, s = cpu.scratch(len(f)), np.empty(len(f))
+        done, _ = cpu.active_set(G, f, s, work, 1e-14 * len(f) ** 0.5)
+        assert done and value(G, f, s) == pytest.approx(brute_force_gram(G, f), abs=1e-10), seed
+
+
+def test_the_careful_solver_takes_over(monkeypatch):
+    """Where the exchange rule gives up; compiled code cannot be patched, so this runs as plain Python only."""
+    if hasattr(cpu.solve_point, "py_func"):
+        pytest.skip("numba is on")
+    monkeypatch.setattr(cpu, "block_pivoting", lambda G, f, s, work, tol: (False, 0.0))
+    for seed in range(30):
+        G, f = problem(seed)
+        s = np.zeros(len(f))
+        status = cpu.solve_point(G, f, s, False, cpu.scratch(len(f)))
+        assert status < NOT_CONVERGED and value(G, f, s) == pytest.approx(brute_force_gram(G, f), abs=1e-10)
+    monkeypatch.setattr(cpu, "active_set", lambda G, f, s, work, tol: (False, 0.0))
+    assert cpu.solve_point(G, f, np.zeros(len(f)), False, cpu.scratch(len(f))) & NOT_CONVERGED
+
+
+def test_status_bits():
+    G, status = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1.0]]), np.empty(3, np.int64)
+    S = np.zeros((3, 3))
+    cpu.solve_points(np.stack([G, np.eye(3)]), np.array([0, 1, 1]), np.array([[1.0, 1, 1], [1, 1, 1], [1, 0, 1]]), S, False, status)
+    assert status.tolist() == [TIED | DEGENERATE, OK, TIED]
+
+
+def test_adjoints_are_inverses_on_the_support():
+    rng = np.random.default_rng(1)
+    A = rng.random((7, 4))
+    G, S, U = unit_diagonal((A.T @ A)[None])[0], rng.random((9, 4)) * (rng.random((9, 4)) < 0.6), rng.standard_normal((9, 4))
+    Z = np.empty((9, 4))
+    cpu.adjoint_points(G, np.zeros(9, np.int64), S, U, Z)
+    for s, u, z in zip(S, U, Z):
+        P, expected = s > 0, np.zeros(4)
+        expected[P] = np.linalg.solve(G[0][np.ix_(P, P)], u[P])
+        np.testing.assert_allclose(z, expected, atol=1e-9)
+
+
+def test_sweeps_lower_the_objective_to_its_minimum():
+    rng = np.random.default_rng(2)
+    A = rng.random((8, 4))
+    A[:, 3] = 0  # a zero column keeps its coefficient
+    G, F, S = A.T @ A, rng.random((5, 8)) @ A, rng.random((5, 4)) * (rng.random((5, 4)) < 0.7)
+    kept, before = S[:, 3].copy(), [value(G, f, s) for f, s in zip(F, S)]
+    for _ in range(200):
+        cpu.sweep_points(G, F, S, 3)
+        after = [value(G, f, s) for f, s in zip(F, S)]
+        assert all(a <= b + 1e-14 for a, b in zip(after, before))
+        before = after
+    assert S.min() >= 0 and (S[:, 3] == kept).all()
+    for f, v in zip(F, after):
+        assert v == pytest.approx(brute_force_gram(G, f), abs=1e-9)
+
+
+def test_dot_products_at_the_nonzeros():
+    rng = np.random.default_rng(3)
+    M = rng.random((6, 5)) < 0.4
+    rows, indices = np.nonzero(M)
+    indptr, out = np.concatenate([[0], np.cumsum(M.sum(axis=1))]), np.empty(M.sum())
+    U, V = rng.random((6, 3)), rng.random((5, 3))
+    cpu.dots_at(indptr, indices, U, V, out)
+    np.testing.assert_allclose(out, (U @ V.T)[rows, indices])

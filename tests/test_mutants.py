@@ -1,0 +1,170 @@
+"""Behaviours that a mutation run found unguarded: each test fails for a change of one operator or number that every other test let pass."""
+
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+from sklearn.decomposition._nmf import _initialize_nmf
+
+from nnmf_nb import data, nnls, nnls_vjp
+from nnmf_nb.backend import NOT_CONVERGED
+from nnmf_nb.data import as_data
+from nnmf_nb.losses import depth_errors, propagate, top_svd, unit_columns
+from nnmf_nb.solvers import _dominant_part, hals, nndsvd, random_start, svd_start
+
+
+def noisy(N=30, M=40, seed=0):
+    return as_data(np.random.default_rng(seed).random((N, M)))
+
+
+# --- the identity is used where it is good enough: the residual is written out for nearly perfect fits only -------------------
+
+
+@pytest.fixture
+def identity_only(monkeypatch):
+    def written_out(*args):
+        raise AssertionError("the residual was written out although the error is large")
+
+    monkeypatch.setattr(data, "_explicit_residual2", written_out)
+
+
+def test_hals_does_not_write_out_large_residuals(identity_only):
+    X = noisy()
+    fit = hals(X, *random_start(X, 3, np.random.default_rng(1)), max_iter=4, tol=0.0)
+    assert fit.errors[-1] > 0.1
+
+
+def test_depth_errors_do_not_write_out_large_residuals(identity_only):
+    X = noisy()
+    rng = np.random.default_rng(2)
+    assert depth_errors(propagate(X, [unit_columns(rng.random((30, 4))), unit_columns(rng.random((4, 2)))])).min() > 0.1
+
+
+# --- singular values ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [5, 110, 205])
+def test_top_svd_of_any_number_of_triplets(k):
+    X = np.random.default_rng(3).random((205, 210))
+    U, s, V = top_svd(as_data(X), k)
+    np.testing.assert_allclose(s * as_data(X).scale, np.linalg.svd(X)[1][:k], rtol=1e-8)
+    np.testing.assert_allclose((U * s).T @ U, np.diag(s), atol=1e-8 * s[0])
+    np.testing.assert_allclose(as_data(X).XSt(V.T), U * s, atol=1e-8 * s[0])
+
+
+@pytest.mark.parametrize("shape", [(2, 5000), (5000, 2)])
+def test_svd_of_a_thin_matrix_needs_no_square_one(shape):
+    X = as_data(np.random.default_rng(5).random(shape))
+    tracemalloc.start()
+    top_svd(X, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6  # a square identity of that size has 2e8 bytes
+
+
+# --- starts -------------------------------------------------------------------------------------------------------------------
+
+
+def test_nndsvd_is_scikit_learns():
+    """The product of every pair of vectors is compared: what is left free is how length is shared."""
+    X = np.random.default_rng(6).random((12, 25)) ** 2  # so small that its randomised SVD is exact
+    A, St = nndsvd(as_data(X), 4)
+    W, H = _initialize_nmf(X, 4, init="nndsvd", random_state=0)
+    for j in range(4):
+        np.testing.assert_allclose(as_data(X).scale * np.outer(A[:, j], St[:, j]), np.outer(W[:, j], H[j]), atol=1e-6)
+
+
+def test_nndsvd_of_nothing_is_nothing():
+    A, St = nndsvd(as_data(np.zeros((4, 5))), 2)
+    assert not A.any() and not St.any()
+
+
+def test_the_dominant_part_is_that_of_the_larger_product():
+    u, v = np.array([0.95, -0.31]), np.array([0.6, -0.8])
+    A, S = _dominant_part(u, v, 2.0, signed=True)  # 0.95 * 0.6 > 0.31 * 0.8, although 0.8 > 0.6
+    np.testing.assert_allclose(A, [1, 0])
+    np.testing.assert_allclose(S, [2 * 0.95 * 0.6, 0])
+    A, S = _dominant_part(v, u, 2.0, signed=True)
+    np.testing.assert_allclose(A, [1, 0])
+
+
+def test_what_fills_the_zeros_of_the_svd_start():
+    X = as_data(3.7 * np.kron(np.eye(2), np.ones((5, 6))))
+    A, S = svd_start(X, 2)
+    rms = np.sqrt(X.norm2 / 120)
+    assert S.min() == pytest.approx(0.01 * rms) and (A > 0).all()
+    raw = A / A.max(axis=0)
+    assert raw.min() == pytest.approx(0.01 / np.sqrt(10) / (1 / np.sqrt(5)))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 8])
+def test_a_random_start_has_the_size_of_the_data(k):
+    X = as_data(np.random.default_rng(7).random((400, 3000)))
+    A, S = random_start(X, k, np.random.default_rng(8))
+    assert np.linalg.norm(A @ S) == pytest.approx(np.sqrt(X.norm2), rel=0.02)
+
+
+# --- nonnegative least squares ------------------------------------------------------------------------------------------------
+
+layer = sys.modules["nnmf_nb.nnls"]
+
+
+def stack_of(A, x):
+    """Columns A with unit length and x as the points that the array engine works on."""
+    G = np.repeat((A.T @ A)[None], x.shape[1], axis=0)
+    f = (A.T @ x).T
+    n = len(f)
+    return layer._Points(np.arange(n), G, f, f > 0, np.full(n, 9), np.full(n, 3))
+
+
+def test_the_careful_solver_says_the_same_about_its_points():
+    """It takes over where the exchange rule runs in circles, and its points get their status bits too."""
+    rng = np.random.default_rng(9)
+    A = rng.integers(0, 3, (5, 4)).astype(float)
+    A[:, 3] = A[:, 0]
+    A = A / np.linalg.norm(A, axis=0)
+    points = stack_of(A, np.hstack([A @ rng.integers(0, 2, (4, 6)), rng.random((5, 6)), np.zeros((5, 1))]))
+    s, status = layer._pivot_stack(points.G, points.f, points.passive)
+    ids, careful, said = layer._careful(points)
+    np.testing.assert_array_equal(ids, points.id)
+    np.testing.assert_array_equal(said, status)
+    assert len(set(status.tolist())) > 1
+    np.testing.assert_allclose(A @ careful.T, A @ s.T, atol=1e-12)
+
+
+def test_the_careful_solver_reports_what_it_gave_up_on(monkeypatch):
+    A = np.linalg.qr(np.random.default_rng(10).random((5, 3)))[0]
+    monkeypatch.setattr(layer, "_active_set_point", lambda G, f: (np.zeros(3), NOT_CONVERGED))
+    assert (layer._careful(stack_of(A, A @ np.ones((3, 2))))[2] >= NOT_CONVERGED).all()
+
+
+def test_a_layer_has_no_penalty_unless_one_is_asked_for():
+    rng = np.random.default_rng(11)
+    A, X = rng.random((8, 3)), rng.random((8, 12))
+    S, _ = layer.solve_layer(as_data(X), A)
+    np.testing.assert_allclose(S * as_data(X).scale, nnls(A, X), atol=1e-13)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_not_converged_is_said_once(monkeypatch):
+    """The solver gave up and the certificate is bad: still one bit."""
+    monkeypatch.setattr(layer, "_solve_scaled", lambda A, X, S0, l1, l2: (np.ones((2, 3)), np.array([NOT_CONVERGED, NOT_CONVERGED | 3, 0])))
+    assert layer.nnls_certified(np.eye(2), np.full((2, 3), 9.0)).status.tolist() == [NOT_CONVERGED, NOT_CONVERGED | 3, NOT_CONVERGED]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_stacks_stay_small(monkeypatch, weighted):
+    """No stack of k x k matrices is larger than a block (the data may be), in the solver, its derivative and the Gram matrices of weights."""
+    rng = np.random.default_rng(12)
+    A, X = rng.random((50, 6)), rng.random((50, 300))
+    extra = {"weights": rng.random(X.shape)} if weighted else {}
+    monkeypatch.setattr(layer, "cpu_kernels", lambda: None)
+    monkeypatch.setattr(data, "_BLOCK", 1000)
+    sizes, cholesky = [], layer.masked_cholesky
+    monkeypatch.setattr(layer, "masked_cholesky", lambda G, passive: sizes.append(passive.shape[0] * 36) or cholesky(G, passive))
+    S = nnls(A, X, **extra)
+    solving = max(sizes)
+    sizes.clear()
+    nnls_vjp(A, X, S, S, **extra)
+    assert 100 < solving <= 1000 / 3 + 36 and 100 < max(sizes) <= 1000 / 2 + 36
