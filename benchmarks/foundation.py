@@ -11,21 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from tools.race import THREADS, Contender, Course, machine, median, peers_python, ratio, versions
+from tools.race import THREADS, Contender, Course, machine, markdown, median, met, peers_python, ratio, versions
 
 from tools import contenders
 
 RESULT = Path(__file__).parent / "results" / "foundation.md"
 EPOCHS, UPDATES, SEEDS, ROUNDS = 100, 3000, 100, 5
 MISSING = "not measured"
-
-
-def markdown(head, rows):
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)) + "\n"
-
-
-def met(condition):
-    return "**yes**" if condition else "**no**"
 
 
 def peer(name, python, **arguments):

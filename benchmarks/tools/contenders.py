@@ -288,6 +288,108 @@ def q_scipy(k, M):
         yield {"seconds": timed(loop) / M, "kkt": float(kkt_residual(A, X, S).max())}
 
 
+# --- NMF: error against time -------------------------------------------------------------------------------------------------
+
+WORKS = {"a": "dense 2000 x 1500, k = 20, planted uniform factors, noise 10 % of the mean", "b": "dense 10000 x 2000, k = 50, the same way",
+         "c": "sparse 20000 x 10000, 0.5 % filled by a power law, k = 20", "d": "the toy, 90 x 87, k = 9"}
+
+
+def nmf_work(name):
+    """X (N x M) and k of a work."""
+    import scipy.sparse as sp
+
+    if name == "d":
+        from nnmf_nb import datasets
+
+        return np.ascontiguousarray(datasets.toy(random_state=0).X.T), 9
+    rng = np.random.default_rng(0)
+    if name == "c":
+        N, M = 20_000, 10_000
+        p, q = np.arange(1, N + 1) ** -1.0, np.arange(1, M + 1) ** -0.8
+        i, j = rng.choice(N, 1_600_000, p=p / p.sum()), rng.choice(M, 1_600_000, p=q / q.sum())
+        X = sp.coo_array((np.ones(len(i)), (i, j)), shape=(N, M)).tocsr()       # repeated words are summed
+        X.data = np.log1p(X.data) * rng.gamma(1, 1, X.nnz)
+        return X, 20
+    N, M, k = (2000, 1500, 20) if name == "a" else (10_000, 2000, 50)
+    X = rng.random((N, k)) @ rng.random((k, M))
+    return np.maximum(X + 0.1 * X.mean() * rng.standard_normal(X.shape), 0), k
+
+
+def nmf_start(X, k, seed):
+    """A (N x k) and S' (M x k), uniform, of about the size of X: the same for everybody."""
+    rng = np.random.default_rng(1000 + seed)
+    A, St = rng.random((X.shape[0], k)), rng.random((X.shape[1], k))
+    return A, St * (4 * X.mean() / k)
+
+
+def curve(seconds, errors):
+    """At most 300 points of an error curve (the first 60 turns and then ever fewer), rounded."""
+    keep = sorted({*range(min(60, len(errors))), *np.unique(np.geomspace(1, len(errors), 240).astype(int) - 1).tolist()})
+    return {"seconds": seconds[-1], "turns": len(errors), "t": [round(seconds[i], 6) for i in keep], "error": [round(errors[i], 9) for i in keep]}
+
+
+def nmf_ours(work, budget, dtype="float64", **options):
+    """`extrapolated` of this package: the relative error after every turn for `budget` seconds, a new start every time."""
+    from nnmf_nb.backend import blas_in_one_thread
+    from nnmf_nb.data import as_data
+    from nnmf_nb.solvers import extrapolated
+
+    X, k = nmf_work(work)
+    X = X.astype(dtype)
+    A, St = (F.astype(dtype) for F in nmf_start(X, k, -1))
+    with blas_in_one_thread():
+        for exact in (False, True):
+            extrapolated(as_data(X), A, St.T, max_iter=2, tol=0.0, exact=exact)        # load the kernels
+        for seed in range(10**9):
+            A, St = (F.astype(dtype) for F in nmf_start(X, k, seed))
+            times, errors = [], []
+            begin = time.perf_counter()
+            data = as_data(X)                              # the second orientation of a sparse X counts
+
+            def note(n, error, pg, A, begin=begin, times=times, errors=errors):
+                times.append(time.perf_counter() - begin)
+                errors.append(error)
+                return times[-1] > budget
+
+            extrapolated(data, A, St.T / data.scale, max_iter=10**7, tol=0.0, callback=note, **options)
+            yield curve(times, errors)
+
+
+def nmf_sklearn(work, budget, dtype="float64"):
+    """scikit-learn's coordinate descent, sweep by sweep, as `NMF(solver="cd")` runs it; the clock stands still while the error is computed."""
+    from sklearn.decomposition._nmf import _update_coordinate_descent as update
+
+    X, k = nmf_work(work)
+    X = X.astype(dtype)
+    norm2 = float((X.multiply(X) if hasattr(X, "indptr") else X * X).sum(dtype=np.float64))
+    random = np.random.mtrand._rand
+    for seed in range(10**9):
+        A, St = (F.astype(dtype) for F in nmf_start(X, k, seed))
+        times, errors, spent = [], [], 0.0
+        while spent < budget:
+            begin = time.perf_counter()
+            update(X, A, St, 0, 0, False, random)
+            update(X.T, St, A, 0, 0, False, random)
+            spent += time.perf_counter() - begin
+            G, H = A.T.astype(np.float64) @ A, St.T.astype(np.float64) @ St
+            times.append(spent)
+            errors.append(float(np.sqrt(max(norm2 - 2 * np.sum(A * (X @ St), dtype=np.float64) + np.sum(G * H), 0) / norm2)))
+        yield curve(times, errors)
+
+
+def nmf_products(work):
+    """The floor of a turn: the two products with X, by this package's `DataMatrix` on all threads."""
+    from nnmf_nb.backend import blas_in_one_thread
+    from nnmf_nb.data import as_data
+
+    X, k = nmf_work(work)
+    data = as_data(X)
+    A, St = nmf_start(X, k, 0)
+    with blas_in_one_thread():
+        while True:
+            yield {"seconds": timed(lambda: (data.AtX(A), data.XSt(St.T)), at_least=0.1)}
+
+
 if __name__ == "__main__":
     answers, sys.stdout = sys.stdout, sys.stderr          # whatever a library prints must not end up among the answers
     warnings.simplefilter("ignore")

@@ -138,3 +138,11 @@ def machine():
 
 def versions(names):
     return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def markdown(head, rows):
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)) + "\n"
+
+
+def met(condition):
+    return "**yes**" if condition else "**no**"
