@@ -160,7 +160,7 @@ def _reach(X, at, auto, total):
     error2 = residual2(X, kept(new_A), S, X.norm2 - 2 * inner(Q, new_A) + inner(H, gram(new_A))) / total
     best, error = (at.errors[-1] if at.errors else math.inf), math.sqrt(max(error2, 0.0))
     exact = at.exact or (auto and compiled(A) and rounds + more > 1.5 * SWEEPS)
-    if error > best: return at._replace(ahead=at.last, beta=at.beta / 1.5, ceiling=at.beta, exact=exact, errors=[*at.errors, best]), pg
+    if error > best: return at._replace(last=(at.A, at.S), ahead=(at.A, at.S), beta=at.beta / 1.5, ceiling=at.beta, exact=exact, errors=[*at.errors, best]), pg
     ahead, last = (clip(new_A + at.beta * (new_A - A0)), S), (kept(new_A), kept(new_S))
     return Reach(last[0], S, last, ahead, min(at.ceiling, 1.05 * at.beta), min(1.0, 1.01 * at.ceiling), exact, [*at.errors, error], at.stationarity, "max_iter"), pg
 
