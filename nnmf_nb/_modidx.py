@@ -735,6 +735,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                               'nnmf_nb.nnls._solve_scaled': ('nnls.html#_solve_scaled', 'nnmf_nb/nnls.py'),
                               'nnmf_nb.nnls._solve_stacks': ('nnls.html#_solve_stacks', 'nnmf_nb/nnls.py'),
                               'nnmf_nb.nnls._solve_weighted': ('nnls.html#_solve_weighted', 'nnmf_nb/nnls.py'),
+                              'nnmf_nb.nnls._triangular_inverse': ('nnls.html#_triangular_inverse', 'nnmf_nb/nnls.py'),
                               'nnmf_nb.nnls.adjoint': ('nnls.html#adjoint', 'nnmf_nb/nnls.py'),
                               'nnmf_nb.nnls.adjoint_gram': ('nnls.html#adjoint_gram', 'nnmf_nb/nnls.py'),
                               'nnmf_nb.nnls.check_coefficients': ('nnls.html#check_coefficients', 'nnmf_nb/nnls.py'),

@@ -138,11 +138,18 @@ def _in_order(parts):
     return xp.take(s, order, axis=0), xp.take(status, order, axis=0)
 
 # %% ../nbs/02_nnls.ipynb #4627186c
+def _triangular_inverse(L):
+    "Inverse of lower triangular matrices (M x k x k) by forward substitution: `inv` would look for a pivot, and on a GPU wait for it."
+    xp, k = namespace(L), L.shape[-1]
+    unit, inverse = xp.eye(k, dtype=L.dtype, device=L.device), xp.zeros_like(L)
+    for i in range(k): inverse[:, i:i + 1, :] = (unit[None, i:i + 1, :] - L[:, i:i + 1, :] @ inverse) / L[:, i:i + 1, i:i + 1]
+    return inverse
+
 def _dependent(G, possible):
     "Rows (M bool) whose `possible` columns (M x k bool) are dependent up to the rounding of the unit-diagonal G (M x k x k or 1 x k x k)."
     xp, k = namespace(G), possible.shape[1]
     L, kept = masked_cholesky(G, possible)
-    rows = xp.sum(xp.abs(xp.linalg.inv(L)), axis=2)
+    rows = xp.sum(xp.abs(_triangular_inverse(L)), axis=2)
     return xp.any(possible & ~kept, axis=1) | (xp.max(rows, axis=1) ** 2 >= 1 / (4 * 2.3e-16 * max(k, 4)))
 
 def _finish(points, s, g, noise, ready):
