@@ -430,12 +430,11 @@ def test_adjoints_of_dependent_columns_are_those_of_the_generalised_inverse(mask
 def test_a_poor_local_minimum_is_amber():
     """Both fits of the swimmer have converged with every S exact; one of them is perfect, and the other one is not."""
     X = datasets.swimmer().X
-    fits = sorted((NMF(16, init="random", random_state=seed, max_iter=1000).fit(X) for seed in range(6)), key=lambda m: m.layers_[0].error)
+    fits = sorted((NMF(16, solver="hals", init="random", random_state=seed, max_iter=1000).fit(X) for seed in range(6)), key=lambda m: m.layers_[0].error)
     good, poor = fits[0], fits[-1]
     assert poor.converged_ and poor.layers_[0].error > 0.1 and verify(good, X).colour == "green"
     got = verify(poor, X)
-    assert got.colour == "amber" and got.reasons[0].startswith("layer 0: far from the floor")
-    assert all(reason.startswith("layer 0: dead topics") for reason in got.reasons[1:])  # a limb that nobody found is a topic that nobody needs
+    assert got.colour == "amber" and got.reasons[0].startswith("layer 0: far from the floor") and len(got.reasons) == 1
 
 
 def layer(error, floor, **change):
