@@ -44,16 +44,16 @@ def read_chain(path):
         return file["X"], [file[f"A{l}"] for l in range(len(file.files) - 1)]
 
 
-def write_chain(path):
-    """Data 500 x 1000 with 20 planted topics in 5 groups and noise, and the chain with which training begins (ranks 20, 5)."""
+def write_chain(path, N=500, M=1000, ranks=(20, 5), dtype="float64"):
+    """Data N x M with planted topics in groups and noise, and the chain with which training begins."""
     from nnmf_nb.data import as_data
     from nnmf_nb.hierarchical import sequential
 
-    rng = np.random.default_rng(0)
-    words, mixture = rng.random((500, 20)) * (rng.random((500, 20)) < 0.3), rng.random((20, 5)) * (rng.random((20, 5)) < 0.4)
-    weights = mixture @ (rng.random((5, 1000)) * (rng.random((5, 1000)) < 0.5)) + 0.3 * rng.random((20, 1000)) * (rng.random((20, 1000)) < 0.3)
-    X = words @ weights + 0.05 * rng.random((500, 1000))
-    start = sequential(as_data(X), (20, 5), rng, max_iter=50)
+    rng, (k, groups) = np.random.default_rng(0), ranks[:2]
+    words, mixture = rng.random((N, k)) * (rng.random((N, k)) < 0.3), rng.random((k, groups)) * (rng.random((k, groups)) < 0.4)
+    weights = mixture @ (rng.random((groups, M)) * (rng.random((groups, M)) < 0.5)) + 0.3 * rng.random((k, M)) * (rng.random((k, M)) < 0.3)
+    X = (words @ weights + 0.05 * rng.random((N, M))).astype(dtype)
+    start = sequential(as_data(X), ranks, rng, max_iter=50)
     np.savez(path, X=X, **{f"A{l}": fit.A for l, fit in enumerate(start)})
 
 
@@ -89,7 +89,7 @@ def our_iteration(path):
 def floor(path):
     """The two products with the data that no gradient can avoid, A_0'X and X S', by bare NumPy."""
     X, A = read_chain(path)
-    S = np.random.default_rng(0).random((X.shape[1], A[0].shape[1])).T
+    S = np.random.default_rng(0).random((X.shape[1], A[0].shape[1])).T.astype(X.dtype)
     while True:
         yield {"seconds": timed(lambda: (X.T @ A[0], X @ S.T), at_least=0.05)}
 
@@ -208,8 +208,8 @@ def weigh(fit, X, factors):
     model = fit(X)
     seconds, growth = time.perf_counter() - start, memory("VmHWM") - before
     data = sum(a.nbytes for a in (X.data, X.indices, X.indptr)) if hasattr(X, "indptr") else X.nbytes
-    size = data + sum(a.nbytes for a in factors(model))
-    return {"seconds": seconds, "growth": growth, "size": size, "ratio": growth / size}
+    own = sum(a.nbytes for a in factors(model))
+    return {"seconds": seconds, "growth": growth, "factors": own, "size": data + own, "ratio": growth / (data + own)}
 
 
 def heavy_data(name):
@@ -251,41 +251,114 @@ def memory_sklearn(data):
 # --- q ---------------------------------------------------------------------------------------------------------------------
 
 
-def q_problem(k, M):
+def write_q(path, k, M):
     """A (200 x k), X (200 x M) with noise and half of the coefficients zero, and the coefficients of a matrix 1 % away from A."""
     from nnmf_nb import nnls
 
     rng = np.random.default_rng(k)
     A = rng.random((200, k))
     X = A @ (rng.random((k, M)) * (rng.random((k, M)) < 0.5)) + 0.1 * rng.random((200, M))
-    return A, X, nnls(moved([A], 0, by=1e-2)[0], X)
+    np.savez(path, A=A, X=X, near=nnls(moved([A], 0, by=1e-2)[0], X))
 
 
-def q_ours(k, M):
+def read_q(path, columns=None):
+    with np.load(path) as file:
+        return file["A"], np.ascontiguousarray(file["X"][:, :columns]), np.ascontiguousarray(file["near"][:, :columns])
+
+
+def kkt(A, X, S):
+    """Largest entry of min(S, gradient), lengths of columns and of data points divided out."""
+    length, size = np.linalg.norm(A, axis=0)[:, None], np.linalg.norm(X, axis=0)
+    return float((np.abs(np.minimum(S * length, (A.T @ (A @ S - X)) / length)) / size).max())
+
+
+def q_ours(path):
     """`nnls` cold and warm, checks and the product A'X included; seconds per data point."""
-    from nnmf_nb import kkt_residual, nnls
+    from nnmf_nb import nnls
 
-    A, X, near = q_problem(k, M)
+    A, X, near = read_q(path)
     while True:
-        cold, warm = timed(lambda: nnls(A, X), 0.05) / M, timed(lambda: nnls(A, X, near), 0.05) / M
-        yield {"seconds": cold, "warm": warm, "kkt": float(kkt_residual(A, X, nnls(A, X, near)).max())}
+        cold, warm = timed(lambda: nnls(A, X), 0.05), timed(lambda: nnls(A, X, near), 0.05)
+        yield {"seconds": cold / X.shape[1], "warm": warm / X.shape[1], "kkt": kkt(A, X, nnls(A, X))}
 
 
-def q_scipy(k, M):
-    """A loop of scipy.optimize.nnls over the data points; seconds per data point."""
+def q_scipy(path, columns=2000):
+    """A loop of scipy.optimize.nnls over the data points, the first `columns` of them; seconds per data point."""
     from scipy.optimize import nnls
 
-    from nnmf_nb import kkt_residual
-
-    A, X, _ = q_problem(k, M)
-    S = np.empty((k, M))
+    A, X, _ = read_q(path, columns)
+    S = np.empty((A.shape[1], X.shape[1]))
 
     def loop():
-        for j in range(M):
+        for j in range(X.shape[1]):
             S[:, j] = nnls(A, X[:, j])[0]
 
     while True:
-        yield {"seconds": timed(loop) / M, "kkt": float(kkt_residual(A, X, S).max())}
+        yield {"seconds": timed(loop) / X.shape[1], "kkt": kkt(A, X, S)}
+
+
+def q_nonnegfac(path):
+    """Kim & Park's own block principal pivoting over all data points; seconds per data point."""
+    from nonnegfac.nnls import nnlsm_blockpivot
+
+    A, X, _ = read_q(path)
+    while True:
+        yield {"seconds": timed(lambda: nnlsm_blockpivot(A, X), 0.05) / X.shape[1], "kkt": kkt(A, X, nnlsm_blockpivot(A, X)[0])}
+
+
+# --- data and labels ---------------------------------------------------------------------------------------------------------
+
+
+def write_labelled(path):
+    """X (2000 x 3000) of 20 planted topics, Y (5 x 3000) with one class per data point, and a start A, B, S of about their size."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 5, 3000)
+    S = rng.random((20, 3000)) * (rng.random((20, 3000)) < np.where(np.arange(20)[:, None] % 5 == classes, 0.9, 0.1))
+    X = rng.random((2000, 20)) * (rng.random((2000, 20)) < 0.3) @ S + 0.05 * rng.random((2000, 3000))
+    start = dict(A=rng.random((2000, 20)), B=rng.random((5, 20)), S=rng.random((20, 3000)))
+    np.savez(path, X=X, Y=np.eye(5)[:, classes], classes=classes, lam=0.1 * np.sum(X * X) / 3000, **start)
+
+
+def ssnmf_ours(path, budget):
+    """`alternate_labels`, which `SSNMF` runs, from a start: the objective ||X - AS||^2 + lam ||Y - BS||^2 over ||X||^2 against seconds."""
+    from nnmf_nb.backend import blas_in_one_thread
+    from nnmf_nb.data import as_data
+    from nnmf_nb.labels import Labels
+    from nnmf_nb.ssnmf import alternate_labels, joint
+
+    with np.load(path) as file:
+        given = dict(file)
+    labels = Labels(np.arange(5), given["Y"], None, np.arange(3000), 3000)
+    with blas_in_one_thread():
+        alternate_labels(joint(as_data(given["X"]), labels, float(given["lam"])), given["A"], given["S"], given["B"], max_iter=2)
+        while True:
+            times, values, begin = [], [], time.perf_counter()
+            data = as_data(given["X"])
+
+            def note(n, value, pg, factors, begin=begin, times=times, values=values):
+                times.append(time.perf_counter() - begin)
+                values.append(value)
+                return times[-1] > budget
+
+            alternate_labels(joint(data, labels, float(given["lam"])), given["A"], given["S"] / data.scale, given["B"], max_iter=10**6, tol=0.0, callback=note)
+            yield curve(times, values)
+
+
+def ssnmf_peer(path, budget):
+    """ssnmf's multiplicative updates from the same start, ten at a time; the clock stands still while the objective is computed."""
+    from ssnmf import SSNMF
+
+    with np.load(path) as file:
+        given = dict(file)
+    X, Y, lam = given["X"], given["Y"], float(given["lam"])
+    while True:
+        model = SSNMF(X, 20, modelNum=3, Y=Y, lam=lam, A=given["A"].copy(), B=given["B"].copy(), S=given["S"].copy(), tol=-1)
+        times, values, spent = [], [], 0.0
+        while spent < budget:
+            spent += timed(lambda model=model: model.mult(numiters=10))
+            times.append(spent)
+            values.append((np.sum((X - model.A @ model.S) ** 2) + lam * np.sum((Y - model.B @ model.S) ** 2)) / np.sum(X * X))
+        yield curve(times, values)
 
 
 # --- NMF: error against time -------------------------------------------------------------------------------------------------
@@ -388,6 +461,74 @@ def nmf_products(work):
     with blas_in_one_thread():
         while True:
             yield {"seconds": timed(lambda: (data.AtX(A), data.XSt(St.T)), at_least=0.1)}
+
+
+def nmf_torchnmf(work, budget):
+    """torchnmf's multiplicative updates, ten at a time; the clock stands still while the error is computed."""
+    import torch
+    from torchnmf.nmf import NMF
+
+    torch.set_default_dtype(torch.float64)
+    X, k = nmf_work(work)
+    Xt = torch.from_numpy(X).T
+    for seed in range(10**9):
+        A, St = nmf_start(X, k, seed)
+        model = NMF(W=torch.from_numpy(A), H=torch.from_numpy(St))
+        times, errors, spent = [], [], 0.0
+        while spent < budget:
+            spent += timed(lambda model=model: model.fit(Xt, beta=2, tol=0, max_iter=10))
+            times.append(spent)
+            errors.append(float(torch.linalg.norm(Xt - model().detach()) / torch.linalg.norm(Xt)))
+        yield curve(times, errors)
+
+
+# --- scaling -----------------------------------------------------------------------------------------------------------------
+
+
+def turn(N, M, k, density=1.0, dtype="float64"):
+    """A turn of `extrapolated` with sweeps, and its two products with X: seconds of each."""
+    import scipy.sparse as sp
+
+    from nnmf_nb.backend import blas_in_one_thread
+    from nnmf_nb.data import as_data
+    from nnmf_nb.solvers import extrapolated
+
+    rng = np.random.default_rng(0)
+    X = sp.random_array((N, M), density=density, format="csr", rng=rng) if density < 1 else np.maximum(rng.random((N, k)) @ rng.random((k, M)), 0)
+    data, (A, St) = as_data(X.astype(dtype)), (F.astype(dtype) for F in nmf_start(X, k, 0))
+    with blas_in_one_thread():
+        fit = extrapolated(data, A, St.T, max_iter=3, tol=0.0, exact=False)
+        while True:
+            turns = timed(lambda: extrapolated(data, fit.A, fit.S, max_iter=5, tol=0.0, exact=False), 0.2) / 5
+            yield {"seconds": turns, "products": timed(lambda: (data.AtX(fit.A), data.XSt(fit.S)), 0.1)}
+
+
+def whole_fit(work, dtype):
+    """`NMF(k)` fitted to a work in a dtype, a fixed number of turns: seconds and the relative error, computed in float64."""
+    from nnmf_nb import NMF
+
+    data, k = nmf_work(work)
+    X = data.T.astype(dtype)
+    fit = NMF(k, init="random", random_state=0, max_iter=60, tol=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit.fit(X[:50])
+        while True:
+            seconds = timed(lambda: fit.fit(X))
+            yield {"seconds": seconds, "error": relative(data, fit.components_.T.astype("float64"), fit.transform(X).T.astype("float64"))}
+
+
+def memory_nmf(work):
+    """`NMF(k)` on a work: growth of the peak beyond X, over the bytes of A and S."""
+    from nnmf_nb import NMF
+
+    data, k = nmf_work(work)
+    X = data.T if isinstance(data, np.ndarray) else data.T.tocsr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        NMF(k, init="random", random_state=0, max_iter=3).fit(X[:400])
+        while True:
+            yield weigh(NMF(k, init="random", random_state=0, max_iter=20).fit, X, lambda model: [model.components_, np.empty((X.shape[0], k))])
 
 
 if __name__ == "__main__":

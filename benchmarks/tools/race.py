@@ -19,7 +19,7 @@ REST = 0.4             # seconds before a turn: the threads of OpenMP that the o
 UNSET = "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"        # would slow down one BLAS and not the other
 # numpy and scipy as in our own environment: everyone gets the same BLAS. torch is asked for by its CPU build, so that CUDA is never fetched.
 TORCH = "torch==2.13.0+cpu" if sys.platform == "linux" else "torch==2.13.0"
-REQUIRED = ["NeuralNMF==1.0.0", "ssnmf==1.0.3", TORCH, f"numpy=={version('numpy')}", f"scipy=={version('scipy')}"]
+REQUIRED = ["NeuralNMF==1.0.0", "ssnmf==1.0.3", "torchnmf==0.3.5", TORCH, f"numpy=={version('numpy')}", f"scipy=={version('scipy')}"]
 
 
 def environment():
@@ -58,11 +58,12 @@ class Course:
     """Where races are run: waits for a quiet machine, `patience` seconds in the whole run at most, and notes what others used all the same."""
 
     def __init__(self, patience=120.0):
-        self.patience, self.others = patience, []
+        self.patience, self.others, self.cores = patience, [], []
 
     def race(self, contenders, rounds):
         """Let contenders (label -> Contender, or None for a missing peer) take turns: label -> list of measurements."""
         self._wait()
+        self.cores.append(cores_at_once())
         begin, used = time.monotonic(), core_seconds()
         running = {label: one.start() for label, one in contenders.items() if one}
         results = {label: [] for label in running}
@@ -92,6 +93,17 @@ def core_seconds():
         return math.nan
     ticks = [int(t) for t in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")         # all but idle and waiting for disks
+
+
+SPIN = "import time\nn, end = 0, time.perf_counter() + 0.5\nwhile time.perf_counter() < end: n += 1\nprint(n)"
+
+
+def cores_at_once():
+    """How many cores two programs that only count get together, 1.0 to 2.0: a virtual machine may have fewer than it shows."""
+    def count(programs):
+        running = [subprocess.Popen([sys.executable, "-S", "-c", SPIN], stdout=subprocess.PIPE, text=True) for _ in range(programs)]
+        return sum(int(one.communicate()[0]) for one in running)
+    return count(2) / count(1)
 
 
 def busy(seconds=1.0):
@@ -138,6 +150,13 @@ def machine():
 
 def versions(names):
     return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def heading(title, begin, course, also=""):
+    """The first lines of a result: date, machine, versions, and how quiet it was."""
+    return (f"# {title}\n\n{begin:%Y-%m-%d}. {machine()}, {THREADS} threads for everyone. Python {platform.python_version()}, "
+            f"{versions(['numpy', 'scipy', 'scikit-learn', 'numba'])}{also}.\nOthers used {min(course.others):.1f} to {max(course.others):.1f} cores meanwhile; "
+            f"two programs at once had {min(course.cores):.1f} to {max(course.cores):.1f} cores.\n\n")
 
 
 def markdown(head, rows):
