@@ -110,7 +110,7 @@ def decode(node, tensors):
     return DECODERS[node["is"]](node, tensors) if isinstance(node, dict) else node
 
 # %% ../nbs/24_files.ipynb #5c08f727
-SESSION = {"_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx", "_parent_callback_ctx", "_metadata_request"}
+SESSION = {"_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx", "_parent_callback_ctx", "_metadata_request", "_trained_on"}
 
 def estimator_class(name):
     "The public estimator of this package with that name. Raises `ValueError` for anything else."
@@ -158,6 +158,9 @@ def check_fitted(fitted):
     need(type(N) is int and is_matrix(top) and top.shape[1] == N, "components_")
     if "bases_" in fitted: need(all(is_matrix(W) and W.shape == top.T.shape for W in fitted["bases_"]), "bases_")
     elif "dictionaries_" in fitted: check_chain(fitted["dictionaries_"], N, len(top))
+    elif "factors_" in fitted:
+        check_chain(fitted["factors_"], N, len(top))
+        need(is_matrix(fitted["codes_"]) and fitted["codes_"].shape[1] == len(top) == len(fitted["typical_code_"]), "codes_")
     else: check_layers(fitted["layers_"], N, len(top))
     need(fitted.get("_n_features_out", len(top)) == len(top), "_n_features_out")
     need(np.shape(fitted.get("feature_names_in_", range(N))) == (N,), "feature_names_in_")

@@ -22,7 +22,7 @@ from sklearn.decomposition import NMF as TheirNMF
 from sklearn.exceptions import ConvergenceWarning
 
 import nnmf_nb
-from nnmf_nb import NMF, SSNMF, DeepNMF, DeepSemiNMF, GuidedNMF, HierarchicalNMF, NeuralNMF, SparseCodingNetwork, UnfoldedNMF, load, save
+from nnmf_nb import NMF, SSNMF, DeepNMF, DeepSemiNMF, GuidedNMF, HierarchicalNMF, NeuralNMF, NonlinearSemiNMF, SparseCodingNetwork, UnfoldedNMF, load, save
 from nnmf_nb.files import KEY, decode, digest, encode, fields_of, read
 
 X = np.random.default_rng(0).gamma(0.5, 1.0, (24, 4)) @ np.random.default_rng(1).gamma(0.5, 1.0, (4, 9))
@@ -40,7 +40,7 @@ def same(a, b):
     if fields_of(a) is not None:
         return same(fields_of(a), fields_of(b))
     if isinstance(a, BaseEstimator):
-        return same(vars(a), vars(b))
+        return same(a.__getstate__(), b.__getstate__())
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
@@ -62,6 +62,7 @@ MODELS = {
     "HierarchicalNMF": (HierarchicalNMF((4, 2), random_state=0), (X,)),
     "DeepNMF": (DeepNMF((4, 2), random_state=0), (X,)),
     "DeepSemiNMF": (DeepSemiNMF((4, 2), random_state=0), (X - 1.0,)),
+    "NonlinearSemiNMF": (NonlinearSemiNMF((4, 2), random_state=0, max_iter=20), (X - 1.0,)),
     "UnfoldedNMF": (UnfoldedNMF((2, 2), n_layers=2, source_weights=(1.0, 0.5), max_iter=20), (X, np.hstack([X / 4, 3 * X / 4]))),
     "SparseCodingNetwork": (SparseCodingNetwork((4, 2), random_state=0, max_iter=20), (X, LABELS)),
     "SparseCodingNetwork-bare": (SparseCodingNetwork((4, 2), random_state=0), (X,)),
@@ -84,6 +85,10 @@ def estimators():
 
 
 # --- there and back --------------------------------------------------------------------------------------------------------
+
+
+def test_every_estimator_is_among_the_models():
+    assert {type(model) for model, _ in MODELS.values()} == {*estimators()}
 
 
 def test_a_model_comes_back_to_the_last_bit(model, tmp_path):
