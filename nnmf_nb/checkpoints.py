@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['INDIFFERENT', 'KEY', 'fed', 'fed_array', 'hashed', 'fingerprint', 'Loop', 'package_version', 'written', 'found',
-           'anchors', 'placed', 'continued', 'FileKeeper', 'Checkpoint', 'keeping']
+           'anchors', 'placed', 'continued', 'tidy', 'FileKeeper', 'Checkpoint', 'keeping']
 
 # %% ../nbs/05b_checkpoints.ipynb #4db33d8b
 import contextlib
@@ -83,7 +83,7 @@ def found(path, mark, rng):
         tree = json.loads(text, parse_constant=refuse_constant)
         if tree["version"] != package_version(): raise ValueError(f"it was written by nnmf_nb {str(tree['version'])[:20]}, this is {package_version()}, whose training may take another course")
         other = next((name for name in {**mark, **tree["mark"]} if mark.get(name) != tree["mark"].get(name)), None)
-        if other: raise ValueError(f"it belongs to another fit: {other} is different")
+        if other: raise ValueError(f"it belongs to another fit: {other} is different (for many fits, as in GridSearchCV, put {{fit}} into the path: every fit gets a file of its own)")
         start, loops = decode(tree["start"], tensors), decode(tree["loops"], tensors)
         check_finite_inside(loops, "it")
         if not all(isinstance(one, Loop) and type(one.n) is int and hasattr(one.fit, "reason") for one in loops): raise ValueError("it does not hold loops")
@@ -115,21 +115,28 @@ def continued(one, fit, max_iter, path):
     if one.n > max_iter: raise ValueError(f"{path} holds {one.n} iterations, more than the {max_iter} that are allowed now: raise max_iter. {cure}")
     return one._replace(fit=placed(one.fit, next(iter(anchors(fit)), None)))
 
+# %% ../nbs/05b_checkpoints.ipynb #8788a5e7
+def tidy(path):
+    "Remove what a process left behind beside the file `path` that was killed while it wrote."
+    folder, name = os.path.split(os.path.realpath(path))
+    for rest in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")):
+        with contextlib.suppress(OSError): os.unlink(rest)
+
 # %% ../nbs/05b_checkpoints.ipynb #3e5652d1
 class FileKeeper(Keeper):
     "Keeps the loops of one fit in a file."
     keeps = True
-    def __init__(self, checkpoint, mark, rng):
-        self.to, self.mark, self.rng, self.loops, self.open, self.warned = checkpoint, mark, rng, [], True, False
-        self.start, self.saved = found(checkpoint.path, mark, rng) if os.path.lexists(checkpoint.path) else (rng.bit_generator.state, [])
+    def __init__(self, checkpoint, path, mark, rng):
+        self.to, self.path, self.mark, self.rng, self.loops, self.open, self.warned = checkpoint, path, mark, rng, [], True, False
+        self.start, self.saved = found(path, mark, rng) if os.path.lexists(path) else (rng.bit_generator.state, [])
         self.rng.bit_generator.state, checkpoint.resumed = self.start, sum(one.n for one in self.saved)
-        checkpoint.tidy()
+        tidy(path)
         try: self.write(self.saved)                        # better now than after an hour
         except OSError as error:
-            raise OSError(error.errno, f"No checkpoint can be written to {checkpoint.path} ({getattr(error.__cause__, 'strerror', error)}). Give a path on a disk with room where you may write") from error
+            raise OSError(error.errno, f"No checkpoint can be written to {path} ({getattr(error.__cause__, 'strerror', error)}). Give a path on a disk with room where you may write") from error
 
     def write(self, loops):
-        written(self.to.path, self.mark, self.start, loops)
+        written(self.path, self.mark, self.start, loops)
         self.last, self.waiting = time.monotonic(), 0
 
     def enter(self, fit, max_iter):
@@ -139,7 +146,7 @@ class FileKeeper(Keeper):
         return self.loops[-1].n, self.loops[-1].fit
 
     def resume(self, fit, max_iter):
-        one = continued(self.saved[0], fit, max_iter, self.to.path)
+        one = continued(self.saved[0], fit, max_iter, self.path)
         self.loops.append(one)
         self.rng.bit_generator.state = one.rng
         self.saved = [] if one.fit.reason == "max_iter" and one.n < max_iter else self.saved[1:]      # what came after this loop came after another end of it
@@ -164,7 +171,7 @@ class FileKeeper(Keeper):
 # %% ../nbs/05b_checkpoints.ipynb #76d5c26b
 class Checkpoint:
     """scikit-learn callback: keeps a fit in the file `path`, every `every` iterations or every `seconds` seconds, whichever comes first (default: 60 seconds), and when it ends or fails. A fit that finds the
-    file goes on from it, to the same bits as without any interruption.
+    file goes on from it, to the same bits as without any interruption. {fit} in `path` stands for a hash of the model, its parameters (`max_iter` too) and its data: a file for every fit of a search.
 
     After the fit the file stays, and the same fit with it returns the same model at once: delete it to start anew. `resumed` holds the iterations that came from the file. Raises `ValueError` for intervals that
     are no numbers > 0, and in `fit` for the file of another fit or none of ours; `OSError` where it cannot write. What fails later is a `RuntimeWarning`.
@@ -175,11 +182,9 @@ class Checkpoint:
                 raise ValueError(f"{name} must be {'an integer' if kind is numbers.Integral else 'a number'} > 0 or None, got {value!r}.")
         self.path, self.every, self.seconds, self.resumed = os.path.abspath(path), every, 60 if every is None and seconds is None else seconds, 0
 
-    def tidy(self):
-        "Remove what a process left behind that was killed while it wrote."
-        folder, name = os.path.split(os.path.realpath(self.path))
-        for rest in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")):
-            with contextlib.suppress(OSError): os.unlink(rest)
+    def path_of(self, model, mark):
+        "Where a fit is kept: `path`, with 16 characters of a hash of the fingerprint `mark` and of `max_iter` for {fit}."
+        return self.path.replace("{fit}", hashed(mark | {"max_iter": getattr(model, "max_iter", None)})[:16])
 
     def setup(self, estimator, context): pass
 
@@ -195,7 +200,8 @@ def keeping(model, **data):
     "Context of one fit of a model to `data` (by name: X, y, ..), kept by the model's `Checkpoint` if it has one. Yields the random numbers of the fit."
     rng = host_rng(getattr(model, "random_state", 0))
     checkpoint = next((one for one in getattr(model, "_skl_callbacks", []) if isinstance(one, Checkpoint)), None)
-    keeper = Keeper() if checkpoint is None else FileKeeper(checkpoint, fingerprint(model, data), rng)
+    mark = {} if checkpoint is None else fingerprint(model, data)
+    keeper = Keeper() if checkpoint is None else FileKeeper(checkpoint, checkpoint.path_of(model, mark), mark, rng)
     with kept_by(keeper):
         try: yield rng
         finally:

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import time
 import warnings
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 import zoo
 from safetensors.numpy import save_file
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 
 import nnmf_nb
 from nnmf_nb import Checkpoint, HierarchicalNMF, NeuralNMF, NonlinearSemiNMF, checkpoints
@@ -286,6 +288,52 @@ def test_intervals_are_kept(tmp_path, monkeypatch):
             fit("DeepNMF", callbacks=[Checkpoint(tmp_path / str(interval), **interval)])
         return len(times) - few
     assert writes(seconds=1e9) == 2 < writes(every=10) < writes(every=1) <= writes(seconds=1e-9)
+
+
+# --- many fits ----------------------------------------------------------------------------------------------------------------
+
+
+def search(path, *more, jobs=1):
+    model = NeuralNMF(ranks=(3, 2), random_state=0, tol=0)
+    if path is not None:
+        model.set_callbacks(Checkpoint(path, every=1), *more)
+    return GridSearchCV(model, {"max_iter": [9, 6], "lam": [1.0, 2.0]}, cv=3, n_jobs=jobs, error_score="raise")
+
+
+def test_one_path_for_many_fits_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(ValueError, match=r"X is different.*GridSearchCV.*\{fit\}"):
+        search(tmp_path / "c").fit(X)
+    with pytest.raises(ValueError, match=r"parameter lam is different.*\{fit\}"):
+        fit("NeuralNMF", callbacks=[Checkpoint(tmp_path / "d")])
+        fit("NeuralNMF", callbacks=[Checkpoint(tmp_path / "d")], lam=3.0)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_fit_of_a_search_has_its_file(jobs, tmp_path):
+    done = search(tmp_path / "run-{fit}.c", jobs=jobs).fit(X)
+    files = sorted(os.listdir(tmp_path))
+    assert len(files) == 4 * 3 + 1 and all(re.fullmatch(r"run-[0-9a-f]{16}\.c", name) for name in files)
+    alone = search(None).fit(X)
+    np.testing.assert_array_equal(done.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+    assert fitted(done.best_estimator_) == fitted(alone.best_estimator_)
+    stamps = {name: (tmp_path / name).read_bytes() for name in files}
+    again = search(tmp_path / "run-{fit}.c").fit(X)
+    assert fitted(again.best_estimator_) == fitted(alone.best_estimator_)
+    assert {name: (tmp_path / name).read_bytes() for name in sorted(os.listdir(tmp_path))} == stamps
+
+
+def test_a_search_that_was_cut_off_goes_on(tmp_path):
+    for n in (20, 35):
+        with pytest.raises(RuntimeError, match="cut"):
+            search(tmp_path / "{fit}", Fails(n)).fit(X)
+    assert 1 < len(os.listdir(tmp_path)) < 13
+    assert fitted(search(tmp_path / "{fit}").fit(X).best_estimator_) == fitted(search(None).fit(X).best_estimator_)
+
+
+def test_the_name_of_a_fit_says_what_it_is(tmp_path):
+    for change in ({}, {}, {"device": "cpu"}, {"max_iter": 20}, {"tol": 1e-3}, {"X": X[:-1]}):
+        fit("HierarchicalNMF", callbacks=[Checkpoint(tmp_path / "{fit}-{other}")], **change)
+    assert len(os.listdir(tmp_path)) == 4 and all(name.endswith("-{other}") for name in os.listdir(tmp_path))
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------------------
