@@ -14,16 +14,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
-from .checkpoints import keeping
 from .data import WeightedDataMatrix, relative_error, residual2, transposed
 from .divergences import beta_of, coefficients, divergence, kkt_of_ratios, mu, mu_step, ratios
-from .estimators import MapsForward, ReadsLayers, check_number, check_samples, factor_like, fitted_attributes, leading_svd, reporter, store
+from .estimators import CertifiedEstimator, MapsForward, ReadsLayers, check_number, check_samples, factor_like, fitted_attributes, fitting, leading_svd, reporter, store
 from .layers import by_share, describe
 from .losses import Forward, namespace_like, svd_floors, unit_columns
 from .nnls import kkt_of_layer, solve_layer
@@ -230,7 +228,7 @@ def kkt_of(model, X, A, S):
     return float(to_numpy(residual).max())
 
 # %% ../nbs/10_nmf.ipynb #3537e656
-class OneLayer(ReadsLayers, MapsForward, CallbackSupportMixin, BaseEstimator):
+class OneLayer(ReadsLayers, MapsForward, CertifiedEstimator):
     "What the models of one layer share, whose coefficients depend on their loss and penalties."
     def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None):
         "Train, and return the coefficients (n_samples x k): the same as `fit(X).transform(X)`."
@@ -285,7 +283,7 @@ class NMF(OneLayer):
         """
         data = check_samples(self, X, mask, weights, reset=True)
         problem = check_problem(self, data, W, H)
-        with blas_in_one_thread(), keeping(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng: self._fit(data, problem, X, y, rng)
+        with fitting(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng: self._fit(data, problem, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 

@@ -13,16 +13,15 @@ import numbers
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
-from .checkpoints import keeping
 from .data import DataMatrix, column_blocks, residual2
-from .estimators import check_layer, check_number, check_ranks, factor_like, reporter
+from .estimators import CertifiedEstimator, check_layer, check_number, check_ranks, factor_like, fitting, reporter
 from .losses import namespace_like
 from .nnls import solve_gram, solve_layer
 from .semi import SemiTerms, not_converged, pretrain_semi, read_signed
@@ -311,7 +310,7 @@ class TrainsNonlinear:
         for name, value in attributes(end.vector).items(): setattr(self, name, value)
 
 # %% ../nbs/13d_nonlinear.ipynb #39c23a89
-class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CallbackSupportMixin, BaseEstimator):
+class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEstimator):
     """Deep Semi-NMF with an activation between the layers: X ~ Z_1 g(Z_2 g(.. g(Z_m H_m))), H_m >= 0, for data of any sign.
 
     Parameters: `ranks` components per layer (they may increase: g makes that useful, and a warning says so for the linear models); `activation` 'softplus', 'sigmoid', 'tanh', 'square', 'relu' or 'identity'; `ridge` > 0,
@@ -332,7 +331,7 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CallbackSup
         Warns with `ConvergenceWarning` when max_iter ends the training; a KeyboardInterrupt keeps what there is.
         """
         (ranks, g), data = check_nonlinear(self), DataMatrix(read_signed(self, X, reset=True).T)
-        with blas_in_one_thread(), keeping(self, X=X) as rng:
+        with fitting(self, X=X) as rng:
             self._train(data, ranks, rng, g, lambda attributes: reporter(self, X, y, attributes, self.max_iter + 1))
             H = self._codes(data)
             self.reconstruction_err_ = math.sqrt(self._error2(data, H)) * data.scale

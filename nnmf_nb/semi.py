@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import with_callbacks
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
@@ -26,10 +26,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_device, to_numpy
-from .checkpoints import keeping
 from .data import DataMatrix, check_matrix, relative_error, residual2
 from .deep import unmet
-from .estimators import _check_foreign, check_layer, check_number, check_ranks, factor_like, reporter
+from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_number, check_ranks, factor_like, fitting, reporter
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
 from .nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
@@ -340,7 +339,7 @@ class TrainsSemi:
         return fit
 
 # %% ../nbs/13a_semi.ipynb #ba8ac39a
-class DeepSemiNMF(TrainsSemi, MapsSigned, CallbackSupportMixin, BaseEstimator):
+class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
     """Deep Semi-NMF: X ~ Z_1 Z_2 .. Z_m H_m with H >= 0, for data of any sign; pretrained layer by layer, then tuned together, with labels for some data points or none.
 
     Parameters: `ranks` components per layer; `solver` 'nnls' (exact H) or 'mu' (multiplicative); `ridge` >= 0, the price of large factors (dimensionless); `lam` >= 0, the
@@ -365,7 +364,7 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CallbackSupportMixin, BaseEstimator):
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
         if labels and not self.ridge: raise ValueError("labels need ridge > 0: without a price on Z their term can be made as small as one likes. 0.01 is usual.")
         terms = SemiTerms(float(self.ridge), self.solver, float(self.lam), {l: ClassGraph(one, namespace_like(data)) for l, one in labels.items()})
-        with blas_in_one_thread(), keeping(self, X=X, y=y) as rng:
+        with fitting(self, X=X, y=y) as rng:
             attributes = lambda Z: semi_attributes(data, Z)
             fit = self._train(data, ranks, rng, terms, reporter(self, X, y, attributes, self.pretrain_iter * len(ranks) + self.max_iter + 1))
             for name, value in attributes(fit.Z).items(): setattr(self, name, value)

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
@@ -26,9 +26,8 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
-from .checkpoints import keeping
 from .data import DataMatrix, is_sparse, residual2
-from .estimators import check_layer, check_number, factor_like, reporter
+from .estimators import CertifiedEstimator, check_layer, check_number, factor_like, fitting, reporter
 from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
 from .losses import column_lengths, namespace_like, unit_columns
 from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
@@ -391,7 +390,7 @@ def rows_of(X, known):
     return xp.take(X, asarray(known, X, xp.int64), axis=0)
 
 # %% ../nbs/13c_sparse_coding.ipynb #2f54a3f7
-class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CallbackSupportMixin, BaseEstimator):
+class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
     """Supervised deep sparse coding network: codes a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 + l1_l sum(a) + l2_l ||a||^2/2, softmax on the last ones, trained end to end.
 
     Parameters: `ranks` atoms per layer (wide and slim ones in turns are the paper's bottleneck modules); `l1`, `l2` penalties at the start, l1 relative to the typical
@@ -413,7 +412,7 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CallbackSupportMixin
         """
         data, ranks = read_signed(self, X, reset=True), check_network(self)
         self.classes_, number = class_numbers(np.full(data.shape[0], -1) if y is None else y, data.shape[0])
-        with blas_in_one_thread(), keeping(self, X=X, y=y) as rng: self._fit(data, number, ranks, rng, reporter(self, X, y, self._attributes, self.start_iter * len(ranks) + self.max_iter + 1))
+        with fitting(self, X=X, y=y) as rng: self._fit(data, number, ranks, rng, reporter(self, X, y, self._attributes, self.start_iter * len(ranks) + self.max_iter + 1))
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         self.converged_ = self.stop_reason_ in CONVERGED
         if self.stop_reason_ in ("max_iter", "stalled"):

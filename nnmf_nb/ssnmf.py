@@ -23,11 +23,10 @@ from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
-from .checkpoints import keeping
+from .backend import asarray, double, gram, inner, namespace, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, column_blocks, residual2, transposed
 from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, raised, ratios
-from .estimators import check_samples, fitted_attributes, leading_svd, reporter, store
+from .estimators import check_samples, fitted_attributes, fitting, leading_svd, reporter, store
 from .labels import Classifier, Classifies, Labels, Picked, accuracy, check_supervision, labels_per_layer
 from .layers import by_share, describe, feature_names, top_features
 from .losses import Forward, column_lengths, namespace_like, svd_floors, unit_columns
@@ -353,7 +352,7 @@ class SSNMF(TrainsWithLabels):
         data = check_samples(self, X, mask, weights, reset=True)
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
         solver = check_ssnmf(self, labels is not None)
-        with blas_in_one_thread(), keeping(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng: self._fit(data, solver, labels, X, y, rng)
+        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng: self._fit(data, solver, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
@@ -456,7 +455,7 @@ class GuidedNMF(TrainsWithSeeds):
         check_supervision("l2", self.lam)
         names = self._names(None)
         labels = seed_labels(self.seeds, None if names is None else feature_names(names, data.shape[0]), data.shape[0])
-        with blas_in_one_thread(), keeping(self, X=X, y=y, mask=mask, weights=weights) as rng: self._fit(data, labels, X, y, rng)
+        with fitting(self, X=X, y=y, mask=mask, weights=weights) as rng: self._fit(data, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 

@@ -15,18 +15,17 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, double, host_rng, namespace, to_numpy
-from .checkpoints import keeping
+from .backend import asarray, double, host_rng, namespace, to_numpy
 from .data import as_data, check_matrix, check_nonnegative, column_blocks, is_sparse
 from .divergences import entry_divergence
-from .estimators import check_number, check_samples, reporter
+from .estimators import CertifiedEstimator, check_number, check_samples, fitting, reporter
 from .losses import namespace_like
 from .solvers import CONVERGED, best_start, hals
 from .turns import repeat
@@ -399,7 +398,7 @@ def progress(bar, report):
     return turn
 
 # %% ../nbs/13b_unfolded.ipynb #66132fca
-class UnfoldedNMF(TrainsLayers, RunsLayers, CallbackSupportMixin, BaseEstimator):
+class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
     """Unfolded NMF: n_layers multiplicative updates of H with bases of their own, trained by nonnegative backpropagation to separate sources.
 
     Parameters: `n_components` columns per source (an integer, or one per source); `n_layers` K; `beta` of the updates (0 to 3, 1 Kullback-Leibler) and
@@ -423,7 +422,7 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CallbackSupportMixin, BaseEstimator)
         data = check_samples(self, X, None, None, reset=True)
         check_parameters(self)
         sources = as_sources(y, data.shape[1], data.shape[0])
-        with blas_in_one_thread(), keeping(self, X=X, y=y): self._fit(data, self._placed(data, sources), X, y)
+        with fitting(self, X=X, y=y): self._fit(data, self._placed(data, sources), X, y)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         if self.stop_reason_ == "max_iter":
             warnings.warn(f"UnfoldedNMF stopped at max_iter={self.max_iter} while the cost still fell by more than tol={self.tol:g} of it per iteration: "

@@ -1,13 +1,25 @@
 """Certificates: every number against its formula written out, every fault named, every model read as what it is."""
 
+import copy
+import gc
+import pickle
 import warnings
+import weakref
+from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zoo
+from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import NMF as TheirNMF
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
+import nnmf_nb
 from nnmf_nb import (
     NMF,
     SSNMF,
@@ -16,15 +28,19 @@ from nnmf_nb import (
     GuidedNMF,
     HierarchicalNMF,
     NeuralNMF,
+    NonlinearSemiNMF,
     SparseCodingNetwork,
     UnfoldedNMF,
     certificates,
     certify,
     datasets,
+    estimators,
+    load,
     nnls,
+    save,
     verify,
 )
-from nnmf_nb.certificates import Aims, Certificate, LayerCertificate, chain_gradient, in_units, on_supports
+from nnmf_nb.certificates import Aims, Certificate, LayerCertificate, chain_gradient, held, in_units, on_supports
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, on_unit_columns, propagate, resolve_cost, unit_columns
 
@@ -625,3 +641,240 @@ def test_a_subclass_is_read_as_its_parent(X):
         pass
 
     assert verify(fitted(Mine(3, random_state=0, max_iter=3000), X), X).colour == "green"
+
+
+# --- the display -----------------------------------------------------------------------------------------------------------
+
+CHAIN = (layer(0.2, 0.2), layer(0.4, 0.3, kkt=0.3, dead=(1,)), layer(0.5, 0.5, kkt=1e-3))
+
+
+def test_one_line_per_reason_layer_by_layer():
+    got = Certificate(CHAIN, Aims(open="the cost is <yours>"))
+    assert [(where, colour) for where, colour, _ in got.verdicts] == [
+        ("layer 0", "green"), ("layer 1", "red"), ("layer 1", "amber"), ("layer 2", "amber"), ("model", "amber")
+    ]  # fmt: skip
+    lines = repr(got).splitlines()
+    assert lines[0] == "✗ RED" and len(lines) == 1 + 5 + 4 + 2
+    assert [line.split()[:2] for line in (lines[1], lines[2], lines[4])] == [["layer", "0"], ["layer", "1"], ["layer", "2"]]
+    assert lines[1].endswith("nonnegative, S exact, A stationary, no dead or duplicate topics")
+    assert lines[3].split() == ["!", "amber", "dead", "topics", "[1]"]
+    assert lines[5].startswith("model ") and lines[5].endswith("the cost is <yours>")
+    assert [words for _, words in got.faults] == [*got.reasons] and len(got.reasons) == 4 and got.reasons[0].startswith("layer 1: S is not")
+
+
+def test_the_page_has_a_row_per_reason_and_a_column_per_layer():
+    got = Certificate(CHAIN, Aims(open="the cost is <yours>"))
+    page = ElementTree.fromstring(f"<div>{got._repr_html_().replace('&nbsp;', ' ').replace('<br>', '<br/>')}</div>")
+    reasons, numbers = page.iter("table")
+    assert [[*row.itertext()][-1] for row in reasons.iter("tr")] == [words for _, _, words in got.verdicts]
+    assert "".join(reasons.find("caption").itertext()) == "✗ RED"
+    assert [len(row) for row in numbers.iter("tr")] == [4] * 13 and page.find("details").get("open") is None
+
+
+def test_a_layer_without_fault_claims_what_was_judged():
+    assert held(Aims(judges_S=False, judges_A=False, signed=True)) == "S nonnegative, no dead or duplicate topics"
+    assert "A stationary" not in " ".join(verdict[2] for verdict in Certificate(CHAIN[:1], Aims(judges_A=False, open="x")).verdicts)
+
+
+def luminance(ink):
+    parts = np.array([int(ink[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("ink", certificates.INKS.values())
+def test_signs_can_be_seen_on_light_and_dark_paper(ink):
+    bright = luminance(ink)
+    assert 1.05 / (bright + 0.05) >= 3 and (bright + 0.05) / (luminance("#111111") + 0.05) >= 3  # WCAG: graphics need 3 : 1
+
+
+# --- certificate_ ----------------------------------------------------------------------------------------------------------
+
+EVERY = [*zoo.ZOO, "NonlinearSemiNMF"]
+GIVEN = {
+    "dense": lambda X: (X, {}),
+    "Fortran": lambda X: (np.asfortranarray(X), {}),
+    "float32": lambda X: (X.astype(np.float32), {}),
+    "csr": lambda X: (sp.csr_array(X), {}),
+    "csc matrix": lambda X: (sp.csc_matrix(X), {}),
+    "frame": lambda X: (pd.DataFrame(X), {}),
+}
+HIDDEN = {
+    "mask": lambda X, known: (np.where(known, X, np.nan), {"mask": known}),
+    "weights": lambda X, known: (X, {"weights": known * 2.0 + 1.0}),
+    "mask as frame": lambda X, known: (X, {"mask": pd.DataFrame(known)}),
+}
+
+
+def trained(name, X, extra=None, **change):
+    if name == "NonlinearSemiNMF":
+        return fitted(NonlinearSemiNMF(ranks=(3, 2), random_state=0, max_iter=15).set_params(**change), X)
+    return zoo.fit(name, X, extra=extra, **change)
+
+
+def equal(one, other):
+    np.testing.assert_equal([vars(layer) for layer in one.layers], [vars(layer) for layer in other.layers])  # NaN equals NaN
+    return one.aims == other.aims
+
+
+def no_certificate(model, match):
+    assert not hasattr(model, "certificate_")
+    with pytest.raises(AttributeError, match=rf"(?s){match}.*verify\(model, X\)"):
+        model.certificate_  # noqa: B018
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How often a certificate was computed for a model."""
+    calls = []
+    monkeypatch.setattr(estimators, "verify", lambda *given, **more: calls.append(1) or verify(*given, **more))
+    return calls
+
+
+def test_every_public_estimator_has_one():
+    found = {name for name in nnmf_nb.__all__ if isinstance(getattr(nnmf_nb, name), type) and issubclass(getattr(nnmf_nb, name), BaseEstimator)}
+    assert found == {name.split("-")[0] for name in EVERY}
+    assert all(getattr(nnmf_nb, name).certificate_ is estimators.CertifiedEstimator.certificate_ for name in found), "one implementation"
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+@pytest.mark.parametrize("name", EVERY)
+def test_certificate_is_that_of_verify(name, kind):
+    X, extra = GIVEN[kind](zoo.planted(20, 10))
+    model = trained(name, X, extra)
+    assert equal(model.certificate_, verify(model, X)) and model.certificate_ is model.certificate_
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+@pytest.mark.parametrize("name", zoo.MASKED)
+def test_certificate_knows_mask_and_weights(name, kind):
+    X = zoo.planted(20, 10)
+    X, extra = HIDDEN[kind](X, np.random.default_rng(1).random(X.shape) < 0.8)
+    model = trained(name, X, extra)
+    assert equal(model.certificate_, verify(model, X, **extra)) and not np.isnan(model.certificate_.layers[0].error)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_nothing_is_computed_before_somebody_asks(name, asked):
+    X = zoo.planted()
+    model = trained(name, X)
+    model.transform(X)
+    repr(model), model._repr_mimebundle_(), make_pipeline(model)._repr_html_()
+    assert not asked
+    first = model.certificate_
+    assert model.certificate_ is first and len(asked) == 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_model_keeps_no_data_alive(name):
+    X = zoo.planted()
+    seen, model = weakref.ref(X), trained(name, X)
+    del X
+    gc.collect()
+    assert seen() is None
+    no_certificate(model, "X of its fit is gone")
+
+
+@pytest.mark.parametrize("gone", ["mask", "weights"])
+def test_a_mask_or_weights_can_be_gone_alone(gone):
+    X = zoo.planted()
+    model = trained("NMF", X, {gone: np.ones(X.shape)})
+    gc.collect()
+    no_certificate(model, f"{gone} of its fit is gone")
+
+
+def test_a_certificate_outlives_the_data():
+    X = zoo.planted()
+    model = trained("NMF", X)
+    kept = model.certificate_
+    del X
+    gc.collect()
+    assert model.certificate_ is kept
+
+
+def test_data_of_a_list_are_not_remembered():
+    X = zoo.planted()
+    no_certificate(trained("NMF", X.tolist()), "X of its fit was a list")
+    no_certificate(trained("NMF", X, {"mask": np.ones(X.shape, dtype=bool).tolist()}), "mask of its fit was a list")
+
+
+def test_unfitted_is_not_fitted():
+    for name in zoo.ZOO:
+        assert not hasattr(zoo.new(name), "certificate_")
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            zoo.new(name).certificate_  # noqa: B018
+
+
+@pytest.mark.parametrize("ask", [False, True])
+@pytest.mark.parametrize("name", EVERY)
+def test_copies_and_files_hold_neither_data_nor_certificate(name, ask, tmp_path):
+    X = zoo.planted()
+    model = trained(name, X)
+    before = pickle.dumps(model)
+    if ask:
+        assert model.certificate_.layers
+    assert pickle.dumps(model) == before
+    save(model, tmp_path / "m")
+    for other in (pickle.loads(before), copy.deepcopy(model), copy.copy(model), load(tmp_path / "m")):
+        no_certificate(other, "loaded, copied, or cut off")
+        assert equal(verify(other, X), model.certificate_)
+    assert not hasattr(clone(model), "certificate_") and not hasattr(clone(model), "layers_")
+
+
+def test_a_refit_drops_the_old_one(asked):
+    X, other = zoo.planted(seed=1), zoo.planted(seed=2)
+    model = trained("HierarchicalNMF", X)
+    old = model.certificate_
+    fitted(model, other)
+    assert len(asked) == 1 and equal(model.certificate_, verify(model, other)) and model.certificate_ is not old
+    with pytest.raises(ValueError):
+        model.fit(-X)
+    assert equal(model.certificate_, verify(model, other)), "refused data train nothing"
+
+
+def test_a_fit_that_fails_leaves_no_certificate():
+    class Fails:
+        setup = teardown = on_fit_task_begin = lambda self, *given, **more: None
+
+        def on_fit_task_end(self, estimator, context):
+            raise RuntimeError("cut")
+
+    X = zoo.planted()
+    model = trained("NeuralNMF", X)
+    assert model.certificate_
+    with pytest.raises(RuntimeError, match="cut"):
+        model.set_callbacks(Fails()).fit(X)
+    no_certificate(model, "cut off")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_data_that_changed_are_judged_as_they_are_now(name):
+    X = zoo.planted()
+    model = trained(name, X)
+    X[:] = X[::-1, ::-1] ** 2
+    assert model.certificate_.colour in ("amber", "red")
+    if model.certificate_.aims.judges_S and name != "SparseCodingNetwork":  # which keeps no codes, and makes them from the data as they are
+        assert model.certificate_.colour == "red" and "S is not the best" in words(model.certificate_)
+
+
+def test_data_that_became_bad_are_named():
+    X = zoo.planted()
+    model = trained("NMF", X)
+    X[3, 4] = np.nan
+    no_certificate(model, r"NaN")
+
+
+def test_output_in_frames_changes_nothing():
+    X = zoo.planted()
+    for name in ("SparseCodingNetwork", "UnfoldedNMF"):
+        plain, framed = trained(name, X), zoo.new(name, max_iter=40).set_output(transform="pandas")
+        fitted(framed, X, *([zoo.labels(len(X))] if zoo.ZOO[name][2] else []))
+        assert equal(plain.certificate_, framed.certificate_)
+
+
+def test_inside_a_search_and_a_pipeline():
+    X = zoo.planted(20, 10)
+    search = fitted(GridSearchCV(zoo.new("NMF"), {"n_components": [2, 3]}, cv=2), X)
+    assert equal(search.best_estimator_.certificate_, verify(search.best_estimator_, X))
+    pipe = fitted(make_pipeline(MaxAbsScaler(), zoo.new("NMF")), X)
+    no_certificate(pipe[-1], "X of its fit is gone")
+    assert verify(pipe[-1], pipe[:-1].transform(X)).layers
