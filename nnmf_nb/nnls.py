@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['cpu_kernels', 'point_work', 'compiled', 'masked_cholesky', 'cholesky_solve', 'noise_level', 'unit_diagonal',
-           'solve_gram', 'in_chunks', 'NNLSResult', 'nnls', 'nnls_certified', 'check_coefficients',
-           'warn_not_converged', 'solve_layer', 'ridged', 'grams_of_patterns', 'equal_columns', 'weight_patterns',
-           'kkt_residual', 'kkt_of_layer', 'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp',
-           'adjoint_gram']
+           'solve_gram', 'NNLSResult', 'nnls', 'nnls_certified', 'check_coefficients', 'warn_not_converged',
+           'solve_layer', 'ridged', 'grams_of_patterns', 'equal_columns', 'weight_patterns', 'kkt_residual',
+           'kkt_of_layer', 'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp', 'adjoint_gram']
 
 # %% ../nbs/02_nnls.ipynb #fb56be1a
 import functools
@@ -21,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from . import cuda_kernels
 from .backend import DEGENERATE, NOT_CONVERGED, OK, TIED, asarray, double, gram, in_threads, namespace, to_numpy
-from .data import WeightedDataMatrix, as_data, check_matrix, column_blocks, is_sparse, power_of_two
+from .data import WeightedDataMatrix, as_data, check_matrix, in_chunks, is_sparse, power_of_two
 
 # %% ../nbs/02_nnls.ipynb #06a59aae
 @functools.cache
@@ -232,21 +231,6 @@ def _solve_compiled(G, gram_of, F, S0):
     in_threads(lambda r: kernels.solve_points(G, which[r], F[r], S[r], S0 is not None, status[r]), M, point_work(k))
     return S, status
 
-# %% ../nbs/02_nnls.ipynb #d5330c32
-def in_chunks(run, n, numbers_each):
-    "Yield run(slice) for slices that cover n points of `numbers_each` numbers, in order; after a `MemoryError` smaller ones. Raises it when one point is too much."
-    todo = column_blocks(n, numbers_each)
-    while todo:
-        c = todo[0]
-        try: result = run(c)
-        except MemoryError:
-            if c.stop - c.start == 1: raise
-            middles = [(whole.start + whole.stop) // 2 for whole in todo]
-            todo = [half for whole, m in zip(todo, middles) for half in (slice(whole.start, m), slice(m, whole.stop)) if half.start < half.stop]
-            continue
-        yield result
-        del todo[0]
-
 # %% ../nbs/02_nnls.ipynb #b4037189
 def _solve_stacks(G, which, F, S0):
     "The array API engine, in blocks of points so that a stack of k x k factors stays small."
@@ -432,16 +416,15 @@ def _dtype_of_products(X, A):
 # %% ../nbs/02_nnls.ipynb #3a3ecc65
 def column_norms(X):
     "||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64, length M."
-    if isinstance(X, WeightedDataMatrix):
-        xp = namespace(X.W)
-        return xp.sqrt(xp.sum(double(X.W) * (double(X._known) / X.scale) ** 2, axis=0))
     if hasattr(X.X, "multiply"):
         values = X.X.astype("float64") * (1.0 / X.scale)
         sums = values.multiply(values).sum(axis=0)
         return np.sqrt(np.asarray(sums).ravel()) if isinstance(sums, np.ndarray) else sums.ravel() ** 0.5      # the latter: CuPy
     xp = namespace(X.X)
-    values = double(X.X) / X.scale
-    return xp.sqrt(xp.sum(values * values, axis=0))
+    def run(c):
+        if isinstance(X, WeightedDataMatrix): return xp.sum(double(X.W[:, c]) * (double(X._known[:, c]) / X.scale) ** 2, axis=0)
+        return xp.sum((double(X.X[:, c]) / X.scale) ** 2, axis=0)
+    return xp.sqrt(xp.concat(list(in_chunks(run, X.shape[1], X.shape[0]))))
 
 # %% ../nbs/02_nnls.ipynb #a487e795
 class NNLSGradient(NamedTuple):

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
-from .data import DataMatrix, column_blocks, residual2
+from .data import DataMatrix, in_chunks, residual2
 from .estimators import CertifiedEstimator, check_layer, check_number, check_ranks, factor_like, fitting, reporter
 from .losses import namespace_like
 from .nnls import solve_gram, solve_layer
@@ -207,15 +207,15 @@ def codes_of(X, Z, g, rho, typical):
     rho: price of ||h||^2 beside ||x - ..||^2 (units of X.scale^2); typical (k_m): a code to start from.
     """
     xp, wide = namespace(Z[0]), [double(z) for z in Z]
-    decoder, F, parts = Decoder(gram(Z[0]), wide[1:], g, rho), double(X.AtX(Z[0])), []
-    for block in column_blocks(X.shape[1], 3 * Z[0].shape[1] * Z[-1].shape[1]):
+    decoder, F = Decoder(gram(Z[0]), wide[1:], g, rho), double(X.AtX(Z[0]))
+    def run(block):
         f = F[:, block]
         one = solve_gram(decoder.G[None, ...], f.T)[0].T
         for z in wide[1:]: one = solve_layer(DataMatrix(into_interval(one, g), scale=1.0), z)[0]
         two = xp.broadcast_to(typical[:, None], one.shape)
         (one, low), (two, other) = settle(decoder, f, one), settle(decoder, f, two)
-        parts.append(xp.where((low <= other)[None, :], one, two))
-    return xp.concat(parts, axis=1)
+        return xp.where((low <= other)[None, :], one, two)
+    return xp.concat(list(in_chunks(run, X.shape[1], 3 * Z[0].shape[1] * Z[-1].shape[1])), axis=1)
 
 def into_interval(H, g):
     "g^-1 of H clipped to the interval on which it is defined."

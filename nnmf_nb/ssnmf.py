@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import asarray, double, gram, inner, namespace, to_numpy
-from .data import DataMatrix, WeightedDataMatrix, as_data, column_blocks, residual2, transposed
+from .data import DataMatrix, WeightedDataMatrix, as_data, in_chunks, residual2, transposed
 from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, raised, ratios
 from .estimators import check_samples, fitted_attributes, fitting, leading_svd, reporter, store
 from .labels import Classifier, Classifies, Labels, Picked, accuracy, check_supervision, labels_per_layer
@@ -112,11 +112,10 @@ def joint_step(J, A, B, S, exact=False, sweeps=4):
     xp, M = namespace(S), S.shape[1]
     F = (J.X.AtX(A) + J.weight * J.pick.back(J.Y.AtX(B))).T
     if exact or isinstance(J.X, WeightedDataMatrix) or isinstance(J.Y, WeightedDataMatrix):
-        parts = []
-        for c in column_blocks(M, A.shape[0] + A.shape[1] ** 2):
+        def run(c):
             G, which = joint_grams(J, A, B, c)
-            parts.append(solve_gram(G, F[c, :], S.T[c, :], which)[0])
-        return xp.astype(xp.concat(parts, axis=0), S.dtype).T
+            return solve_gram(G, F[c, :], S.T[c, :], which)[0]
+        return xp.astype(xp.concat(list(in_chunks(run, M, A.shape[0] + A.shape[1] ** 2)), axis=0), S.dtype).T
     grams = gram(A), gram(A) + J.weight * gram(B)
     parts = [sweep(G, xp.take(F, i, axis=0), xp.take(S.T, i, axis=0), sweeps) for G, i in zip(grams, J.groups)]
     return xp.astype(xp.take(xp.concat(parts, axis=0), J.order, axis=0), S.dtype).T

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .backend import asarray, double, host_rng, namespace, to_numpy
-from .data import as_data, check_matrix, check_nonnegative, column_blocks, is_sparse
+from .data import as_data, check_matrix, check_nonnegative, in_chunks, is_sparse
 from .divergences import entry_divergence
 from .estimators import CertifiedEstimator, check_number, check_samples, fitting, reporter
 from .losses import namespace_like
@@ -229,13 +229,14 @@ class UnfoldedObjective:
         self.scale, self.unit, self.carry, self.options = scale, unit or 1.0, carry, options
 
     def __call__(self, W):
-        value, parts = 0.0, None
-        for c in column_blocks(self.M.shape[1], self.M.shape[0]):
+        def run(c):
             M = _dense(self.M, c, self.scale)
             fwd = unfold_forward(M, W, **self.options)
             split = self.cost(fwd, [_dense(S, c, self.scale, M) for S in self.sources])
-            value, more = value + split.value, unfold_backward(fwd, split, self.ranks, carry=self.carry)
-            parts = more if parts is None else [[a + b for a, b in zip(*pair)] for pair in zip(parts, more)]
+            return split.value, unfold_backward(fwd, split, self.ranks, carry=self.carry)
+        value, parts = 0.0, None
+        for more_value, more in in_chunks(run, self.M.shape[1], self.M.shape[0]):
+            value, parts = value + more_value, more if parts is None else [[a + b for a, b in zip(*pair)] for pair in zip(parts, more)]
         return value / self.unit, *parts
 
 # %% ../nbs/13b_unfolded.ipynb #ceec8814
@@ -350,9 +351,9 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 # %% ../nbs/13b_unfolded.ipynb #6a8b7541
 def run_blocks(data, W, output, **options):
     "output(fwd) (a list of arrays with T columns) of the forward pass of a `DataMatrix` (N x T), in units of its scale, put together from blocks of columns."
-    X, parts = _by_column(data.X), []
-    for c in column_blocks(data.shape[1], data.shape[0]): parts.append(output(unfold_forward(_dense(X, c, data.scale), W, **options)))
-    return [namespace(part[0]).concat(part, axis=1) for part in (list(p) for p in zip(*parts))]
+    X = _by_column(data.X)
+    def run(c): return output(unfold_forward(_dense(X, c, data.scale), W, **options))
+    return [namespace(part[0]).concat(part, axis=1) for part in (list(p) for p in zip(*in_chunks(run, data.shape[1], data.shape[0])))]
 
 # %% ../nbs/13b_unfolded.ipynb #c850fbde
 class TrainsLayers:

@@ -751,25 +751,6 @@ def test_solve_gram_with_a_matrix_per_point(seed):
 # ------------------------------------------------------------------------------------------------------------ out of memory
 
 
-def test_chunks_halve_until_they_fit():
-    tried = []
-
-    def hungry(c):
-        tried.append((c.start, c.stop))
-        if c.stop - c.start > 3: raise MemoryError
-        return np.arange(c.start, c.stop)
-
-    np.testing.assert_array_equal(np.concatenate(list(layer.in_chunks(hungry, 17, 1))), np.arange(17))
-    failures = [c for c in tried if c[1] - c[0] > 3]
-    assert failures == [(0, 17), (0, 8), (0, 4)]  # what was learned holds for the chunks that follow
-
-
-def test_one_point_too_many_is_an_error():
-    def starving(c): raise MemoryError("no room for one point")
-
-    with pytest.raises(MemoryError, match="no room"): list(layer.in_chunks(starving, 9, 1))
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 def test_running_out_of_memory_changes_nothing(monkeypatch, weighted):
     """Stacks of more than four matrices do not fit: chunks are halved, and the coefficients and the derivative come out as they would have."""
