@@ -39,14 +39,14 @@ class Penalties(NamedTuple):
 FREE = Penalties()
 
 # %% ../nbs/10_nmf.ipynb #d781cd23
-def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4):
+def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=None):
     """S (k x M) with rows first.. improved for min ||X - A S||^2 / 2 + penalties, S >= 0 (units of X.scale); `exact`: minimised over those rows.
 
-    X: `DataMatrix` (N x M), A: N x k. The objective never rises. For A: half_step(transposed(X), S.T, A.T, ..).T.
+    X: `DataMatrix` (N x M), A: N x k, product: A'X (k x M) if it is known. The objective never rises. For A: half_step(transposed(X), S.T, A.T, ..).T.
     """
     if first == S.shape[0]: return S
     xp, free, kept = namespace(S), A[:, first:], S[:first, :]
-    F = X.AtX(free)
+    F = X.AtX(free) if product is None else product[first:, :]
     if first: F = F - X.AtM(free, A[:, :first], kept)
     if exact or isinstance(X, WeightedDataMatrix):
         new, _ = solve_layer(X, free, S[first:, :], F=F, l1=penalties.l1 * X.scale, l2=penalties.l2)
@@ -66,17 +66,18 @@ def alternate(X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=2
     total, Xt = X.norm2 or 1.0, transposed(X)
     def turn(fit):
         S = half_step(X, fit.A, fit.S, on_S, exact=exact)
-        pg = _stationarity(X, fit.A, S, on_A, first, total)
-        A = half_step(Xt, S.T, fit.A.T, on_A, first, exact).T
-        objective = residual2(X, A, S) / 2 + on_A.of(A) + on_S.of(S)
+        Q = X.XSt(S)
+        pg = _stationarity(X, fit.A, S, Q, on_A, first, total)
+        A = half_step(Xt, S.T, fit.A.T, on_A, first, exact, product=Q.T).T
+        objective = residual2(X, A, S, X.norm2 - 2 * inner(Q, A) + inner(X.MSt(A, S, S), A)) / 2 + on_A.of(A) + on_S.of(S)
         return Fit(A, S, [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
     told = callback and (lambda n, fit: callback(n, fit.errors[-1], fit.stationarity[-1], fit.A))
     return repeat(turn, Fit(A, S, [], [], "max_iter"), max_iter, told)
 
 # %% ../nbs/10_nmf.ipynb #a880aefe
-def _stationarity(X, A, S, on_A, first, total):
-    "Stationarity of the free columns of A."
-    gradient = X.MSt(A, S, S[first:, :]) - X.XSt(S[first:, :]) + on_A.l1 + on_A.l2 * A[:, first:]
+def _stationarity(X, A, S, Q, on_A, first, total):
+    "Stationarity of the free columns of A, given Q = X S' (N x k)."
+    gradient = X.MSt(A, S, S[first:, :]) - Q[:, first:] + on_A.l1 + on_A.l2 * A[:, first:]
     return stationarity([A[:, first:]], [2 * gradient / total])
 
 # %% ../nbs/10_nmf.ipynb #8f31c411
