@@ -99,7 +99,7 @@ def power_of_two(X):
     return math.ldexp(1.0, max(math.frexp(top)[1] - 1, -1022)) if top > 0 else 1.0
 
 # %% ../nbs/01_data.ipynb #668d9ec6
-_BLOCK = 2**22             # numbers held at a time beside data and result
+_BLOCK = 2**20             # numbers held at a time beside data and result
 
 # %% ../nbs/01_data.ipynb #864e4c73
 def column_blocks(M, numbers_per_column):

@@ -224,11 +224,13 @@ def _scaled(G, gram_of):
 
 # %% ../nbs/02_nnls.ipynb #8e81aeb4
 def _solve_compiled(G, gram_of, F, S0):
-    kernels, (M, k) = cpu_kernels(), F.shape
+    kernels, (M, k), warm = cpu_kernels(), F.shape, S0 is not None
     which = np.zeros(M, np.int64) if gram_of is None else gram_of
-    S = np.zeros((M, k)) if S0 is None else np.array(S0, dtype=np.float64, order="C")
+    if warm: S = np.array(S0, dtype=np.float64, order="C")
+    elif gram_of is None and M > 10 * k: S, warm = F @ np.linalg.pinv(G[0], hermitian=True), True
+    else: S = np.zeros((M, k))
     status, G, F = np.empty(M, np.int64), np.ascontiguousarray(G), np.ascontiguousarray(F)
-    in_threads(lambda r: kernels.solve_points(G, which[r], F[r], S[r], S0 is not None, status[r]), M, point_work(k))
+    in_threads(lambda r: kernels.solve_points(G, which[r], F[r], S[r], warm, status[r]), M, point_work(k))
     return S, status
 
 # %% ../nbs/02_nnls.ipynb #b4037189
@@ -417,8 +419,8 @@ def _dtype_of_products(X, A):
 def column_norms(X):
     "||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64, length M."
     if hasattr(X.X, "multiply"):
-        values = X.X.astype("float64") * (1.0 / X.scale)
-        sums = values.multiply(values).sum(axis=0)
+        squares = (double(X.X.data) * (1.0 / X.scale)) ** 2
+        sums = type(X.X)((squares, X.X.indices, X.X.indptr), shape=X.X.shape).sum(axis=0)                          # shares all but the numbers
         return np.sqrt(np.asarray(sums).ravel()) if isinstance(sums, np.ndarray) else sums.ravel() ** 0.5      # the latter: CuPy
     xp = namespace(X.X)
     def run(c):
