@@ -139,6 +139,41 @@ def test_the_careful_solver_reports_what_it_gave_up_on(monkeypatch):
     assert (layer._careful(stack_of(A, A @ np.ones((3, 2))))[2] >= NOT_CONVERGED).all()
 
 
+def refused():
+    "The third column is 1e-9 from the span of the others: its pivot is rounding, and yet it pulls by 5e-11."
+    return np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1e-9]]), np.array([1, 0.3, 0.05])
+
+
+def pushed_out_again():
+    "Columns 1e-4 to 1e-7 apart: what comes in for its gradient is pushed out at once for its coefficient, which rounding has turned; found among 1.5 million."
+    A = [[2, 3, -2.99986, 1.269339e-6, 6], [0, -1, 1.000078, 1.693182e-5, -1.999999], [1, 2, -1.999808, -6.874713e-6, 3.999999]]
+    return np.array(A), np.array([2.0, 3, 1])
+
+
+def wanted_later():
+    "A column that is refused beside one set is needed beside a later one: without it the pull that remains is above 1e-5."
+    A = [[-1, -1, -1.414194e-6, 1.000001], [-2, -1.999999, -2.161738e-6, 1.999997], [2, 2.000002, -1.355596e-6, -1.999982]]
+    return np.array(A), np.array([3.0, 3, 0])
+
+
+@pytest.mark.parametrize("problem", [refused, pushed_out_again, wanted_later])
+@pytest.mark.parametrize("method", ["portable", "compiled"])
+def test_what_did_not_help_is_not_tried_again_at_once_but_later(problem, method):
+    """Without `barred` the active set method takes the same column for ever, or gives up one that it needs. Sixty roundings of one problem: each machine has its own."""
+    A, x = problem()
+    (G,), (d,) = layer.unit_diagonal((A.T @ A)[None])
+    f, k, rng = (A.T @ x) * d, len(d), np.random.default_rng(0)
+    for _ in range(60):
+        E = np.triu(2.2e-16 * rng.integers(-1, 2, (k, k)), 1)
+        rounded, pull = G * (1 + E + E.T), f * (1 + 2.2e-16 * rng.integers(-1, 2, k))
+        if method == "portable": s, status = layer._active_set_point(rounded, pull)
+        else:
+            cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+            s, work = np.empty(k), cpu.scratch(k)
+            status = 0 if cpu.active_set(rounded, pull, s, work, cpu.RANK_TOL * np.sqrt(k))[0] else NOT_CONVERGED
+        assert status == 0 and s.min() >= 0 and (rounded @ s - pull).min() > -1e-7
+
+
 def test_a_layer_has_no_penalty_unless_one_is_asked_for():
     rng = np.random.default_rng(11)
     A, X = rng.random((8, 3)), rng.random((8, 12))
