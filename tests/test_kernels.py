@@ -88,6 +88,39 @@ def test_sweeps_lower_the_objective_to_its_minimum():
         assert v == pytest.approx(brute_force_gram(G, f), abs=1e-9)
 
 
+@pytest.mark.parametrize("M", [1, 2, 15, 16, 17, 50])
+@pytest.mark.parametrize("sweeps", [1, 4, 100])
+def test_a_row_is_swept_as_if_it_were_alone(M, sweeps):
+    rng = np.random.default_rng(M)
+    A = rng.random((9, 6))
+    G, F, S = A.T @ A, rng.random((M, 9)) @ A, rng.random((M, 6)) * (rng.random((M, 6)) < 0.7)
+    alone, rounds = S.copy(), 0
+    for j in range(M):
+        rounds += cpu.sweep_points(G, F[j : j + 1], alone[j : j + 1], sweeps)
+    assert cpu.sweep_points(G, F, S, sweeps) == rounds <= M * sweeps
+    np.testing.assert_array_equal(S, alone)
+    if sweeps == 1:  # one round, written out
+        s, f = rng.random(6), F[0]
+        swept = s[None].copy()
+        cpu.sweep_points(G, f[None], swept, 1)
+        for i in range(6):
+            s[i] = max(0.0, s[i] - (G[i] @ s - f[i]) / G[i, i])
+        np.testing.assert_allclose(swept[0], s, atol=1e-12)
+
+
+def test_no_rows_take_no_rounds():
+    assert cpu.sweep_points(np.eye(2), np.zeros((0, 2)), np.zeros((0, 2)), 4) == 0
+
+
+def test_the_pull_is_the_projected_gradient():
+    rng = np.random.default_rng(4)
+    A = rng.random((8, 5))
+    G, F, S, w, out = A.T @ A, rng.random((7, 8)) @ A, rng.random((7, 5)) * (rng.random((7, 5)) < 0.6), rng.random(5), np.empty(7)
+    cpu.pull_points(G, F, S, w, out)
+    g = S @ G - F
+    np.testing.assert_allclose(out, (w * np.where(S > 0, g, np.minimum(g, 0)) ** 2).sum(axis=1))
+
+
 def test_dot_products_at_the_nonzeros():
     rng = np.random.default_rng(3)
     M = rng.random((6, 5)) < 0.4
