@@ -19,7 +19,7 @@ from test_repository import settings
 
 import nnmf_nb.nnls  # noqa: F401  (the attribute is the function; the module is in sys.modules)
 from nnmf_nb import cuda_kernels
-from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, gram, has_cuda, to_device, to_numpy
+from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, TIED, gram, has_cuda, to_device, to_numpy
 from nnmf_nb.cuda_kernels import expressions, in_chunks, launch_of, shared_bytes, source, variant
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, on_unit_columns, resolve_cost, unit_columns
@@ -195,6 +195,26 @@ def test_small_integer_problems_equal_brute_force(device, seed):
         for (A, x), s in zip(problems, to_numpy(S)):
             assert s.min() >= 0 and ((x - A @ s) ** 2).sum() == pytest.approx(brute_force(A, x), abs=1e-10), (A, x)
             assert np.linalg.matrix_rank(A[:, s > 0]) == (s > 0).sum(), "the policy: independent columns only"
+
+
+NEARLY = {angle: np.array([[1, 0, np.cos(angle) / np.sqrt(2)], [0, 1, np.cos(angle) / np.sqrt(2)], [0, 0, np.sin(angle)]]) for angle in (1e-2, 1e-4, 1e-6, 1e-9)}
+
+
+@pytest.mark.parametrize("angle", NEARLY)
+def test_only_what_rounding_cannot_tell_from_dependent_is_called_so(device, angle):
+    A = NEARLY[angle]
+    found = solve_gram(device((A.T @ A)[None]), device(np.array([[1, 2, 0]]) @ A))
+    assert bool(to_numpy(found[1])[0] & DEGENERATE) == (angle < 1e-8)
+
+
+@pytest.mark.parametrize("k", [6, 40, 70])
+def test_problem_49157_of_the_fuzzer_is_not_unique(device, k):
+    """Its sixth column depends on five of cond 100: the pivot is rounding, but of a size that once passed for independent. Also beside unused columns, for every variant."""
+    A = np.zeros((5 + k - 6, k))
+    A[:5, :6] = [[1, 1, 0, 3, 1, 1], [3, -1, 0, 1, -1, 3], [-1, 1, 1, 2, -1, -1], [2, 2, 2, 0, 0, -1], [-1, 3, 3, 1, -1, -1]]
+    A[5:, 6:] = np.eye(k - 6)
+    x = np.concatenate([[1, 1, 1, 2, 3], -np.ones(k - 6)])
+    assert to_numpy(solve_gram(device((A.T @ A)[None]), device((x @ A)[None]))[1])[0] == TIED | DEGENERATE
 
 
 def test_a_warm_start_changes_nothing(device):

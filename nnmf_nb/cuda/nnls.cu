@@ -9,6 +9,7 @@ typedef long long int64;
 
 constexpr unsigned ALL = 0xffffffffu;
 constexpr int OK = 0, DEGENERATE = 1, TIED = 2, NOT_CONVERGED = 4;
+constexpr double ENTRY_ERROR = 4 * 2.3e-16;  // times max(k, 4): relative rounding error of the entries of G
 
 // ---------------------------------------------------------------------------------------------------------------- the warp
 
@@ -104,6 +105,22 @@ __device__ int factor(const Problem& on, int p) {
     return kept;
 }
 
+// y = L'^-1 y for y dealt out to the lanes, where all y behind place `last` are 0.
+template <int Q> __device__ void substitute_back(const Problem& on, int p, int last, double (&y)[Q]) {
+#pragma unroll
+    for (int b = Q - 1; b >= 0; --b)
+#pragma unroll 1
+        for (int r = min(last, 32 * b + 31); r >= 32 * b; --r) {
+            const double t = __shfl_sync(ALL, y[b], r % 32) * on.inverse[r];
+#pragma unroll
+            for (int q = 0; q <= b; ++q) {
+                const int i = on.lane + 32 * q;
+                if (i == r) y[q] = t;
+                else if (i < r) y[q] -= on.L[i * (2 * p - i - 1) / 2 + r] * t;
+            }
+        }
+}
+
 // y = (L L')^-1 y, by substitution, for y dealt out to the lanes by place in the list; 0 for dependent columns.
 template <int Q> __device__ void substitute(const Problem& on, int p, double (&y)[Q]) {
 #pragma unroll
@@ -119,18 +136,7 @@ template <int Q> __device__ void substitute(const Problem& on, int p, double (&y
                 else if (i > r && i < p) y[q] -= column[i] * t;
             }
         }
-#pragma unroll
-    for (int b = Q - 1; b >= 0; --b)
-#pragma unroll 1
-        for (int r = min(p, 32 * b + 32) - 1; r >= 32 * b; --r) {
-            const double t = __shfl_sync(ALL, y[b], r % 32) * on.inverse[r];
-#pragma unroll
-            for (int q = 0; q <= b; ++q) {
-                const int i = on.lane + 32 * q;
-                if (i == r) y[q] = t;
-                else if (i < r) y[q] -= on.L[i * (2 * p - i - 1) / 2 + r] * t;
-            }
-        }
+    substitute_back<Q>(on, p, p - 1, y);
 }
 
 // x = G[P, P]^-1 b[P] on the listed set P (in, place, p), 0 elsewhere; leaves the values of the members in on.value. Returns how many of
@@ -172,7 +178,7 @@ __device__ int evaluate(const Problem& on, const double (&f)[Q], const bool (&pa
         for (int q = 0; q < Q; ++q)
             if (on.lane + 32 * q < on.k) g[q] += t * row[on.lane + 32 * q];
     }
-    noise = 4 * 2.3e-16 * max(on.k, 4) * (warp_max(top) + total);
+    noise = ENTRY_ERROR * max(on.k, 4) * (warp_max(top) + total);
     return kept;
 }
 
@@ -256,14 +262,31 @@ __device__ bool active_set(const Problem& on, const double (&f)[Q], bool (&passi
 #pragma unroll
         for (int q = 0; q < Q; ++q) newest[q] = on.lane + 32 * q == best, passive[q] = passive[q] || newest[q];
         int place[Q];
-        const bool independent = factor(on, list_members<Q>(on, passive, place)) > kept;
+        const bool larger = factor(on, list_members<Q>(on, passive, place)) > kept;
 #pragma unroll
         for (int q = 0; q < Q; ++q) {
-            if (independent) barred[q] = false;
+            if (larger) barred[q] = false;
             else if (newest[q]) passive[q] = false, barred[q] = true;  // dependent: cannot lower the objective
         }
     }
     return false;
+}
+
+// Whether each of the p listed columns is further from the span of those before it than rounding in G can be: no row of the inverse of L is long.
+template <int Q> __device__ bool independent(const Problem& on, int p) {
+    if (factor(on, p) < p) return false;
+    const double allowed = 1.0 / (ENTRY_ERROR * max(on.k, 4));
+    for (int c = 0; c < p; ++c) {
+        double y[Q], length = 0.0;
+#pragma unroll
+        for (int q = 0; q < Q; ++q) y[q] = on.lane + 32 * q == c ? 1.0 : 0.0;
+        substitute_back<Q>(on, p, c, y);
+#pragma unroll
+        for (int q = 0; q < Q; ++q) length += fabs(y[q]);
+        length = warp_sum(length);
+        if (length * length >= allowed) return false;
+    }
+    return true;
 }
 
 // Clears noise-level coordinates of s; whether zeros could have been positive, and if so, whether the minimiser is unique.
@@ -277,8 +300,7 @@ template <int Q> __device__ int classify(const Problem& on, double (&s)[Q], cons
     }
     if (warp_count<Q>(tied) == 0) return OK;
     int place[Q];
-    const int wanted = list_members<Q>(on, possible, place);
-    return factor(on, wanted) == wanted ? TIED : TIED | DEGENERATE;
+    return independent<Q>(on, list_members<Q>(on, possible, place)) ? TIED : TIED | DEGENERATE;
 }
 
 template <int Q> __device__ int attempt(const Problem& on, const double (&f)[Q], bool (&passive)[Q], double (&s)[Q]) {
