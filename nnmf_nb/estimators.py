@@ -272,12 +272,11 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
         cost gets it as its Y instead. mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0 are ignored whatever they hold.
         Warns with `ConvergenceWarning` when max_iter ends the training.
         """
-        data, ranks = check_samples(self, X, mask, weights, reset=True), check_ranks(self.ranks)
-        for name in ("n_init", "n_init_upper"): check_number(name, getattr(self, name), numbers.Integral, 1)
-        check_number("max_iter", self.max_iter, numbers.Integral, 0)
+        data, ranks = check_samples(self, X, mask, weights, reset=not self._goes_on(X)), check_ranks(self.ranks)
+        for name, lowest in dict(n_init=1, n_init_upper=1, max_iter=0).items(): check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         supervision = self._supervision(y, L, len(ranks), data.shape[1])
-        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng: self._fit(data, ranks, X, supervision, rng)
+        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L, **self._earlier(ranks, supervision)) as rng: self._fit(data, ranks, X, supervision, rng)
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
@@ -295,6 +294,10 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
         store(self, fwd, floors)
 
     def _most_iterations(self, ranks): return self.max_iter + 1
+
+    def _goes_on(self, X): return False                           # whether a fit to X starts from the fitted layers_
+
+    def _earlier(self, ranks, supervision): return {}             # what it starts from besides its data, by name
 
     def fit_transform(self, X, y=None, mask=None, weights=None, L=None):
         "Train, and return the coefficients of the deepest layer (n_samples x k_L): the same as `fit(X, y).transform(X)`."

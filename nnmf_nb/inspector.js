@@ -199,12 +199,13 @@ function tick(v, range) {
 }
 
 /** Values over iterations with both axes labelled, and a dashed floor when one is known. It fills whatever height it is given. */
-function lineChart(iterations, values, floor, title) {
+function lineChart(iterations, values, floor, title, marks = []) {
   const low = Math.min(...values, floor ?? Infinity), high = Math.max(...values), first = iterations[0], last = iterations[iterations.length - 1];
   const x = (i) => (300 * (i - first)) / (last - first || 1), y = (v) => 96 - (92 * (v - low)) / (high - low || 1);
   const line = "M" + values.map((v, n) => `${x(iterations[n]).toFixed(1)} ${y(v).toFixed(1)}`).join("L");
   const drawn = s("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none", role: "img", "aria-label": `${title} from ${values[0]} to ${values[values.length - 1]}` },
-    s("path", { class: "gap", d: `${line}L300 ${y(floor ?? low).toFixed(1)}H0Z` }), floor === null || floor === undefined ? null : s("path", { class: "floor", d: `M0 ${y(floor).toFixed(1)}H300` }), s("path", { d: line }));
+    s("path", { class: "gap", d: `${line}L300 ${y(floor ?? low).toFixed(1)}H0Z` }), floor === null || floor === undefined ? null : s("path", { class: "floor", d: `M0 ${y(floor).toFixed(1)}H300` }), s("path", { d: line }),
+    ...marks.filter((i) => i >= first && i <= last).map((i) => s("path", { class: "mark", "data-iteration": i, d: `M${x(i).toFixed(1)} 0V100` })));
   return h("div", { class: "chart" }, h("div", { class: "y num" }, h("span", {}, tick(high, high - low)), h("span", {}, tick(low, high - low))), h("div", { class: "plot" }, drawn),
     h("div", { class: "x num" }, h("span", {}, first), h("span", {}, `iteration ${last}`)));
 }

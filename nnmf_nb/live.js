@@ -14,10 +14,32 @@ function renderLive({ model, el }) {
   pause.addEventListener("click", () => say(progress().state === "paused" ? "resume" : "pause")());
   for (const [one, word] of [[step, "step"], [stop, "stop"], [keep, "keep"]]) one.addEventListener("click", say(word));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "training" }, pause, step, stop, keep);
+  const settings = h("div", { class: "settings", role: "group", "aria-label": "parameters" }), known = new Map();
   const fit = h("section", { class: "fit", "aria-label": "errors" }), topics = h("section", { class: "topics", "aria-label": "topics" }), kept = h("section", { class: "kept", "aria-label": "kept iterations" });
-  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit" }, h("header", {}, title, facts, controls, alert), h("div", { class: "panes" }, fit, topics), kept);
+  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit" }, h("header", {}, title, facts, controls, settings, alert), h("div", { class: "panes" }, fit, topics), kept);
   const progress = () => model.get("progress") || {};
   const training = () => progress().looking === null && (progress().state === "running" || progress().state === "paused");
+
+  function field(name) {
+    const input = h("input", { type: "number", min: 0, step: "any", placeholder: "default", title: `another ${name} after this iteration` });
+    input.addEventListener("change", guard(() => model.send({ do: "change", params: { [name]: input.value === "" ? null : Number(input.value) } })));
+    return { input, value: undefined };
+  }
+
+  function drawSettings(now, running) {
+    const names = Object.keys(now);
+    if (names.join() !== [...known.keys()].join()) {
+      known.clear();
+      for (const name of names) known.set(name, field(name));
+      settings.replaceChildren(...names.map((name) => h("label", {}, h("span", { class: "quiet" }, name), known.get(name).input)));
+    }
+    for (const name of names) {
+      const one = known.get(name);
+      if (one.value !== now[name]) one.input.value = now[name] ?? ""; // what is being typed stays
+      one.value = now[name];
+      one.input.disabled = !running;
+    }
+  }
 
   const drawProgress = guard(() => {
     const { state, iteration, most, looking, error, reason } = progress(), running = state === "running" || state === "paused";
@@ -27,18 +49,19 @@ function renderLive({ model, el }) {
     pause.textContent = state === "paused" ? "resume" : "pause";
     for (const one of [pause, step, stop, keep]) one.disabled = !running;
     alert.textContent = error || "";
+    drawSettings(progress().settings || {}, running);
     const chip = (i, text) => h("button", { class: "chip num", type: "button", "aria-pressed": String(looking === i), "data-epoch": i === null ? "latest" : i, onclick: say("look", i) }, text);
     const focused = kept.contains(document.activeElement) ? document.activeElement.dataset.epoch : null;
     kept.replaceChildren(h("span", { class: "quiet" }, "kept iterations"), ...(progress().kept || []).map((i) => chip(i, String(i))), chip(null, running ? "live" : "last"));
     if (focused) kept.querySelector(`[data-epoch="${focused}"]`)?.focus();
   });
 
-  function drawDepth(one, l, { iterations = [], errors = [] }) {
+  function drawDepth(one, l, { iterations = [], errors = [], marks = [] }) {
     const drawn = (errors[l] || []).flatMap((v, n) => (v === null ? [] : [n])); // layers that are trained one by one come later
     const speed = typeof one.speed === "number" ? `moves ${(100 * one.speed).toPrecision(2)}% per iteration` : "";
     return h("div", { class: "depth", "data-depth": l }, h("div", { class: "line" }, h("span", {}, `depth ${l} `, h("span", { class: "quiet" }, `${one.rank} topics`)),
       h("span", { class: "num" }, one.error === null ? "?" : one.error.toFixed(4), h("span", { class: "quiet floor" }, one.floor === null ? "" : `lowest possible ${one.floor.toFixed(4)}`))),
-      drawn.length > 1 ? lineChart(drawn.map((n) => iterations[n]), drawn.map((n) => errors[l][n]), one.floor, "error") : h("div", { class: "blank" }),
+      drawn.length > 1 ? lineChart(drawn.map((n) => iterations[n]), drawn.map((n) => errors[l][n]), one.floor, "error", marks) : h("div", { class: "blank" }),
       h("div", { class: "line quiet" }, one.light ? h("span", { class: `light ${one.light}` }, `coefficients ${one.words}`) : h("span"), h("span", { class: "num" }, speed)));
   }
 
@@ -57,7 +80,7 @@ function renderLive({ model, el }) {
 
   const drawFrame = guard(() => {
     const layers = (model.get("frame") || {}).layers || [], curves = model.get("curves") || {}, shape = progress().shape;
-    fit.replaceChildren(h("div", { class: "eyebrow" }, "relative error", h("span", {}, "dashed: lowest possible")), ...layers.map((one, l) => drawDepth(one, l, curves)));
+    fit.replaceChildren(h("div", { class: "eyebrow" }, "relative error", h("span", {}, `dashed: lowest possible${(curves.marks || []).length ? " · upright: changed" : ""}`)), ...layers.map((one, l) => drawDepth(one, l, curves)));
     const shown = layers.map((one, l) => [one, l]).reverse().filter(([one]) => one.topics.length);
     topics.replaceChildren(...shown.map(([one, l]) => h("div", {}, h("div", { class: "eyebrow" }, `layer ${l}`, h("span", {}, [one.topics.length < one.rank ? `the largest ${one.topics.length} of ${one.rank}` : "", shape || !training() ? "" : "new features are underlined"].filter(Boolean).join(" · "))),
       h("ul", { class: shape ? "tiles" : "" }, one.topics.map((topic) => drawTopic(l, topic, shape))))));

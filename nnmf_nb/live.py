@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SIDES', 'WORDS', 'COLUMNS', 'Throttle', 'topic_rows', 'chain_of', 'speeds', 'frame_of', 'frame_rows', 'Curves',
            'Album', 'kernel', 'channel', 'is_of_widget', 'handle', 'pump', 'Remote', 'widget_class', 'connect',
-           'buttons', 'Watched', 'Spoken', 'Restores', 'place', 'below_cell', 'line_of_terminal', 'Displays', 'Looks',
-           'LiveView']
+           'buttons', 'Watched', 'Spoken', 'Restores', 'place', 'below_cell', 'line_of_terminal', 'Displays',
+           'settings_of', 'marks_of', 'Looks', 'LiveView']
 
 # %% ../nbs/25_live.ipynb #a1b859c6
 import copy
@@ -94,7 +94,7 @@ def frame_rows(frame):
 # %% ../nbs/25_live.ipynb #8fbcdf0b
 class Curves:
     "The errors of every depth over the iterations, at most `most` points, evenly thinned."
-    def __init__(self, most=240): self.most, self.iterations, self.errors = most, [], []
+    def __init__(self, most=240): self.most, self.iterations, self.errors, self.marks = most, [], [], []
 
     def add(self, iteration, errors):
         if len(self.iterations) >= self.most: self.iterations, self.errors = self.iterations[::2], self.errors[::2]
@@ -102,8 +102,8 @@ class Curves:
         self.errors.append(errors)
 
     def __call__(self):
-        "As a dict for the page; None where a depth was not there yet."
-        return dict(iterations=list(self.iterations), errors=[list(one) for one in itertools.zip_longest(*self.errors)])
+        "As a dict for the page; None where a depth was not there yet. `marks`: iterations after which parameters changed."
+        return dict(iterations=list(self.iterations), errors=[list(one) for one in itertools.zip_longest(*self.errors)], marks=list(self.marks))
 
 # %% ../nbs/25_live.ipynb #68990731
 class Album:
@@ -203,7 +203,7 @@ def widget_class():
         curves = traitlets.Dict().tag(sync=True)
     return Live
 
-WORDS = ("pause", "resume", "step", "stop", "keep", "look")
+WORDS = ("pause", "resume", "step", "stop", "keep", "look", "change")
 
 def connect(view):
     "A widget that shows a `LiveView` and passes on what its buttons say."
@@ -211,7 +211,8 @@ def connect(view):
     def heard(_, content, buffers):
         try:
             if content.get("do") not in WORDS: raise ValueError(f"unknown word {content.get('do')!r}")
-            getattr(view, content["do"])(*content.get("with", []))
+            getattr(view, content["do"])(*content.get("with", []), **content.get("params", {}))
+            if view.progress["error"]: view.tell(error="")
         except Exception as error: view.tell(error=f"{type(error).__name__}: {error}")
     widget.on_msg(heard)
     for trait in ("progress", "frame", "curves"): view.observe(lambda change: setattr(widget, change.name, change.new), trait)
@@ -256,9 +257,9 @@ class Watched(traitlets.HasTraits):
 
     def begin(self, title, most):
         "Forget what was seen; `most` iterations at most are to come."
-        self._remote, self._album, self._history, self._latest = Remote(), Album(self._keep, self._memory), Curves(), None
+        self._remote, self._album, self._history, self._latest, self._running = Remote(), Album(self._keep, self._memory), Curves(), None, None
         self.frame, self.curves = {}, {}
-        self.progress = dict(state="waiting", title=title, iteration=0, most=most, kept=[], looking=None, error="")
+        self.progress = dict(state="waiting", title=title, iteration=0, most=most, kept=[], looking=None, error="", settings={})
 
     def tell(self, **news): self.progress = {**self.progress, **news}
 
@@ -297,6 +298,16 @@ class Spoken(Watched):
         "Keep the model that was seen last, whatever else is thinned. After training nothing: the model is in your hands."
         if self._latest and self._latest[1] is not None: self._album.add(*self._latest, always=True)
         self.tell(kept=list(self._album))
+        return self
+
+    def change(self, **params):
+        """Go on with other parameters, such as `lam`, `step` or `depth_weights`, after this iteration and within the same fit; see `NeuralNMF.change`. A paused fit stays paused.
+
+        Raises, here and at once, `ValueError` for parameters that do not fit and when no fit is running, `TypeError` for models other than `NeuralNMF`.
+        """
+        if self._running is None: raise ValueError("No fit is running that could change. Use set_params(warm_start=True, ...) of the model, or of view.restore(iteration), and fit.")
+        if not hasattr(self._running, "change"): raise TypeError(f"{type(self._running).__name__} cannot change in the middle of a fit, only NeuralNMF can. Call stop(), set_params, and fit again.")
+        self._running.change(**params)
         return self
 
     def look(self, iteration=None):
@@ -365,11 +376,23 @@ class Displays(Restores):
     def _repr_mimebundle_(self, **kwargs):
         return with_live({"text/plain": repr(self), "text/html": self.still()}, lambda: self.widget, lambda: self.controls)
 
+# %% ../nbs/25_live.ipynb #c44e62d0
+def settings_of(model, labelled):
+    "The parameters `step` and `lam` of a model that can change while it is fitted, those that mean something: a dict."
+    if not hasattr(model, "change"): return {}
+    number = lambda value: None if value is None else float(value)
+    return ({} if model.optimizer == "lbfgs" else {"step": number(model.step)}) | ({"lam": number(model.lam)} if labelled else {})
+
+def marks_of(model):
+    "The iterations after which the parameters of a fit, running or finished, changed."
+    running = getattr(model, "_changes", None)
+    return [n for n, _ in (running.done if running else (getattr(model, "history_", None) or {}).get("changes", ()))]
+
 # %% ../nbs/25_live.ipynb #e371626d
 class Looks(Displays):
     "Makes frames of the models of one fit; `features` and `shape` as in `LiveView`."
     features = shape = _chain = None
-    _number = 0
+    _number, _labelled = 0, False
 
     def _frame(self, model):
         layers = getattr(model, "layers_", [])
@@ -380,8 +403,21 @@ class Looks(Displays):
         self._chain = self._number, chain
         return frame
 
+    def _open(self, model, labelled, most):
+        "The fit of a model begins, with labels or without, and `most` iterations at most."
+        self._running, self._labelled = model, labelled
+        self._follow(model)
+        self.tell(state="running", most=most, shape=reduced(self.shape, SIDES[len(self.shape)]) if self.shape else None)
+        self._place = place(self)
+
+    def _follow(self, model):
+        "Take in how parameters have changed."
+        self._history.marks, now = marks_of(model), settings_of(model, self._labelled)
+        if now != self.progress["settings"]: self.tell(settings=now)
+
     def _finish(self, model):
         self._chain = None
+        self._follow(model)
         self.curves, self.frame = self._history(), self._frame(model)
         self._latest = self._number, None, self.frame
         self.tell(state="done", looking=None, reason=getattr(model, "stop_reason_", ""))
@@ -392,7 +428,7 @@ class LiveView(Looks):
     """scikit-learn callback: shows a fit while it runs. `model.set_callbacks(LiveView()).fit(X)`.
 
     features: names of the features (default: those seen in fit). shape: (rows, columns) when a data point is a picture, (n_features,) when it is a curve. rate: most updates per second; share: most of the
-    time they may take (0..1). keep: iterations whose models are kept, besides at most `memory` others. pause, resume, step, stop, keep, look: as the buttons. In a terminal: a line of text.
+    time they may take (0..1). keep: iterations whose models are kept, besides at most `memory` others. pause, resume, step, stop, keep, look: as the buttons; change: other parameters. In a terminal: a line of text.
     """
     def __init__(self, features=None, shape=None, *, rate=4.0, share=.04, keep=(), memory=12):
         check_number("rate", rate, numbers.Real, 1e-3)
@@ -405,10 +441,8 @@ class LiveView(Looks):
         self.begin(type(estimator).__name__, None)
         self._throttle, self._number, self._chain, self._due = Throttle(self.rate, self.share), 0, None, False
 
-    def on_fit_task_begin(self, estimator, context):
-        if context.task_name == "fit":
-            self.tell(state="running", most=context.max_subtasks, shape=reduced(self.shape, SIDES[len(self.shape)]) if self.shape else None)
-            self._place = place(self)
+    def on_fit_task_begin(self, estimator, context, *, y=None):
+        if context.task_name == "fit": self._open(estimator, y is not None, context.max_subtasks)
         if context.task_name != "iteration": return
         pump(kernel())
         self._number, self._begun = self._number + 1, self._throttle.clock()
@@ -423,6 +457,7 @@ class LiveView(Looks):
 
     def _look_at(self, estimator, context, *, fitted_estimator=None):
         self._due = False
+        self._follow(estimator)
         self.see(self._number, fitted_estimator, self._frame(fitted_estimator))
         self._place(self)
         self._throttle.acted(self._begun)
@@ -434,4 +469,5 @@ class LiveView(Looks):
         return stop
 
     def teardown(self, estimator, context):
+        self._running = None
         if self.progress["state"] != "done": self.tell(state="done", reason="an error")

@@ -35,6 +35,15 @@ view = LiveView(features=[f"word{i}" for i in range(200)])
 model = HierarchicalNMF(ranks=(20, 5), max_iter=10**6, tol=0, random_state=0).set_callbacks(view)
 model.fit(np.random.default_rng(0).random((400, 200)) ** 6)
 """
+CHANGE = """
+import warnings
+import numpy as np
+from nnmf_nb import LiveView, NeuralNMF
+warnings.simplefilter("ignore")
+X, y = np.random.default_rng(0).random((300, 100)) ** 6, np.arange(300) % 3
+view = LiveView()
+model = NeuralNMF(ranks=(10, 4), optimizer="gd", step=.02, start_iter=5, max_iter=10**6, tol=0, random_state=0).set_callbacks(view).fit(X, y)
+"""
 PLAIN = """
 import sys
 sys.modules["anywidget"] = None
@@ -103,6 +112,7 @@ def jupyter(tmp_path_factory):
     shutil.copy(ROOT / "nbs/tutorials/03_looking_inside.ipynb", folder / "tutorial.ipynb")
     shutil.copy(ROOT / "nbs/apps/inspector.ipynb", folder)
     write_notebook(folder / "watch.ipynb", WATCH, "print('reason', model.stop_reason_)")
+    write_notebook(folder / "change.ipynb", CHANGE, "print('changes', [what for _, what in model.history_['changes']], model.stop_reason_)")
     write_notebook(folder / "plain.ipynb", PLAIN)
     port = free_port()
     command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
@@ -288,6 +298,35 @@ def test_live_fit_in_notebook_7(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/notebooks/watch.ipynb")
     watch_and_stop(page, "notebook7_live", tmp_path)
     page.get_by_text("reason callback").wait_for()
+
+
+def test_a_running_fit_is_changed_in_jupyterlab(jupyter, page, tmp_path):
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/change.ipynb?reset")
+    live = page.locator(".nnmf.live")
+    until(lambda: iteration(live) if live.count() else -1, lambda i: i > 2)
+    step, lam = (live.get_by_label(name, exact=True) for name in ("step", "lam"))
+    assert (step.input_value(), lam.input_value()) == ("0.02", "1")
+
+    def enter(field, value):
+        field.fill(value)
+        field.press("Enter")
+
+    enter(step, "0")
+    live.locator(".alert", has_text="step must be a number > 0").wait_for()
+    enter(step, "0.005")  # while it runs
+    until(lambda: live.locator('.depth[data-depth="0"] path.mark').count(), lambda n: n == 1)
+    until(lambda: live.locator(".alert").inner_text(), lambda text: text == "")
+    live.locator(".control.pause").click()
+    page.locator('.nnmf.live[data-state="paused"]').wait_for()
+    enter(lam, "0.25")  # while it is held
+    live.locator(".control.pause").click()
+    until(lambda: live.locator('.depth[data-depth="0"] path.mark').count(), lambda n: n == 2)
+    assert (step.input_value(), lam.input_value()) == ("0.005", "0.25")
+    live.scroll_into_view_if_needed()
+    picture(page, "lab_change", tmp_path)
+    live.locator(".control.stop").click()
+    page.get_by_text("changes [{'step': 0.005}, {'lam': 0.25}] callback").wait_for()
+    assert step.is_disabled() and lam.is_disabled()
 
 
 def use_app(page, name, tmp_path):

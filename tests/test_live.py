@@ -275,6 +275,74 @@ def test_stop_while_paused():
     assert model.stop_reason_ == "callback"
 
 
+@pytest.mark.parametrize("paused", [True, False])
+def test_change_from_another_thread(paused):
+    y = TOY.labels["level_4"]
+    view = LiveView(**ALWAYS, memory=1000)
+    model = NeuralNMF(ranks=(6, 2), optimizer="adam", step=0.05, max_iter=60, tol=0, random_state=0).set_callbacks(view)
+    if paused:
+        view.observe(lambda change: view.pause() if change.new["iteration"] == 2 > change.old["iteration"] else None, "progress")
+    said = []
+
+    def user():
+        until(lambda: view.progress["state"] == "paused" if paused else view.progress["iteration"] > 2)
+        with pytest.raises(ValueError, match="speed cannot change"):
+            view.change(speed=1)
+        with pytest.raises(ValueError, match="step must be"):
+            view.change(step=-1)
+        assert view.change(lam=0.5, step=0.001) is view
+        said.append(view.progress["state"] == "paused")
+        view.resume()
+
+    join = in_thread(user)
+    model.fit(TOY.X, y)
+    join()
+    ((n, params),) = model.history_["changes"]
+    assert params == dict(lam=0.5, step=0.001) and (model.lam, model.step) == (0.5, 0.001) and said == [paused]
+    assert n == 2 if paused else n > 2
+    assert view.curves["marks"] == [n] and view._number == len(model.history_["cost"]) == 61
+    assert view.restore(n).step == 0.05 and view.restore(n + 1).step == 0.001
+    assert view.progress["settings"] == dict(step=0.001, lam=0.5)
+    with pytest.raises(ValueError, match="No fit is running.*warm_start"):
+        view.change(step=0.1)
+
+
+def test_only_neural_nmf_changes():
+    seen = []
+    view = LiveView(**ALWAYS)
+
+    def once(change):
+        if change.new["iteration"] == 2 and not seen:
+            with pytest.raises(TypeError, match="HierarchicalNMF cannot change in the middle of a fit, only NeuralNMF"):
+                view.change(lam=1)
+            seen.append(view.progress["settings"])
+
+    view.observe(once, "progress")
+    clone(MODELS["stepwise"]).set_callbacks(view).fit(TOY.X)
+    assert seen == [{}] and view.curves["marks"] == []
+
+
+def test_the_page_offers_what_means_something():
+    step = dict(optimizer="adam", step=np.float32(0.5))
+    assert module.settings_of(NeuralNMF(**step), False) == dict(step=0.5)
+    assert module.settings_of(NeuralNMF(lam=2), True) == dict(lam=2.0)
+    assert module.settings_of(NeuralNMF(optimizer="sgd"), True) == dict(step=None, lam=1.0)
+    assert module.settings_of(NMF(), True) == module.settings_of(NeuralNMF(), False) == {}
+    first, _ = watched()
+    assert first.progress["settings"] == {} and module.marks_of(first.restore(2)) == []
+
+
+@pytest.mark.parametrize("iteration", [1, 7])
+def test_a_restored_model_goes_on(iteration):
+    view, model = watched(y=TOY.labels["level_4"])
+    old = view.restore(iteration).set_params(warm_start=True)
+    again = old.fit(TOY.X, TOY.labels["level_4"])
+    assert again.history_["cost"][0] == pytest.approx(model.history_["cost"][iteration - 1], rel=1e-9)
+    assert min(again.history_["cost"]) <= again.history_["cost"][0] and again.n_iter_ == 12
+    lower = view.restore(iteration).set_params(warm_start=True, optimizer="adam", step=0.001, lam=0.1).fit(TOY.X)
+    assert lower.stop_reason_ == "max_iter"
+
+
 def test_a_view_changes_nothing_and_can_be_used_again():
     view, model = watched(rate=4.0)
     plain = NeuralNMF(ranks=(6, 2), max_iter=12, tol=0, random_state=0).fit(TOY.X)
@@ -363,6 +431,10 @@ def test_widget_mirrors_and_hears():
     assert "was not kept" in widget.progress["error"]
     hear(do="restore")
     assert "unknown word" in widget.progress["error"]
+    hear(do="change", params={"step": 0.1})
+    assert "No fit is running" in widget.progress["error"]
+    hear(do="keep")
+    assert widget.progress["error"] == ""
     for word in ("pause", "resume", "step", "stop", "keep"):
         hear(do=word)
     assert view._remote.wish == "stop"

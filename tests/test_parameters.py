@@ -49,7 +49,7 @@ EFFECTS = {
     "SparseCodingNetwork": (LAYERS, COMMON | dict(ranks=change((5, 3)), random_state=change(1), l1=change(0.3), l2=change(0.2), ridge=change(0.1, fit=LABELS),
                                                   start_iter=change(3), max_iter=change(2, fit=LABELS))),
     "NeuralNMF": (LAYERS, CHAINS | dict(cost=change("last"), depth_weights=change((1, 9)), label_loss=change("cross_entropy", fit=LABELS), optimizer=change("adam"),
-                                        step=change(0.05, dict(optimizer="adam")), batch_size=change(20, dict(optimizer="sgd")), start_iter=change(1))),
+                                        step=change(0.05, dict(optimizer="adam")), batch_size=change(20, dict(optimizer="sgd")), start_iter=change(1), warm_start=change(True, dict(warm_start=False)))),
 }
 CASES = [(kind, name) for kind, (_, changes) in EFFECTS.items() for name in changes]
 
@@ -68,7 +68,8 @@ def outcome(kind, params, given):
         if kind == "UnfoldedNMF":
             model.fit(*sources())
             return [np.asarray(part) for part in model.separate(sources()[0])]
-        model.fit(X, **given)
+        for _ in range(1 + ("warm_start" in params)):
+            model.fit(X, **given)
         found = [np.asarray(model.transform(X)), np.asarray(model.components_)]
     return found + [one.B for one in getattr(model, "classifiers_", {}).values()]
 
