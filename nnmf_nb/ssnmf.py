@@ -104,13 +104,13 @@ def joint_grams(J, A, B, c):
     patterns, which = weight_patterns(J.known[:, c])
     return gram(A)[None, ...] + J.weight * grams_of_patterns(B, patterns), which
 
-def joint_step(J, A, B, S, exact=False, sweeps=4):
+def joint_step(J, A, B, S, exact=False, sweeps=4, product=None):
     """S (k x M) improved for ||X - A S||^2 + weight ||L.(Y - B S)||^2, S >= 0, which does not rise; `exact`, or X or Y with unknown entries: minimised.
 
-    J: `Joint`, A: N x k, B: c x k, all in units of the scales.
+    J: `Joint`, A: N x k, B: c x k, all in units of the scales; product: A'X (k x M) if it is known.
     """
     xp, M = namespace(S), S.shape[1]
-    F = (J.X.AtX(A) + J.weight * J.pick.back(J.Y.AtX(B))).T
+    F = ((J.X.AtX(A) if product is None else product) + J.weight * J.pick.back(J.Y.AtX(B))).T
     if exact or isinstance(J.X, WeightedDataMatrix) or isinstance(J.Y, WeightedDataMatrix):
         def run(c):
             G, which = joint_grams(J, A, B, c)
@@ -160,12 +160,14 @@ def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, ca
     """
     total = J.X.norm2 or 1.0
     def turn(A, B, S):
-        T = J.pick.out(S)
-        gradients = J.X.MSt(A, S, S) - J.X.XSt(S), J.weight * (J.Y.MSt(B, T, T) - J.Y.XSt(T))
+        T, Q = J.pick.out(S), J.X.XSt(S)
+        gradients = J.X.MSt(A, S, S) - Q, J.weight * (J.Y.MSt(B, T, T) - J.Y.XSt(T))
         pg = stationarity([A, B], [2 * g / total for g in gradients])
-        A, B = half_step(J.Xt, S.T, A.T, exact=exact).T, half_step(J.Yt, T.T, B.T, exact=exact).T
-        S = joint_step(J, A, B, S, exact)
-        return A, B, S, joint_value(J, A, B, S), pg
+        A, B = half_step(J.Xt, S.T, A.T, exact=exact, product=Q.T).T, half_step(J.Yt, T.T, B.T, exact=exact).T
+        P = J.X.AtX(A)
+        S = joint_step(J, A, B, S, exact, product=P)
+        error2 = residual2(J.X, A, S, J.X.norm2 - 2 * inner(P, S) + inner(S, J.X.AtM(A, A, S)))
+        return A, B, S, error2 + J.weight * misfit(J.Y, B, J.pick.out(S), J.label_loss), pg
     return _turns(J, A, S, B, turn, max_iter, tol, callback)
 
 # %% ../nbs/11_ssnmf.ipynb #691f7909
