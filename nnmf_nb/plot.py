@@ -259,7 +259,7 @@ def _draw_floors(ax, chains):
 
 # %% ../nbs/21_plot.ipynb #ddc691b2
 def plot_training(model, ax=None):
-    """Error / floor of every depth against the training iteration (the error itself where some floor is unknown or zero). Returns the axes.
+    """Error / floor of every depth against the training iteration (the error itself where some floor is unknown or zero), a thin line at every change of parameters. Returns the axes.
 
     Raises `TypeError` for a model without a training history.
     """
@@ -272,6 +272,7 @@ def plot_training(model, ax=None):
     for l, (curve, bound) in enumerate(zip(curves, bounds)):
         if len(curve): ax.plot(np.arange(1, len(curve) + 1), curve / bound if relative else curve, color=base_color(_CONTRAST[l % 8]), lw=2,
                                marker="o" if len(curve) == 1 else None, label=f"depth {l}" if jointly else f"layer {l}")
+    for n, _ in history.get("changes", ()): ax.axvline(max(n, 1), color="#7A7A7A", lw=0.8)         # parameters changed in the middle
     _label_training(quiet(ax), relative, jointly, any(map(len, curves)))
     return ax
 

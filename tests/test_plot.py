@@ -515,3 +515,15 @@ def test_models_without_classes_say_so(models, supervised):
         plot.plot_classes(models["neural"])
     with pytest.raises(ValueError, match=r"layer 0 has no labels; those with labels are \[1\]"):
         plot.plot_classes(supervised["stepwise"], 0)
+
+
+def test_training_marks_changes_of_parameters():
+    X = np.random.default_rng(0).random((30, 12))
+    model = NeuralNMF(ranks=(4, 2), random_state=0, max_iter=6, tol=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X)
+    plain = plot.plot_training(model).lines
+    model.history_["changes"] = [(3, {"step": 0.1})]
+    marked = plot.plot_training(model).lines
+    assert len(marked) == len(plain) + 1 and sum(list(line.get_xdata()) == [3, 3] for line in marked) == 1
