@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 # %% ../nbs/01b_cuda.ipynb #94130020
-VARIANTS = (1, 2, 4)        # coordinates per lane
+VARIANTS = (1, 2, 4, 8)     # coordinates per lane
 
 def source():
     "The CUDA source of the kernels."

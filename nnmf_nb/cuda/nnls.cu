@@ -312,10 +312,12 @@ template <int Q> __device__ int attempt(const Problem& on, const double (&f)[Q],
 
 // ------------------------------------------------------------------------------------------------------------- the kernels
 
+// Beyond k = 128 shared memory has room for one warp a block (cuda_kernels.launch_of), which may then have all registers.
+
 // Point j: min_{s >= 0} s'G s/2 - f's with f = F[j] D, and S[j] = D s. G: g x k x k of unit diagonal, unit: g x k, the diagonals of D;
 // point j uses number gram_of[j], or 0 if `shared_gram`. F, S0: m x k (S0 is read if `warm`, for its support), S: m x k, status: m.
 template <class T, int Q>
-__global__ void __launch_bounds__(256) solve_points(const double* G, const double* unit, const int64* gram_of, const T* F, const T* S0,
+__global__ void __launch_bounds__(Q > 4 ? 32 : 256) solve_points(const double* G, const double* unit, const int64* gram_of, const T* F, const T* S0,
                                                     double* S, int64* status, int k, int64 m, int shared_gram, int warm) {
     extern __shared__ double shared[];
     Problem on = problem_of_warp(shared, k);
@@ -347,7 +349,7 @@ __global__ void __launch_bounds__(256) solve_points(const double* G, const doubl
 
 // Point j: Z[j] = D z with z = G[P, P]^-1 (U[j] D)[P] on the support P of S[j], 0 elsewhere. Arguments as in solve_points.
 template <class T, int Q>
-__global__ void __launch_bounds__(256) adjoint_points(const double* G, const double* unit, const int64* gram_of, const T* S, const T* U,
+__global__ void __launch_bounds__(Q > 4 ? 32 : 256) adjoint_points(const double* G, const double* unit, const int64* gram_of, const T* S, const T* U,
                                                       double* Z, int k, int64 m, int shared_gram) {
     extern __shared__ double shared[];
     Problem on = problem_of_warp(shared, k);

@@ -37,8 +37,8 @@ template <class T, int Q> void add(std::map<std::string, Entry>& table, const st
 static const std::map<std::string, Entry>& kernels() {
     static const auto all = [] {
         std::map<std::string, Entry> table;
-        add<float, 1>(table, "float, 1"), add<float, 2>(table, "float, 2"), add<float, 4>(table, "float, 4");
-        add<double, 1>(table, "double, 1"), add<double, 2>(table, "double, 2"), add<double, 4>(table, "double, 4");
+        add<float, 1>(table, "float, 1"), add<float, 2>(table, "float, 2"), add<float, 4>(table, "float, 4"), add<float, 8>(table, "float, 8");
+        add<double, 1>(table, "double, 1"), add<double, 2>(table, "double, 2"), add<double, 4>(table, "double, 4"), add<double, 8>(table, "double, 8");
         return table;
     }();
     return all;
