@@ -9,7 +9,7 @@ PY := .venv/bin/python
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lab export tidy bench fuzz coverage experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by s
 
 fuzz: .venv/dev ## 100 000 small-integer NNLS problems against brute force (minutes)
 	@$(PY) tools/fuzz.py
+
+MUTANTS ?= 60
+SEED ?= 0
+
+mutation: .venv/dev ## change one operator or number at a time, see whether the tests notice (minutes; MUTANTS=60 SEED=0)
+	@$(PY) tools/mutation.py $(MUTANTS) $(SEED)
 
 coverage: .venv/dev ## lines and branches that the tests reach (compiled kernels run as plain Python for theirs)
 	@NUMBA_DISABLE_JIT=1 $(PY) -m pytest -q --cov=nnmf_nb --cov-branch --cov-report= tests/test_kernels.py

@@ -1,5 +1,6 @@
 """Behaviours that a mutation run found unguarded: each test fails for a change of one operator or number that every other test let pass."""
 
+import inspect
 import sys
 import tracemalloc
 
@@ -7,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.decomposition._nmf import _initialize_nmf
 
-from nnmf_nb import data, nnls, nnls_vjp
+from nnmf_nb import data, kkt_residual, nnls, nnls_vjp
 from nnmf_nb.backend import NOT_CONVERGED
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import depth_errors, propagate, top_svd, unit_columns
-from nnmf_nb.solvers import _dominant_part, hals, nndsvd, random_start, svd_start
+from nnmf_nb.solvers import _dominant_part, _sweep_columns, extrapolated, hals, nndsvd, random_start, stationarity, svd_start
 
 
 def noisy(N=30, M=40, seed=0):
@@ -32,6 +33,12 @@ def identity_only(monkeypatch):
 def test_hals_does_not_write_out_large_residuals(identity_only):
     X = noisy()
     fit = hals(X, *random_start(X, 3, np.random.default_rng(1)), max_iter=4, tol=0.0)
+    assert fit.errors[-1] > 0.1
+
+
+def test_reaching_ahead_does_not_write_out_large_residuals(identity_only):
+    X = noisy()
+    fit = extrapolated(X, *random_start(X, 3, np.random.default_rng(1)), max_iter=6, tol=0.0)
     assert fit.errors[-1] > 0.1
 
 
@@ -105,6 +112,31 @@ def test_a_random_start_has_the_size_of_the_data(k):
     assert np.linalg.norm(A @ S) == pytest.approx(np.sqrt(X.norm2), rel=0.02)
 
 
+# --- turns --------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_method_stops_at_the_same_tolerance():
+    assert inspect.signature(extrapolated).parameters["tol"].default == inspect.signature(hals).parameters["tol"].default == 1e-4
+
+
+@pytest.mark.parametrize("c", [1e-3, 16.0])
+def test_stationarity_does_not_depend_on_the_unit_of_the_weights(c):
+    rng = np.random.default_rng(20)
+    X, W = rng.random((12, 15)), rng.random((12, 15))
+    start = random_start(as_data(X), 3, rng)
+    one, other = (hals(as_data(X, weights=w), *start, max_iter=3, tol=0.0) for w in (W, c * W))
+    np.testing.assert_allclose(one.stationarity, other.stationarity, rtol=1e-9)
+    S = nnls(start[0], X, weights=W)
+    gradient = 2 * (W * (start[0] @ S - X)) @ S.T / (W * X**2).sum()
+    assert one.stationarity[0] == pytest.approx(stationarity([start[0]], [gradient]), rel=1e-9)
+
+
+def test_a_column_of_zeros_is_swept_without_a_word():
+    G = np.diag([2.0, 0.0, 1.0])
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose(_sweep_columns(G, np.array([[4.0, 0, 3]]), np.array([[1.0, 5, 1]]), 2), [[2, 5, 3]])
+
+
 # --- nonnegative least squares ------------------------------------------------------------------------------------------------
 
 layer = sys.modules["nnmf_nb.nnls"]
@@ -137,6 +169,29 @@ def test_the_careful_solver_reports_what_it_gave_up_on(monkeypatch):
     A = np.linalg.qr(np.random.default_rng(10).random((5, 3)))[0]
     monkeypatch.setattr(layer, "_active_set_point", lambda G, f: (np.zeros(3), NOT_CONVERGED))
     assert (layer._careful(stack_of(A, A @ np.ones((3, 2))))[2] >= NOT_CONVERGED).all()
+
+
+@pytest.mark.parametrize("steps, dependent", [(130, True), (138, False)])  # 4 / pivot = 1.02 and 0.96 times 1 / (4 * 4 * 2.3e-16), both pivots above 1e-14 sqrt(2)
+def test_how_long_a_row_of_the_inverse_factor_may_be(steps, dependent):
+    G = np.array([[1, 1 - steps / 2 * 2.0**-53], [1 - steps / 2 * 2.0**-53, 1]])
+    assert layer._dependent(G[None], np.ones((1, 2), bool)).tolist() == [dependent]
+    cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+    work = cpu.scratch(2)
+    work.passive[:] = True
+    assert cpu.independent(G, work, cpu.RANK_TOL * np.sqrt(2)) == (not dependent)
+
+
+def test_the_kkt_residual_with_a_ridge_is_in_units_of_the_longer_columns():
+    rng = np.random.default_rng(14)
+    A, X, S, l2 = 3 * rng.random((8, 3)), rng.random((8, 5)), rng.random((3, 5)), 40.0
+    length = np.sqrt((A**2).sum(axis=0) + l2)[:, None]
+    expected = np.abs(np.minimum(S * length, (A.T @ (A @ S - X) + l2 * S) / length)).max(axis=0) / np.linalg.norm(X, axis=0)
+    np.testing.assert_allclose(kkt_residual(A, X, S, l2=l2), expected, rtol=1e-12)
+
+
+def test_the_kkt_residual_of_nothing_is_in_units_of_its_fit():
+    A, S = np.array([[3.0, 0], [0, 5]]), np.array([[2.0], [1.0]])
+    assert kkt_residual(A, np.zeros((2, 1)), S)[0] == pytest.approx(1.0)  # s_i ||a_i|| = 6 and 5, both gradients are as large
 
 
 def refused():
