@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import cuda_kernels
-from .backend import DEGENERATE, NOT_CONVERGED, OK, TIED, asarray, double, gram, in_threads, namespace, to_numpy
+from .backend import DEGENERATE, NOT_CONVERGED, OK, TIED, asarray, blas_in_one_thread, double, gram, in_threads, namespace, to_numpy
 from .data import WeightedDataMatrix, as_data, check_matrix, in_chunks, is_sparse, power_of_two
 
 # %% ../nbs/02_nnls.ipynb #06a59aae
@@ -295,7 +295,7 @@ def _solve_scaled(A, X, S0, l1, l2):
     "S and status in the units of X."
     if S0 is not None: check_coefficients(S0, "S0", A, X)
     A, c, penalties = _of_size_one(A, l1, l2)
-    S, status = solve_layer(X, A, S0, **penalties)
+    with blas_in_one_thread(): S, status = solve_layer(X, A, S0, **penalties)       # else its threads go on spinning after the product, in the way of ours
     return S * (X.scale / c), status
 
 def _of_size_one(A, l1, l2):
@@ -447,9 +447,11 @@ def nnls_vjp(A, X, S, dS, *, mask=None, weights=None, l1=0.0, l2=0.0):
     check_coefficients(S, "S", A, X)
     check_coefficients(dS, "dS", A, X)
     xp, scaled = namespace(S), S / X.scale
-    Z = adjoint(X, A, scaled, dS, l2=l2)
+    with blas_in_one_thread():
+        Z = adjoint(X, A, scaled, dS, l2=l2)
+        dA = layer_vjp(X, A, scaled, Z) * X.scale
     dX = A @ Z if not isinstance(X, WeightedDataMatrix) else X.W * (A @ Z)
-    return NNLSGradient(layer_vjp(X, A, scaled, Z) * X.scale, dX, -float(xp.sum(Z)), -float(xp.sum(Z * S)))
+    return NNLSGradient(dA, dX, -float(xp.sum(Z)), -float(xp.sum(Z * S)))
 
 # %% ../nbs/02_nnls.ipynb #d4240e65
 def adjoint(X, A, S, dS, *, l2=0.0):

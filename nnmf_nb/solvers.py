@@ -175,8 +175,10 @@ def _reach(X, at, auto, total):
 
 def _ahead(new, last, beta):
     "new + beta (new - last), cut off at zero."
-    F = new + beta * (new - last)
-    return namespace(F).where(F > 0, F, 0.0)
+    F = new - last
+    F *= beta
+    F += new
+    return namespace(F).maximum(F, 0.0)
 
 def _exact_half(G, F, S, sweeps):
     "Rows of S by exact NNLS, as `counted_sweep` would return them."
