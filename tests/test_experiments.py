@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parent.parent / "nbs" / "experiments"
 SMALL = {
     "01_table_1": dict(SEEDS=1),
     "02_regimes": dict(SEEDS=1, SETS=("digits",), KNOBS={"noise": (1,), "imbalance": (4,), "overlap": (0.5,)}, CHAINS={2: (9, 4), 5: (9, 7, 5, 4, 2)}),
+    "03_speed": {},
 }
 
 

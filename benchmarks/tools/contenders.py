@@ -53,7 +53,7 @@ def write_chain(path, N=500, M=1000, ranks=(20, 5), dtype="float64"):
     words, mixture = rng.random((N, k)) * (rng.random((N, k)) < 0.3), rng.random((k, groups)) * (rng.random((k, groups)) < 0.4)
     weights = mixture @ (rng.random((groups, M)) * (rng.random((groups, M)) < 0.5)) + 0.3 * rng.random((k, M)) * (rng.random((k, M)) < 0.3)
     X = (words @ weights + 0.05 * rng.random((N, M))).astype(dtype)
-    start = sequential(as_data(X), ranks, rng, max_iter=50)
+    start = sequential(as_data(X), ranks, rng, max_iter=20)
     np.savez(path, X=X, **{f"A{l}": fit.A for l, fit in enumerate(start)})
 
 
@@ -509,7 +509,7 @@ def whole_fit(work, dtype):
 
     data, k = nmf_work(work)
     X = data.T.astype(dtype)
-    fit = NMF(k, init="random", random_state=0, max_iter=60, tol=0.0)
+    fit = NMF(k, init="random", random_state=0, max_iter=30, tol=0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit.fit(X[:50])
