@@ -79,7 +79,7 @@ def reached(turn, value):
 
 def labels(course, python, folder):
     """Seconds until the joint objective of data and labels is within 1 % and 0.1 % of the best one."""
-    path, budget = str(folder / "labelled.npz"), 6
+    path, budget = str(folder / "labelled.npz"), 4
     contenders.write_labelled(path)
     peer = {"ssnmf": Contender("ssnmf_peer", python=python, path=path, budget=budget)} if python else {}
     seen = course.race({"ours": Contender("ssnmf_ours", path=path, budget=budget)} | peer, ROUNDS)
