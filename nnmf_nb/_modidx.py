@@ -507,6 +507,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                      'nnmf_nb.kernels.cpu.solve_factored': ('kernels.html#solve_factored', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.solve_point': ('kernels.html#solve_point', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.solve_points': ('kernels.html#solve_points', 'nnmf_nb/kernels/cpu.py'),
+                                     'nnmf_nb.kernels.cpu.steepest': ('kernels.html#steepest', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.step_to_boundary': ('kernels.html#step_to_boundary', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.sweep_lanes': ('kernels.html#sweep_lanes', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.sweep_points': ('kernels.html#sweep_points', 'nnmf_nb/kernels/cpu.py')},

@@ -790,3 +790,11 @@ def test_gram_matrices_of_patterns_when_memory_is_short(monkeypatch):
     monkeypatch.setattr(layer, "double", small_machine)
     np.testing.assert_allclose(layer.grams_of_patterns(A, W), whole, rtol=1e-13)
     assert refused
+
+
+@pytest.mark.parametrize("company", [0, 120])
+def test_problem_202848_of_the_fuzzer_is_not_unique_in_company_either(company):
+    # three equations, four unknowns, all of them positive: no tie, and the pivot of the fourth column is rounding that passed for a pivot
+    A, x = integer_problem(np.random.default_rng(202848))
+    result = nnls_certified(A, np.repeat(x[:, None], 1 + company, axis=1))
+    assert (np.asarray(result.status) & DEGENERATE).all() and np.linalg.matrix_rank(A) == 3 < A.shape[1]

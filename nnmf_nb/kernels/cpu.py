@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RANK_TOL', 'ENTRY_ERROR', 'LANES', 'Scratch', 'scratch', 'factor_passive', 'solve_factored', 'passive_point',
-           'block_pivoting', 'step_to_boundary', 'active_set', 'independent', 'classify', 'attempt_point',
+           'block_pivoting', 'step_to_boundary', 'active_set', 'independent', 'steepest', 'classify', 'attempt_point',
            'solve_point', 'adjoint_point', 'Lanes', 'lanes', 'enter_lane', 'sweep_lanes', 'settled', 'sweep_points',
            'pull_points', 'solve_points', 'adjoint_points', 'dots_at']
 
@@ -166,15 +166,25 @@ def independent(G, work, tol):
 
 # %% ../../nbs/01a_kernels.ipynb #80ef18ad
 @njit(cache=True, error_model="numpy", nogil=True)
+def steepest(work):
+    "The largest inverse pivot of the last factorisation, of the columns in work.passive."
+    largest, p = 0.0, 0
+    for i in range(work.passive.shape[0]):
+        if work.passive[i]:
+            largest = max(largest, work.inv[p])
+            p += 1
+    return largest
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def classify(G, s, work, noise, tol):
     "Clear noise-level coordinates of s and return the status bits of the solution."
-    passive, tied = work.passive, False
+    passive, status, steep = work.passive, OK, steepest(work)
     for i in range(G.shape[0]):
         if s[i] <= noise: s[i] = 0.0
         passive[i] = s[i] > 0.0 or work.g[i] <= noise       # could be active in some solution
-        tied = tied or (passive[i] and s[i] == 0.0)
-    if not tied: return OK
-    return TIED if independent(G, work, tol) else TIED | DEGENERATE
+        if passive[i] and s[i] == 0.0: status = TIED
+    if status == OK and steep < 1e5: return OK
+    return status if independent(G, work, tol) else status | DEGENERATE
 
 # %% ../../nbs/01a_kernels.ipynb #959d0f08
 @njit(cache=True, error_model="numpy", nogil=True)
