@@ -502,6 +502,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                      'nnmf_nb.kernels.cpu.lanes': ('kernels.html#lanes', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.passive_point': ('kernels.html#passive_point', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.pull_points': ('kernels.html#pull_points', 'nnmf_nb/kernels/cpu.py'),
+                                     'nnmf_nb.kernels.cpu.row_gradient': ('kernels.html#row_gradient', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.scratch': ('kernels.html#scratch', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.settled': ('kernels.html#settled', 'nnmf_nb/kernels/cpu.py'),
                                      'nnmf_nb.kernels.cpu.solve_factored': ('kernels.html#solve_factored', 'nnmf_nb/kernels/cpu.py'),

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RANK_TOL', 'ENTRY_ERROR', 'LANES', 'Scratch', 'scratch', 'factor_passive', 'solve_factored', 'passive_point',
            'block_pivoting', 'step_to_boundary', 'active_set', 'independent', 'steepest', 'classify', 'attempt_point',
-           'solve_point', 'adjoint_point', 'Lanes', 'lanes', 'enter_lane', 'sweep_lanes', 'settled', 'sweep_points',
-           'pull_points', 'solve_points', 'adjoint_points', 'dots_at']
+           'solve_point', 'adjoint_point', 'Lanes', 'lanes', 'row_gradient', 'enter_lane', 'sweep_lanes', 'settled',
+           'sweep_points', 'pull_points', 'solve_points', 'adjoint_points', 'dots_at']
 
 # %% ../../nbs/01a_kernels.ipynb #25f12de6
 from typing import NamedTuple
@@ -239,13 +239,18 @@ def lanes(k):
 
 # %% ../../nbs/01a_kernels.ipynb #3ed5ee3f
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def row_gradient(G, f, s, g):
+    "g = G s - f, in place."
+    for i in range(g.shape[0]): g[i] = -f[i]
+    for q in range(g.shape[0]):
+        if s[q] != 0.0:
+            for i in range(g.shape[0]): g[i] += s[q] * G[q, i]
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def enter_lane(G, f, s, at, l, row):
     "Row number `row`, with coefficients s and right-hand side f (k), takes lane l."
     k, g, size = G.shape[0], at.fresh, 0.0
-    for i in range(k): g[i] = -f[i]
-    for q in range(k):
-        if s[q] != 0.0:
-            for i in range(k): g[i] += s[q] * G[q, i]
+    row_gradient(G, f, s, g)
     for i in range(k):
         at.s[i, l], at.g[i, l] = s[i], g[i]
         size = max(size, abs(f[i]) + abs(g[i]))
@@ -305,11 +310,7 @@ def pull_points(G, F, S, weights, out):
     "out[j]: sum over i of weights[i] times the squared projected gradient of row j of S (M x k), for G: k x k and F: M x k."
     k, g = F.shape[1], np.empty(F.shape[1])
     for j in range(F.shape[0]):
-        for i in range(k): g[i] = -F[j, i]
-        for q in range(k):
-            v = S[j, q]
-            if v != 0.0:
-                for i in range(k): g[i] += v * G[q, i]
+        row_gradient(G, F[j], S[j], g)
         total = 0.0
         for i in range(k):
             v = g[i] if S[j, i] > 0.0 else min(g[i], 0.0)
