@@ -14,11 +14,10 @@ import math
 import numbers
 from typing import NamedTuple
 
-from tqdm.auto import tqdm
 
 from .backend import asarray, double, gram, inner, namespace
 from .data import DataMatrix, WeightedDataMatrix, residual2
-from .estimators import LayeredNMF, check_number
+from .estimators import LayeredNMF, check_number, progress_bar
 from .hierarchical import sequential
 from .labels import Picked
 from .losses import column_lengths, namespace_like
@@ -377,7 +376,7 @@ class DeepNMF(LayeredNMF):
         chain = lambda A, S: as_chain(unpooled(A, S)) if terms.kinked else as_chain(A, terms.pool_size)
         A, S, stopped = deep_start(X, ranks, rng, terms, svd=svd, n_init=self.n_init, n_init_upper=self.n_init_upper,
                                    max_iter=self.start_iter, tol=self.tol)
-        with tqdm(total=self.max_iter, disable=not self.verbose, desc="DeepNMF", leave=False) as bar:
+        with progress_bar(self, self.max_iter) as bar:
             def turn(n, energy, far, A, S):
                 bar.update()
                 bar.set_postfix(energy=f"{energy:.5f}", stationarity=f"{far:.1e}")

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_number', 'check_layer', 'check_ranks', 'check_samples', 'check_values', 'ReadsLayers', 'factor_like',
-           'leading_svd', 'MapsForward', 'ScoresReconstruction', 'fitted_attributes', 'store', 'reporter', 'TrainedOn',
-           'CertifiedEstimator', 'fitting', 'LearnsLabels', 'LayeredNMF', 'EarlyStopping', 'hidden_score']
+           'leading_svd', 'MapsForward', 'ScoresReconstruction', 'NoBar', 'progress_bar', 'fitted_attributes', 'store',
+           'reporter', 'TrainedOn', 'CertifiedEstimator', 'fitting', 'LearnsLabels', 'LayeredNMF', 'EarlyStopping',
+           'hidden_score']
 
 # %% ../nbs/06_estimators.ipynb #de114954
 import contextlib
@@ -20,6 +21,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, to_device, to_numpy
 from .certificates import verify
@@ -159,6 +161,17 @@ class ScoresReconstruction:
         check_is_fitted(self)
         fwd = self._forward(X, len(self.layers_), mask, weights)
         return 1.0 - depth_errors(fwd)[-1] ** 2
+
+# %% ../nbs/06_estimators.ipynb #faefc58f
+class NoBar:
+    "Answers like a tqdm bar, and does nothing."
+    def update(self, n=1): pass
+
+    def set_postfix(self, **values): pass
+
+def progress_bar(model, total):
+    "Context that yields a bar of `total` iterations for a model with `verbose`, and a `NoBar` for a quiet one."
+    return tqdm(total=total, desc=type(model).__name__, leave=False) if model.verbose else contextlib.nullcontext(NoBar())
 
 # %% ../nbs/06_estimators.ipynb #193238c7
 def fitted_attributes(fwd, floors):

@@ -8,10 +8,9 @@ __all__ = ['labelled_layer', 'labelled_start', 'sequential', 'HierarchicalNMF']
 # %% ../nbs/12_hierarchical.ipynb #3a9c5dc2
 import math
 
-from tqdm.auto import tqdm
 
 from .data import DataMatrix
-from .estimators import LayeredNMF
+from .estimators import LayeredNMF, progress_bar
 from .labels import with_labels
 from .losses import ChainObjective, every, namespace_like, on_unit_columns, unit_columns
 from .nnls import solve_layer
@@ -81,7 +80,7 @@ class HierarchicalNMF(LayeredNMF):
     def _most_iterations(self, ranks): return (self.max_iter + 1) * len(ranks)
 
     def _train(self, X, ranks, rng, svd, supervision, report):
-        with tqdm(total=self.max_iter * len(ranks), disable=not self.verbose, desc="HierarchicalNMF", leave=False) as bar:
+        with progress_bar(self, self.max_iter * len(ranks)) as bar:
             def turn(layer, iteration, error, chain):
                 bar.update()
                 bar.set_postfix(layer=layer, error=f"{error:.4f}")

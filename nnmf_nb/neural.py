@@ -14,11 +14,10 @@ import numbers
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from .backend import asarray, namespace
 from .divergences import points_of
-from .estimators import LayeredNMF, check_number, factor_like
+from .estimators import LayeredNMF, check_number, factor_like, progress_bar
 from .hierarchical import sequential
 from .labels import check_supervision, held_labels, with_labels
 from .losses import ChainObjective, Cost, depth_errors, every, namespace_like, on_unit_columns, resolve_cost, unit_columns
@@ -245,7 +244,7 @@ class NeuralNMF(GoesOn, LayeredNMF):
         check_number("start_iter", self.start_iter, numbers.Integral, 0)
         ready = functools.partial(training, self, X, supervision, rng, len(ranks))
         ready()                                                # parameters that do not fit are found before the work begins
-        with changing(self) as changes, tqdm(total=self.max_iter, disable=not self.verbose, desc="NeuralNMF", leave=False) as bar:
+        with changing(self) as changes, progress_bar(self, self.max_iter) as bar:
             A, stopped = self._start(X, ranks, rng, svd, supervision)
             A, reason, history = in_runs(self, ready, A, 0 if stopped else self.max_iter, changes, progress(bar, report, changes))
         return A, "interrupted" if stopped else reason, max(1, len(history["cost"]) - 1), history

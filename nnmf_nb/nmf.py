@@ -16,12 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
 from .data import WeightedDataMatrix, relative_error, residual2, transposed
 from .divergences import beta_of, coefficients, divergence, kkt_of_ratios, mu, mu_step, ratios
-from .estimators import CertifiedEstimator, MapsForward, ReadsLayers, check_number, check_samples, factor_like, fitted_attributes, fitting, leading_svd, reporter, store
+from .estimators import CertifiedEstimator, MapsForward, ReadsLayers, check_number, check_samples, factor_like, fitted_attributes, fitting, leading_svd, progress_bar, reporter, store
 from .layers import by_share, describe
 from .losses import Forward, namespace_like, svd_floors, unit_columns
 from .nnls import kkt_of_layer, solve_layer
@@ -196,7 +195,7 @@ def train(X, problem, model, svd, rng, report):
         fit = Fit(A, S, [], [], "max_iter") if model.n_init == 1 else solve(X, problem, A, S, max_iter=30, tol=0.0)
         if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]): best = fit
         if fit.reason == "interrupted": return best._replace(reason="interrupted")
-    with tqdm(total=model.max_iter, disable=not model.verbose, desc="NMF", leave=False) as bar:
+    with progress_bar(model, model.max_iter) as bar:
         def turn(n, value, pg, A):
             bar.update()
             return report(A)

@@ -17,11 +17,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
 from .data import DataMatrix, in_chunks, residual2
-from .estimators import CertifiedEstimator, check_layer, check_number, check_ranks, factor_like, fitting, reporter
+from .estimators import CertifiedEstimator, check_layer, check_number, check_ranks, factor_like, fitting, progress_bar, reporter
 from .losses import namespace_like
 from .nnls import solve_gram, solve_layer
 from .semi import SemiTerms, not_converged, pretrain_semi, read_signed
@@ -299,7 +298,7 @@ class TrainsNonlinear:
         vector, attributes = objective.vector(upper, H), lambda vector: nonlinear_attributes(X, objective, vector)
         report, lower = report_of(attributes), np.full(vector.shape, -np.inf)
         lower[-math.prod(H.shape):] = 0.0
-        with tqdm(total=self.max_iter, disable=not self.verbose, desc=type(self).__name__, leave=False) as bar:
+        with progress_bar(self, self.max_iter) as bar:
             def turn(value, vector):
                 bar.update()
                 bar.set_postfix(objective=f"{value / X.shape[1]:.5f}")

@@ -23,12 +23,11 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
-from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_device, to_numpy
 from .data import DataMatrix, check_matrix, relative_error, residual2
 from .deep import unmet
-from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_number, check_ranks, factor_like, fitting, reporter
+from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_number, check_ranks, factor_like, fitting, progress_bar, reporter
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
 from .nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
@@ -329,7 +328,7 @@ class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 class TrainsSemi:
     "Mixin: how `DeepSemiNMF` gets from checked data to its `SemiFit` and `history_`."
     def _train(self, X, ranks, rng, terms, report):
-        with tqdm(total=self.pretrain_iter * len(ranks) + self.max_iter, disable=not self.verbose, desc=type(self).__name__, leave=False) as bar:
+        with progress_bar(self, self.pretrain_iter * len(ranks) + self.max_iter) as bar:
             def turn(value, far, Z):
                 bar.update()
                 bar.set_postfix(objective=f"{value:.5f}", stationarity=f"{far:.1e}")

@@ -23,11 +23,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
 from .data import DataMatrix, is_sparse, residual2
-from .estimators import CertifiedEstimator, check_layer, check_number, factor_like, fitting, reporter
+from .estimators import CertifiedEstimator, check_layer, check_number, factor_like, fitting, progress_bar, reporter
 from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
 from .losses import column_lengths, namespace_like, unit_columns
 from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
@@ -353,7 +352,7 @@ class TrainsNetwork:
     def _fit(self, X, number, ranks, rng, report):
         whole = DataMatrix(X.T)
         self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)     # its inverse must be a number
-        with tqdm(total=self.start_iter * len(ranks) + self.max_iter, disable=not self.verbose, desc="SparseCodingNetwork", leave=False) as bar:
+        with progress_bar(self, self.start_iter * len(ranks) + self.max_iter) as bar:
             def turn(cost, net):
                 bar.update()
                 bar.set_postfix(cost=f"{cost:.4f}")

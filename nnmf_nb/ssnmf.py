@@ -21,12 +21,11 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from .backend import asarray, double, gram, inner, namespace, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, in_chunks, residual2, transposed
 from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, raised, ratios
-from .estimators import check_samples, fitted_attributes, fitting, leading_svd, reporter, store
+from .estimators import check_samples, fitted_attributes, fitting, leading_svd, progress_bar, reporter, store
 from .labels import Classifier, Classifies, Labels, Picked, accuracy, check_supervision, labels_per_layer
 from .layers import by_share, describe, feature_names, top_features
 from .losses import Forward, column_lengths, namespace_like, svd_floors, unit_columns
@@ -244,7 +243,7 @@ def train_joint(J, pairs, run, model, report):
         fit = run(J, A, S, max_iter=30 if model.n_init > 1 else 0, tol=0.0)
         if best is None or (fit.values and fit.values[-1] < best.values[-1]): best = fit
         if fit.reason == "interrupted": return best._replace(reason="interrupted")
-    with tqdm(total=model.max_iter, disable=not model.verbose, desc=type(model).__name__, leave=False) as bar:
+    with progress_bar(model, model.max_iter) as bar:
         def turn(n, value, pg, factors):
             bar.update()
             return report(factors)

@@ -20,12 +20,11 @@ from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from .backend import asarray, double, host_rng, namespace, to_numpy
 from .data import as_data, check_matrix, check_nonnegative, in_chunks, is_sparse
 from .divergences import entry_divergence
-from .estimators import CertifiedEstimator, check_number, check_samples, fitting, reporter
+from .estimators import CertifiedEstimator, check_number, check_samples, fitting, progress_bar, reporter
 from .losses import namespace_like
 from .solvers import CONVERGED, best_start, hals
 from .turns import repeat
@@ -370,7 +369,7 @@ class TrainsLayers:
         weights = per_source("source_weights", self.source_weights, L, numbers.Real, 0)
         start, reason = source_bases(sources, self.ranks_, max_iter=self.start_iter)
         report = reporter(self, X, y, lambda bases: self._attributes(data, bases), self.max_iter + 1)
-        with tqdm(total=self.max_iter, disable=not self.verbose, desc="UnfoldedNMF", leave=False) as bar:
+        with progress_bar(self, self.max_iter) as bar:
             bases, values, ended = train_unfolded(self._objective(data, sources, weights), [asarray(to_numpy(start), namespace_like(data))] * (self.n_layers + 1),
                                                   max_iter=0 if reason == "interrupted" else self.max_iter, tol=self.tol, callback=progress(bar, report))
         self.stop_reason_ = reason if reason == "interrupted" else ended
