@@ -49,14 +49,39 @@ def test_told_errors_are_true_and_never_rise(kind, exact, engine):
     assert (np.diff(whole.errors) <= 0).all() and whole.errors[-1] < whole.errors[0]
 
 
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("order", ["C", "F", "strided", "read-only"])
+def test_the_small_turn_is_the_turn(order, k, monkeypatch):
+    """One compiled call against its parts in NumPy: the same factors to rounding, whatever the layout of the data; a topic without features comes back in both."""
+    monkeypatch.setattr(solvers, "FIRST", solvers.SWEEPS)
+    X = data(N=21, M=17, k=4).X
+    X = {"C": np.ascontiguousarray, "F": np.asfortranarray, "strided": lambda X: np.repeat(X, 2, axis=1)[:, ::2], "read-only": np.array}[order](X)
+    X.flags.writeable = order != "read-only"
+    X = as_data(X)
+    A, S = start(X, k)
+    if k == 5:
+        A[:, 1] = 0.0
+    assert (solvers._turn_for(X, A) is solvers._small_turn) == (order != "strided")
+    for F in (A, S):
+        F.flags.writeable = False
+    at = extrapolated(X, A, S, max_iter=4, tol=0.0, exact=False)
+    small, parts = solvers._small_turn(X, at) if order != "strided" else solvers._turn(X, at), solvers._turn(X, at)
+    for one, other in zip(small, parts):
+        assert one == pytest.approx(other, rel=1e-11, abs=1e-13)
+    many = extrapolated(X, A, S, max_iter=30, tol=0.0, exact=False)
+    monkeypatch.setattr(solvers, "SMALL", 0)
+    assert many.errors == pytest.approx(extrapolated(X, A, S, max_iter=30, tol=0.0, exact=False).errors, rel=1e-8)
+    assert k != 5 or (many.A[:, 1] > 0).any()
+
+
 def test_a_turn_that_would_raise_the_error_is_undone(monkeypatch):
     """Reaching too far on purpose: the error stands still, beta shrinks, and later it falls again."""
     X = data()
     at = extrapolated(X, *start(X), max_iter=3, tol=0.0)
-    next_turn, _ = solvers._reach(X, at._replace(beta=50.0), False, X.norm2)
+    next_turn, _ = solvers._reach(X, at._replace(beta=50.0), False, X.norm2, solvers._turn)
     assert next_turn.errors[-1] == at.errors[-1] and next_turn.A is at.A and next_turn.ahead[0] is at.A and next_turn.ahead[1] is at.S
     assert next_turn.beta == pytest.approx(50 / 1.5) and next_turn.ceiling == 50.0
-    after, _ = solvers._reach(X, next_turn._replace(beta=0.0), False, X.norm2)
+    after, _ = solvers._reach(X, next_turn._replace(beta=0.0), False, X.norm2, solvers._turn)
     assert after.errors[-1] < at.errors[-1]
 
 

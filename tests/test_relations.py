@@ -211,7 +211,7 @@ def test_names_of_classes_do_not_matter(name, X, permute):
     np.testing.assert_array_equal(a.predict_proba(X), b.predict_proba(X))
 
 
-@pytest.mark.parametrize("model", [SSNMF(2, tol=1e-6, max_iter=2000), NeuralNMF((2,))], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("model", [SSNMF(2, tol=1e-6, max_iter=2000), NeuralNMF((2,), tol=1e-6, max_iter=2000)], ids=lambda m: type(m).__name__)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @given(seed=st.integers(0, 9))
 @few(2)

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['RANK_TOL', 'ENTRY_ERROR', 'LANES', 'Scratch', 'scratch', 'factor_passive', 'solve_factored', 'passive_point',
            'block_pivoting', 'step_to_boundary', 'active_set', 'independent', 'steepest', 'classify', 'attempt_point',
-           'solve_point', 'adjoint_point', 'Lanes', 'lanes', 'row_gradient', 'enter_lane', 'sweep_lanes', 'settled',
-           'sweep_points', 'pull_points', 'solve_points', 'adjoint_points', 'dots_at']
+           'solve_point', 'adjoint_point', 'Lanes', 'lanes', 'row_gradient', 'enter_lane', 'step_lanes', 'sweep_lanes',
+           'settled', 'sweep_points', 'pull_weights', 'pull_points', 'reach_points', 'reach_half', 'reach_turn',
+           'solve_points', 'adjoint_points', 'dots_at']
 
 # %% ../../nbs/01a_kernels.ipynb #25f12de6
 from typing import NamedTuple
@@ -220,12 +221,14 @@ def adjoint_point(G, s, u, z, work):
 # %% ../../nbs/01a_kernels.ipynb #4bd2ee96
 LANES = 16              # rows side by side: with fewer the processor's vectors stay half empty, with more the tables of k = 100 leave the first cache
 
-class Lanes(NamedTuple):
-    "Rows that are swept side by side. s, g: k x LANES, coefficients and gradients; fresh: k; per lane: change, noise, moved, first; row (-1: empty) and rounds done."
+class Lanes(NamedTuple):                                   # with an eleventh array the compiler would keep them all in memory, and small k would be three times slower
+    """Rows that are swept side by side. s, g: k x LANES, coefficients and gradients; fresh: room for a gradient; per lane: the changes of two coordinates, one and other, noise, moved, first; row (-1: empty)
+    and rounds done."""
     s: np.ndarray
     g: np.ndarray
     fresh: np.ndarray
-    change: np.ndarray
+    one: np.ndarray
+    other: np.ndarray
     noise: np.ndarray
     moved: np.ndarray
     first: np.ndarray
@@ -234,8 +237,8 @@ class Lanes(NamedTuple):
 
 @njit(cache=True)
 def lanes(k):
-    numbers, counts = np.zeros((4, LANES)), np.zeros((2, LANES), np.int64) - 1
-    return Lanes(np.zeros((k, LANES)), np.zeros((k, LANES)), np.zeros(k), numbers[0], numbers[1], numbers[2], numbers[3], counts[0], counts[1])
+    a, counts = np.zeros((5, LANES)), np.zeros((2, LANES), np.int64) - 1
+    return Lanes(np.zeros((k, LANES)), np.zeros((k, LANES)), np.zeros(max(k, LANES)), a[0], a[1], a[2], a[3], a[4], counts[0], counts[1])
 
 # %% ../../nbs/01a_kernels.ipynb #3ed5ee3f
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
@@ -249,7 +252,7 @@ def row_gradient(G, f, s, g):
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def enter_lane(G, f, s, at, l, row):
     "Row number `row`, with coefficients s and right-hand side f (k), takes lane l."
-    k, g, size = G.shape[0], at.fresh, 0.0
+    k, g, size = G.shape[0], at.fresh[:G.shape[0]], 0.0
     row_gradient(G, f, s, g)
     for i in range(k):
         at.s[i, l], at.g[i, l] = s[i], g[i]
@@ -257,24 +260,40 @@ def enter_lane(G, f, s, at, l, row):
     at.noise[l], at.first[l], at.row[l], at.rounds[l] = 1e-15 * size, 0.0, row, 0
 
 # %% ../../nbs/01a_kernels.ipynb #a53fe286
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"}, inline="always")
+def step_lanes(s, g, d, noise, moved, change):
+    "One coordinate of every lane, s with gradient g and curvature d, to its minimum over s >= 0. Where d = 0 it stays."
+    if d <= 0.0:
+        for l in range(s.shape[0]): change[l] = 0.0
+        return
+    over = 1.0 / d
+    for l in range(s.shape[0]):
+        new = max(s[l] - g[l] * over, 0.0)
+        new = new if d * new > noise[l] else 0.0           # what is left is the rounding of g
+        change[l] = new - s[l]
+        s[l] = new
+        moved[l] += d * change[l] * change[l]
+
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 def sweep_lanes(G, at):
     "One round of coordinate descent on s'Gs/2 - f's, s >= 0, in every lane; at.moved: twice what it can have lowered the objective by."
-    s, g, change, noise, moved = at.s, at.g, at.change, at.noise, at.moved
+    s, g, noise, moved = at.s, at.g, at.noise, at.moved
     k, width = s.shape
+    one, other, between = at.one, at.other, at.fresh[:width]
     for l in range(width): moved[l] = 0.0
-    for i in range(k):
-        d = G[i, i]
-        if d <= 0.0: continue
-        for l in range(width):
-            new = max(s[i, l] - g[i, l] / d, 0.0)
-            new = new if d * new > noise[l] else 0.0                # what is left is the rounding of g
-            change[l] = new - s[i, l]
-            s[i, l] = new
-            moved[l] += d * change[l] * change[l]
+    for i in range(0, k - 1, 2):
+        step_lanes(s[i], g[i], G[i, i], noise, moved, one)
+        v = G[i, i + 1]
+        for l in range(width): between[l] = g[i + 1, l] + one[l] * v
+        step_lanes(s[i + 1], between, G[i + 1, i + 1], noise, moved, other)
         for q in range(k):
-            w = G[i, q]
-            for l in range(width): g[q, l] += change[l] * w
+            v, w = G[i, q], G[i + 1, q]
+            for l in range(width): g[q, l] += one[l] * v + other[l] * w
+    if k % 2 == 0: return
+    step_lanes(s[k - 1], g[k - 1], G[k - 1, k - 1], noise, moved, one)
+    for q in range(k):
+        v = G[k - 1, q]
+        for l in range(width): g[q, l] += one[l] * v
 
 # %% ../../nbs/01a_kernels.ipynb #84b57bfe
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
@@ -305,6 +324,13 @@ def sweep_points(G, F, S, sweeps):
     return total
 
 # %% ../../nbs/01a_kernels.ipynb #fab8f479
+@njit(cache=True)
+def pull_weights(G):
+    "Squared lengths of the columns of A from G = A'A, 1 for a zero column."
+    weights = np.diag(G).copy()
+    for i in range(len(weights)): weights[i] = weights[i] if weights[i] > 0.0 else 1.0
+    return weights
+
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def pull_points(G, F, S, weights, out):
     "out[j]: sum over i of weights[i] times the squared projected gradient of row j of S (M x k), for G: k x k and F: M x k."
@@ -316,6 +342,34 @@ def pull_points(G, F, S, weights, out):
             v = g[i] if S[j, i] > 0.0 else min(g[i], 0.0)
             total += weights[i] * v * v
         out[j] = total
+
+# %% ../../nbs/01a_kernels.ipynb #e8d2ade8
+@njit(cache=True, error_model="numpy", nogil=True)
+def reach_points(new, last, beta, out):
+    "out = new + beta (new - last), cut off at zero, for vectors."
+    for n in range(len(new)): out[n] = max(new[n] + beta * (new[n] - last[n]), 0.0)
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def reach_half(G, F, ahead, last, beta, sweeps):
+    "Rows `ahead` (M x k) after sweeps; these reached ahead from `last`; the mean number of rounds that a row took."
+    new, reached = ahead.copy(), np.empty_like(ahead)
+    rounds = sweep_points(G, F, new, sweeps)
+    reach_points(new.ravel(), last.ravel(), beta, reached.ravel())
+    return new, reached, rounds / len(new)
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def reach_turn(X, upright, scale, A, S, last_A, last_S, beta, sweeps):
+    """One turn on X / scale (X: N x M if upright, else M x N) from A (N x k) and S (M x k), all in C order.
+
+    Returns new A and S, both reached ahead, rounds per row of A and S, the length of A's projected gradient (column norms as weights), and (<Q, A>, <H, A'A>) for the new A, Q = X S and H = S'S of the S ahead.
+    """
+    G, F = A.T @ A, (X.T @ A if upright else X @ A) / scale
+    new_S, S, rounds = reach_half(G, F, S, last_S, beta, sweeps)
+    H, Q = S.T @ S, (X @ S if upright else X.T @ S) / scale
+    squares = np.empty(len(A))
+    pull_points(H, Q, A, pull_weights(G), squares)
+    new_A, ahead_A, more = reach_half(H, Q, A, last_A, beta, sweeps)
+    return new_A, new_S, ahead_A, S, rounds + more, np.sqrt(squares.sum()), ((Q * new_A).sum(), (H * (new_A.T @ new_A)).sum())
 
 # %% ../../nbs/01a_kernels.ipynb #b2ecb137
 @njit(cache=True, error_model="numpy", nogil=True)
