@@ -289,7 +289,7 @@ def residual2(X, A, S, identity=None):
     `identity`: the value of the identity, if known. It is believed where rounding noise cannot show: above 1e-6 ||X||^2 (float32: 1e-3).
     """
     if identity is None: identity = X.norm2 - 2 * inner(X.AtX(A), S) + inner(S, X.AtM(A, A, S))
-    trusted = 1e-6 if str(X.dtype).endswith("float64") else 1e-3
+    trusted = 1e-6 if X.dtype == namespace(A).float64 else 1e-3
     return identity if identity > trusted * X.norm2 else _explicit_residual2(X, A, S)
 
 # %% ../nbs/01_data.ipynb #acd9bcde

@@ -206,7 +206,7 @@ def _turn_for(X, A):
 def _small_turn(X, at):
     "`_turn` by `reach_turn` of the compiled kernels."
     upright = X.X.flags.c_contiguous
-    rows = (np.require(F, requirements="CW") for F in (at.ahead[0], at.ahead[1].T, at.last[0], at.last[1].T))
+    rows = (F if F.flags.c_contiguous and F.flags.writeable else np.array(F, order="C") for F in (at.ahead[0], at.ahead[1].T, at.last[0], at.last[1].T))
     seen = (X.X if upright else X.X.T).view()
     seen.flags.writeable = False                           # one version is compiled for data that may be written and data that may not
     new_A, new_S, ahead_A, S, *more = cpu_kernels().reach_turn(seen, upright, X.scale, *rows, at.beta, FIRST if len(at.errors) < EARLY else SWEEPS)
