@@ -23,7 +23,7 @@ def labelled_layer(X, loss, lam, A, *, max_iter=200, tol=1e-4, callback=None):
 
     loss: function of S as from `squared_labels`; callback as in `hals`.
     """
-    report = None if callback is None else lambda n, value, A, fwd, pg: callback(n, math.sqrt(value), pg, A[0])
+    report = None if callback is None else lambda n, value, A, fwd, pg: callback(n, math.sqrt(max(value, 0.0)), pg, A[0])
     objective = on_unit_columns(ChainObjective(X, with_labels(every, {0: loss}, lam)))
     trace = run(lbfgs, objective, [unit_columns(A)], Trace(report, patience=20), max_iter=max_iter, tol=tol)
     A = unit_columns(trace.A[0])

@@ -360,3 +360,12 @@ def test_depth_weights():
 
 def test_class_numbers_of_mixed_types():
     assert class_numbers(np.array(["a", -1, "b"], dtype=object), 3)[1].tolist() == [0, -1, 1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_single_point_with_its_label(seed):
+    """It is reproduced exactly: the squared error is a rounding error, of either sign, and its root is told to callbacks."""
+    X = np.random.default_rng(seed).random((1, 10))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert HierarchicalNMF(random_state=seed).fit(X, [1]).reconstruction_err_ < 1e-3
