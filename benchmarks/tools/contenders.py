@@ -509,7 +509,7 @@ def whole_fit(work, dtype):
 
     data, k = nmf_work(work)
     X = data.T.astype(dtype)
-    fit = NMF(k, init="random", random_state=0, max_iter=20, tol=0.0)
+    fit = NMF(k, init="random", random_state=0, max_iter=12, tol=0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit.fit(X[:50])
