@@ -14,7 +14,6 @@ import math
 import numbers
 from typing import NamedTuple
 
-
 from .backend import asarray, double, gram, inner, namespace
 from .data import DataMatrix, WeightedDataMatrix, residual2
 from .estimators import LayeredNMF, check_number, progress_bar

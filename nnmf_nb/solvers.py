@@ -196,7 +196,7 @@ def _exact_half(G, F, S, sweeps):
 
 # %% ../nbs/04_solvers.ipynb #cdd5bdd1
 SMALL = 2**20                                              # multiplications of a product with X, up to which one thread is as good as many
-FIRST = 5                                                  # rounds at most in the first small turns: the other factor is still far off, and a new product costs no more than two rounds
+FIRST = 5                                                  # rounds at most in the first small turns: the other factor is still far off, and a new product costs only a few rounds
 
 def _turn_for(X, A):
     "The function that makes a turn of sweeps on X: `_turn`, or `_small_turn` for small dense float64 data."
