@@ -6,18 +6,30 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
-JOBS ?= 2
+# as many processes as there are cores; say another number with  make test JOBS=4
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test test-all portable lowest lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Start with  make demo, then  make lab."
 
 demo: .venv/run ## see it work, with no more than the package needs
 	@$(PY) tools/demo.py
 
-test: export-check tidy-check readme-check notebooks pytest ## every gate that a change must pass, in order
+test: .venv/dev ## every gate that a change must pass, in order (5 minutes on two cores)
+	@$(PY) tools/gates.py --jobs $(JOBS) $(PYTEST_ARGS)
+
+test-all: .venv/dev ## the same with every combination of parameters and the long tests (20 minutes)
+	@$(PY) tools/gates.py --exhaustive --jobs $(JOBS) $(PYTEST_ARGS)
+
+portable: .venv/dev ## notebooks and tests as on other processors, with other numbers of threads, without numba (40 minutes)
+	@$(PY) tools/portable.py --jobs $(JOBS)
+
+lowest: .venv/dev ## the tests with the lowest versions that settings.ini allows, and on every supported Python (an hour)
+	@$(PY) tools/lowest.py --jobs $(JOBS)
 
 lab: .venv/dev ## open the first tutorial in JupyterLab
 	$(PY) -m jupyterlab nbs/tutorials/01_neural_nmf.ipynb
@@ -56,23 +68,18 @@ clean: ## remove what was built and cached (.venv stays: rm -r .venv to start ov
 # The gates of `test`, one by one.
 
 export-check: .venv/dev
-	@echo "== 1/5 nnmf_nb/ is what the notebooks export"
 	@$(PY) tools/nbs.py export-check
 
 tidy-check: .venv/dev
-	@echo "== 2/5 notebooks are tidy"
 	@$(PY) tools/nbs.py tidy --check
 
 readme-check: .venv/dev
-	@echo "== 3/5 README.md is made from nbs/index.ipynb"
 	@$(PY) tools/readme.py --check
 
 notebooks: .venv/dev
-	@echo "== 4/5 notebooks run and show what is stored"
 	@$(PY) tools/nbs.py check --jobs $(JOBS)
 
 pytest: .venv/dev
-	@echo "== 5/5 tests"
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
 # The environment. A failed step leaves no stamp, so the next call tries again.

@@ -28,7 +28,10 @@ def cpu_kernels():
     "The compiled kernels, or None when numba is missing, switched off, or has no place to keep what it compiles (a read-only system)."
     try:
         import numba
-        return None if numba.config.DISABLE_JIT else importlib.import_module("nnmf_nb.kernels.cpu")
+        if numba.config.DISABLE_JIT: return None
+        kernels = importlib.import_module("nnmf_nb.kernels.cpu")
+        kernels.announce_compilation()
+        return kernels
     except (ImportError, RuntimeError): return None
 
 def point_work(k):
@@ -231,6 +234,7 @@ def _solve_compiled(G, gram_of, F, S0):
     else: S = np.zeros((M, k))
     status, G, F = np.empty(M, np.int64), np.ascontiguousarray(G), np.ascontiguousarray(F)
     in_threads(lambda r: kernels.solve_points(G, which[r], F[r], S[r], warm, status[r]), M, point_work(k))
+    if (status & NOT_CONVERGED).any(): kernels.solve_points_carefully(G, which, F, S, warm, status)
     return S, status
 
 # %% ../nbs/02_nnls.ipynb #b4037189

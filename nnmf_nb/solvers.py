@@ -67,7 +67,8 @@ def pull(A, G, H, Q):
     "`stationarity` of A (N x k) with G = A'A for the derivative A H - Q, with H: k x k and Q: N x k; a float."
     if not compiled(A): return stationarity([A], [double(A) @ H - Q])
     A, Q, H = (np.ascontiguousarray(F, dtype=np.float64) for F in (A, Q, H))
-    squares, weights = np.empty(len(A)), cpu_kernels().pull_weights(G)
+    lengths2, squares = np.diagonal(G), np.empty(len(A))
+    weights = np.where(lengths2 > 0, lengths2, 1.0)
     in_threads(lambda r: cpu_kernels().pull_points(H, Q[r], A[r], weights, squares[r]), len(A), A.shape[1] ** 2 / 4)
     return math.sqrt(squares.sum())
 
@@ -209,8 +210,11 @@ def _small_turn(X, at):
     rows = (F if F.flags.c_contiguous and F.flags.writeable else np.array(F, order="C") for F in (at.ahead[0], at.ahead[1].T, at.last[0], at.last[1].T))
     seen = (X.X if upright else X.X.T).view()
     seen.flags.writeable = False                           # one version is compiled for data that may be written and data that may not
-    new_A, new_S, ahead_A, S, *more = cpu_kernels().reach_turn(seen, upright, X.scale, *rows, at.beta, FIRST if len(at.errors) < EARLY else SWEEPS)
-    return new_A, new_S.T, ahead_A, S.T, *more
+    A, S, last_A, last_S = rows
+    new_A, new_S, ahead_A, ahead_S = (np.empty(F.shape) for F in (A, S, A, S))
+    sweeps = FIRST if len(at.errors) < EARLY else SWEEPS
+    rounds, pg, *more = cpu_kernels().reach_turn(seen, upright, X.scale, A, S, last_A, last_S, at.beta, sweeps, new_A, new_S, ahead_A, ahead_S)
+    return new_A, new_S.T, ahead_A, ahead_S.T, rounds, pg, more
 
 # %% ../nbs/04_solvers.ipynb #46672672
 def random_start(X, k, rng):

@@ -1,4 +1,8 @@
-"""Array namespaces to run contracts on, and what a machine without a GPU leaves out.
+"""Array namespaces to run contracts on, which cases `make test` runs, and what a machine without a GPU leaves out.
+
+`pytest --exhaustive` (`make test-all`) runs every case. Without it, what is marked `exhaustive` is left out, and a test marked
+`each_value_once` runs on so many combinations of its parameters that each value of each of them occurs; pytest's closing line counts
+both as deselected.
 
 A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference of the array API standard (which
 has nothing but the standard, on two devices that refuse to mix) and CuPy. What is marked `gpu` is skipped where no CUDA device
@@ -6,7 +10,7 @@ answers, and counted in the last lines of the report.
 """
 
 import shutil
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,7 +31,7 @@ class XpDevice(NamedTuple):
 COMBINATIONS = [
     ("numpy", "cpu", "float64"),
     ("numpy", "cpu", "float32"),
-    ("array_api_strict", "CPU_DEVICE", "float64"),
+    pytest.param(("array_api_strict", "CPU_DEVICE", "float64"), marks=pytest.mark.exhaustive),  # device1 refuses more
     ("array_api_strict", "device1", "float64"),
     ("array_api_strict", "device1", "float32"),
     pytest.param(("cupy", 0, "float64"), marks=pytest.mark.gpu),
@@ -53,7 +57,7 @@ def xp_device(request):
     return XpDevice(xp, device, getattr(xp, dtype))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium():
     """A headless browser, for tests that are marked `browser` and skipped where there is none."""
     from playwright.sync_api import sync_playwright
@@ -87,7 +91,55 @@ def gpu():
         return None, f"the CUDA device does not answer ({type(error).__name__}: {error})"
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--exhaustive", action="store_true", help="run what is marked `exhaustive` and every combination of parameters")
+
+
+def values_of(item):
+    """The parameters of a test as {(name, value)}."""
+    return {(name, plain(value)) for name, value in item.callspec.params.items()}
+
+
+def plain(value):
+    """What tells the values of a parameter apart: a function or a class by its name, an estimator by its class."""
+    if isinstance(value, partial):
+        return value.func.__name__, repr(value.keywords)
+    if hasattr(value, "get_params"):
+        return type(value).__name__, repr(value)
+    return getattr(value, "__name__", None) or repr(value)
+
+
+def representatives(items):
+    """So many of the cases of one test that each value of each parameter occurs: greedily, those first that show most new ones."""
+    chosen, seen = [], set()
+    for least in range(max(len(values_of(item)) for item in items), 0, -1):
+        for item in items:
+            new = values_of(item) - seen
+            if len(new) >= least:
+                chosen.append(item)
+                seen |= new
+    return chosen
+
+
+def leave_out(config, items):
+    """Deselect what is marked `exhaustive`, and of a test marked `each_value_once` all but its `representatives`."""
+    wanted = [item for item in items if not item.get_closest_marker("exhaustive")]
+    grids = {}
+    for item in wanted:
+        if item.get_closest_marker("each_value_once"):
+            grids.setdefault((item.path, item.originalname), []).append(item)
+    spared = {item for cases in grids.values() for item in {*cases} - {*representatives(cases)}}
+    wanted = [item for item in wanted if item not in spared]
+    config.hook.pytest_deselected(items=[*({*items} - {*wanted})])
+    items[:] = wanted
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("exhaustive"):
+        leave_out(config, items)
+    for item in items:
+        if "chromium" in item.fixturenames:  # all in one process: one browser and one server serve them
+            item.add_marker(pytest.mark.xdist_group("browser"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not gpu()[0]:
         for item in marked:

@@ -234,6 +234,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     picture(page, "lab_live_done", tmp_path)
 
 
+@pytest.mark.exhaustive
 def test_plain_controls_in_jupyterlab(jupyter, page, tmp_path):
     # what somebody without anywidget gets
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/plain.ipynb?reset")
@@ -286,6 +287,7 @@ def watch_and_stop(page, name, tmp_path):
     return held + 1
 
 
+@pytest.mark.exhaustive
 def test_live_fit_in_jupyterlab(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/watch.ipynb?reset")
     kept = watch_and_stop(page, "lab_live", tmp_path)
@@ -294,6 +296,7 @@ def test_live_fit_in_jupyterlab(jupyter, page, tmp_path):
     assert str(kept) in python(page, "view.epochs") and python(page, f"view.restore({kept}).layers_[0].rank") == "20"
 
 
+@pytest.mark.exhaustive
 def test_live_fit_in_notebook_7(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/notebooks/watch.ipynb")
     watch_and_stop(page, "notebook7_live", tmp_path)
@@ -371,6 +374,7 @@ def test_app_in_voila(voila, page, tmp_path):
     use_app(page, "voila", tmp_path)
 
 
+@pytest.mark.exhaustive  # the same in Voila is not
 def test_app_in_jupyterlab(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/inspector.ipynb?reset")
     page.wait_for_function(RAN)

@@ -736,6 +736,7 @@ def test_every_public_estimator_has_one():
     assert all(getattr(nnmf_nb, name).certificate_ is estimators.CertifiedEstimator.certificate_ for name in found), "one implementation"
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", GIVEN)
 @pytest.mark.parametrize("name", EVERY)
 def test_certificate_is_that_of_verify(name, kind):
@@ -744,6 +745,7 @@ def test_certificate_is_that_of_verify(name, kind):
     assert equal(model.certificate_, verify(model, X)) and model.certificate_ is model.certificate_
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", HIDDEN)
 @pytest.mark.parametrize("name", zoo.MASKED)
 def test_certificate_knows_mask_and_weights(name, kind):
@@ -804,6 +806,7 @@ def test_unfitted_is_not_fitted():
             zoo.new(name).certificate_  # noqa: B018
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("ask", [False, True])
 @pytest.mark.parametrize("name", EVERY)
 def test_copies_and_files_hold_neither_data_nor_certificate(name, ask, tmp_path):

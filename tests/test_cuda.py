@@ -110,7 +110,7 @@ def compile_now(library, architecture):
     return log.value.decode(), cubin.raw
 
 
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("architecture", ["sm_90", *(pytest.param(older, marks=pytest.mark.exhaustive) for older in ("sm_75", "sm_80", "sm_100"))])
 def test_every_kernel_compiles(architecture):
     log, cubin = compile_for(architecture)
     assert cubin.startswith(b"\x7fELF"), log
@@ -378,6 +378,7 @@ def chain(depth, dtype, N=25, M=60):
     return (rng.random((N, 4)) @ rng.random((4, M)) + 0.2 * rng.random((N, M))).astype(dtype), A
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("cost", ["every", "last", "energy"])
 @pytest.mark.parametrize("depth", [1, 2, 4])
 @pytest.mark.parametrize("kind, dtype", [("dense", np.float64), ("dense", np.float32), ("weighted", np.float64)])
@@ -483,7 +484,7 @@ def test_there_are_barriers():
 
 
 @emulated
-@pytest.mark.parametrize("line", BARRIERS)
+@pytest.mark.parametrize("line", [BARRIERS[0], *(pytest.param(line, marks=pytest.mark.exhaustive) for line in BARRIERS[1:])])
 def test_a_deleted_barrier_is_caught(line):
     done = race(line)
     if "unexpected memory mapping" in done.stderr or "setarch" in done.stderr: pytest.skip(f"RACES NOT SEARCHED: {done.stderr[:200]}")

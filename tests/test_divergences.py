@@ -413,6 +413,7 @@ def test_an_iterate_far_off_stays_finite(beta):
 # --- array namespaces ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("beta", [0, 1, 1.5, 2, 3])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_namespaces_agree_and_keep_the_dtype(xp_device, beta, weighted):

@@ -15,13 +15,14 @@ SMALL = {
     "02_regimes": dict(SEEDS=1, SETS=("digits",), KNOBS={"noise": (1,), "imbalance": (4,), "overlap": (0.5,)}, CHAINS={2: (9, 4), 5: (9, 7, 5, 4, 2)}),
     "03_speed": {},
 }
+LONG = ["02_regimes"]  # even in small
 
 
 def test_every_experiment_is_run_here():
     assert sorted(SMALL) == sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in LONG)) for name in SMALL])
 def test_experiment(name, monkeypatch):
     monkeypatch.chdir(FOLDER)
     matplotlib.use("Agg")

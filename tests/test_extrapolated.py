@@ -178,6 +178,7 @@ def test_weights_are_left_to_hals():
     assert NMF(3, random_state=0, tol=1e-3).fit(X, weights=np.ones_like(X)).solver_ == "hals"
 
 
+@pytest.mark.each_value_once
 @WAYS
 def test_another_namespace(exact, xp_device, monkeypatch):
     for module in (sys.modules["nnmf_nb.nnls"], solvers):

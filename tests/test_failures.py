@@ -162,6 +162,7 @@ HARD = {
 }
 
 
+@pytest.mark.each_value_once
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("case", HARD)
 @every_model
@@ -184,6 +185,7 @@ OBJECTIVE = {"NMF": "objective", "SSNMF": "objective", "GuidedNMF": "objective",
              "SparseCodingNetwork": "cost", "HierarchicalNMF": "errors"}
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("case", ["zero rows", "zero columns", "all zero", "ties", "duplicated columns"])
 @every_model
 def test_objective_never_rises_on_degenerate_data(name, case):
@@ -200,6 +202,7 @@ def steady(name, n):
     return 0 if name == "SparseCodingNetwork" else n
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("c", [1e-30, 1e30])
 @every_model
@@ -239,6 +242,7 @@ def test_divergences_that_cannot_take_zeros_say_so(beta):
 KNOWN = np.random.default_rng(1).random(X.shape) < 0.8
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("junk", [np.nan, np.inf, -np.inf, -5.0, 1e300])
 @pytest.mark.parametrize("name", MASKED)  # DeepSemiNMF, UnfoldedNMF and SparseCodingNetwork have no mask
 def test_nan_in_masks(name, junk):
@@ -262,6 +266,7 @@ def test_nan_without_a_mask(name, junk, words):
 # --- negative input ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, sp.csc_matrix, pd.DataFrame], ids=["dense", "csr", "csc", "frame"])
 @every_model
 def test_negative_input(name, kind):
@@ -280,6 +285,7 @@ def test_negative_input(name, kind):
 # --- projection forgotten ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("n", [0, 1, 4])
 @every_model
 def test_projection_after_every_iteration(name, n):
@@ -328,6 +334,7 @@ def coded(model):
 # --- fit_transform is not transform --------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"])
 @every_model
@@ -428,6 +435,7 @@ def test_gradient_on_duplicated_features(name):
 # --- k above min(m, n), 1, 2 ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.filterwarnings("ignore:ranks:UserWarning")
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (4, 3)], ids=str)
 @pytest.mark.parametrize("k", [1, 2, 7])
@@ -448,6 +456,7 @@ CLASSES = {"more classes than topics": np.arange(14) % 9, "single class": np.zer
            "words": np.array(["tin", "iron", "tin", "zinc", "-1", "iron", "tin"] * 2), "all": np.arange(14) % 2}
 
 
+@pytest.mark.each_value_once
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("case", CLASSES)
 @pytest.mark.parametrize("name", LEARN)
@@ -479,6 +488,7 @@ def test_unknown_labels_are_no_labels(name):
 # --- input mutated -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", [np.array, sp.csr_array, sp.coo_array, pd.DataFrame], ids=lambda k: k.__name__)
 @every_model
 def test_input_is_not_modified(name, kind):
@@ -546,6 +556,7 @@ def wide_csr(data):
 BASE = {}
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", KINDS)
 @every_model
 def test_kinds_of_input(name, kind):
@@ -563,6 +574,7 @@ def test_boolean_data():
         assert transform(fit(name, COUNTS > 3, max_iter=5), COUNTS > 3).dtype == np.float64
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("bad", [np.ones(5), np.ones((2, 3, 4)), np.empty((0, 4)), np.empty((4, 0)), np.array([["a", "b"], ["c", "d"]]), np.ones((3, 3)) * 1j, None, 3.0],
                          ids=["1d", "3d", "no samples", "no features", "text", "complex", "None", "number"])
 @every_model

@@ -22,7 +22,20 @@ from sklearn.decomposition import NMF as TheirNMF
 from sklearn.exceptions import ConvergenceWarning
 
 import nnmf_nb
-from nnmf_nb import NMF, SSNMF, DeepNMF, DeepSemiNMF, GuidedNMF, HierarchicalNMF, NeuralNMF, NonlinearSemiNMF, SparseCodingNetwork, UnfoldedNMF, load, save
+from nnmf_nb import (
+    NMF,
+    SSNMF,
+    DeepNMF,
+    DeepSemiNMF,
+    GuidedNMF,
+    HierarchicalNMF,
+    NeuralNMF,
+    NonlinearSemiNMF,
+    SparseCodingNetwork,
+    UnfoldedNMF,
+    load,
+    save,
+)
 from nnmf_nb.files import KEY, decode, digest, encode, fields_of, read
 
 X = np.random.default_rng(0).gamma(0.5, 1.0, (24, 4)) @ np.random.default_rng(1).gamma(0.5, 1.0, (4, 9))
@@ -532,6 +545,7 @@ def change_tensors(kind, tensors):
     tensors.update({name: changes[kind](a) for name, a in tensors.items() if a.ndim == 2})
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", ["nan", "int", "half", "flat", "wide", "empty", "bytes"])
 @pytest.mark.parametrize("name", ["NMF", "HierarchicalNMF", "DeepSemiNMF", "UnfoldedNMF", "SparseCodingNetwork"])
 def test_arrays_of_the_wrong_kind(kind, name, tmp_path):

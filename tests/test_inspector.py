@@ -711,7 +711,7 @@ def test_classes_are_on_the_card(open_page, toy):
 
 
 @browser_tests
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.exhaustive)])
 def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme, tmp_path):
     nasty = inspect(models["stepwise"], X=toy.X, features=[NASTY] * 87, samples=[(NASTY, NASTY)] * 90)
     curves = inspect(models["stepwise"], X=toy.X, shape=(87,))
@@ -733,7 +733,7 @@ def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme, tmp_pat
 
 
 @browser_tests
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["NMF", "neural", "dead", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in KINDS if kind not in ("NMF", "neural", "dead"))])
 def test_every_model_opens(open_page, models, kind):
     page = open_page(inspect(models[kind]))
     assert page.locator(".node").count() == sum(one.rank for one in models[kind].layers_)

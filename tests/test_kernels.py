@@ -1,11 +1,13 @@
 """The compiled kernels by themselves, small enough to run as plain Python too: `make coverage` does so with NUMBA_DISABLE_JIT=1 to see their lines."""
 
+import sys
+
 import numpy as np
 import pytest
 from strategies import brute_force_gram, integer_problem
 
 from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, OK, TIED
-from nnmf_nb.nnls import unit_diagonal
+from nnmf_nb.nnls import solve_gram, unit_diagonal
 
 cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
 
@@ -39,18 +41,26 @@ def test_the_careful_solver_is_right_too():
         assert done and value(G, f, s) == pytest.approx(brute_force_gram(G, f), abs=1e-10), seed
 
 
-def test_the_careful_solver_takes_over(monkeypatch):
-    """Where the exchange rule gives up; compiled code cannot be patched, so this runs as plain Python only."""
-    if hasattr(cpu.solve_point, "py_func"):
-        pytest.skip("numba is on")
-    monkeypatch.setattr(cpu, "block_pivoting", lambda G, f, s, work, tol: (False, 0.0))
-    for seed in range(30):
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_careful_solver_takes_over(warm):
+    for seed in range(60):
         G, f = problem(seed)
-        s = np.zeros(len(f))
-        status = cpu.solve_point(G, f, s, False, cpu.scratch(len(f)))
-        assert status < NOT_CONVERGED and value(G, f, s) == pytest.approx(brute_force_gram(G, f), abs=1e-10)
-    monkeypatch.setattr(cpu, "active_set", lambda G, f, s, work, tol: (False, 0.0))
-    assert cpu.solve_point(G, f, np.zeros(len(f)), False, cpu.scratch(len(f))) & NOT_CONVERGED
+        S = np.random.default_rng(seed).integers(0, 2, (2, len(f))).astype(float)
+        status, untouched = np.array([NOT_CONVERGED, OK]), S[1].copy()
+        cpu.solve_points_carefully(G[None], np.zeros(2, np.int64), np.stack([f, f]), S, warm, status)
+        assert S.min() >= 0 and status[0] < NOT_CONVERGED and status[1] == OK
+        assert value(G, f, S[0]) == pytest.approx(brute_force_gram(G, f), abs=1e-10), seed
+        np.testing.assert_array_equal(S[1], untouched)
+
+
+def test_the_layer_asks_the_careful_solver(monkeypatch):
+    """Where the exchange rule does not end: here nowhere, in data hardly ever."""
+    problems = [problem(seed) for seed in range(30)]
+    monkeypatch.setattr(cpu, "solve_points", lambda G, gram_of, F, S, warm, status: status.fill(NOT_CONVERGED))
+    monkeypatch.setattr(sys.modules["nnmf_nb.nnls"], "cpu_kernels", lambda: cpu)
+    for G, f in problems:
+        S, status = solve_gram(G[None], f[None])
+        assert status[0] < NOT_CONVERGED and value(G, f, S[0]) == pytest.approx(brute_force_gram(G, f), abs=1e-10)
 
 
 def test_status_bits():

@@ -1,13 +1,11 @@
 """NMF: scikit-learn's contract and objective, every loss, every parameter."""
 
-import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.decomposition import NMF as ScikitNMF
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nnmf_nb import NMF, datasets
 from nnmf_nb.backend import host_rng
@@ -29,13 +27,6 @@ def objective(X, W, H, a_W=0.0, a_H=0.0, l1=0.0):
     """scikit-learn's documented objective."""
     (n, m), size = X.shape, lambda F: l1 * F.sum() + (1 - l1) / 2 * (F**2).sum()
     return ((X - W @ H) ** 2).sum() / 2 + a_W * m * size(W) + a_H * n * size(H)
-
-
-@parametrize_with_checks([NMF()], xfail_strict=True)
-def test_scikit_learn_contract(estimator, check):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        check(estimator)
 
 
 # --- the two halves -----------------------------------------------------------------------------------------------------

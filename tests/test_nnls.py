@@ -153,6 +153,7 @@ def hard_inputs():
 HARD = {name: (A, X) for name, A, X in hard_inputs()}
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("name", HARD)
 def test_kkt_on_hard_inputs(engine, name):
     A, X = HARD[name]
@@ -280,7 +281,7 @@ def test_a_warm_start_is_not_modified(engine):
     assert np.array_equal(S0, before)
 
 
-@pytest.mark.parametrize("shape", [(3, 30), (5, 2), (8, 30), (5, 31)])
+@pytest.mark.parametrize("shape", [(8, 30), *(pytest.param(shape, marks=pytest.mark.exhaustive) for shape in ((3, 30), (5, 2), (5, 31)))])
 def test_a_warm_start_of_the_wrong_shape_is_refused(shape):
     "In a process of its own: a kernel that believes the shape writes beyond the array."
     code = f"""

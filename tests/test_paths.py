@@ -37,6 +37,7 @@ def objective(A, X, S):
     return float(((X.astype("float64") - A @ S.astype("float64")) ** 2).sum())
 
 
+@pytest.mark.each_value_once
 @needs_numba
 @pytest.mark.parametrize("k", [1, 2, 9, 20])
 @pytest.mark.parametrize("order", ORDERS)

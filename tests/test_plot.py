@@ -76,6 +76,7 @@ ON_FIG = {  # functions with several panels: (model, fig) -> array of axes
 }
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ON_AX)
 def test_given_axes_are_used_and_returned(models, name, kind):
@@ -88,6 +89,7 @@ def test_given_axes_are_used_and_returned(models, name, kind):
         fig.canvas.draw()
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ON_FIG)
 def test_given_figure_is_used(models, name, kind):
@@ -429,6 +431,7 @@ def test_relevance_has_limits(models, lam):
         plot.plot_topics(models["neural"], lam=lam)
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", ["neural", "stepwise", "single", "one topic", "float32", "masked"])
 @pytest.mark.parametrize("top", [1, 4, 1000])
 def test_bars_of_paths_add_up_to_the_reconstruction(models, kind, top):

@@ -40,6 +40,7 @@ def threads(n, monkeypatch):
         yield used
 
 
+@pytest.mark.each_value_once
 @every_model
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"])
 def test_the_same_seed_gives_the_same_bits(name, kind):

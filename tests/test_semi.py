@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nnmf_nb import DeepSemiNMF, datasets, semi
 from nnmf_nb.backend import host_rng, to_numpy
@@ -56,13 +55,6 @@ def quiet(model, X):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X)
-
-
-@parametrize_with_checks([DeepSemiNMF()], xfail_strict=True)
-def test_scikit_learn_contract(estimator, check):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        check(estimator)
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -245,6 +237,7 @@ def test_start_knows_the_clusters():
 # --- the estimator ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("kind", ["dense", "csr", "csc", "float32", "fortran"])
 def test_all_kinds_of_data(kind, solver):
@@ -282,6 +275,7 @@ def test_fit_transform_is_transform_at_every_layer():
     )  # a data point does not depend on its neighbours
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e30])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_scale_does_not_matter(scale, solver):
@@ -323,27 +317,6 @@ def test_learns_signed_clusters():
     assert (model.components_ < 0).any()
     fresh, truth = signed(seed=0, n=120)
     assert label_agreement(model.transform(fresh), truth).nmi > 0.99
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"ranks": (6, 3)}, {"solver": "mu"}, {"ridge": 0.1}, {"pretrain_iter": 1}, {"max_iter": 1}, {"tol": 1e-2}, {"random_state": 1}],
-)
-def test_every_parameter_has_an_effect(change):
-    X = np.random.default_rng(0).standard_normal((60, 12))
-    base = {"ranks": (6, 4), "random_state": 0, "pretrain_iter": 10}
-    one, other = (quiet(DeepSemiNMF(**params), X) for params in (base, base | change))
-    assert one.components_.shape != other.components_.shape or not np.allclose(one.components_, other.components_, atol=1e-6)
-
-
-def test_verbose_and_device(capsys):
-    data = signed()[0]
-    quiet(DeepSemiNMF(2, max_iter=2, verbose=1, random_state=0), data)
-    assert "DeepSemiNMF" in capsys.readouterr().err
-    quiet(DeepSemiNMF(2, max_iter=2, random_state=0, device="cpu"), data)
-    assert capsys.readouterr().err == ""
-    with pytest.raises(ValueError, match="device"):
-        DeepSemiNMF(2, device="tpu").fit(data)
 
 
 def test_tuning_pays_and_is_reported():

@@ -257,7 +257,7 @@ def test_lbfgs_on_a_convex_quadratic_equals_scipy(seed):
     assert np.allclose(pack(trace.A), peer.x, atol=1e-4) and trace.converged
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (1, 2))])
 def test_lbfgs_on_a_chain_is_no_worse_than_scipy(seed):
     X, A = data(), chain(seed)
     objective = on_unit_columns(ChainObjective(X, every))

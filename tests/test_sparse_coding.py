@@ -9,7 +9,6 @@ import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nnmf_nb import SparseCodingNetwork, sparse_coding
 from nnmf_nb.backend import asarray, to_numpy
@@ -55,13 +54,6 @@ def random_network(shapes, classes=3, seed=0):
 X, Y = clusters()
 SMALL = dict(ranks=(8, 4), random_state=0, max_iter=60)
 SHAPES = [[(10, 7)], [(10, 7), (7, 5)], [(10, 14), (14, 5)]]
-
-
-@parametrize_with_checks([SparseCodingNetwork()], xfail_strict=True)
-def test_scikit_learn_contract(estimator, check):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        check(estimator)
 
 
 # --- codes and their derivatives --------------------------------------------------------------------------------------
@@ -292,25 +284,6 @@ def test_unknown_points_shape_the_start_only():
     _, end = train_network(data, np.eye(3)[:, Y[:40]], net, max_iter=60, tol=1e-3)
     assert end.values[:10] == pytest.approx(some.history_["cost"][:10], rel=1e-9)
     assert some.score(X, y) == np.mean(some.predict(X[:40]) == Y[:40])
-
-
-@pytest.mark.parametrize(
-    "change",
-    [dict(ranks=(8, 3)), dict(l1=0.3), dict(l2=0.5), dict(ridge=1.0), dict(start_iter=1), dict(max_iter=3), dict(tol=0.05), dict(random_state=1)],
-    ids=lambda c: next(iter(c)),
-)
-def test_parameters_have_effects(change):
-    a, b = (quiet(SparseCodingNetwork(**SMALL | extra), X, Y).predict_proba(X) for extra in ({}, change))
-    assert np.abs(a - b).max() > 1e-6
-
-
-def test_verbose_shows_a_bar_and_device_is_obeyed(capsys):
-    quiet(SparseCodingNetwork(**SMALL, verbose=1), X, Y)
-    assert "SparseCodingNetwork" in capsys.readouterr().err
-    quiet(SparseCodingNetwork(**SMALL), X, Y)
-    assert capsys.readouterr().err == ""
-    with pytest.raises(ValueError, match="device"):
-        SparseCodingNetwork(device="tpu").fit(X)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import functools
 import importlib.util
 import itertools
 import pickle
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nnmf_nb import NMF, SSNMF, GuidedNMF, datasets
 from nnmf_nb.backend import host_rng, to_numpy
@@ -69,13 +67,6 @@ def problem(kind="dense", partly=False, weight=3.0, pair=(2.0, 2.0), k=4, seed=0
     labels = read_labels(rng.random((24, 3)), 24, L) if partly else read_labels(y, 24)
     J = joint(X, labels, weight, *pair)
     return J, labels, rng.random((12, k)), rng.random((3, k)), rng.random((k, 24))
-
-
-@parametrize_with_checks([SSNMF(), SSNMF(loss="kullback-leibler", label_loss="kullback-leibler", max_iter=20), GuidedNMF()], xfail_strict=True)
-def test_scikit_learn_contract(estimator, check):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        check(estimator)
 
 
 # --- beside ssnmf ---------------------------------------------------------------------------------------------------------
@@ -235,6 +226,7 @@ def test_interrupt_keeps_the_best_so_far(run):
     assert fit.reason == "interrupted" and 1 <= len(fit.values) < 12 and np.isfinite(fit.A).all()
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("pair", PAIRS, ids=str)
 def test_array_namespaces(xp_device, pair):
     raw, y, _ = small()
@@ -293,6 +285,7 @@ def test_unknown_entries_may_hold_anything(params, junk):
     np.testing.assert_array_equal(fits[0].B_, fits[1].B_)
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("params", CASES, ids=str)
 @pytest.mark.parametrize("kind", ["dense", "csr", "csc", "float32", "masked", "frame"])
 def test_fit_transform_is_transform(params, kind):
@@ -342,6 +335,7 @@ HARD = {"zero": np.zeros((6, 5)), "zero row": np.vstack([np.zeros(5), np.ones((5
         "one column": np.arange(1.0, 7)[:, None], "constant": np.full((6, 4), 3.0), "identity": np.eye(6)}
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("params", CASES, ids=str)
 @pytest.mark.parametrize("k", [1, 3, 7])
@@ -391,22 +385,6 @@ def test_partly_known_labels_are_used_entry_by_entry():
 
 
 # --- every parameter ------------------------------------------------------------------------------------------------------
-
-
-def test_every_parameter_has_an_effect():
-    X, y = TOY.X + np.random.default_rng(0).random(TOY.X.shape), PARTLY
-    base = dict(n_components=5, random_state=0, max_iter=5, tol=0.0)
-    fit = lambda **params: SSNMF(**(base | params)).fit(X, y).components_
-    first = fit()
-    np.testing.assert_array_equal(first, fit())
-    changes = [dict(loss=NAMES[1.0]), dict(label_loss=NAMES[1.0]), dict(lam=0), dict(lam=10), dict(solver="anls"), dict(solver="mu"), dict(init="random"), dict(init="nndsvd"),
-               dict(max_iter=6), dict(tol=0.5), dict(n_init=3)]
-    found = [first, *(fit(**change) for change in changes)]
-    for a, b in itertools.combinations(found, 2): assert not np.array_equal(a, b)
-    assert not np.array_equal(fit(init="random"), fit(init="random", random_state=1))
-    assert fit(n_components=3).shape == (3, 87)
-    assert SSNMF(max_iter=1).fit(X[:, :4], y).components_.shape == (4, 4)
-    with pytest.raises(ValueError, match="device"): fit(device="tpu")
 
 
 def test_verbose_shows_a_bar(capfd):

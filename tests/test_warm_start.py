@@ -64,6 +64,7 @@ def cut(estimator):
 # --- warm start --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("optimizer", OPTIMISERS)
 @pytest.mark.parametrize("kind", DATA)
 def test_a_warm_fit_never_raises_the_cost(kind, optimizer):

@@ -29,7 +29,7 @@ def main():
     plot_tree(model, features=speeches.features, top=4).figure.savefig(PICTURE, dpi=130, bbox_inches="tight")
     inspect(model, X=speeches.X, features=speeches.features, samples=list(zip(speeches.samples, speeches.text))).to_html(PAGE)
     print(f"\nThe picture is in {PICTURE}. To look inside, open this page in a browser (it needs no network, and can be sent to anyone):\n{PAGE.resolve()}")
-    print("To go on:  make lab  (tutorials in nbs/tutorials/)")
+    print("Next: make lab (tutorials, in your browser), make test (check this machine), README.md (your own data in a few lines)")
 
 
 if __name__ == "__main__":

@@ -22,13 +22,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
-from PIL import Image
 from ipykernel.kernelspec import write_kernel_spec
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -36,7 +38,11 @@ COLAB = "application/vnd.google.colaboratory.intrinsic+json"
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 SKIP = re.compile(r"^#\s*\|\s*eval:\s*false\s*$", re.MULTILINE | re.IGNORECASE)
 UNSTABLE = re.compile(r"ipykernel_\d+|(?<![\w.:/])/(?:home|root|tmp|usr|opt|var|work|Users)/\w|[A-Z]:\\Users\\")
-PROGRESS = re.compile(r"\[\d+:\d\d[<,].*/.*\]$")  # how a tqdm widget reads in plain text
+TOLERANCE = re.compile(r"^#\s*\|\s*tolerance:\s*(.*?)\s*$", re.MULTILINE)
+# A number that stands alone, and not a part of a version (3.11.7) or of a word; a sign belongs to the text before it.
+DECIMAL = re.compile(r"(?<![\w.])(?:\d*\.\d+|\d+\.?(?=[eE][-+]?\d))(?:[eE][-+]?\d+)?(?!\d|\.\d)")
+SIGNED = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\d|\.\d)")
+PROGRESS = re.compile(r"\[\d+:\d\d[<,].*/.*\]$|: iteration \d+ of at most \d+ ")  # how a tqdm widget reads in plain text
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -157,8 +163,12 @@ def kernel_env(folder):
     Path(folder, "matplotlibrc").touch()  # all defaults
     env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "COLUMNS", "LINES", "FORCE_COLOR", "IN_TEST")}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
-    # One thread each: two notebooks run side by side, and sums come out the same whatever the number of cores.
-    env |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    # One thread each, unless the caller says how many: notebooks run side by side.
+    threads = env.get("OMP_NUM_THREADS", "1")
+    env |= {name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    startup = Path(folder, "ipython", "profile_default", "startup", "quiet.py")
+    startup.parent.mkdir(parents=True)  # that kernels are being compiled is said once on a machine, and is no output of a notebook
+    startup.write_text('import logging\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\ndel logging\n')
     return env | {"TQDM_DISABLE": "1", "IPYTHONDIR": str(Path(folder, "ipython")), "MATPLOTLIBRC": str(Path(folder, "matplotlibrc"))}
 
 
@@ -190,6 +200,7 @@ async def run_all(paths, jobs, timeout, done):
     gate = asyncio.Semaphore(jobs)
     with tempfile.TemporaryDirectory() as folder:
         env = kernel_env(folder)
+        before = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = folder  # searched first: a kernel "python3" of the user's is another interpreter
 
         async def one(path):
@@ -201,7 +212,11 @@ async def run_all(paths, jobs, timeout, done):
                     result = error
                 done(path, result, time.perf_counter() - start)
 
-        await asyncio.gather(*map(one, paths))
+        try:
+            await asyncio.gather(*map(one, paths))
+        finally:
+            del os.environ["JUPYTER_PATH"]
+            os.environ |= {} if before is None else {"JUPYTER_PATH": before}
 
 
 def stderr_of(nb):
@@ -263,13 +278,54 @@ def alike(old, new):
     return sides and max(old[2], new[2]) <= 1.5 * min(old[2], new[2]) + 200
 
 
+class Tolerance(NamedTuple):
+    """How far the numbers of one cell may be from the stored ones: `unit` times the last shown digit, an absolute and a relative difference."""
+
+    unit: float = 1.0
+    absolute: float = 0.0
+    relative: float = 0.0
+    integers: bool = False  # also numbers without a decimal point or exponent, and signs
+
+    def allows(self, old, new):
+        """Whether the number written `new` may stand where `old` is stored."""
+        a, b = (Decimal(text.replace("\u2212", "-")) for text in (old, new))
+        shown = Decimal(1).scaleb(a.as_tuple().exponent)
+        if "e" in old.lower() and not self.absolute and abs(a.adjusted() - b.adjusted()) > 1:
+            return False  # one digit of 1e+02 reaches down to zero, which is another order of magnitude
+        allowed = max(shown * Decimal(self.unit), Decimal(self.absolute), abs(a) * Decimal(self.relative))
+        return abs(a - b) <= allowed
+
+
+def tolerance_of(source):
+    """The `Tolerance` of a cell: `#| tolerance: 0.02`, `#| tolerance: 5%`, with `integers` behind it for all numbers; without a tag, one unit of the last digit."""
+    tag = TOLERANCE.search(source)
+    if tag is None:
+        return Tolerance()
+    match = re.fullmatch(r"(\d+\.?\d*(?:e-?\d+)?)(%?)( integers)?", tag[1])
+    if match is None:
+        raise ValueError(f"{tag[0]!r}: write a number or a percentage, and `integers` behind it if these may differ too")
+    size, integers = float(match[1]), bool(match[3])
+    return Tolerance(0.0, 0.0, size / 100, integers) if match[2] else Tolerance(0.0, size, 0.0, integers)
+
+
+def same_line(old, new, tolerance):
+    """Whether two lines of output say the same: equal text, and numbers that differ by no more than `tolerance` allows."""
+    if old == new:
+        return True
+    number = SIGNED if tolerance.integers else DECIMAL
+    # the width of a number moves what stands in the columns beside it
+    words = [[" ".join(part.split()) for part in number.split(line)] for line in (old, new)]
+    numbers = [number.findall(line) for line in (old, new)]
+    return words[0] == words[1] and all(tolerance.allows(a, b) for a, b in zip(*numbers, strict=True))
+
+
 def lines_of(nb, reference=None):
-    """The outputs of `nb` as lines to compare; a picture like the one in the same place of `reference` reads as that one."""
-    lines, pictures = [], pictures_of(reference) if reference else {}
+    """{cell id: its first line of code and its outputs, as lines to compare}; a picture like the one in the same place of `reference` reads as that one."""
+    cells, pictures = {}, pictures_of(reference) if reference else {}
     for cell in nb.cells:
         if cell.cell_type != "code":
             continue
-        lines.append(f"--- cell {cell.id}: {next(iter(cell.source.splitlines()), '')[:80]}")
+        lines = cells[cell.id] = [f"--- cell {cell.id}: {next(iter(cell.source.splitlines()), '')[:80]}"]
         for place, output in enumerate(cell.outputs):
             if "text" in output:
                 lines += [f"[{output.name}]", *output.text.splitlines()]
@@ -284,7 +340,18 @@ def lines_of(nb, reference=None):
                 else:
                     value = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
                     lines += [f"[{mime}]", *value.splitlines()]
-    return lines
+    return cells
+
+
+def differences(stored, result):
+    """Lines of a unified diff between the outputs of two runs of a notebook; numbers within the tolerance of their cell do not differ."""
+    old, new = lines_of(stored), lines_of(result, stored)
+    for cell in stored.cells:
+        if cell.cell_type == "code" and len(old[cell.id]) == len(new[cell.id]):
+            tolerance = tolerance_of(cell.source)
+            pairs = zip(old[cell.id], new[cell.id], strict=True)
+            new[cell.id] = [a if same_line(a, b, tolerance) else b for a, b in pairs]
+    return list(difflib.unified_diff(sum(old.values(), []), sum(new.values(), []), "stored", "executed", n=1, lineterm=""))
 
 
 def shape_of(mime, value):
@@ -301,32 +368,48 @@ def pictures_of(nb):
     }
 
 
+def complaints(path, result):
+    """What is wrong with the outcome of a run of the notebook at `path`, as lines: nothing where it ran and shows what is stored."""
+    if isinstance(result, RuntimeError):
+        return ["it does not run:", str(result)]
+    stored, problems = tidy(read(path)), []
+    try:
+        diff = differences(stored, result)
+    except ValueError as error:  # a tag that cannot be read
+        diff, problems = [], [str(error)]
+    if diff:
+        problems += [line[:200] for line in diff[:60]]
+        if len(diff) > 60:
+            problems.append(f"... {len(diff) - 60} more lines of difference")
+        problems.append(f"If the new outputs are right:  tools/nbs.py execute {name(path)}")
+    problems += unstable(result)
+    if stderr_of(stored) != stderr_of(result):
+        problems.append("what it writes to stderr differs: warnings belong to versions and machines, not into a notebook")
+    return problems
+
+
+def problems_of(path, timeout=300):
+    """Run one notebook and return its `complaints`."""
+    found = []
+    asyncio.run(run_all([path], 1, timeout, lambda path, result, seconds: found.extend(complaints(path, result))))
+    return found
+
+
+def without_experiments():
+    """The notebooks of every check: an experiment runs for minutes, `make test` runs it in small (tests/test_experiments.py), `make experiments` as it is."""
+    return [path for path in notebooks(None) if path.parent.name != "experiments"]
+
+
 def cmd_check(args):
     bad = []
 
     def done(path, result, seconds):
-        if isinstance(result, RuntimeError):
+        problems = complaints(path, result)
+        print(f"{'STALE ' if problems else 'fresh '}  {name(path)}  {seconds:.1f} s", *problems, sep="\n", flush=True)
+        if problems:
             bad.append(path)
-            print(f"FAILED  {name(path)}  ({seconds:.1f} s)\n{result}", flush=True)
-            return
-        stored = tidy(read(path))
-        old, new = lines_of(stored), lines_of(result, stored)
-        problems = list(unstable(result))
-        if stderr_of(stored) != stderr_of(result):
-            problems.append("what it writes to stderr differs: warnings belong to versions and machines, not into a notebook")
-        if old == new and not problems:
-            print(f"fresh   {name(path)}  {seconds:.1f} s", flush=True)
-            return
-        bad.append(path)
-        print(f"STALE   {name(path)}  ({seconds:.1f} s)")
-        diff = list(difflib.unified_diff(old, new, "stored", "executed", n=1, lineterm=""))
-        print(*(line[:200] for line in diff[:60]), *problems, sep="\n")
-        if len(diff) > 60:
-            print(f"... {len(diff) - 60} more lines of difference")
-        print("If the new outputs are right:  tools/nbs.py execute", name(path), flush=True)
 
-    # an experiment runs for minutes: `make test` runs it in small (tests/test_experiments.py), `make experiments` as it is
-    paths = [path for path in notebooks(args.paths) if args.paths or path.parent.name != "experiments"]
+    paths = notebooks(args.paths) if args.paths else without_experiments()
     if not paths:
         sys.exit("check: no notebook found, so nothing was checked")
     asyncio.run(run_all(paths, args.jobs, args.timeout, done))

@@ -1,0 +1,65 @@
+"""Run the gates that a change must pass, one after the other, with a line for each and a total at the end.
+
+    gates.py                what must pass before every commit (under five minutes on two cores)
+    gates.py --exhaustive   the same with every combination of parameters and the long tests (under twenty-five)
+
+Notebooks and tests share one pool of processes, as many as there are cores (--jobs), each with one thread.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def cores():
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread_each(environment):
+    """The environment of processes that run side by side: what does not say how many threads it wants gets one."""
+    return {name: "1" for name in THREADS} | dict(environment)
+
+
+def pytest_command(jobs, *more):
+    """Tests and notebooks in `jobs` processes; tests of one group (the browser's) stay together in one of them."""
+    return ["-m", "pytest", "-n", str(jobs), "--dist", "loadgroup", *more]
+
+
+def minutes(seconds):
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--exhaustive", action="store_true", help="every combination of parameters, and the long tests")
+    parser.add_argument("-j", "--jobs", type=int, default=cores(), help="processes that run tests and notebooks (default: %(default)s)")
+    args, for_pytest = parser.parse_known_args()
+    gates = [
+        ("nnmf_nb/ is what the notebooks export", ["tools/nbs.py", "export-check"]),
+        ("notebooks are tidy", ["tools/nbs.py", "tidy", "--check"]),
+        ("README.md is made from nbs/index.ipynb", ["tools/readme.py", "--check"]),
+        ("notebooks run and show what is stored; tests", pytest_command(args.jobs, *["--exhaustive"][: args.exhaustive], *for_pytest)),
+    ]
+    start = time.monotonic()
+    for number, (title, command) in enumerate(gates, 1):
+        print(f"== {number}/{len(gates)} {title}", flush=True)
+        began = time.monotonic()
+        code = subprocess.run([sys.executable, *command], cwd=ROOT, env=one_thread_each(os.environ)).returncode
+        spent = minutes(time.monotonic() - began)
+        if code:
+            sys.exit(f"== {number}/{len(gates)} FAILED after {spent}: {title}")
+        print(f"   passed in {spent}", flush=True)
+    print(f"== all {len(gates)} gates passed in {minutes(time.monotonic() - start)}")
+    following = "commit" if args.exhaustive else "make demo (see it work), make lab (tutorials), make test-all (every combination: 15 minutes), CONTRIBUTING.md"
+    print(f"Next: {following}")
+
+
+if __name__ == "__main__":
+    main()
