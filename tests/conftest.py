@@ -33,7 +33,7 @@ COMBINATIONS = [
     ("numpy", "cpu", "float32"),
     pytest.param(("array_api_strict", "CPU_DEVICE", "float64"), marks=pytest.mark.exhaustive),  # device1 refuses more
     ("array_api_strict", "device1", "float64"),
-    ("array_api_strict", "device1", "float32"),
+    pytest.param(("array_api_strict", "device1", "float32"), marks=pytest.mark.exhaustive),  # float32 is NumPy's, the namespace float64's
     pytest.param(("cupy", 0, "float64"), marks=pytest.mark.gpu),
     pytest.param(("cupy", 0, "float32"), marks=pytest.mark.gpu),
 ]

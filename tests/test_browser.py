@@ -303,6 +303,7 @@ def test_live_fit_in_notebook_7(jupyter, page, tmp_path):
     page.get_by_text("reason callback").wait_for()
 
 
+@pytest.mark.exhaustive
 def test_a_running_fit_is_changed_in_jupyterlab(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/change.ipynb?reset")
     live = page.locator(".nnmf.live")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
-from zoo import ZOO, factors, fit, planted, same, transform
+from zoo import ZOO, factors, fit, one_of_each, planted, same, transform
 
 from nnmf_nb import backend, certify, data, nnls, verify
 
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_bits(name, kind):
     np.testing.assert_array_equal(transform(a, X), transform(a, X))
 
 
-@every_model
+@pytest.mark.parametrize("name", one_of_each(ZOO))
 def test_threads_do_not_matter(name, monkeypatch):
     X, n = LARGE, 2
     with threads(1, monkeypatch) as used:

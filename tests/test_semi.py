@@ -437,7 +437,7 @@ def test_step_H_with_a_graph_ends_at_an_optimum():
         gradient = lambda h: (product(Z).T @ product(Z) + 0.1 * np.eye(2)) @ h - X.AtX(product(Z)) + 2.0 * (graph.degree * h - graph.neighbours(h))  # noqa: E731
         rng, half = np.random.default_rng(0), X.norm2 / 2
         D = rng.standard_normal(H.shape)
-        value = lambda h: half * semi_objective(X, product(Z), h, 0.1, graph, 2.0)  # noqa: E731
+        value = lambda h, half=half: half * semi_objective(X, product(Z), h, 0.1, graph, 2.0)  # noqa: E731
         assert (value(H + 1e-5 * D) - value(H - 1e-5 * D)) / 2e-5 == pytest.approx(np.sum(gradient(H) * D), rel=1e-4, abs=1e-6)
         assert gradient(H).min() > -1e-3 and np.abs(gradient(H) * H).max() < 1e-3
 

@@ -167,9 +167,9 @@ def test_a_warm_fit_resumes_to_the_same_bits(optimizer, tmp_path):
 # --- a change in the middle --------------------------------------------------------------------------------------------------
 
 
-def changed(n, params, data=X, given={}, **base):
+def changed(n, params, data=X, given=None, **base):
     """A model that changed after its n-th iteration."""
-    return new(**base).set_callbacks(Says(n, lambda model: model.change(**params) and None)).fit(data, **given)
+    return new(**base).set_callbacks(Says(n, lambda model: model.change(**params) and None)).fit(data, **(given or {}))
 
 
 CHANGES = {

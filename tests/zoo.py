@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import nnmf_nb
@@ -29,6 +30,11 @@ ZOO = {
 }
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
 MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]  # fit has a mask
+
+
+def one_of_each(names):
+    """`names` as parameters of a long test: the variants of a model (with a hyphen) only in the exhaustive run."""
+    return [pytest.param(name, marks=[pytest.mark.exhaustive] * ("-" in name)) for name in names]
 
 
 def new(name, **change):

@@ -23,8 +23,9 @@ def cores():
 
 
 def one_thread_each(environment):
-    """The environment of processes that run side by side: what does not say how many threads it wants gets one."""
-    return {name: "1" for name in THREADS} | dict(environment)
+    """The environment of processes that run side by side: one thread where it does not say how many, and what Python compiles is kept."""
+    kept = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {name: "1" for name in THREADS} | kept
 
 
 def pytest_command(jobs, *more):
@@ -57,7 +58,11 @@ def main():
             sys.exit(f"== {number}/{len(gates)} FAILED after {spent}: {title}")
         print(f"   passed in {spent}", flush=True)
     print(f"== all {len(gates)} gates passed in {minutes(time.monotonic() - start)}")
-    following = "commit" if args.exhaustive else "make demo (see it work), make lab (tutorials), make test-all (every combination: 15 minutes), CONTRIBUTING.md"
+    following = (
+        "commit"
+        if args.exhaustive
+        else "make demo (see it work), make lab (tutorials), make test-all (every combination: 15 minutes), CONTRIBUTING.md"
+    )
     print(f"Next: {following}")
 
 
