@@ -57,8 +57,8 @@ class Setting:
 # Those that differ most from a recent processor come first.
 SETTINGS = [
     Setting("oldest kernels, generic numba, 1 thread", {"OPENBLAS_CORETYPE": "Prescott", "NUMBA_CPU_NAME": "generic"}),
-    Setting("without numba, 1 thread", numba=False, what=("-m", "not browser", "-k", "not 01a_kernels")),
     Setting("Haswell, 2 threads", {"OPENBLAS_CORETYPE": "Haswell", "threads": "2"}),
+    Setting("without numba, 1 thread", numba=False, what=("-m", "not browser", "-k", "not 01a_kernels")),
     Setting("Nehalem, 1 thread", {"OPENBLAS_CORETYPE": "Nehalem"}),
     Setting("Zen, 1 thread", {"OPENBLAS_CORETYPE": "Zen"}),
     Setting("SkylakeX, 2 threads", {"OPENBLAS_CORETYPE": "SkylakeX", "threads": "2"}),
