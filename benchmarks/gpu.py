@@ -1,4 +1,4 @@
-"""The GPU measured, for whoever has one: the tests marked gpu, the layer q and a gradient, beside the CPU of the same machine.
+"""The GPU measured, for whoever has one: the tests marked gpu, the layer q, a gradient and whole fits, beside the CPU of the same machine.
 
 Writes a dated record to benchmarks/results/. Where no CUDA device answers it says so, writes nothing and claims nothing. Run it alone with
 `python benchmarks/gpu.py`; it needs one of the extras gpu12 and gpu13.
@@ -10,11 +10,16 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
+from nnmf_nb import NMF, NeuralNMF
 from nnmf_nb.backend import has_cuda, to_device, to_numpy
 from nnmf_nb.data import DataMatrix
 from nnmf_nb.losses import ChainObjective, resolve_cost, unit_columns
@@ -80,9 +85,40 @@ def gradient(move, wait, shapes=((10_000, 2000, (50, 10)), (20_000, 20_000, (100
         ("X", "ranks", "dtype", "gradient, ms", "floor, ms", "ratio"), rows)
 
 
+def models():
+    """What is fitted whole: (name, model, X): a matrix of 10,000 data points, dense, and one of 20,000 with 1 % nonzeros."""
+    rng = np.random.default_rng(0)
+    dense = rng.random((10_000, 50)) ** 4 @ rng.random((50, 2000)) ** 4
+    sparse = scipy.sparse.random_array((20_000, 10_000), density=0.01, format="csr", rng=rng)
+    for name, X in (("dense 10000 x 2000", dense), ("the same, float32", dense.astype(np.float32)), ("sparse 20000 x 10000", sparse)):
+        yield name, NMF(n_components=50, max_iter=50, tol=0, random_state=0), X
+        yield name, NeuralNMF(ranks=(50, 10), max_iter=20, tol=0, random_state=0), X
+
+
+def fits(turns=3):
+    """Seconds of whole fits with a fixed number of iterations, data that start on the host, and the errors."""
+    rows = []
+    for name, model, X in models():
+        took, error = {}, {}
+        for device in ("cpu", "cuda"):
+            fitted = clone(model).set_params(device=device)
+            took[device] = seconds(lambda: quiet(fitted, X), lambda: None, turns)  # noqa: B023
+            error[device] = fitted.reconstruction_err_ / np.sqrt((X * X).sum())
+        rows.append((type(model).__name__, name, *(f"{took[d]:.2f}" for d in took), f"{took['cpu'] / took['cuda']:.1f} x", *(f"{error[d]:.5f}" for d in error)))
+    return "## 3. Whole fits\n\nNMF(50), 50 iterations; NeuralNMF((50, 10)), at most 20. Relative errors of the last layer.\n\n" + markdown(
+        ("model", "X", "CPU, s", "GPU, s", "CPU / GPU", "error CPU", "error GPU"), rows)
+
+
+def quiet(model, X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+
+
 def tests():
     """The last line of `pytest -m gpu`, and the names of what failed."""
-    done = subprocess.run([sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"], cwd=ROOT, capture_output=True, text=True)
+    without = "--ignore=tests/test_notebooks.py"  # needs Jupyter, and has nothing for a GPU
+    done = subprocess.run([sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", without], cwd=ROOT, capture_output=True, text=True)
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else f"pytest ended with code {done.returncode}"
     return f"## Tests\n\n`pytest -m gpu`: {last.strip('= ')}\n" + "".join(f"\n- failed: `{name}`" for name in failed)
@@ -106,7 +142,7 @@ def main():
     import cupy
 
     move, wait = (lambda x: to_device(x, "cuda")), (lambda: cupy.cuda.Device().synchronize())
-    text = head() + "\n".join([tests(), layer(move, wait), gradient(move, wait)])
+    text = head() + "\n".join([tests(), layer(move, wait), gradient(move, wait), fits()])
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"gpu-{datetime.now(UTC):%Y-%m-%d}.md"
     target.write_text(text, encoding="utf-8")

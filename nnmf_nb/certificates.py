@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .backend import double, to_numpy
+from .backend import double, is_array, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, column_blocks, is_sparse, residual2
 from .layers import dead_topics, duplicate_topics, html_table, text_table
 from .losses import svd_floors
@@ -467,7 +467,7 @@ def verify(model, X, mask=None, weights=None):
     squared error, labels) is said in the certificate, which is then amber at best. Raises `ValueError` when X does not have the shape of the training data.
     """
     A, S = arrays_of(model, X)
-    turned = lambda F: None if F is None else (to_numpy(F) if is_sparse(F) or hasattr(F, "__array_namespace__") else np.asarray(F)).T
+    turned = lambda F: None if F is None else (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
     X = host_data(*map(turned, (X, mask, weights)))
     if X.shape != (A[0].shape[0], S[0].shape[1]):
         raise ValueError(f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; got {X.shape[1]} x {X.shape[0]}.")

@@ -13,7 +13,7 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
-from .backend import double, floating, gram, in_threads, inner, namespace, to_numpy
+from .backend import asarray, double, floating, gram, in_threads, inner, is_array, namespace, to_numpy
 
 # %% ../nbs/01_data.ipynb #bef218c4
 def is_sparse(X):
@@ -27,7 +27,7 @@ def check_matrix(X, name="X"):
     Accepts arrays of any namespace, SciPy/CuPy sparse, and what NumPy can convert (lists, DataFrames). Never modifies its input.
     Raises `TypeError` (not numeric) or `ValueError` (shape, empty, NaN, infinity).
     """
-    if not is_sparse(X) and not hasattr(X, "__array_namespace__") and not hasattr(X, "detach"): X = np.asarray(X)
+    if not is_sparse(X) and not is_array(X): X = np.asarray(X)
     X = _plain(X, name)
     if X.ndim != 2:
         raise ValueError(f"{name} must have two dimensions, got shape {tuple(X.shape)}. Reshape one data point to a single column.")
@@ -259,23 +259,30 @@ def as_data(X, mask=None, weights=None, name="X"):
         raise ValueError(f"mask and weights belong to the data: give {name} as a matrix, or build the DataMatrix with them.")
     if mask is None and weights is None: return DataMatrix(check_matrix(X, name))
     if is_sparse(X): raise ValueError(f"mask and weights need a dense {name}: densify it if it fits, or leave them out.")
-    W = _entry_weights(mask, weights)
+    X = X if is_array(X) else np.asarray(X)
+    W = _entry_weights(_beside(mask, X), _beside(weights, X))
     if tuple(W.shape) != tuple(X.shape):
         raise ValueError(f"mask and weights must have the shape of {name}, {tuple(X.shape)}, got {tuple(W.shape)}.")
-    X = X if hasattr(X, "__array_namespace__") or hasattr(X, "detach") else np.asarray(X)
     xp = namespace(X, W)
     X = floating(X, name)
     X = check_matrix(xp.where(W > 0, X, xp.zeros_like(X)), name)
     return WeightedDataMatrix(X, xp.astype(W, X.dtype))
 
 # %% ../nbs/01_data.ipynb #f3390d23
+def _beside(W, X):
+    "Entry weights W (or None) as an array of the library and on the device of X."
+    if W is None: return None
+    if is_sparse(W): return W
+    W = W if is_array(W) else np.asarray(W)
+    return W if namespace(W) is namespace(X) else asarray(to_numpy(W), like=X)
+
 def _entry_weights(mask, weights):
     "One matrix of entry weights from a mask, weights, or both."
     if weights is not None:
         weights = check_matrix(weights, "weights")
         check_nonnegative(weights, "weights")
     if mask is None: return weights
-    mask = mask if hasattr(mask, "__array_namespace__") else np.asarray(mask)
+    mask = mask if is_array(mask) else np.asarray(mask)
     xp = namespace(mask)
     if weights is not None and tuple(mask.shape) != tuple(weights.shape):
         raise ValueError(f"mask and weights must have one shape, got {tuple(mask.shape)} and {tuple(weights.shape)}.")

@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 from sklearn.base import BaseEstimator
 
-from .backend import to_numpy
+from .backend import is_array, to_numpy
 
 # %% ../nbs/24_files.ipynb #decd28d2
 NATIVE = {np.dtype(kind) for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
@@ -76,7 +76,7 @@ def encode(value, tensors, where):
     if value is None or kind in (bool, int, str): return value
     if kind is float: return value if math.isfinite(value) else {"is": "float", "text": repr(value)}
     if isinstance(value, np.generic): return {"is": "scalar", "value": encode_array(np.asarray(value), tensors, where)}
-    if hasattr(value, "__array_namespace__") or kind.__module__.startswith("cupy"): return encode_array(np.asanyarray(to_numpy(value)), tensors, where)
+    if is_array(value) or kind.__module__.startswith("cupyx"): return encode_array(np.asanyarray(to_numpy(value)), tensors, where)
     if kind is list: return [inside(v) for v in value]
     if kind is tuple: return {"is": "tuple", "values": [inside(v) for v in value]}
     if kind is dict: return {"is": "dict", "items": [[inside(k), inside(v)] for k, v in value.items()]}

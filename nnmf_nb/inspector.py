@@ -28,7 +28,7 @@ import pandas as pd
 import traitlets
 from matplotlib.colors import to_hex
 
-from .backend import asarray, to_numpy
+from .backend import asarray, is_array, to_numpy
 from .data import check_matrix, check_nonnegative, is_sparse
 from .layers import describe, flows, html_table, kkt_words, remarks, topic_features, topic_shares
 from .losses import column_lengths, svd_floors
@@ -165,7 +165,7 @@ def history_of(model, points=80):
 def check_training_data(layers, X):
     "X as a host array or CSR matrix. Raises `ValueError` unless it has the model's features and data points and is nonnegative (NaN is passed over)."
     if X is None: return None
-    X = to_numpy(X) if is_sparse(X) or hasattr(X, "__array_namespace__") else np.asarray(X)
+    X = to_numpy(X) if is_sparse(X) or is_array(X) else np.asarray(X)
     N, M = layers[0].A.shape[0], layers[0].S.shape[1]
     if X.shape != (M, N): raise ValueError(f"X must be the training data, {M} data points x {N} features, got shape {X.shape}.")
     if is_sparse(X): X = X.tocsr()

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import asarray, host_rng, to_numpy
+from .backend import asarray, host_rng, is_array, to_numpy
 from .data import WeightedDataMatrix, as_data, check_matrix, check_nonnegative, is_sparse, relative_error
 from .layers import flows, topic_features
 from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
@@ -61,11 +61,11 @@ def forward(model, X, mask=None, weights=None):
     Returns a `Forward` in the paper's orientation. Raises `ValueError` for negative, NaN or infinite entries and for a wrong number of features.
     """
     layers = layers_of(model)
-    X = X if is_sparse(X) or hasattr(X, "__array_namespace__") else np.asarray(X)
+    X = X if is_sparse(X) or is_array(X) else np.asarray(X)
     if mask is None and weights is None: check_nonnegative(check_matrix(X))
     if len(X.shape) != 2 or X.shape[1] != layers[0].A.shape[0]:
         raise ValueError(f"X has shape {tuple(X.shape)}, but the model needs {layers[0].A.shape[0]} features, one per column.")
-    turned = lambda W: None if W is None else (W if hasattr(W, "__array_namespace__") else np.asarray(W)).T
+    turned = lambda W: None if W is None else (W if is_array(W) else np.asarray(W)).T
     data = as_data(X.T, turned(mask), turned(weights))
     if isinstance(data, WeightedDataMatrix): check_nonnegative(data._known.T)
     return propagate(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])

@@ -18,7 +18,7 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, is_non_numpy_array, namespace, to_numpy
 from .data import DataMatrix, in_chunks, residual2
 from .estimators import CertifiedEstimator, check_layer, check_number, check_ranks, factor_like, fitting, progress_bar, reporter
 from .losses import namespace_like
@@ -248,7 +248,7 @@ class DecodesSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         "Reconstruction (n_samples x n_features) from codes H (n_samples x k_l) of a layer: (Z_1 g(Z_2 .. g(Z_l H')))'."
         check_is_fitted(self)
         l = self._index(layer)
-        H = H if hasattr(H, "__array_namespace__") and not isinstance(H, np.ndarray) else check_array(H, dtype=(np.float64, np.float32))
+        H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
         if H.shape[1] != self.factors_[l].shape[1]: raise ValueError(f"H has {H.shape[1]} columns, layer {layer} has {self.factors_[l].shape[1]} components.")
         Z = [factor_like(z, H) for z in self.factors_[:l + 1]]
         return decode(Z[1:], H.T, ACTIVATIONS[self.activation])[0][0].T @ Z[0].T

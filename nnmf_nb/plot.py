@@ -285,7 +285,8 @@ def _curves(errors):
 def _training_floors(layers, jointly):
     "The floor of what each curve shows: of X at every depth, or of each layer's own data."
     if jointly: return [one.floor for one in layers]
-    return [layers[0].floor] + [float(svd_floors(to_numpy(below.S), [one.rank])[0]) if below.S.any() else 0.0 for below, one in zip(layers, layers[1:])]
+    pairs = [(to_numpy(below.S), one.rank) for below, one in zip(layers, layers[1:])]
+    return [layers[0].floor] + [float(svd_floors(S, [rank])[0]) if S.any() else 0.0 for S, rank in pairs]
 
 # %% ../nbs/21_plot.ipynb #570aec95
 def _label_training(ax, relative, jointly, any_curve):
@@ -493,7 +494,9 @@ def frequencies(layers, X=None):
     if X is None:
         Phi = topic_features(layers, 0)
         p = Phi @ (topic_shares(layers, 0) / np.maximum(Phi.sum(axis=0, dtype=np.float64), 1e-300))
-    else: p = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() if is_sparse(X) else np.nansum(X, axis=0, dtype=np.float64)
+    else:
+        X = to_numpy(X)
+        p = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() if is_sparse(X) else np.nansum(X, axis=0, dtype=np.float64)
     return p / (p.sum() or 1.0)
 
 # %% ../nbs/21_plot.ipynb #20c9c9f1

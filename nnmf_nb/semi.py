@@ -24,10 +24,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_device, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, is_non_numpy_array, namespace, to_device, to_numpy
 from .data import DataMatrix, check_matrix, relative_error, residual2
 from .deep import unmet
-from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_number, check_ranks, factor_like, fitting, progress_bar, reporter
+from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_number, check_ranks, factor_like, fitting, is_foreign, progress_bar, reporter
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
 from .nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
@@ -235,8 +235,7 @@ def train_deep_semi(X, ranks, rng, terms=SemiTerms(), *, pretrain_iter=100, max_
 # %% ../nbs/13a_semi.ipynb #fd1a7e0f
 def read_signed(estimator, X, reset):
     "X (n_samples x n_features, any sign, dense or sparse), checked and on the device of the estimator. Raises `ValueError` or `TypeError` for what is no finite matrix."
-    foreign = hasattr(X, "__array_namespace__") and not isinstance(X, np.ndarray) or type(X).__module__.startswith("cupyx")
-    if foreign: _check_foreign(estimator, X, reset)
+    if is_foreign(X): _check_foreign(estimator, X, reset)
     else: X = validate_data(estimator, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), ensure_all_finite=False)
     try: return check_matrix(to_device(X, estimator.device))
     except ValueError as error: raise ValueError(str(error).replace("Replace it, or pass mask= with False there.", "Replace it: there is no mask for this model.")) from None
@@ -312,7 +311,7 @@ class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         "Reconstruction (n_samples x n_features) from coefficients H (n_samples x k_l) of a layer: H (Z_1 .. Z_l)'."
         check_is_fitted(self)
         Phi = self._phi(layer)
-        H = H if hasattr(H, "__array_namespace__") and not isinstance(H, np.ndarray) else check_array(H, dtype=(np.float64, np.float32))
+        H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
         if H.shape[1] != Phi.shape[1]: raise ValueError(f"H has {H.shape[1]} columns, layer {layer} has {Phi.shape[1]} components.")
         return H @ factor_like(Phi, H).T
 

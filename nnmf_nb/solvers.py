@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONVERGED', 'SWEEPS', 'CREEPING', 'EARLY', 'SMALL', 'FIRST', 'stationarity', 'sweep', 'counted_sweep', 'pull', 'Fit',
-           'hals', 'Reach', 'extrapolated', 'random_start', 'nndsvd', 'svd_start', 'best_start']
+           'hals', 'Reach', 'extrapolated', 'exact_pays', 'random_start', 'nndsvd', 'svd_start', 'best_start']
 
 # %% ../nbs/04_solvers.ipynb #ccc14d8a
 import math
@@ -155,17 +155,22 @@ def extrapolated(X, A, S, *, max_iter=200, tol=1e-4, exact=None, callback=None):
             pg = stationarity([at.A], [2 * (X.MSt(at.A, S, S) - X.XSt(S)) / total])
         return at._replace(stationarity=[*at.stationarity, pg], reason="stationary" if pg <= tol else "max_iter")
     told = callback and (lambda n, at: callback(n, at.errors[-1], at.stationarity[-1], at.A))
-    A, by_pivots = unit_columns(A), cuda_kernels.takes(A.T) if exact is None else exact        # a GPU has its kernel for exact halves, and none for sweeps
-    return repeat(turn, Reach(A, S, (A, S), (A, S), 0.5, 1.0, bool(by_pivots), [], [], "max_iter"), max_iter, told)
+    A = unit_columns(A)
+    return repeat(turn, Reach(A, S, (A, S), (A, S), 0.5, 1.0, bool(exact), [], [], "max_iter"), max_iter, told)
 
 # %% ../nbs/04_solvers.ipynb #e3083c79
+def exact_pays(A, rounds):
+    """True when exact halves get further than sweeps in the same time, `rounds` the rounds per row that both halves of a turn needed: always on a
+    GPU, which has a kernel for exact solutions and none for sweeps."""
+    return rounds > CREEPING if compiled(A) else cuda_kernels.takes(A)
+
 def _reach(X, at, auto, total, turn):
     "One `turn` of `extrapolated`, judged: the next `Reach` with its error, and the stationarity of A where the turn began."
     turn = _turn if at.exact else turn
     new_A, new_S, ahead_A, S, rounds, pg, (fits, size) = turn(X, at)
     error2 = residual2(X, new_A, S, X.norm2 - 2 * fits + size) / total
     best, error = (at.errors[-1] if at.errors else math.inf), math.sqrt(max(error2, 0.0))
-    exact = at.exact or (auto and compiled(new_A) and len(at.errors) >= EARLY and rounds > CREEPING)
+    exact = at.exact or (auto and len(at.errors) >= EARLY and exact_pays(new_A, rounds))
     if error > best: return at._replace(last=(at.A, at.S), ahead=(at.A, at.S), beta=at.beta / 1.5, ceiling=at.beta, exact=exact, errors=[*at.errors, best]), 2 / total * pg
     return Reach(new_A, S, (new_A, new_S), (ahead_A, S), min(at.ceiling, 1.05 * at.beta), min(1.0, 1.01 * at.ceiling), exact, [*at.errors, error], at.stationarity, "max_iter"), 2 / total * pg
 
@@ -173,11 +178,12 @@ def _turn(X, at):
     "From at.ahead: new A and S, both reached ahead, rounds per row of A and S, the pull on A, and (<Q, A>, <H, A'A>) for the new A, Q = X S' and H = S S' of the S ahead."
     half, kept = _exact_half if at.exact else counted_sweep, lambda F: namespace(F).astype(F, X.dtype)
     A, S = at.ahead
+    sweeps = SWEEPS if compiled(A) or len(at.errors) >= EARLY else FIRST                       # without compiled kernels every round costs k launches
     G = gram(A)
-    new_S, rounds = half(G, X.AtX(A).T, S.T, SWEEPS)
+    new_S, rounds = half(G, X.AtX(A).T, S.T, sweeps)
     S = _ahead(new_S.T, at.last[1], at.beta)
     H, Q = gram(S.T), double(X.XSt(S))
-    new_A, more = half(H, Q, A, SWEEPS)
+    new_A, more = half(H, Q, A, sweeps)
     ahead_A = _ahead(new_A, at.last[0], at.beta)
     return kept(new_A), kept(new_S.T), ahead_A, S, rounds + more, pull(A, G, H, Q), (inner(Q, new_A), inner(H, gram(new_A)))
 

@@ -24,7 +24,7 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
+from .backend import asarray, blas_in_one_thread, double, gram, inner, is_non_numpy_array, namespace, to_numpy
 from .data import DataMatrix, is_sparse, residual2
 from .estimators import CertifiedEstimator, check_layer, check_number, factor_like, fitting, progress_bar, reporter
 from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
@@ -322,7 +322,7 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         "Reconstruction (n_samples x n_features) from codes S (n_samples x k_l) of a layer: S (D_0 .. D_l)'. The penalties make codes, and with them reconstructions, smaller."
         check_is_fitted(self)
         Phi = atoms_in_data(self.dictionaries_[:self._index(layer) + 1])
-        S = S if hasattr(S, "__array_namespace__") and not isinstance(S, np.ndarray) else check_array(S, dtype=(np.float64, np.float32))
+        S = S if is_non_numpy_array(S) else check_array(S, dtype=(np.float64, np.float32))
         if S.shape[1] != Phi.shape[1]: raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} atoms.")
         return S @ factor_like(Phi, S).T
 

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import asarray, double, host_rng, namespace, to_numpy
+from .backend import asarray, double, host_rng, is_array, is_non_numpy_array, namespace, to_numpy
 from .data import as_data, check_matrix, check_nonnegative, in_chunks, is_sparse
 from .divergences import entry_divergence
 from .estimators import CertifiedEstimator, check_number, check_samples, fitting, progress_bar, reporter
@@ -294,7 +294,7 @@ def as_sources(y, n_samples, n_features):
     """
     if isinstance(y, (list, tuple)) and len(y) and is_sparse(y[0]): parts = list(y)
     else:
-        if y is not None and not is_sparse(y) and not hasattr(y, "__array_namespace__"): y = np.asarray(y)
+        if y is not None and not is_sparse(y) and not is_array(y): y = np.asarray(y)
         if y is None or len(y.shape) < 2: return None
         y = y.tocsc() if is_sparse(y) else y
         parts = ([y[l, :, :] for l in range(y.shape[0])] if len(y.shape) == 3 else
@@ -343,7 +343,7 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def inverse_transform(self, H):
         "The model of the mixture, H components_ (n_samples x n_features), for H: n_samples x k."
         check_is_fitted(self)
-        H = H if hasattr(H, "__array_namespace__") and not isinstance(H, np.ndarray) else check_array(H, dtype=(np.float64, np.float32))
+        H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
         if H.shape[1] != sum(self.ranks_): raise ValueError(f"H has {H.shape[1]} columns, the model has {sum(self.ranks_)} components.")
         return H @ asarray(to_numpy(self.components_), H)
 

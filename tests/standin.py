@@ -15,15 +15,18 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
+import array_api_compat
 import array_api_compat.numpy as plain
 import numpy as np
 
 from nnmf_nb import cuda_kernels
+from nnmf_nb.backend import has_cuda
 
 # ------------------------------------------------------------------------------------------------------------- the emulator
 
@@ -102,7 +105,10 @@ coin = SimpleNamespace(rng=np.random.default_rng(0))
 
 
 class ndarray:
-    """Looks like cupy.ndarray: nothing gets out but by `get` and the conversions of a single number, and both are counted."""
+    """Looks like cupy.ndarray: nothing gets out but by `get` and the conversions of a single number, and both are counted.
+
+    Like CuPy's it has no `__array_namespace__`: array-api-compat knows it by its class.
+    """
 
     __module__ = "cupy"
     __array_ufunc__ = None
@@ -111,9 +117,6 @@ class ndarray:
 
     def __array__(self, *args, **kwargs):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly.")
-
-    def __array_namespace__(self, *, api_version=None):
-        return namespace
 
     def get(self):
         traffic.read(self.a.nbytes)
@@ -326,6 +329,10 @@ def install(monkeypatch):
     """Let nnmf_nb.cuda_kernels find the stand-in instead of CuPy, with a device like sm_90 that has 1 GiB free."""
     cuda_kernels.compiled_module.cache_clear()
     cuda_kernels.shared_limit.cache_clear()
+    real(), has_cuda()  # what they found is kept: after this nobody can import the real one until the test ends
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(ndarray=ndarray, generic=(), cuda=SimpleNamespace(is_available=lambda: False)))
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", namespace)
+    monkeypatch.setattr(array_api_compat, "cupy", namespace, raising=False)
     monkeypatch.setattr(cuda_kernels, "cupy", lambda: namespace)
     for name, value in dict(free=1 << 30, limit=None, shared=232448).items(): monkeypatch.setattr(memory, name, value)
     monkeypatch.setattr(coin, "rng", np.random.default_rng(0))

@@ -10,21 +10,26 @@ import sys
 import warnings
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import standin
+import zoo
 from standin import traffic
 from strategies import brute_force, brute_force_gram, integer_problem
 from test_repository import settings
 
 import nnmf_nb.nnls  # noqa: F401  (the attribute is the function; the module is in sys.modules)
-from nnmf_nb import cuda_kernels
+from nnmf_nb import DeepSemiNMF, SparseCodingNetwork, cuda_kernels, inspect, plot, verify
 from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, TIED, gram, has_cuda, to_device, to_numpy
 from nnmf_nb.cuda_kernels import expressions, in_chunks, launch_of, shared_bytes, source, variant
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, on_unit_columns, resolve_cost, unit_columns
+from nnmf_nb.metrics import errors_per_depth
 from nnmf_nb.nnls import adjoint_gram, nnls, nnls_certified, nnls_vjp, solve_gram, unit_diagonal
 
+matplotlib.use("Agg")
 layer = sys.modules["nnmf_nb.nnls"]
 emulated = pytest.mark.skipif(bool(standin.no_compiler()), reason=standin.no_compiler() or "-")
 
@@ -366,6 +371,48 @@ def test_kernels_that_do_not_compile_are_told_once_and_replaced(stand_in, monkey
 def test_host_arrays_never_ask_for_cupy(monkeypatch):
     monkeypatch.setattr(cuda_kernels, "cupy", lambda: pytest.fail("CuPy was asked for"))
     nnls(*(np.random.default_rng(0).random(shape) for shape in ((5, 2), (5, 3))))
+
+
+# ------------------------------------------------------------------------------------------------------------- every model
+
+DOORS = {
+    "transform": lambda model, X, mask: model.transform(X, **mask),
+    "inverse_transform": lambda model, X, mask: model.inverse_transform(model.transform(X)),
+    "score": lambda model, X, mask: model.score(X) if hasattr(model, "score") and not isinstance(model, SparseCodingNetwork) else None,
+    "predict": lambda model, X, mask: model.predict(X) if hasattr(model, "predict") else None,
+    "verify": lambda model, X, mask: verify(model, X, **mask),
+    "certificate_": lambda model, X, mask: str(model.certificate_) if hasattr(type(model), "certificate_") else None,
+    "repr": lambda model, X, mask: model._repr_mimebundle_(),
+}
+LAYERED = {
+    "inspect": lambda model, X: inspect(model, X),
+    "topics": lambda model, X: (model.topics(), model.tree(), model.summary()),
+    "errors_per_depth": lambda model, X: errors_per_depth(model, X),
+    "plot_reconstructions": lambda model, X: plot.plot_reconstructions(model, X),
+    "plot_topics": lambda model, X: plot.plot_topics(model, X=X),
+    "plot_over_time": lambda model, X: plot.plot_over_time(model, 0, np.arange(X.shape[0]), X=X),
+    "plot_paths": lambda model, X: plot.plot_paths(model, 0, X=X),
+    "plot_tree": lambda model, X: plot.plot_tree(model),
+    "plot_errors": lambda model, X: plot.plot_errors([model]),
+}
+
+
+@pytest.mark.parametrize("name", zoo.one_of_each(zoo.ZOO))
+def test_every_model_takes_what_lives_on_the_device(device, name):
+    "The same error as on the host through every door; a mask and labels may stay on the host."
+    X = zoo.planted(18, 11, 3)
+    moved = device(X)  # held until the end: certificate_ reads it again
+    here, there = zoo.fit(name, X, max_iter=25), zoo.fit(name, moved, max_iter=25)
+    for door in DOORS.values(): door(there, moved, {})
+    if hasattr(there, "layers_") and not isinstance(there, DeepSemiNMF):
+        for door in LAYERED.values(): door(there, moved)
+    plt.close("all")
+    if name in zoo.MASKED:
+        mask = dict(mask=np.random.default_rng(1).random(X.shape) < 0.9)
+        masked = zoo.fit(name, moved, extra=mask, max_iter=5)
+        for door in ("transform", "verify"): DOORS[door](masked, moved, mask)
+    R, expected = (to_numpy(model.inverse_transform(model.transform(data))) for model, data in ((there, moved), (here, X)))
+    assert np.linalg.norm(X - R) == pytest.approx(np.linalg.norm(X - expected), rel=1e-2)
 
 
 # ---------------------------------------------------------------------------------------------------------------------- budgets
