@@ -312,6 +312,7 @@ def _checked(A, X, mask, weights, l1, l2):
     "X as a DataMatrix after checking that A fits and the penalties are >= 0."
     X = as_data(X, mask, weights)
     A = check_matrix(A.toarray() if is_sparse(A) else A, "A")
+    namespace(A, X.X.data if is_sparse(X.X) else X.X)          # TypeError where they are arrays of two libraries
     if A.shape[0] != X.shape[0]:
         raise ValueError(f"A has {A.shape[0]} rows, X has {X.shape[0]}: both need one row per feature (A: N x k, X: N x M).")
     for name, value in (("l1", l1), ("l2", l2)):
