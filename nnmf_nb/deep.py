@@ -127,8 +127,8 @@ def sweep_in_ball(H, Q, A, sweeps=2):
     step = xp.where(diagonal > 0, 1 / xp.where(diagonal > 0, diagonal, 1.0), 0.0)
     for _ in range(sweeps):
         for j in range(A.shape[1]):
-            a = xp.clip(A[:, j] + step[j] * (Q[:, j] - A @ H[:, j]), min=0.0)
-            A[:, j] = a / max(1.0, math.sqrt(inner(a, a)))
+            a = xp.maximum(A[:, j] + step[j] * (Q[:, j] - A @ H[:, j]), 0.0)
+            A[:, j] = a / xp.maximum(xp.sqrt(xp.sum(a * a)), 1.0)
     return A
 
 # %% ../nbs/13_deep.ipynb #e9540f13

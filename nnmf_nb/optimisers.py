@@ -91,7 +91,7 @@ def run(optimiser, objective, A, trace, *, max_iter=1000, tol=1e-4, **options):
     return trace
 
 # %% ../nbs/04a_optimisers.ipynb #54457fbc
-def projected(a): return namespace(a).clip(a, min=0.0)
+def projected(a): return namespace(a).maximum(a, 0.0)
 
 def evaluated(objective, A, memory=None):
     "The `Iterate` at a chain."

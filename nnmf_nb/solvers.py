@@ -52,14 +52,19 @@ def counted_sweep(G, F, S, sweeps=4):
 
 # %% ../nbs/04_solvers.ipynb #cf88336b
 def _sweep_columns(G, F, S, sweeps):
-    "The same sweep for all rows at once, one column after the other, in the array API dialect."
+    """The same sweep for all rows at once, one column after the other, in the array API dialect.
+
+    s_i + (f_i - s'G_i) / G_ii is s'(I - G_i / G_ii) + f_i / G_ii: a product, a sum and a maximum, which count on a GPU.
+    """
     xp, k = namespace(S), S.shape[1]
     S = xp.asarray(S, copy=True)
     diagonal = xp.linalg.diagonal(G)
     step = xp.where(diagonal > 0, 1 / xp.where(diagonal > 0, diagonal, 1.0), 0.0)
+    others = xp.eye(k, dtype=G.dtype, device=G.device) - G * step[None, :]
+    best = F * step[None, :]
     for _ in range(sweeps):
         for i in range(k):
-            S[:, i] = xp.clip(S[:, i] + step[i] * (F[:, i] - S @ G[:, i]), min=0.0)
+            S[:, i] = xp.maximum(S @ others[:, i] + best[:, i], 0.0)
     return S
 
 # %% ../nbs/04_solvers.ipynb #9aa99d5b
