@@ -10,10 +10,13 @@ answers, and counted in the last lines of the report.
 """
 
 import shutil
+import sys
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import pytest
+
+sys.modules.setdefault("rfc3987_syntax", None)  # as in tools/nbs.py: nbformat is imported in a third of the time
 
 
 class XpDevice(NamedTuple):

@@ -26,11 +26,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-import nbformat
-from ipykernel.kernelspec import write_kernel_spec
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from PIL import Image
+sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema would build a grammar of URIs with it, which takes 3 s and serves nothing here
+
+import nbformat  # noqa: E402
+from ipykernel.kernelspec import write_kernel_spec  # noqa: E402
+from nbclient import NotebookClient  # noqa: E402
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError  # noqa: E402
+from PIL import Image  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

@@ -23,6 +23,7 @@ KERNELS = (
     "import numpy, scipy.linalg, threadpoolctl; numpy.ones((99, 99)) @ numpy.ones((99, 99)); scipy.linalg.svd(numpy.ones((99, 99))); "
     + ("print(*sorted({info['architecture'] for info in threadpoolctl.threadpool_info() if info.get('architecture')}))")
 )
+LONG_NOTEBOOKS = ("--exhaustive", "-m", "notebook and exhaustive", "tests/test_notebooks.py")  # those that `make test` leaves to `make test-all`
 KNOWN_AS = {"Prescott": ("Prescott", "Katmai")}  # OpenBLAS has one set of kernels for both and tells the first name in its table
 
 
@@ -92,8 +93,10 @@ def main():
             if args.list:
                 continue
             began = time.monotonic()
-            command = [sys.executable, *pytest_command(args.jobs, "-q", *setting.what)]
-            code = subprocess.run(command, cwd=ROOT, env=setting.environment(folder)).returncode
+            code = 0
+            for what in (setting.what, LONG_NOTEBOOKS)[: 2 if setting.what[0] == "-m" else 1]:
+                command = [sys.executable, *pytest_command(args.jobs, "-q", *what)]
+                code |= subprocess.run(command, cwd=ROOT, env=setting.environment(folder)).returncode
             print(f"   {'FAILED' if code else 'passed'} after {minutes(time.monotonic() - began)}", flush=True)
             failed += [setting.name] * bool(code)
     if failed:
