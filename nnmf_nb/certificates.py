@@ -26,7 +26,7 @@ from .data import DataMatrix, WeightedDataMatrix, as_data, column_blocks, is_spa
 from .layers import dead_topics, duplicate_topics, html_table, text_table
 from .losses import svd_floors
 from .nnls import column_norms
-from .solvers import stationarity
+from .solvers.stationarity import projected_gradient_norm
 
 # %% ../nbs/07_certificates.ipynb #152f3178
 def left_product(X, L):
@@ -139,7 +139,7 @@ def degenerate_points(A, G, size):
 def pull_on_A(A, G, total, signed):
     "Stationarity of A for the half derivative G (N x k, unit columns), and the share of its square at entries that are exactly zero."
     if signed: return 2 / total * float(np.linalg.norm(G)), 0.0
-    whole, at_zeros = stationarity([A], [2 / total * G]), stationarity([A], [np.where(A == 0, 2 / total * G, 0.0)])
+    whole, at_zeros = projected_gradient_norm([A], [2 / total * G]), projected_gradient_norm([A], [np.where(A == 0, 2 / total * G, 0.0)])
     return whole, (at_zeros / whole) ** 2 if whole else 0.0
 
 # %% ../nbs/07_certificates.ipynb #e658451a

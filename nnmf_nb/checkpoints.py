@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['INDIFFERENT', 'KEY', 'fed', 'fed_array', 'hashed', 'fingerprint', 'Loop', 'package_version', 'written', 'found',
-           'anchors', 'placed', 'continued', 'tidy', 'FileKeeper', 'Checkpoint', 'keeping']
+           'anchors', 'placed', 'continued', 'tidy', 'FileRecorder', 'Checkpoint', 'keeping']
 
 # %% ../nbs/05b_checkpoints.ipynb #4db33d8b
 import contextlib
@@ -24,7 +24,7 @@ import numpy as np
 from .backend import asarray, host_rng, namespace, to_numpy
 from .data import is_sparse
 from .files import check_finite_inside, decode, encode, fields_of, packed, read, refuse_constant, write_atomically
-from .turns import Keeper, kept_by
+from .core.iteration import Recorder, recording
 
 # %% ../nbs/05b_checkpoints.ipynb #36817a76
 INDIFFERENT = ("verbose", "device", "max_iter")
@@ -123,9 +123,9 @@ def tidy(path):
         with contextlib.suppress(OSError): os.unlink(rest)
 
 # %% ../nbs/05b_checkpoints.ipynb #3e5652d1
-class FileKeeper(Keeper):
+class FileRecorder(Recorder):
     "Keeps the loops of one fit in a file."
-    keeps = True
+    is_recording = True
     def __init__(self, checkpoint, path, mark, rng):
         self.to, self.path, self.mark, self.rng, self.loops, self.open, self.warned = checkpoint, path, mark, rng, [], True, False
         self.start, self.saved = found(path, mark, rng) if os.path.lexists(path) else (rng.bit_generator.state, [])
@@ -139,7 +139,7 @@ class FileKeeper(Keeper):
         written(self.path, self.mark, self.start, loops)
         self.last, self.waiting = time.monotonic(), 0
 
-    def enter(self, fit, max_iter):
+    def begin(self, fit, max_iter):
         if not self.open: return 0, fit
         if self.saved: self.resume(fit, max_iter)
         else: self.loops.append(Loop(0, fit, self.rng.bit_generator.state))
@@ -151,12 +151,12 @@ class FileKeeper(Keeper):
         self.rng.bit_generator.state = one.rng
         self.saved = [] if one.fit.reason == "max_iter" and one.n < max_iter else self.saved[1:]      # what came after this loop came after another end of it
 
-    def note(self, n, fit):
+    def record(self, n, fit):
         if not self.open: return
         self.loops[-1], self.waiting = Loop(n, fit, self.rng.bit_generator.state), self.waiting + 1
         if self.waiting >= (self.to.every or math.inf) or time.monotonic() - self.last >= (self.to.seconds or math.inf): self.flush()
 
-    def leave(self, n, fit):
+    def end(self, n, fit):
         if self.open: self.loops[-1] = Loop(n, fit, self.rng.bit_generator.state)
 
     def close(self): self.open = False                     # what is done after an interruption is not part of the course
@@ -201,8 +201,8 @@ def keeping(model, **data):
     rng = host_rng(getattr(model, "random_state", 0))
     checkpoint = next((one for one in getattr(model, "_skl_callbacks", []) if isinstance(one, Checkpoint)), None)
     mark = {} if checkpoint is None else fingerprint(model, data)
-    keeper = Keeper() if checkpoint is None else FileKeeper(checkpoint, checkpoint.path_of(model, mark), mark, rng)
-    with kept_by(keeper):
+    recorder = Recorder() if checkpoint is None else FileRecorder(checkpoint, checkpoint.path_of(model, mark), mark, rng)
+    with recording(recorder):
         try: yield rng
         finally:
-            if checkpoint is not None: keeper.flush()
+            if checkpoint is not None: recorder.flush()

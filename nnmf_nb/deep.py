@@ -21,8 +21,9 @@ from .hierarchical import sequential
 from .labels import Picked
 from .losses import column_lengths, namespace_like
 from .nnls import solve_layer
-from .solvers import stationarity, sweep
-from .turns import repeat
+from .solvers.coordinate_descent import coordinate_descent
+from .solvers.stationarity import projected_gradient_norm
+from .core.iteration import iterate
 
 # %% ../nbs/13_deep.ipynb #3856957f
 def pooled(S, size):
@@ -154,7 +155,7 @@ def multiply_in_ball(A, plus, minus, steps=12):
 def unmet(V, gradient, curvature, total):
     "Stationarity of the columns of V >= 0 whose half derivative is `gradient` (shaped like V); dimensionless once divided by `total` = ||X||^2."
     xp, V = namespace(V), double(V)
-    return stationarity([V], [2 / total * xp.minimum(double(gradient), curvature * V)])
+    return projected_gradient_norm([V], [2 / total * xp.minimum(double(gradient), curvature * V)])
 
 def along_ball(A, gradient):
     "The gradient with the multiplier of ||a|| <= 1 added, for columns of length 1 that would like to be longer."
@@ -180,7 +181,7 @@ def step_S(X, A, S, l, terms, exact, repeats=4):
     if l in terms.asked: return step_labelled(X, S[l], plus, minus, G, terms.asked[l], exact, repeats)
     gradient = double(plus(S[l])) - double(minus)
     far = unmet(S[l].T, gradient.T, xp.linalg.diagonal(G)[None, :], X.norm2 or 1.0)
-    if exact: return xp.astype(sweep(G, minus.T, S[l].T).T, X.dtype), far
+    if exact: return xp.astype(coordinate_descent(G, minus.T, S[l].T).factor.T, X.dtype), far
     new = S[l]
     for _ in range(repeats): new = multiply(new, plus(new), minus)
     return new, far
@@ -194,8 +195,8 @@ def step_labelled(X, S, plus, minus, G, asked, exact, repeats):
     minus, C = minus + less, G + asked.weight * gram(B)
     far = unmet(S.T, (double(whole(S)) - double(minus)).T, xp.linalg.diagonal(C)[None, :], X.norm2 or 1.0)
     if exact and asked.L is None:
-        pick, new = asked.pick, sweep(G, minus.T, S.T).T
-        labelled = sweep(C, pick.out(minus).T, pick.out(S).T).T
+        pick, new = asked.pick, coordinate_descent(G, minus.T, S.T).factor.T
+        labelled = coordinate_descent(C, pick.out(minus).T, pick.out(S).T).factor.T
         return xp.astype(xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new), X.dtype), far
     for _ in range(repeats): S = multiply(S, whole(S), minus)
     return S, far
@@ -336,7 +337,7 @@ def train_deep(X, A, S, terms, *, solver="hals", max_iter=500, tol=1e-4, callbac
         A, S, far = deep_turn(X, fit.A, fit.S, terms, solver)
         return DeepFit(A, S, [*fit.energies, deep_energy(X, A, S, terms)], [*fit.stationarity, far], "stationary" if far <= tol else "max_iter")
     told = callback and (lambda n, fit: callback(n, fit.energies[-1], fit.stationarity[-1], fit.A, fit.S))
-    return repeat(turn, DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter"), max_iter, told)
+    return iterate(turn, DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter"), max_iter, told)
 
 # %% ../nbs/13_deep.ipynb #10d2fd8d
 def as_chain(A, pool_size=1):

@@ -20,7 +20,7 @@ from .backend import double, in_threads, inner, namespace, to_numpy
 from .data import DataMatrix, Rows, WeightedDataMatrix, check_nonnegative, in_chunks, is_sparse, residual2, transposed
 from .losses import column_lengths, namespace_like
 from .nnls import check_coefficients, compiled, cpu_kernels, grams_of_patterns, solve_gram, solve_layer
-from .turns import repeat
+from .core.iteration import iterate
 
 # %% ../nbs/03a_divergences.ipynb #755bdeb0
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
@@ -294,7 +294,7 @@ def mu(X, A, S, beta, *, max_iter=200, tol=1e-4, l1_A=0.0, l2_A=0.0, l1_S=0.0, l
         value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
         return DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
     told = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
-    return finish(repeat(turn, DivergenceFit(A, S, [], [], "max_iter"), max_iter, told))
+    return finish(iterate(turn, DivergenceFit(A, S, [], [], "max_iter"), max_iter, told))
 
 # %% ../nbs/03a_divergences.ipynb #2eb3a624
 def _value(X, A, S, beta):

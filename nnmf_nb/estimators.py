@@ -32,7 +32,7 @@ from .labels import Classifies, Supervision, accuracy, check_supervision, labels
 from .layers import by_share, describe, html_table, layer_rows, text_table, topic_features, topic_table, topic_tree
 from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
 from .nnls import warn_not_converged
-from .solvers import CONVERGED
+from .solvers.stationarity import CONVERGED
 
 # %% ../nbs/06_estimators.ipynb #21fad9ff
 def check_number(name, value, kind, lowest):

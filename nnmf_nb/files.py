@@ -88,7 +88,7 @@ def encode(value, tensors, where):
 # %% ../nbs/24_files.ipynb #83806824
 def record_class(name):
     "The named tuple or dataclass 'module.Class' of this package. Raises `ValueError` for anything else."
-    module, _, kind = str(name).partition(".")
+    module, _, kind = str(name).rpartition(".")
     found = vars(sys.modules.get(f"nnmf_nb.{module}", object)).get(kind)
     plain = isinstance(found, type) and found.__module__ == f"nnmf_nb.{module}" and (dataclasses.is_dataclass(found) or issubclass(found, tuple) and hasattr(found, "_fields"))
     if not plain: raise ValueError(f"{name!r} is no record of nnmf_nb")

@@ -7,6 +7,7 @@ __all__ = ['labelled_layer', 'labelled_start', 'sequential', 'HierarchicalNMF']
 
 # %% ../nbs/12_hierarchical.ipynb #3a9c5dc2
 import math
+from dataclasses import replace
 
 
 from .data import DataMatrix
@@ -15,11 +16,12 @@ from .labels import with_labels
 from .losses import ChainObjective, every, namespace_like, on_unit_columns, unit_columns
 from .nnls import solve_layer
 from .optimisers import Trace, lbfgs, run
-from .solvers import Fit, best_start, hals, random_start
+from .solvers.coordinate_descent import Factorization, hals
+from .solvers.initialization import best_start, random_start
 
 # %% ../nbs/12_hierarchical.ipynb #2ee5455e
 def labelled_layer(X, loss, lam, A, *, max_iter=200, tol=1e-4, callback=None):
-    """One layer with labels from a start A: error^2 + lam * label term (relative), S = q(X, A). A `Fit` whose `errors` are roots of this objective.
+    """One layer with labels from a start A: error^2 + lam * label term (relative), S = q(X, A). A `Factorization` whose `errors` are roots of this objective.
 
     loss: function of S as from `squared_labels`; callback as in `hals`.
     """
@@ -27,22 +29,22 @@ def labelled_layer(X, loss, lam, A, *, max_iter=200, tol=1e-4, callback=None):
     objective = on_unit_columns(ChainObjective(X, with_labels(every, {0: loss}, lam)))
     trace = run(lbfgs, objective, [unit_columns(A)], Trace(report, patience=20), max_iter=max_iter, tol=tol)
     A = unit_columns(trace.A[0])
-    return Fit(A, solve_layer(X, A)[0], [math.sqrt(max(v, 0.0)) for v in trace.values[1:]], trace.stationarity[1:], trace.reason)
+    return Factorization(A, solve_layer(X, A)[0], [math.sqrt(max(v, 0.0)) for v in trace.values[1:]], trace.stationarity[1:], trace.reason)
 
 # %% ../nbs/12_hierarchical.ipynb #e308a426
-def labelled_start(X, k, n_init, rng, loss, lam, *, screen=30, svd=None):
-    "The best of `n_init` starts as in `best_start`, each trained for `screen` iterations with the labels: a `Fit`."
+def labelled_start(X, k, n_init, rng, loss, lam, *, max_iter=30, svd=None):
+    "The best of `n_init` starts as in `best_start`, each trained for `max_iter` iterations with the labels: a `Factorization`."
     best = None
     for n in range(n_init):
-        fit = best_start(X, k, 1, rng, screen=screen, svd=svd) if n == 0 else hals(X, *random_start(X, k, rng), max_iter=screen, tol=0.0)
-        if fit.reason != "interrupted": fit = labelled_layer(X, loss, lam, fit.A, max_iter=screen)
+        fit = best_start(X, k, 1, rng, max_iter=max_iter, svd=svd) if n == 0 else hals(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
+        if fit.reason != "interrupted": fit = labelled_layer(X, loss, lam, fit.A, max_iter=max_iter)
         if best is None or (fit.errors and best.errors and fit.errors[-1] < best.errors[-1]): best = fit
-        if fit.reason == "interrupted": return best._replace(reason="interrupted")
+        if fit.reason == "interrupted": return replace(best, reason="interrupted")
     return best
 
 # %% ../nbs/12_hierarchical.ipynb #85167ebb
 def sequential(X, ranks, rng, *, n_init=1, n_init_upper=5, max_iter=200, tol=1e-4, svd=None, losses=None, lam=0.0, callback=None):
-    """Hierarchical NMF of a `DataMatrix` X (N x M), layer by layer: returns the list of `Fit` (one per layer, in units of X.scale).
+    """Hierarchical NMF of a `DataMatrix` X (N x M), layer by layer: returns the list of `Factorization` (one per layer, in units of X.scale).
 
     n_init, n_init_upper: starts tried for the first and for every upper layer. callback(layer, iteration, error, chain so far) -> True ends it
     there, and what is above gets its SVD start. So does a KeyboardInterrupt: a usable chain always comes back. losses: {layer: function of S_l} as in `with_labels`,
@@ -52,14 +54,14 @@ def sequential(X, ranks, rng, *, n_init=1, n_init_upper=5, max_iter=200, tol=1e-
     for l, k in enumerate(ranks):
         stopped = bool(fits) and fits[-1].reason in ("interrupted", "callback")
         tries = 1 if stopped else n_init_upper if l else n_init
-        asked, start = l in losses and lam > 0, dict(screen=0 if tries == 1 else 30, svd=None if l else svd)
+        asked, start = l in losses and lam > 0, dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd)
         fit = labelled_start(data, k, tries, rng, losses[l], lam, **start) if asked else best_start(data, k, tries, rng, **start)
         if not stopped and fit.reason != "interrupted":
             below = [one.A for one in fits]
             report = None if callback is None else lambda n, error, pg, A, l=l, below=below: callback(l, n, error, [*below, A])
             if asked: fit = labelled_layer(data, losses[l], lam, fit.A, max_iter=max_iter, tol=tol, callback=report)
             else: fit = hals(data, fit.A, fit.S, max_iter=max_iter, tol=tol, callback=report)
-        fits.append(fit._replace(reason=fits[-1].reason) if stopped else fit)
+        fits.append(replace(fit, reason=fits[-1].reason) if stopped else fit)
         data = DataMatrix(solve_layer(data, fit.A, fit.S)[0], scale=1.0)
     return fits
 

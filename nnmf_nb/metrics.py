@@ -21,7 +21,8 @@ from .backend import asarray, host_rng, is_array, to_numpy
 from .data import WeightedDataMatrix, as_data, check_matrix, check_nonnegative, is_sparse, relative_error
 from .layers import flows, topic_features
 from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
-from .solvers import best_start, hals
+from .solvers.coordinate_descent import hals
+from .solvers.initialization import best_start
 
 # %% ../nbs/20_metrics.ipynb #2141b2cf
 def layers_of(model):

@@ -22,7 +22,7 @@ from .hierarchical import sequential
 from .labels import check_supervision, held_labels, with_labels
 from .losses import ChainObjective, Cost, depth_errors, every, namespace_like, on_unit_columns, resolve_cost, unit_columns
 from .optimisers import OPTIMISERS, Trace, evaluated, projected, run
-from .turns import repeat
+from .core.iteration import iterate
 
 # %% ../nbs/14_neural.ipynb #7098d990
 def train_chain(X, A, cost, optimiser, *, max_iter, tol, callback=None, patience=None, **options):
@@ -147,7 +147,7 @@ class Changes:
         "All that is asked, or what was asked here according to a checkpoint: a dict, empty for nothing."
         asked = {}
         while self.asked: asked |= self.asked.pop(0)
-        params = repeat(None, Change(asked), 0).params
+        params = iterate(None, Change(asked), 0).params
         if params: self.done.append((iterations, params))
         return params
 

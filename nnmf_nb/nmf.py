@@ -24,8 +24,11 @@ from .estimators import CertifiedEstimator, MapsForward, ReadsLayers, check_numb
 from .layers import by_share, describe
 from .losses import Forward, namespace_like, svd_floors, unit_columns
 from .nnls import kkt_of_layer, solve_layer
-from .solvers import Fit, extrapolated, hals, nndsvd, random_start, stationarity, sweep
-from .turns import repeat
+from .solvers.coordinate_descent import coordinate_descent, Factorization, hals
+from .solvers.extrapolation import extrapolated_nmf
+from .solvers.initialization import nndsvd, random_start
+from .solvers.stationarity import projected_gradient_norm
+from .core.iteration import iterate
 
 # %% ../nbs/10_nmf.ipynb #b5c78369
 class Penalties(NamedTuple):
@@ -52,13 +55,13 @@ def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=N
     else:
         G = gram(free)
         G = G + penalties.l2 * xp.eye(G.shape[0], dtype=G.dtype, device=G.device)
-        new = xp.astype(sweep(G, F.T - penalties.l1, S[first:, :].T, sweeps), S.dtype).T
+        new = xp.astype(coordinate_descent(G, F.T - penalties.l1, S[first:, :].T, sweeps).factor, S.dtype).T
         if penalties.l1: new = xp.where(xp.linalg.diagonal(G)[:, None] > 0, new, xp.zeros_like(new))    # a sweep leaves alone what has no use, but it has a price
     return xp.concat([kept, new], axis=0) if first else new
 
 # %% ../nbs/10_nmf.ipynb #4961fee0
 def alternate(X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=200, tol=1e-4, callback=None):
-    """Minimise ||X - A S||^2 / 2 + penalties (units of X.scale) by alternating half-steps; columns of A before `first` stay. Returns a `Fit`.
+    """Minimise ||X - A S||^2 / 2 + penalties (units of X.scale) by alternating half-steps; columns of A before `first` stay. Returns a `Factorization`.
 
     `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the relative error. Stopping and callback as in `hals`.
     """
@@ -69,15 +72,15 @@ def alternate(X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=2
         pg = _stationarity(X, fit.A, S, Q, on_A, first, total)
         A = half_step(Xt, S.T, fit.A.T, on_A, first, exact, product=Q.T).T
         objective = residual2(X, A, S, X.norm2 - 2 * inner(Q, A) + inner(X.MSt(A, S, S), A)) / 2 + on_A.of(A) + on_S.of(S)
-        return Fit(A, S, [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
+        return Factorization(A, S, [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
     told = callback and (lambda n, fit: callback(n, fit.errors[-1], fit.stationarity[-1], fit.A))
-    return repeat(turn, Fit(A, S, [], [], "max_iter"), max_iter, told)
+    return iterate(turn, Factorization(A, S, [], [], "max_iter"), max_iter, told)
 
 # %% ../nbs/10_nmf.ipynb #a880aefe
 def _stationarity(X, A, S, Q, on_A, first, total):
     "Stationarity of the free columns of A, given Q = X S' (N x k)."
     gradient = X.MSt(A, S, S[first:, :]) - Q[:, first:] + on_A.l1 + on_A.l2 * A[:, first:]
-    return stationarity([A[:, first:]], [2 * gradient / total])
+    return projected_gradient_norm([A[:, first:]], [2 * gradient / total])
 
 # %% ../nbs/10_nmf.ipynb #8f31c411
 def filled_start(X, k, init, svd, rng):
@@ -165,8 +168,8 @@ def penalties(model, X):
 
 # %% ../nbs/10_nmf.ipynb #07ac34ba
 def solve(X, problem, A, S, **options):
-    "Run the solver of a `Problem` on a `DataMatrix` from A, S: a `Fit` (or `Reach`) whose `errors` are the objective relative to that of an empty model."
-    if problem.solver == "auto": return unit_fit(extrapolated(X, A, S, **options))
+    "Run the solver of a `Problem` on a `DataMatrix` from A, S: a `Factorization` (or `ExtrapolationState`) whose `errors` are the objective relative to that of an empty model."
+    if problem.solver == "auto": return unit_fit(extrapolated_nmf(X, A, S, **options))
     first = 0 if problem.fixed is None else problem.fixed.shape[1]
     if problem.solver == "mu": return _by_mu(X, problem, A, S, first=first, **options)
     bare = not (first or any(problem.on_A + problem.on_S))
@@ -174,7 +177,7 @@ def solve(X, problem, A, S, **options):
     fit = alternate(X, A, S, problem.on_A, problem.on_S, first=first, exact=problem.solver == "anls", **options)
     return unit_fit(fit) if bare else fit
 
-def unit_fit(fit): return fit._replace(A=unit_columns(fit.A))
+def unit_fit(fit): return replace(fit, A=unit_columns(fit.A))
 
 def used_solver(problem, fit):
     "The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals' and 'e-anls' with extrapolation."
@@ -183,18 +186,18 @@ def used_solver(problem, fit):
 def _by_mu(X, problem, A, S, **options):
     (l1_A, l2_A), (l1_S, l2_S) = problem.on_A, problem.on_S
     fit = mu(X, A, S, problem.beta, l1_A=l1_A, l2_A=l2_A, l1_S=l1_S, l2_S=l2_S, **options)
-    return Fit(fit.A, fit.S, fit.values, fit.stationarity, fit.reason)
+    return Factorization(fit.A, fit.S, fit.values, fit.stationarity, fit.reason)
 
 # %% ../nbs/10_nmf.ipynb #8c4cadf7
 def train(X, problem, model, svd, rng, report):
-    "The best of the model's `n_init` starts after 30 iterations, trained to the end; report(A) -> True stops it. Returns a `Fit`."
+    "The best of the model's `n_init` starts after 30 iterations, trained to the end; report(A) -> True stops it. Returns a `Factorization`."
     best = None
     for n in range(model.n_init):
         A, S = problem.start if problem.start and n == 0 else filled_start(X, problem.k, _init(model, X, problem) if n == 0 else "random", svd, rng)
         if problem.fixed is not None: A = namespace(A).concat([problem.fixed, A[:, problem.fixed.shape[1]:]], axis=1)
-        fit = Fit(A, S, [], [], "max_iter") if model.n_init == 1 else solve(X, problem, A, S, max_iter=30, tol=0.0)
+        fit = Factorization(A, S, [], [], "max_iter") if model.n_init == 1 else solve(X, problem, A, S, max_iter=30, tol=0.0)
         if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]): best = fit
-        if fit.reason == "interrupted": return best._replace(reason="interrupted")
+        if fit.reason == "interrupted": return replace(best, reason="interrupted")
     with progress_bar(model, model.max_iter) as bar:
         def turn(n, value, pg, A):
             bar.update()

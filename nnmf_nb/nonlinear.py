@@ -25,7 +25,7 @@ from .losses import namespace_like
 from .nnls import solve_gram, solve_layer
 from .semi import SemiTerms, not_converged, pretrain_semi, read_signed
 from .optimisers import pack, unpack
-from .solvers import CONVERGED
+from .solvers.stationarity import CONVERGED
 from .sparse_coding import descend
 
 # %% ../nbs/13d_nonlinear.ipynb #962970b2

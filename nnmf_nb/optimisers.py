@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import inner, namespace
-from .solvers import CONVERGED, stationarity
-from .turns import repeat
+from .solvers.stationarity import CONVERGED, projected_gradient_norm
+from .core.iteration import iterate
 
 # %% ../nbs/04a_optimisers.ipynb #20febc46
 class Iterate(NamedTuple):
@@ -53,7 +53,7 @@ class Course(NamedTuple):
 
     def after(self, here, trace, tol):
         "The books with the iterate `here` in them."
-        better, pg = here.value < self.value or not self.values or self.value != self.value, stationarity(here.A, here.dA)
+        better, pg = here.value < self.value or not self.values or self.value != self.value, projected_gradient_norm(here.A, here.dA)
         best, value = (None, here.value) if better else (self.best or self.A, self.value)
         notes = [*self.notes, trace.note(here.fwd)] if trace.note else self.notes
         course = Course(here.A, here.memory, [*self.values, here.value], [*self.stationarity, pg], notes, best, value, "max_iter")
@@ -84,7 +84,7 @@ def run(optimiser, objective, A, trace, *, max_iter=1000, tol=1e-4, **options):
         return course.after(here, trace, tol)
     def told(n, course):                                                                    # a turn that found no step has nothing to tell
         return n < len(course.values) and trace.callback(n, here.value, here.A, here.fwd, course.stationarity[-1])
-    course = repeat(turn, Course(tuple(A), None, [], [], [], None, math.inf, "max_iter"), max_iter + 1, told if trace.callback else None)
+    course = iterate(turn, Course(tuple(A), None, [], [], [], None, math.inf, "max_iter"), max_iter + 1, told if trace.callback else None)
     if not course.values: raise KeyboardInterrupt
     trace.A, trace.value, trace.reason = course.best or course.A, course.value, course.reason
     trace.values, trace.stationarity, trace.notes = course.values, course.stationarity, course.notes

@@ -31,7 +31,7 @@ from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_n
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
 from .nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
-from .turns import repeat
+from .core.iteration import iterate
 
 # %% ../nbs/13a_semi.ipynb #0e6a6607
 def positive_part(M):
@@ -208,7 +208,7 @@ def train_semi(X, Z, H, terms=SemiTerms(), *, max_iter=500, tol=1e-4, callback=N
         Z, H, value, far = semi_turn(X, fit.Z, fit.H, terms)
         return SemiFit(Z, H, [*fit.objective, value], [*fit.stationarity, far], "stationary" if far <= tol else "max_iter")
     start = SemiFit(*balanced(Z, H, terms.graphs, terms.lam / (terms.ridge or 1.0)), [], [], "max_iter")
-    return repeat(turn, start, max_iter, callback and (lambda n, fit: callback(fit.objective[-1], fit.stationarity[-1], fit.Z)))
+    return iterate(turn, start, max_iter, callback and (lambda n, fit: callback(fit.objective[-1], fit.stationarity[-1], fit.Z)))
 
 # %% ../nbs/13a_semi.ipynb #43c4e408
 def pretrain_semi(X, ranks, rng, terms=SemiTerms(), *, max_iter=100, tol=1e-4, callback=None):

@@ -32,8 +32,8 @@ from .losses import column_lengths, namespace_like, unit_columns
 from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
 from .semi import read_signed
 from .optimisers import pack, unpack
-from .solvers import CONVERGED
-from .turns import KEEPER, Keeper, kept_by, repeat
+from .solvers.stationarity import CONVERGED
+from .core.iteration import current_recorder, iterate, Recorder, recording
 
 # %% ../nbs/13c_sparse_coding.ipynb #f5bd2239
 class Coded(NamedTuple):
@@ -122,7 +122,7 @@ def learn_dictionary(X, D, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None)
         return fit._replace(reason="no progress") if before - cost <= tol * before else fit
     S = code(D)
     start = DictionaryFit(D, S, [coding_cost(X, D, S, l1, l2)], "max_iter")
-    return repeat(turn, start, max_iter, callback and (lambda n, fit: fit.reason == "max_iter" and callback(n, fit.costs[-1], fit.D)))
+    return iterate(turn, start, max_iter, callback and (lambda n, fit: fit.reason == "max_iter" and callback(n, fit.costs[-1], fit.D)))
 
 # %% ../nbs/13c_sparse_coding.ipynb #01a5aa5a
 def revived(X, D, S, rng):
@@ -218,21 +218,21 @@ class Calls(NamedTuple):
 class Asked:
     "An objective(vector) -> (value, gradient) whose answers are kept, if somebody keeps, and that answers from what was kept."
     def __init__(self, objective, max_iter):
-        self.objective, self.keeper = objective, KEEPER.get()
-        self.known, self.calls = self.keeper.enter(Calls([], [], "max_iter"), max_iter)
+        self.objective, self.recorder = objective, current_recorder()
+        self.known, self.calls = self.recorder.begin(Calls([], [], "max_iter"), max_iter)
         self.replay = iter(list(zip(self.calls.values, self.calls.gradients)))
 
     def __call__(self, vector):
         for value, gradient in self.replay: return value, gradient.copy()
-        with kept_by(Keeper()): value, gradient = self.objective(vector)
-        if self.keeper.keeps: self.calls = Calls([*self.calls.values, float(value)], [*self.calls.gradients, gradient.copy()], "max_iter")
+        with recording(Recorder()): value, gradient = self.objective(vector)
+        if self.recorder.is_recording: self.calls = Calls([*self.calls.values, float(value)], [*self.calls.gradients, gradient.copy()], "max_iter")
         return value, gradient
 
     def stops(self, n, callback):
         "Keep iteration n and ask the callback whether to stop, unless it was asked before."
         if n <= self.known: return n == self.known and self.calls.reason == "callback"
         stop = bool(callback and callback())
-        self.keeper.note(n, self.calls)
+        self.recorder.record(n, self.calls)
         return stop
 
 # %% ../nbs/13c_sparse_coding.ipynb #bb08af09
@@ -263,10 +263,10 @@ def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=N
         end = minimize(asked, vector, jac=True, method="L-BFGS-B", bounds=bounds, callback=turn,
                        options=dict(maxiter=max_iter, maxfun=20 * max_iter + 100, gtol=tol, ftol=0.0, maxcor=20))
     except KeyboardInterrupt:
-        asked.keeper.close()
+        asked.recorder.close()
         return Descent(best, values, "interrupted")
     reason = reason or why(end, lower, tol)
-    asked.keeper.leave(len(values) - 1, asked.calls._replace(reason=reason))
+    asked.recorder.end(len(values) - 1, asked.calls._replace(reason=reason))
     return Descent(best, values, reason)
 
 # %% ../nbs/13c_sparse_coding.ipynb #d67fc626

@@ -31,8 +31,9 @@ from .layers import by_share, describe, feature_names, top_features
 from .losses import Forward, column_lengths, namespace_like, svd_floors, unit_columns
 from .nmf import INITS, NMF, OneLayer, check_problem, coefficients_of, filled_start, half_step, kkt_of, train
 from .nnls import grams_of_patterns, solve_gram, weight_patterns
-from .solvers import stationarity, sweep
-from .turns import repeat
+from .solvers.coordinate_descent import coordinate_descent
+from .solvers.stationarity import projected_gradient_norm
+from .core.iteration import iterate
 
 # %% ../nbs/11_ssnmf.ipynb #c118cc04
 class Joint(NamedTuple):
@@ -116,7 +117,7 @@ def joint_step(J, A, B, S, exact=False, sweeps=4, product=None):
             return solve_gram(G, F[c, :], S.T[c, :], which)[0]
         return xp.astype(xp.concat(list(in_chunks(run, M, A.shape[0] + A.shape[1] ** 2)), axis=0), S.dtype).T
     grams = gram(A), gram(A) + J.weight * gram(B)
-    parts = [sweep(G, xp.take(F, i, axis=0), xp.take(S.T, i, axis=0), sweeps) for G, i in zip(grams, J.groups)]
+    parts = [coordinate_descent(G, xp.take(F, i, axis=0), xp.take(S.T, i, axis=0), sweeps).factor for G, i in zip(grams, J.groups)]
     return xp.astype(xp.take(xp.concat(parts, axis=0), J.order, axis=0), S.dtype).T
 
 # %% ../nbs/11_ssnmf.ipynb #915d186b
@@ -148,7 +149,7 @@ def _turns(J, A, S, B, turn, max_iter, tol, callback):
         A, B, S, value, pg = turn(fit.A, fit.B, fit.S)
         return LabelFit(A, B, S, [*fit.values, value / size], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
     told = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S)))
-    fit = repeat(one, LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"), max_iter, told)
+    fit = iterate(one, LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"), max_iter, told)
     return unit_topics(fit._replace(B=fit.B * unit))
 
 def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, callback=None):
@@ -161,7 +162,7 @@ def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, ca
     def turn(A, B, S):
         T, Q = J.pick.out(S), J.X.XSt(S)
         gradients = J.X.MSt(A, S, S) - Q, J.weight * (J.Y.MSt(B, T, T) - J.Y.XSt(T))
-        pg = stationarity([A, B], [2 * g / total for g in gradients])
+        pg = projected_gradient_norm([A, B], [2 * g / total for g in gradients])
         A, B = half_step(J.Xt, S.T, A.T, exact=exact, product=Q.T).T, half_step(J.Yt, T.T, B.T, exact=exact).T
         P = J.X.AtX(A)
         S = joint_step(J, A, B, S, exact, product=P)

@@ -26,8 +26,10 @@ from .data import as_data, check_matrix, check_nonnegative, in_chunks, is_sparse
 from .divergences import entry_divergence
 from .estimators import CertifiedEstimator, check_number, check_samples, fitting, progress_bar, reporter
 from .losses import namespace_like
-from .solvers import CONVERGED, best_start, hals
-from .turns import repeat
+from .solvers.coordinate_descent import hals
+from .solvers.initialization import best_start
+from .solvers.stationarity import CONVERGED
+from .core.iteration import iterate
 
 # %% ../nbs/13b_unfolded.ipynb #13b2c9e4
 def _power(V, p):
@@ -93,7 +95,7 @@ def source_bases(sources, ranks, *, max_iter=200, tol=1e-4):
     fits = []
     for S, k in zip(sources, ranks):
         data = as_data(S)
-        start = best_start(data, k, 1, host_rng(0), screen=0)
+        start = best_start(data, k, 1, host_rng(0), max_iter=0)
         fits.append(start if start.reason == "interrupted" else hals(data, start.A, start.S, max_iter=max_iter, tol=tol))
     xp = namespace(fits[0].A)
     W = xp.concat([fit.A for fit in fits], axis=1)
@@ -283,7 +285,7 @@ def train_unfolded(objective, W, *, max_iter=200, tol=1e-4, halvings=20, callbac
         rests = len(values) > 10 and values[-11] - values[-1] <= 10 * tol * values[-11]
         return UnfoldedFit(trial, values, min(1.0, 2 * eta), "no progress" if rests else "max_iter")
     told = callback and (lambda n, fit: n > 0 and n < len(fit.values) and callback(n - 1, fit.values[-1], fit.W))
-    fit = repeat(turn, UnfoldedFit(W, [], 1.0, "max_iter"), max_iter + 1, told)
+    fit = iterate(turn, UnfoldedFit(W, [], 1.0, "max_iter"), max_iter + 1, told)
     return fit.W, fit.values, fit.reason
 
 # %% ../nbs/13b_unfolded.ipynb #f85632bf

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 
 import nnmf_nb
 from nnmf_nb import Checkpoint, HierarchicalNMF, NeuralNMF, NonlinearSemiNMF, checkpoints
-from nnmf_nb.turns import KEEPER, Keeper, kept_by, repeat
+from nnmf_nb.core.iteration import Recorder, current_recorder, iterate, recording
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:ranks")
 X = zoo.planted(30, 12, seed=3)
@@ -288,8 +289,8 @@ def test_made_up_files_are_refused(path, change):
     start, loops = checkpoints.found(path, mark, rng)
     one = loops[0]
     A = one.fit.A
-    wrong = {"shape": lambda: one._replace(fit=one.fit._replace(A=(A[0][1:], *A[1:]) if isinstance(A, tuple) else A[1:])),
-             "nan": lambda: one._replace(fit=one.fit._replace(A=(np.nan * A[0], *A[1:]) if isinstance(A, tuple) else np.nan * A)),
+    wrong = {"shape": lambda: one._replace(fit=replace(one.fit, A=(A[0][1:], *A[1:]) if isinstance(A, tuple) else A[1:])),
+             "nan": lambda: one._replace(fit=replace(one.fit, A=(np.nan * A[0], *A[1:]) if isinstance(A, tuple) else np.nan * A)),
              "count": lambda: one._replace(n="many"), "kind": lambda: one._replace(fit=[1, 2]), "rng": lambda: one._replace(rng={"state": 1})}[change]()
     checkpoints.written(path, mark, start, [wrong, *loops[1:]])
     refused(path, "cannot go on")
@@ -363,19 +364,19 @@ def test_the_name_of_a_fit_says_what_it_is(tmp_path):
 
 
 def test_loops_inside_a_loop_are_not_kept():
-    class Counts(Keeper):
+    class Counts(Recorder):
         entered = 0
 
-        def enter(self, fit, max_iter):
+        def begin(self, fit, max_iter):
             self.entered += 1
             return 0, fit
 
     from nnmf_nb.optimisers import Course
 
     start, counts = Course((), None, [], [], [], None, 0.0, "max_iter"), Counts()
-    with kept_by(counts):
-        repeat(lambda fit: repeat(lambda inner: inner, start, 2), start, 3)
-    assert counts.entered == 1 and type(KEEPER.get()) is Keeper
+    with recording(counts):
+        iterate(lambda fit: iterate(lambda inner: inner, start, 2), start, 3)
+    assert counts.entered == 1 and type(current_recorder()) is Recorder
 
 
 def test_no_checkpoint_no_fingerprint(monkeypatch):

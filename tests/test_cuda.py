@@ -21,13 +21,14 @@ from strategies import brute_force, brute_force_gram, integer_problem
 from test_repository import settings
 
 import nnmf_nb.nnls  # noqa: F401  (the attribute is the function; the module is in sys.modules)
-from nnmf_nb import DeepSemiNMF, SparseCodingNetwork, cuda_kernels, inspect, plot, solvers, verify
+from nnmf_nb import DeepSemiNMF, SparseCodingNetwork, cuda_kernels, inspect, plot, verify
 from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, TIED, gram, has_cuda, to_device, to_numpy
 from nnmf_nb.cuda_kernels import expressions, in_chunks, launch_of, shared_bytes, source, variant
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, on_unit_columns, resolve_cost, unit_columns
 from nnmf_nb.metrics import errors_per_depth
 from nnmf_nb.nnls import adjoint_gram, nnls, nnls_certified, nnls_vjp, solve_gram, unit_diagonal
+from nnmf_nb.solvers import extrapolation
 
 matplotlib.use("Agg")
 layer = sys.modules["nnmf_nb.nnls"]
@@ -406,8 +407,8 @@ LAYERED = {
 @pytest.mark.parametrize("name", zoo.one_of_each(zoo.ZOO))
 def test_every_model_takes_what_lives_on_the_device(device, name, monkeypatch):
     "The same error as the portable code on the host, through every door; a mask and labels may stay on the host."
-    for module in (layer, solvers): monkeypatch.setattr(module, "cpu_kernels", lambda: None)
-    monkeypatch.setattr(solvers, "exact_pays", lambda A, rounds: True)
+    monkeypatch.setattr(layer, "cpu_kernels", lambda: None)
+    monkeypatch.setattr(extrapolation, "_exact_is_faster", lambda A, n_sweeps: True)
     X = zoo.planted(18, 11, 3)
     moved = device(X)  # held until the end: certificate_ reads it again
     here, there = zoo.fit(name, X, max_iter=25), zoo.fit(name, moved, max_iter=25)

@@ -343,9 +343,9 @@ def test_degenerate_data(Estimator, case):
 
 
 def test_interrupt_returns_a_model(Estimator, monkeypatch):
-    import nnmf_nb.solvers as solvers
+    import nnmf_nb.solvers.coordinate_descent as solvers
 
-    original, calls = solvers._hals_turn, [0]
+    original, calls = solvers._update_by_sweeps, [0]
 
     def turn(*args):
         calls[0] += 1
@@ -353,7 +353,7 @@ def test_interrupt_returns_a_model(Estimator, monkeypatch):
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(solvers, "_hals_turn", turn)
+    monkeypatch.setattr(solvers, "_update_by_sweeps", turn)
     model = Estimator(ranks=(5, 3), random_state=0).fit(planted())
     assert model.stop_reason_ == "interrupted" and not model.converged_
     assert model.transform(planted()).shape == (60, 3) and model.layers_[0].error < 0.5

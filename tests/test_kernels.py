@@ -126,7 +126,7 @@ def test_the_pull_is_the_projected_gradient():
     rng = np.random.default_rng(4)
     A = rng.random((8, 5))
     G, F, S, w, out = A.T @ A, rng.random((7, 8)) @ A, rng.random((7, 5)) * (rng.random((7, 5)) < 0.6), rng.random(5), np.empty(7)
-    cpu.pull_points(G, F, S, w, out)
+    cpu.projected_gradient_rows(G, F, S, w, out)
     g = S @ G - F
     np.testing.assert_allclose(out, (w * np.where(S > 0, g, np.minimum(g, 0)) ** 2).sum(axis=1))
 

@@ -30,7 +30,7 @@ from nnmf_nb.losses import (
     unit_columns,
 )
 from nnmf_nb.nnls import nnls
-from nnmf_nb.solvers import hals
+from nnmf_nb.solvers.coordinate_descent import hals
 
 RANKS = (5, 4, 3, 2)
 

@@ -12,7 +12,10 @@ from nnmf_nb import data, kkt_residual, nnls, nnls_vjp
 from nnmf_nb.backend import NOT_CONVERGED
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import depth_errors, propagate, top_svd, unit_columns
-from nnmf_nb.solvers import _dominant_part, _sweep_columns, extrapolated, hals, nndsvd, random_start, stationarity, svd_start
+from nnmf_nb.solvers.coordinate_descent import _portable_coordinate_descent, hals
+from nnmf_nb.solvers.extrapolation import extrapolated_nmf
+from nnmf_nb.solvers.initialization import _dominant_part, nndsvd, random_start, svd_start
+from nnmf_nb.solvers.stationarity import projected_gradient_norm
 
 
 def noisy(N=30, M=40, seed=0):
@@ -38,7 +41,7 @@ def test_hals_does_not_write_out_large_residuals(identity_only):
 
 def test_reaching_ahead_does_not_write_out_large_residuals(identity_only):
     X = noisy()
-    fit = extrapolated(X, *random_start(X, 3, np.random.default_rng(1)), max_iter=6, tol=0.0)
+    fit = extrapolated_nmf(X, *random_start(X, 3, np.random.default_rng(1)), max_iter=6, tol=0.0)
     assert fit.errors[-1] > 0.1
 
 
@@ -89,10 +92,10 @@ def test_nndsvd_of_nothing_is_nothing():
 
 def test_the_dominant_part_is_that_of_the_larger_product():
     u, v = np.array([0.95, -0.31]), np.array([0.6, -0.8])
-    A, S = _dominant_part(u, v, 2.0, signed=True)  # 0.95 * 0.6 > 0.31 * 0.8, although 0.8 > 0.6
+    A, S = _dominant_part(u, v, 2.0)  # 0.95 * 0.6 > 0.31 * 0.8, although 0.8 > 0.6
     np.testing.assert_allclose(A, [1, 0])
     np.testing.assert_allclose(S, [2 * 0.95 * 0.6, 0])
-    A, S = _dominant_part(v, u, 2.0, signed=True)
+    A, S = _dominant_part(v, u, 2.0)
     np.testing.assert_allclose(A, [1, 0])
 
 
@@ -116,7 +119,7 @@ def test_a_random_start_has_the_size_of_the_data(k):
 
 
 def test_every_method_stops_at_the_same_tolerance():
-    assert inspect.signature(extrapolated).parameters["tol"].default == inspect.signature(hals).parameters["tol"].default == 1e-4
+    assert inspect.signature(extrapolated_nmf).parameters["tol"].default == inspect.signature(hals).parameters["tol"].default == 1e-4
 
 
 @pytest.mark.parametrize("c", [1e-3, 16.0])
@@ -128,13 +131,13 @@ def test_stationarity_does_not_depend_on_the_unit_of_the_weights(c):
     np.testing.assert_allclose(one.stationarity, other.stationarity, rtol=1e-9)
     S = nnls(start[0], X, weights=W)
     gradient = 2 * (W * (start[0] @ S - X)) @ S.T / (W * X**2).sum()
-    assert one.stationarity[0] == pytest.approx(stationarity([start[0]], [gradient]), rel=1e-9)
+    assert one.stationarity[0] == pytest.approx(projected_gradient_norm([start[0]], [gradient]), rel=1e-9)
 
 
 def test_a_column_of_zeros_is_swept_without_a_word():
     G = np.diag([2.0, 0.0, 1.0])
     with np.errstate(all="raise"):
-        np.testing.assert_allclose(_sweep_columns(G, np.array([[4.0, 0, 3]]), np.array([[1.0, 5, 1]]), 2), [[2, 5, 3]])
+        np.testing.assert_allclose(_portable_coordinate_descent(G, np.array([[4.0, 0, 3]]), np.array([[1.0, 5, 1]]), 2), [[2, 5, 3]])
 
 
 # --- nonnegative least squares ------------------------------------------------------------------------------------------------

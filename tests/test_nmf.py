@@ -12,7 +12,7 @@ from nnmf_nb.backend import host_rng
 from nnmf_nb.data import as_data
 from nnmf_nb.estimators import EarlyStopping
 from nnmf_nb.nmf import INITS, Penalties, alternate, half_step
-from nnmf_nb.solvers import random_start
+from nnmf_nb.solvers.initialization import random_start
 
 TOY = datasets.toy(random_state=0).X
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -221,17 +221,17 @@ def test_bad_parameters_are_named(params, fit, words):
 
 
 def test_interrupt_returns_the_best_so_far(monkeypatch):
-    import nnmf_nb.solvers as solvers
+    import nnmf_nb.solvers.extrapolation as solvers
 
-    calls, turn = [], solvers._reach
+    calls, turn = [], solvers._iteration
 
-    def interrupted(*args):
+    def interrupted(*args, **options):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return turn(*args)
+        return turn(*args, **options)
 
-    monkeypatch.setattr(solvers, "_reach", interrupted)
+    monkeypatch.setattr(solvers, "_iteration", interrupted)
     model = NMF(4, tol=0, random_state=0).fit(TOY)
     assert model.stop_reason_ == "interrupted" and len(model.history_["objective"]) == 3
 

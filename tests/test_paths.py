@@ -9,9 +9,10 @@ import scipy.sparse as sp
 from nnmf_nb import backend, nnls
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, every, on_unit_columns
-from nnmf_nb.solvers import extrapolated
+from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
-layer, solvers = sys.modules["nnmf_nb.nnls"], sys.modules["nnmf_nb.solvers"]
+layer = sys.modules["nnmf_nb.nnls"]
+solvers = [sys.modules[f"nnmf_nb.solvers.{name}"] for name in ("stationarity", "coordinate_descent", "extrapolation")]
 needs_numba = pytest.mark.skipif(layer.cpu_kernels() is None, reason="there is one path only: no compiled kernels")
 DTYPES = ["float64", "float32", "int64", "bool"]
 ORDERS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 2, axis=1)[::2, ::2],
@@ -21,7 +22,8 @@ ORDERS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "strided": lambda X
 def plain(patch):
     """Without compiled kernels and in one thread."""
     patch.setattr(layer, "cpu_kernels", lambda: None)
-    patch.setattr(solvers, "compiled", lambda x: False)
+    for module in solvers:
+        patch.setattr(module, "compiled", lambda x: False)
     patch.setattr(backend, "thread_count", lambda: 1)
 
 
@@ -85,8 +87,8 @@ def test_extrapolation_with_exact_halves(monkeypatch, form):
     _, X = problem("float64", 6, 90)
     rng = np.random.default_rng(5)
     start, data = (rng.random((40, 6)), rng.random((6, 90))), as_data(ORDERS[form](X))
-    errors = [extrapolated(data, *start, max_iter=25, tol=0.0, exact=True).errors]
+    errors = [extrapolated_nmf(data, *start, max_iter=25, tol=0.0, exact=True).errors]
     with monkeypatch.context() as patch:
         plain(patch)
-        errors.append(extrapolated(data, *start, max_iter=25, tol=0.0, exact=True).errors)
+        errors.append(extrapolated_nmf(data, *start, max_iter=25, tol=0.0, exact=True).errors)
     np.testing.assert_allclose(*errors, rtol=1e-10)

@@ -23,7 +23,7 @@ from nnmf_nb.data import DataMatrix, as_data
 from nnmf_nb.estimators import EarlyStopping
 from nnmf_nb.labels import read_labels
 from nnmf_nb.nnls import solve_layer
-from nnmf_nb.solvers import random_start
+from nnmf_nb.solvers.initialization import random_start
 from nnmf_nb.ssnmf import (
     absolute_weight,
     alternate_labels,

@@ -25,7 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
     "nnls": ["mutants", "memory", "nnls"],
     "losses": ["mutants", "losses", "memory"],
-    "solvers": ["mutants", "extrapolated", "solvers"],
+    "solvers/stationarity": ["mutants", "extrapolated", "solvers"],
+    "solvers/coordinate_descent": ["mutants", "extrapolated", "solvers"],
+    "solvers/extrapolation": ["mutants", "extrapolated", "solvers"],
+    "solvers/initialization": ["mutants", "extrapolated", "solvers"],
 }
 JOBS = 2
 OTHER = {

@@ -405,14 +405,14 @@ def nmf_ours(work, budget, dtype="float64", **options):
     """`extrapolated` of this package: the relative error after every turn for `budget` seconds, a new start every time."""
     from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
-    from nnmf_nb.solvers import extrapolated
+    from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
     X, k = nmf_work(work)
     X = X.astype(dtype)
     A, St = (F.astype(dtype) for F in nmf_start(X, k, -1))
     with blas_in_one_thread():
         for exact in (False, True):
-            extrapolated(as_data(X), A, St.T, max_iter=2, tol=0.0, exact=exact)        # load the kernels
+            extrapolated_nmf(as_data(X), A, St.T, max_iter=2, tol=0.0, exact=exact)        # load the kernels
         for seed in range(10**9):
             A, St = (F.astype(dtype) for F in nmf_start(X, k, seed))
             times, errors = [], []
@@ -424,7 +424,7 @@ def nmf_ours(work, budget, dtype="float64", **options):
                 errors.append(error)
                 return times[-1] > budget
 
-            extrapolated(data, A, St.T / data.scale, max_iter=10**7, tol=0.0, callback=note, **options)
+            extrapolated_nmf(data, A, St.T / data.scale, max_iter=10**7, tol=0.0, callback=note, **options)
             yield curve(times, errors)
 
 
@@ -491,15 +491,15 @@ def turn(N, M, k, density=1.0, dtype="float64"):
 
     from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
-    from nnmf_nb.solvers import extrapolated
+    from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
     rng = np.random.default_rng(0)
     X = sp.random_array((N, M), density=density, format="csr", rng=rng) if density < 1 else np.maximum(rng.random((N, k)) @ rng.random((k, M)), 0)
     data, (A, St) = as_data(X.astype(dtype)), (F.astype(dtype) for F in nmf_start(X, k, 0))
     with blas_in_one_thread():
-        fit = extrapolated(data, A, St.T, max_iter=3, tol=0.0, exact=False)
+        fit = extrapolated_nmf(data, A, St.T, max_iter=3, tol=0.0, exact=False)
         while True:
-            turns = timed(lambda: extrapolated(data, fit.A, fit.S, max_iter=5, tol=0.0, exact=False), 0.2) / 5
+            turns = timed(lambda: extrapolated_nmf(data, fit.A, fit.S, max_iter=5, tol=0.0, exact=False), 0.2) / 5
             yield {"seconds": turns, "products": timed(lambda: (data.AtX(fit.A), data.XSt(fit.S)), 0.1)}
 
 

@@ -6,9 +6,9 @@
 __all__ = ['RANK_TOL', 'ENTRY_ERROR', 'LANES', 'Announcer', 'announce_compilation', 'Scratch', 'scratch', 'factor_passive',
            'solve_factored', 'passive_point', 'block_pivoting', 'step_to_boundary', 'active_set', 'independent',
            'steepest', 'classify', 'attempt_point', 'solve_point', 'solve_point_carefully', 'adjoint_point', 'Lanes',
-           'lanes', 'row_gradient', 'enter_lane', 'step_lanes', 'sweep_lanes', 'settled', 'sweep_points', 'pull_points',
-           'reach_points', 'product', 'reach_half', 'reach_turn', 'solve_points', 'solve_points_carefully',
-           'adjoint_points', 'dots_at']
+           'lanes', 'row_gradient', 'enter_lane', 'step_lanes', 'sweep_lanes', 'settled', 'sweep_points',
+           'projected_gradient_rows', 'extrapolate_entries', 'product', 'extrapolated_block', 'extrapolated_iteration',
+           'solve_points', 'solve_points_carefully', 'adjoint_points', 'dots_at']
 
 # %% ../../nbs/01a_kernels.ipynb #25f12de6
 import functools
@@ -389,7 +389,7 @@ def sweep_points(G, F, S, sweeps):
 
 # %% ../../nbs/01a_kernels.ipynb #fab8f479
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
-def pull_points(G, F, S, weights, out):
+def projected_gradient_rows(G, F, S, weights, out):
     "out[j]: sum over i of weights[i] times the squared projected gradient of row j of S (M x k), for G: k x k and F: M x k."
     k, g = F.shape[1], np.empty(F.shape[1])
     for j in range(F.shape[0]):
@@ -402,7 +402,7 @@ def pull_points(G, F, S, weights, out):
 
 # %% ../../nbs/01a_kernels.ipynb #e8d2ade8
 @njit(cache=True, error_model="numpy", nogil=True)
-def reach_points(new, last, beta, out):
+def extrapolate_entries(new, last, beta, out):
     "out = new + beta (new - last), cut off at zero, for vectors."
     for n in range(len(new)): out[n] = max(new[n] + beta * (new[n] - last[n]), 0.0)
 
@@ -413,7 +413,7 @@ def product(P, Q, out):
 
 # %% ../../nbs/01a_kernels.ipynb #074926d3
 @njit(cache=True, error_model="numpy", nogil=True)
-def reach_half(G, F, scale, ahead, last, beta, sweeps, new, reached):
+def extrapolated_block(G, F, scale, ahead, last, beta, sweeps, new, reached):
     """new: rows `ahead` (M x k) after sweeps with right-hand sides F / scale (F is divided in place); reached: new, reached ahead from `last`.
 
     Returns the mean number of rounds that a row took.
@@ -429,7 +429,7 @@ def reach_half(G, F, scale, ahead, last, beta, sweeps, new, reached):
 
 # %% ../../nbs/01a_kernels.ipynb #fa7a6c3b
 @njit(cache=True, error_model="numpy", nogil=True)
-def reach_turn(X, upright, scale, A, S, last_A, last_S, beta, sweeps, new_A, new_S, ahead_A, ahead_S):
+def extrapolated_iteration(X, upright, scale, A, S, last_A, last_S, beta, sweeps, new_A, new_S, ahead_A, ahead_S):
     """One turn on X / scale (X: N x M if upright, else M x N) from A (N x k) and S (M x k), all in C order. Fills new_A, new_S and both reached ahead.
 
     Returns rounds per row of A and S, the length of A's projected gradient (column norms as weights), and <Q, A>, <H, A'A> for the new A, Q = X S and H = S'S of the S ahead.
@@ -439,15 +439,15 @@ def reach_turn(X, upright, scale, A, S, last_A, last_S, beta, sweeps, new_A, new
     product(A, A, G)
     if upright: product(X, A, F)
     else: np.dot(X, A, F)
-    rounds = reach_half(G, F, scale, S, last_S, beta, sweeps, new_S, ahead_S)
+    rounds = extrapolated_block(G, F, scale, S, last_S, beta, sweeps, new_S, ahead_S)
     product(ahead_S, ahead_S, H)
     if upright: np.dot(X, ahead_S, Q)
     else: product(X, ahead_S, Q)
-    rounds += reach_half(H, Q, scale, A, last_A, beta, sweeps, new_A, ahead_A)
+    rounds += extrapolated_block(H, Q, scale, A, last_A, beta, sweeps, new_A, ahead_A)
     weights, squares = np.empty(k), np.empty(N)
     for i in range(k):
         weights[i] = G[i, i] if G[i, i] > 0.0 else 1.0
-    pull_points(H, Q, A, weights, squares)
+    projected_gradient_rows(H, Q, A, weights, squares)
     product(new_A, new_A, G)
     pull, fits, size = 0.0, 0.0, 0.0
     for j in range(N):
