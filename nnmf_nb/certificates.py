@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['WEIGHTS', 'EXACT', 'LOOSE', 'STATIONARY', 'MOVING', 'FLOORS', 'BESIDE', 'SIGNS', 'INKS', 'CAVEAT', 'COLUMNS', 'ONE',
-           'LAYERS', 'LABELS', 'NEAR', 'AIMS', 'left_product', 'right_product', 'Residual', 'residual', 'error2',
-           'in_units', 'kkt_table', 'Aims', 'LayerCertificate', 'condition_of', 'degenerate_points', 'pull_on_A',
-           'of_layer', 'grams_seen', 'solved', 'on_supports', 'product', 'direct_derivatives', 'chain_gradient',
-           'graded', 'faults_of_layer', 'held', 'small', 'row_of', 'verdict_rows', 'number_rows', 'verdict_html',
-           'number_html', 'Certificate', 'host', 'check_chain', 'error_of', 'examined', 'host_data', 'certify',
-           'other_loss', 'aims_of_nmf', 'aims_of_layers', 'aims_of_guided', 'aims_of_ssnmf', 'aims_of_chain',
-           'aims_of_deep', 'aims_of_semi', 'aims_of_coding', 'aims_unknown', 'arrays_of', 'verify', 'jointly',
-           'certificate_of']
+           'LAYERS', 'LABELS', 'JUDGED_DEPTHS', 'CRITERIA', 'left_product', 'right_product', 'Residual', 'residual',
+           'error2', 'in_units', 'kkt_table', 'Criteria', 'LayerCertificate', 'condition_of', 'degenerate_points',
+           'projected_gradient_on_A', 'of_layer', 'grams_seen', 'solved', 'on_supports', 'product',
+           'direct_derivatives', 'chain_gradient', 'graded', 'faults_of_layer', 'fulfilled', 'small', 'row_of',
+           'verdict_rows', 'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain',
+           'error_of', 'examined', 'host_data', 'certify', 'other_loss', 'criteria_of_nmf', 'criteria_of_layers',
+           'criteria_of_guided', 'criteria_of_ssnmf', 'criteria_of_chain', 'criteria_of_deep', 'criteria_of_semi',
+           'criteria_of_coding', 'unknown_criteria', 'arrays_of', 'verify', 'jointly', 'certificate_of']
 
 # %% ../nbs/07_certificates.ipynb #4a122589
 import html
@@ -74,7 +74,7 @@ def kkt_table(X, A, S, left, l1=0.0, l2=0.0):
     return np.abs(np.minimum(S * length, G / length)), G
 
 # %% ../nbs/07_certificates.ipynb #949b79f1
-class Aims(NamedTuple):
+class Criteria(NamedTuple):
     """What a factorisation minimises. words: what S and A are judged by; open: what cannot be judged, and why ('' if nothing); judges_S, judges_A.
 
     on_S: (l1, l2) per layer, l1 in units of X, l2 of A'A, added to half the squared error; on_A the same for A; fixed: leading columns of A that were given;
@@ -91,7 +91,7 @@ class Aims(NamedTuple):
     signed: bool = False
     product: bool = False
     cost: str = ""
-    near: slice = slice(None)
+    judged_depths: slice = slice(None)
 
     def penalties(self, l): return self.on_S[l] if self.on_S else (0.0, 0.0)
 
@@ -136,28 +136,28 @@ def degenerate_points(A, G, size):
     return int(sum(n for P, n in zip(patterns.T, count) if P.any() and condition_of(A[:, P]) > 1e7))
 
 # %% ../nbs/07_certificates.ipynb #68f0601c
-def pull_on_A(A, G, total, signed):
+def projected_gradient_on_A(A, G, total, signed):
     "Stationarity of A for the half derivative G (N x k, unit columns), and the share of its square at entries that are exactly zero."
     if signed: return 2 / total * float(np.linalg.norm(G)), 0.0
     whole, at_zeros = projected_gradient_norm([A], [2 / total * G]), projected_gradient_norm([A], [np.where(A == 0, 2 / total * G, 0.0)])
     return whole, (at_zeros / whole) ** 2 if whole else 0.0
 
 # %% ../nbs/07_certificates.ipynb #e658451a
-def of_layer(X, A, S, aims, l):
+def of_layer(X, A, S, criteria, l):
     "The numbers of a `LayerCertificate` that follow from what the layer sees (a host `DataMatrix` X, of which `error` is), A (N x k) and S (k x M, units of X)."
     unit, S, length = in_units(A, S, X.scale)
-    (a1, a2), (s1, s2) = aims.on_A, aims.penalties(l)
+    (a1, a2), (s1, s2) = criteria.on_A, criteria.penalties(l)
     R = residual(X, unit, S, unit, S)
     table, G = kkt_table(X, unit, S, R.left, (s1 / X.scale / length)[:, None], (s2 / length**2)[:, None])
     size = column_norms(X)
     size = np.where(size > 0, size, np.abs(S).max(axis=0))
     size = np.where(size > 0, size, 1.0)
     kkt, at_zeros = (table / size).max(), np.where(S == 0, table / size, 0.0).max()
-    pull = -R.right + (a1 * length / X.scale**2)[None, :] + (a2 * length**2 / X.scale**2)[None, :] * unit
-    free = slice(aims.fixed, None)
+    gradient = -R.right + (a1 * length / X.scale**2)[None, :] + (a2 * length**2 / X.scale**2)[None, :] * unit
+    free = slice(criteria.fixed, None)
     total, condition = X.norm2, condition_of(unit)
-    far, locked = pull_on_A(unit[:, free], pull[:, free], total or 1.0, aims.signed)
-    return dict(error=math.sqrt(error2(X, unit, S, R.left + X.AtM(unit, unit, S)) / total) if total > 0 else 0.0, kkt=float(kkt), stationarity=far, locked=(locked, float(at_zeros / kkt) if kkt else 0.0), condition=condition,
+    norms, locked = projected_gradient_on_A(unit[:, free], gradient[:, free], total or 1.0, criteria.signed)
+    return dict(error=math.sqrt(error2(X, unit, S, R.left + X.AtM(unit, unit, S)) / total) if total > 0 else 0.0, kkt=float(kkt), stationarity=norms, locked=(locked, float(at_zeros / kkt) if kkt else 0.0), condition=condition,
                 complementarity=float((np.abs(S * G).sum(axis=0) / size**2).max()),
                 degenerate=degenerate_points(unit, G, size) if condition > 1e7 else 0)
 
@@ -233,18 +233,18 @@ CAVEAT = "Not said: that no other start is better (it could win the gap at most)
 def graded(value, good, bad): return "" if value <= good else "amber" if value <= bad else "red"
 
 # %% ../nbs/07_certificates.ipynb #b0cb575a
-def faults_of_layer(layer, aims, near=True):
+def faults_of_layer(layer, criteria, judged_depths=True):
     "(colour, sentence) for everything that is wrong with one `LayerCertificate`; near: its error should be near its floor."
     if not layer.finite: return [("red", "A or S holds NaN or infinity: nothing else can be said")]
     locked = lambda share: " - nearly all of it at exact zeros, locked as multiplicative updates leave them" if share > .9 else ""
     found = []
     if layer.lowest < 0: found.append(("red" if layer.lowest < -1e-6 else "amber", f"negative entries, down to {layer.lowest:.0e} of the largest"))
     if layer.error >= 1 - 1e-9: found.append(("red", f"explains nothing of X: relative error {layer.error:.2g}, an empty model has 1"))
-    if aims.judges_S and graded(layer.kkt, EXACT, LOOSE):
+    if criteria.judges_S and graded(layer.kkt, EXACT, LOOSE):
         found.append((graded(layer.kkt, EXACT, LOOSE), f"S is not the best for its A: wrong, stale or unfinished (KKT residual {layer.kkt:.0e}){locked(layer.locked[1])}"))
-    if aims.judges_A and graded(layer.stationarity, STATIONARY, MOVING):
+    if criteria.judges_A and graded(layer.stationarity, STATIONARY, MOVING):
         found.append((graded(layer.stationarity, STATIONARY, MOVING), f"A is not stationary: training has not ended ({layer.stationarity:.0e}){locked(layer.locked[0])}"))
-    if near and not found and layer.error > FLOORS * layer.floor + BESIDE:
+    if judged_depths and not found and layer.error > FLOORS * layer.floor + BESIDE:
         found.append(("amber", f"far from the floor (error {layer.error:.2g}, floor {layer.floor:.2g}): a poor local minimum, or the price of the constraints; try more starts"))
     if layer.dead: found.append(("amber", f"dead topics {list(layer.dead)}"))
     if layer.duplicates: found.append(("amber", f"duplicate topics {list(layer.duplicates)}"))
@@ -252,9 +252,9 @@ def faults_of_layer(layer, aims, near=True):
     return found
 
 # %% ../nbs/07_certificates.ipynb #b5fed571
-def held(aims):
+def fulfilled(criteria):
     "What is true of a layer without faults, in words."
-    return ", ".join(filter(None, ("S nonnegative" if aims.signed else "nonnegative", "S exact" if aims.judges_S else "", "A stationary" if aims.judges_A else "", "no dead or duplicate topics")))
+    return ", ".join(filter(None, ("S nonnegative" if criteria.signed else "nonnegative", "S exact" if criteria.judges_S else "", "A stationary" if criteria.judges_A else "", "no dead or duplicate topics")))
 
 # %% ../nbs/07_certificates.ipynb #0374013e
 def small(value):
@@ -264,12 +264,12 @@ def small(value):
 
 COLUMNS = ("depth", "rank", "error", "floor", "gap", "KKT of S", "stationarity of A", "complementarity", "condition", "zeros in A, S", "dead", "duplicates", "ambiguous points")
 
-def row_of(l, layer, aims):
+def row_of(l, layer, criteria):
     "The row of the table for layer l: all text."
     known = lambda v, form: "unknown" if v != v else format(v, form)
     judged = lambda value, yes: small(value) if yes else f"({small(value)})"
-    return (str(l), str(layer.rank), known(layer.error, ".3f"), known(layer.floor, ".3f"), known(layer.gap, ".3f"), judged(layer.kkt, aims.judges_S),
-            judged(layer.stationarity, aims.judges_A), small(layer.complementarity), known(layer.condition, ".2g"),
+    return (str(l), str(layer.rank), known(layer.error, ".3f"), known(layer.floor, ".3f"), known(layer.gap, ".3f"), judged(layer.kkt, criteria.judges_S),
+            judged(layer.stationarity, criteria.judges_A), small(layer.complementarity), known(layer.condition, ".2g"),
             ", ".join(known(z, ".0%") for z in layer.zeros), *(str(n) if layer.finite else "unknown" for n in (len(layer.dead), len(layer.duplicates), layer.degenerate)))
 
 # %% ../nbs/07_certificates.ipynb #6dfe8511
@@ -281,7 +281,7 @@ def verdict_rows(certificate):
         last = where
     return rows
 
-def number_rows(certificate): return [row_of(l, layer, certificate.aims) for l, layer in enumerate(certificate.layers)]
+def number_rows(certificate): return [row_of(l, layer, certificate.criteria) for l, layer in enumerate(certificate.layers)]
 
 def verdict_html(certificate):
     "The colour of a certificate and its reasons, one per row, as an HTML table that needs no style sheet."
@@ -294,18 +294,18 @@ def verdict_html(certificate):
 def number_html(certificate):
     "The numbers of a certificate, one column per layer, folded away."
     columns = ("layer", *(str(l) for l in range(len(certificate.layers))))
-    turned = [*zip(COLUMNS, *number_rows(certificate))][1:]
-    return f"<details><summary>numbers</summary>{html_table(turned, 'dimensionless; in parentheses: not judged', columns)}</details>"
+    transposed = [*zip(COLUMNS, *number_rows(certificate))][1:]
+    return f"<details><summary>numbers</summary>{html_table(transposed, 'dimensionless; in parentheses: not judged', columns)}</details>"
 
 # %% ../nbs/07_certificates.ipynb #5b1ddd3a
 @dataclass(frozen=True, repr=False)
 class Certificate:
-    """The verdict on a factorisation: `layers` (tuple of `LayerCertificate`), `aims` (what was judged), `colour` 'green', 'amber' or 'red', `reasons`, and `verdicts` layer by layer.
+    """The verdict on a factorisation: `layers` (tuple of `LayerCertificate`), `criteria` (what was judged), `colour` 'green', 'amber' or 'red', `reasons`, and `verdicts` layer by layer.
 
     Numbers in parentheses in its table are shown but not judged.
     """
     layers: tuple
-    aims: Aims
+    criteria: Criteria
 
     @property
     def verdicts(self):
@@ -313,11 +313,11 @@ class Certificate:
 
         where: 'layer 0', .., 'model' for what is true of all, and 'every layer' for the only one of a green certificate.
         """
-        near, found = range(len(self.layers))[self.aims.near], []
+        judged_depths, found = range(len(self.layers))[self.criteria.judged_depths], []
         for l, layer in enumerate(self.layers):
-            faults = sorted(faults_of_layer(layer, self.aims, l in near), key=lambda fault: fault[0] != "red")
-            found += [(f"layer {l}", *fault) for fault in faults or [("green", held(self.aims))]]
-        if self.aims.open: found.append(("model", "amber", self.aims.open))
+            faults = sorted(faults_of_layer(layer, self.criteria, l in judged_depths), key=lambda fault: fault[0] != "red")
+            found += [(f"layer {l}", *fault) for fault in faults or [("green", fulfilled(self.criteria))]]
+        if self.criteria.open: found.append(("model", "amber", self.criteria.open))
         if any(colour != "green" for _, colour, _ in found): return tuple(found)
         return (("every layer", "green", "nonnegative, every S exact, every A stationary, no dead or duplicate topics"),)
 
@@ -337,9 +337,9 @@ class Certificate:
 
     def __repr__(self):
         rows = verdict_rows(self)
-        return f"{SIGNS[self.colour]} {self.colour.upper()}\n{text_table(rows[1:], rows[0])}\n{text_table(number_rows(self), COLUMNS)}\nJudged: {self.aims.words}\n{CAVEAT}"
+        return f"{SIGNS[self.colour]} {self.colour.upper()}\n{text_table(rows[1:], rows[0])}\n{text_table(number_rows(self), COLUMNS)}\nJudged: {self.criteria.words}\n{CAVEAT}"
 
-    def _repr_html_(self): return f"{verdict_html(self)}<p><small>Judged: {html.escape(self.aims.words)}.<br>{CAVEAT}</small></p>{number_html(self)}"
+    def _repr_html_(self): return f"{verdict_html(self)}<p><small>Judged: {html.escape(self.criteria.words)}.<br>{CAVEAT}</small></p>{number_html(self)}"
 
 # %% ../nbs/07_certificates.ipynb #1b1794d7
 def host(F, name):
@@ -365,7 +365,7 @@ def error_of(X, A, S):
     unit, S, _ = in_units(A, S, X.scale)
     return math.sqrt(error2(X, unit, S, left_product(X, unit)) / X.norm2) if X.norm2 > 0 else 0.0
 
-def examined(X, A, S, aims):
+def examined(X, A, S, criteria):
     "The `Certificate` of host lists A, S (float64, units of X) for a host `DataMatrix` X."
     floors, layers, below = svd_floors(X, [a.shape[1] for a in A]), [], X
     for l in range(len(A)):
@@ -373,13 +373,13 @@ def examined(X, A, S, aims):
             layers.append(LayerCertificate(A[l].shape[1], floor=float(floors[l]), finite=False))
             continue
         Phi = product(A[1:l + 1], A[0])
-        numbers = of_layer(X, Phi, S[l], aims, l) if aims.product else of_layer(below, A[l], S[l], aims, l)
-        if l and not aims.product: numbers["error"] = error_of(X, Phi, S[l])
-        lowest = min(F.min() / (np.abs(F).max() or 1.0) for F in ((S[l],) if aims.signed else (A[l], S[l])))
+        numbers = of_layer(X, Phi, S[l], criteria, l) if criteria.product else of_layer(below, A[l], S[l], criteria, l)
+        if l and not criteria.product: numbers["error"] = error_of(X, Phi, S[l])
+        lowest = min(F.min() / (np.abs(F).max() or 1.0) for F in ((S[l],) if criteria.signed else (A[l], S[l])))
         layers.append(LayerCertificate(A[l].shape[1], floor=float(floors[l]), lowest=float(min(lowest, 0.0)), dead=tuple(dead_topics(A[l], S[l])),
                                        duplicates=tuple(duplicate_topics(in_units(A[l], S[l])[0])), zeros=(float((A[l] == 0).mean()), float((S[l] == 0).mean())), **numbers))
         below = DataMatrix(S[l])
-    return Certificate(tuple(layers), aims)
+    return Certificate(tuple(layers), criteria)
 
 # %% ../nbs/07_certificates.ipynb #ae06e3b2
 def host_data(X, mask, weights):
@@ -397,58 +397,58 @@ def certify(A, S, X, mask=None, weights=None):
     A, S = ([host(F, name) for F in (part if isinstance(part, (list, tuple)) else [part])] for name, part in (("A", A), ("S", S)))
     if len(S) == 1 and len(A) > 1: A = [product(A[1:], A[0])]
     check_chain(A, S, X)
-    return examined(X, A, S, Aims())
+    return examined(X, A, S, Criteria())
 
 # %% ../nbs/07_certificates.ipynb #2da70a5e
 ONE = "S: min ||X - A S||{0} over S >= 0; A: stationary for the same{1}"
 
-def other_loss(loss): return Aims(f"nothing: S and A minimise {loss!r}", f"optimality is not judged: the loss is {loss!r}, another divergence than the squared error", False, False, near=slice(0))
+def other_loss(loss): return Criteria(f"nothing: S and A minimise {loss!r}", f"optimality is not judged: the loss is {loss!r}, another divergence than the squared error", False, False, judged_depths=slice(0))
 
-def aims_of_nmf(model, N, M):
-    "`Aims` of `NMF` here and in scikit-learn, which have the same parameters."
+def criteria_of_nmf(model, N, M):
+    "`Criteria` of `NMF` here and in scikit-learn, which have the same parameters."
     if model.beta_loss not in ("frobenius", 2): return other_loss(model.beta_loss)
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
     l1, l2, fixed = model.l1_ratio, 1 - model.l1_ratio, getattr(model, "fixed", None)
     words = ONE.format(" with its penalties" if model.alpha_W or alpha_H else "", "" if fixed is None else ", in the columns that were not fixed")
-    return Aims(words, near=slice(0) if model.alpha_W or alpha_H or fixed is not None else slice(None), on_S=((model.alpha_W * N * l1, model.alpha_W * N * l2),), on_A=(alpha_H * M * l1, alpha_H * M * l2),
+    return Criteria(words, judged_depths=slice(0) if model.alpha_W or alpha_H or fixed is not None else slice(None), on_S=((model.alpha_W * N * l1, model.alpha_W * N * l2),), on_A=(alpha_H * M * l1, alpha_H * M * l2),
                 fixed=0 if fixed is None else len(np.atleast_2d(to_numpy(fixed))))
 
 # %% ../nbs/07_certificates.ipynb #6a0e0c6c
 LAYERS = "S_l: min ||S_(l-1) - A_l S|| over S >= 0 (S_(-1) = X)"
 LABELS = "stationarity of A is not judged: the cost includes the labels"
 
-def aims_of_layers(model, N, M):
-    "`Aims` of layers trained one after the other, with or without labels."
-    return Aims(LAYERS, LABELS, judges_A=False, near=slice(0)) if getattr(model, "classifiers_", None) else Aims()
+def criteria_of_layers(model, N, M):
+    "`Criteria` of layers trained one after the other, with or without labels."
+    return Criteria(LAYERS, LABELS, judges_A=False, judged_depths=slice(0)) if getattr(model, "classifiers_", None) else Criteria()
 
-def aims_of_guided(model, N, M): return Aims(LAYERS, "stationarity of A is not judged: the cost includes the seeds", judges_A=False, near=slice(0))
+def criteria_of_guided(model, N, M): return Criteria(LAYERS, "stationarity of A is not judged: the cost includes the seeds", judges_A=False, judged_depths=slice(0))
 
-def aims_of_ssnmf(model, N, M): return aims_of_layers(model, N, M) if model.loss == "frobenius" else other_loss(model.loss)
+def criteria_of_ssnmf(model, N, M): return criteria_of_layers(model, N, M) if model.loss == "frobenius" else other_loss(model.loss)
 
-NEAR = {"every": slice(None), "last": slice(-1, None), "energy": slice(0)}       # the depths whose squared error to X is all that a chain cost minimises
+JUDGED_DEPTHS = {"every": slice(None), "last": slice(-1, None), "energy": slice(0)}       # the depths whose squared error to X is all that a chain cost minimises
 
-def aims_of_chain(model, N, M):
-    "`Aims` of `NeuralNMF`: its chain cost, unless labels or a cost of the user's own take part."
-    if callable(model.cost): return Aims(LAYERS, "stationarity of A is not judged: the cost is a function of yours", judges_A=False, near=slice(0))
-    if getattr(model, "classifiers_", None): return aims_of_layers(model, N, M)
-    return Aims(f"{LAYERS}; A_l: stationary for the chain cost {model.cost!r}, all S moving along", cost=model.cost, near=NEAR[model.cost])
+def criteria_of_chain(model, N, M):
+    "`Criteria` of `NeuralNMF`: its chain cost, unless labels or a cost of the user's own take part."
+    if callable(model.cost): return Criteria(LAYERS, "stationarity of A is not judged: the cost is a function of yours", judges_A=False, judged_depths=slice(0))
+    if getattr(model, "classifiers_", None): return criteria_of_layers(model, N, M)
+    return Criteria(f"{LAYERS}; A_l: stationary for the chain cost {model.cost!r}, all S moving along", cost=model.cost, judged_depths=JUDGED_DEPTHS[model.cost])
 
-def aims_of_deep(model, N, M):
-    return Aims(LAYERS, "stationarity of A is not judged: DeepNMF trains it with coefficients that it does not keep", judges_A=False, near=slice(-1, None))
+def criteria_of_deep(model, N, M):
+    return Criteria(LAYERS, "stationarity of A is not judged: DeepNMF trains it with coefficients that it does not keep", judges_A=False, judged_depths=slice(-1, None))
 
-def aims_of_semi(model, N, M):
+def criteria_of_semi(model, N, M):
     words = "S_l (H): min ||X - A_0 .. A_l S|| over S >= 0, A (Z) of any sign"
-    return Aims(words, "stationarity of A is not judged: DeepSemiNMF trains it under its ridge", judges_A=False, signed=True, product=True, near=slice(0))
+    return Criteria(words, "stationarity of A is not judged: DeepSemiNMF trains it under its ridge", judges_A=False, signed=True, product=True, judged_depths=slice(0))
 
-def aims_of_coding(model, N, M):
+def criteria_of_coding(model, N, M):
     words = "S_l: min ||S_(l-1) - A_l S||^2 / 2 + l1 sum(S) + l2 ||S||^2 / 2 over S >= 0 (S_(-1) = X), A of any sign"
-    return Aims(words, "stationarity of A is not judged: the dictionaries are trained for the labels", judges_A=False, signed=True, near=slice(0), on_S=tuple(map(tuple, model.penalties_)))
+    return Criteria(words, "stationarity of A is not judged: the dictionaries are trained for the labels", judges_A=False, signed=True, judged_depths=slice(0), on_S=tuple(map(tuple, model.penalties_)))
 
-def aims_unknown(model, N, M):
-    return Aims("nothing about optimality", f"optimality is not judged: {type(model).__name__} is not known to minimise the squared error", False, False, near=slice(0))
+def unknown_criteria(model, N, M):
+    return Criteria("nothing about optimality", f"optimality is not judged: {type(model).__name__} is not known to minimise the squared error", False, False, judged_depths=slice(0))
 
-AIMS = {"NMF": aims_of_nmf, "SSNMF": aims_of_ssnmf, "GuidedNMF": aims_of_guided, "HierarchicalNMF": aims_of_layers, "NeuralNMF": aims_of_chain, "DeepNMF": aims_of_deep, "DeepSemiNMF": aims_of_semi,
-        "SparseCodingNetwork": aims_of_coding}
+CRITERIA = {"NMF": criteria_of_nmf, "SSNMF": criteria_of_ssnmf, "GuidedNMF": criteria_of_guided, "HierarchicalNMF": criteria_of_layers, "NeuralNMF": criteria_of_chain, "DeepNMF": criteria_of_deep, "DeepSemiNMF": criteria_of_semi,
+        "SparseCodingNetwork": criteria_of_coding}
 
 # %% ../nbs/07_certificates.ipynb #c4b34376
 def arrays_of(model, X):
@@ -467,8 +467,8 @@ def verify(model, X, mask=None, weights=None):
     squared error, labels) is said in the certificate, which is then amber at best. Raises `ValueError` when X does not have the shape of the training data.
     """
     A, S = arrays_of(model, X)
-    turned = lambda F: None if F is None else (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
-    X = host_data(*map(turned, (X, mask, weights)))
+    transposed = lambda F: None if F is None else (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
+    X = host_data(*map(transposed, (X, mask, weights)))
     if X.shape != (A[0].shape[0], S[0].shape[1]):
         raise ValueError(f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; got {X.shape[1]} x {X.shape[0]}.")
     return certificate_of(model, A, S, X)
@@ -481,13 +481,13 @@ def jointly(certificate, X, A, S):
         a, s, scale = in_units(a * scale[:, None], s, X.scale)
         moved.append(s)
         units.append(a)
-    far = [pull_on_A(a, g / 2, 1.0, False) for a, g in zip(units, chain_gradient(X, units, moved, certificate.aims.cost))]
-    layers = [LayerCertificate(**{**vars(one), "stationarity": pg, "locked": (share, one.locked[1])}) for one, (pg, share) in zip(certificate.layers, far)]
-    return Certificate(tuple(layers), certificate.aims)
+    norms = [projected_gradient_on_A(a, g / 2, 1.0, False) for a, g in zip(units, chain_gradient(X, units, moved, certificate.criteria.cost))]
+    layers = [LayerCertificate(**{**vars(one), "stationarity": pg, "locked": (share, one.locked[1])}) for one, (pg, share) in zip(certificate.layers, norms)]
+    return Certificate(tuple(layers), certificate.criteria)
 
 # %% ../nbs/07_certificates.ipynb #15f4729a
 def certificate_of(model, A, S, X):
     "The `Certificate` of lists A, S (float64, host, units of X) by what the fitted `model` minimises, for a host `DataMatrix` X (N x M)."
-    read = next((AIMS[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in AIMS), aims_unknown)
+    read = next((CRITERIA[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in CRITERIA), unknown_criteria)
     certificate = examined(X, A, S, read(model, *X.shape))
-    return jointly(certificate, X, A, S) if certificate.aims.cost and all(one.finite for one in certificate.layers) else certificate
+    return jointly(certificate, X, A, S) if certificate.criteria.cost and all(one.finite for one in certificate.layers) else certificate

@@ -77,7 +77,7 @@ def written(path, mark, start, loops):
 # %% ../nbs/05b_checkpoints.ipynb #a36a0799
 def found(path, mark, rng):
     "State of the random numbers at the start and list of `Loop` of a checkpoint, when there is one. Raises `ValueError` naming the path and the cure for one that is not of the fit `mark`, damaged, or foreign."
-    cure = "Give Checkpoint another path, or delete the file to start anew."
+    hint = "Give Checkpoint another path, or delete the file to start anew."
     try:
         text, tensors = read(path, KEY, "checkpoint")
         tree = json.loads(text, parse_constant=refuse_constant)
@@ -89,9 +89,9 @@ def found(path, mark, rng):
         if not all(isinstance(one, Loop) and type(one.n) is int and hasattr(one.fit, "reason") for one in loops): raise ValueError("it does not hold loops")
         for state in (start, *(one.rng for one in loops)): type(rng.bit_generator)().state = state                   # would be refused here
         return start, loops
-    except KeyError as error: raise ValueError(f"Training cannot go on from {path}: {error.args[0]!r} is missing or unknown. {cure}") from error
+    except KeyError as error: raise ValueError(f"Training cannot go on from {path}: {error.args[0]!r} is missing or unknown. {hint}") from error
     except (ValueError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise ValueError(f"Training cannot go on from {path}: {error}. {cure}") from error
+        raise ValueError(f"Training cannot go on from {path}: {error}. {hint}") from error
 
 # %% ../nbs/05b_checkpoints.ipynb #698460ff
 def anchors(value):
@@ -110,9 +110,9 @@ def placed(value, like):
 
 def continued(one, fit, max_iter, path):
     "A `Loop` from the file, ready to go on in place of the fit that the loop starts from. Raises `ValueError` when it cannot be a later one of the same loop."
-    cure, shapes = "Give Checkpoint another path, or delete the file to start anew.", lambda fit: [tuple(a.shape) for a in anchors(fit)]
-    if type(one.fit) is not type(fit) or shapes(one.fit)[:len(shapes(fit))] != shapes(fit): raise ValueError(f"Training cannot go on from {path}: its arrays do not fit this model. {cure}")
-    if one.n > max_iter: raise ValueError(f"{path} holds {one.n} iterations, more than the {max_iter} that are allowed now: raise max_iter. {cure}")
+    hint, shapes = "Give Checkpoint another path, or delete the file to start anew.", lambda fit: [tuple(a.shape) for a in anchors(fit)]
+    if type(one.fit) is not type(fit) or shapes(one.fit)[:len(shapes(fit))] != shapes(fit): raise ValueError(f"Training cannot go on from {path}: its arrays do not fit this model. {hint}")
+    if one.n > max_iter: raise ValueError(f"{path} holds {one.n} iterations, more than the {max_iter} that are allowed now: raise max_iter. {hint}")
     return one._replace(fit=placed(one.fit, next(iter(anchors(fit)), None)))
 
 # %% ../nbs/05b_checkpoints.ipynb #8788a5e7

@@ -77,8 +77,8 @@ def check_finite(X, name="X"):
         bad = test(values)
         if bool(xp.any(bad)):
             i, j, n = _first(bad, X)
-            cure = "Replace it, or pass mask= with False there." if what == "NaN" else "Replace it."
-            raise ValueError(f"{name} contains {what}: {n} entries, the first at [{i}, {j}]. {cure}")
+            hint = "Replace it, or pass mask= with False there." if what == "NaN" else "Replace it."
+            raise ValueError(f"{name} contains {what}: {n} entries, the first at [{i}, {j}]. {hint}")
 
 # %% ../nbs/01_data.ipynb #71eb858d
 def check_nonnegative(X, name="X"):

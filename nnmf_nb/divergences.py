@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'beta_of', 'check_data', 'check_factors', 'over_blocks', 'bounded', 'entry_divergence', 'products_at',
-           'column_divergences', 'divergence', 'ratios', 'kkt_of_ratios', 'exponent', 'multiplied', 'level', 'lifted',
-           'raised', 'mu_step', 'DivergenceFit', 'mu', 'curvature', 'points_of', 'coefficients']
+           'column_divergences', 'divergence', 'ratios', 'kkt_of_ratios', 'exponent', 'multiplied', 'level', 'escaped',
+           'escape_from_zeros', 'mu_step', 'DivergenceFit', 'mu', 'curvature', 'points_of', 'coefficients']
 
 # %% ../nbs/03a_divergences.ipynb #00ca2e6b
 import math
@@ -83,10 +83,10 @@ def entry_divergence(x, v, beta):
 
 def _power_divergence(x, v, t, beta):
     "The general formula for x, v > 0 and t = log(x / v): the careful form where they are close, the plain one where its powers would overflow."
-    xp, near = namespace(x), namespace(x).clip(t, min=-1.0, max=1.0)
-    close = v ** beta * (xp.expm1(beta * near) - beta * xp.expm1(near))
-    far = x ** beta + (beta - 1.0) * v ** beta - beta * x * v ** (beta - 1.0)
-    return xp.where(xp.abs(t) < 1.0, close, far) / (beta * (beta - 1.0))
+    xp, clipped = namespace(x), namespace(x).clip(t, min=-1.0, max=1.0)
+    close = v ** beta * (xp.expm1(beta * clipped) - beta * xp.expm1(clipped))
+    direct = x ** beta + (beta - 1.0) * v ** beta - beta * x * v ** (beta - 1.0)
+    return xp.where(xp.abs(t) < 1.0, close, direct) / (beta * (beta - 1.0))
 
 # %% ../nbs/03a_divergences.ipynb #8178b816
 def products_at(matrix, U, V):
@@ -208,13 +208,13 @@ def level(X, A):
     return xp.where(enough, total / xp.where(enough, room, 1.0), 0.0)
 
 # %% ../nbs/03a_divergences.ipynb #b7e8995b
-def lifted(X, A, S, locked, beta, l1=0.0, l2=0.0):
+def escaped(X, A, S, locked, beta, l1=0.0, l2=0.0):
     "S with the entries `locked` (k x M, bool, zeros of S with negative gradient) raised a little, in the columns where that does not raise the objective."
     xp = namespace(S)
     def objective(s): return column_divergences(X, A, s, beta) + xp.sum(l1 * double(s) + l2 / 2 * double(s) ** 2, axis=0)
-    return raised(S, locked, level(X, A), objective)
+    return escape_from_zeros(S, locked, level(X, A), objective)
 
-def raised(S, locked, start, objective):
+def escape_from_zeros(S, locked, start, objective):
     "S with the entries `locked` (k x M) raised to a small part of `start` (1 x M), in the columns where that does not raise objective(S) (M numbers)."
     xp = namespace(S)
     before, todo = objective(S), xp.any(locked, axis=0)
@@ -235,7 +235,7 @@ def _step(X, A, S, beta, l1=0.0, l2=0.0, first=0):
     found = parts(S)
     locked = (S == 0) & (found[0] > found[1]) & (xp.arange(S.shape[0], device=S.device) >= first)[:, None]
     if bool(xp.any(locked)):
-        S = lifted(X, A, S, locked, beta, l1, l2)
+        S = escaped(X, A, S, locked, beta, l1, l2)
         found = parts(S)
     new = multiplied(S, *found, exponent(beta, l2))
     return xp.concat([S[:first, :], new[first:, :]], axis=0) if first else new, kkt_of_ratios(*(F[first:, :] for F in (S, *found)))
@@ -267,7 +267,7 @@ def _shares(X):
     total = float(namespace(like).sum(sums))
     return sums / total if total > 0 else sums
 
-def _turn(sides, A, S, beta, on_A, on_S, first):
+def _update_both(sides, A, S, beta, on_A, on_S, first):
     "One iteration: A, S, and the stationarity before it. sides: (X, shares) of the data and of its transpose; on_A and on_S: their (l1, l2); first: columns of A that stay."
     (X, of_points), (Xt, of_features) = sides
     S, kkt_S = _step(X, A, S, beta, *on_S)
@@ -289,12 +289,12 @@ def mu(X, A, S, beta, *, max_iter=200, tol=1e-4, l1_A=0.0, l2_A=0.0, l1_S=0.0, l
     check_factors(X, A, S)
     sides, on_A, on_S = ((X, _shares(X)), (Xt, _shares(Xt))), (l1_A, l2_A), (l1_S, l2_S)
     finish = (lambda fit: fit) if any(on_A + on_S) else (lambda fit: _on_unit_columns(fit, first))
-    def turn(fit):
-        A, S, pg = _turn(sides, fit.A, fit.S, beta, on_A, on_S, first)
+    def step(fit):
+        A, S, pg = _update_both(sides, fit.A, fit.S, beta, on_A, on_S, first)
         value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
         return DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
-    told = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
-    return finish(iterate(turn, DivergenceFit(A, S, [], [], "max_iter"), max_iter, told))
+    report = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
+    return finish(iterate(step, DivergenceFit(A, S, [], [], "max_iter"), max_iter, report))
 
 # %% ../nbs/03a_divergences.ipynb #2eb3a624
 def _value(X, A, S, beta):

@@ -73,8 +73,8 @@ def check_samples(estimator, X, mask, weights, reset):
                           ensure_all_finite=False, ensure_min_features=1)
     X = to_device(X, estimator.device)
     if mask is None and weights is None: check_values(X)
-    turned = lambda W: None if W is None else np.asarray(W).T if not is_array(W) else W.T
-    data = as_data(X.T, turned(mask), turned(weights))
+    transposed = lambda W: None if W is None else np.asarray(W).T if not is_array(W) else W.T
+    data = as_data(X.T, transposed(mask), transposed(weights))
     if isinstance(data, WeightedDataMatrix): check_nonnegative(data._known.T)
     return data
 
@@ -195,9 +195,9 @@ def store(model, fwd, floors):
     model.converged_ = model.stop_reason_ in CONVERGED
     for status in fwd.status: warn_not_converged(status)
     if model.stop_reason_ not in ("max_iter", "stalled"): return
-    how, cure = ((f"stopped at max_iter={model.max_iter}", "increase max_iter or tol") if model.stop_reason_ == "max_iter" else
+    how, hint = ((f"stopped at max_iter={model.max_iter}", "increase max_iter or tol") if model.stop_reason_ == "max_iter" else
                  ("found no step that lowers the cost", "increase tol, or check the derivatives of a custom cost with check_gradient"))
-    warnings.warn(f"{type(model).__name__} {how} before its stationarity fell to tol={model.tol:g}: {cure}.", ConvergenceWarning, stacklevel=5)
+    warnings.warn(f"{type(model).__name__} {how} before its stationarity fell to tol={model.tol:g}: {hint}.", ConvergenceWarning, stacklevel=5)
 
 # %% ../nbs/06_estimators.ipynb #cc2ff345
 def reporter(model, X, y, attributes, iterations):
@@ -244,10 +244,10 @@ class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
         was loaded, unpickled or copied; then call `verify(model, X)`. `NotFittedError`, an `AttributeError` too, before any fit.
         """
         check_is_fitted(self)
-        memory, cure = self._trained_on, "Call verify(model, X) from nnmf_nb with the data of the fit (and its mask, weights)."
-        if memory is None: raise AttributeError(f"This {type(self).__name__} has no certificate_: it was loaded, copied, or cut off, and does not know its data. {cure}")
+        memory, hint = self._trained_on, "Call verify(model, X) from nnmf_nb with the data of the fit (and its mask, weights)."
+        if memory is None: raise AttributeError(f"This {type(self).__name__} has no certificate_: it was loaded, copied, or cut off, and does not know its data. {hint}")
         try: memory.certificate = memory.certificate or verify(self, **memory.data())
-        except (LookupError, ValueError) as error: raise AttributeError(f"This {type(self).__name__} has no certificate_: {str(error).rstrip('.')}. {cure}") from error
+        except (LookupError, ValueError) as error: raise AttributeError(f"This {type(self).__name__} has no certificate_: {str(error).rstrip('.')}. {hint}") from error
         return memory.certificate
 
     def __getstate__(self): return {name: value for name, value in super().__getstate__().items() if name != "_trained_on"}
@@ -293,7 +293,7 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
         cost gets it as its Y instead. mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0 are ignored whatever they hold.
         Warns with `ConvergenceWarning` when max_iter ends the training.
         """
-        data, ranks = check_samples(self, X, mask, weights, reset=not self._goes_on(X)), check_ranks(self.ranks)
+        data, ranks = check_samples(self, X, mask, weights, reset=not self._continues(X)), check_ranks(self.ranks)
         for name, lowest in dict(n_init=1, n_init_upper=1, max_iter=0).items(): check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         supervision = self._supervision(y, L, len(ranks), data.shape[1])
@@ -316,7 +316,7 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
 
     def _most_iterations(self, ranks): return self.max_iter + 1
 
-    def _goes_on(self, X): return False                           # whether a fit to X starts from the fitted layers_
+    def _continues(self, X): return False                           # whether a fit to X starts from the fitted layers_
 
     def _earlier(self, ranks, supervision): return {}             # what it starts from besides its data, by name
 

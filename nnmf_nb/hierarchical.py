@@ -54,12 +54,12 @@ def sequential(X, ranks, rng, *, n_init=1, n_init_upper=5, max_iter=200, tol=1e-
     for l, k in enumerate(ranks):
         stopped = bool(fits) and fits[-1].reason in ("interrupted", "callback")
         tries = 1 if stopped else n_init_upper if l else n_init
-        asked, start = l in losses and lam > 0, dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd)
-        fit = labelled_start(data, k, tries, rng, losses[l], lam, **start) if asked else best_start(data, k, tries, rng, **start)
+        has_labels, start = l in losses and lam > 0, dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd)
+        fit = labelled_start(data, k, tries, rng, losses[l], lam, **start) if has_labels else best_start(data, k, tries, rng, **start)
         if not stopped and fit.reason != "interrupted":
             below = [one.A for one in fits]
             report = None if callback is None else lambda n, error, pg, A, l=l, below=below: callback(l, n, error, [*below, A])
-            if asked: fit = labelled_layer(data, losses[l], lam, fit.A, max_iter=max_iter, tol=tol, callback=report)
+            if has_labels: fit = labelled_layer(data, losses[l], lam, fit.A, max_iter=max_iter, tol=tol, callback=report)
             else: fit = hals(data, fit.A, fit.S, max_iter=max_iter, tol=tol, callback=report)
         fits.append(replace(fit, reason=fits[-1].reason) if stopped else fit)
         data = DataMatrix(solve_layer(data, fit.A, fit.S)[0], scale=1.0)
@@ -83,12 +83,12 @@ class HierarchicalNMF(LayeredNMF):
 
     def _train(self, X, ranks, rng, svd, supervision, report):
         with progress_bar(self, self.max_iter * len(ranks)) as bar:
-            def turn(layer, iteration, error, chain):
+            def report_iteration(layer, iteration, error, chain):
                 bar.update()
                 bar.set_postfix(layer=layer, error=f"{error:.4f}")
                 return report(chain)
             fits = sequential(X, ranks, rng, n_init=self.n_init, n_init_upper=self.n_init_upper, max_iter=self.max_iter, tol=self.tol, svd=svd,
-                              losses=supervision.losses(namespace_like(X)), lam=supervision.lam, callback=turn)
+                              losses=supervision.losses(namespace_like(X)), lam=supervision.lam, callback=report_iteration)
         reason = next((r for r in ("interrupted", "callback", "max_iter") if r in [fit.reason for fit in fits]), "stationary")
         history = {"errors": [fit.errors for fit in fits], "stationarity": [fit.stationarity for fit in fits]}
         return [fit.A for fit in fits], reason, max(1, max(len(fit.errors) for fit in fits)), history

@@ -558,12 +558,12 @@ function render({ model, el }) {
 
 /** What a page without a kernel has in place of the widget's model. */
 function standalone(state) {
-  const told = {};
+  const listeners = {};
   return {
     get: (name) => state[name],
-    set(name, value) { state[name] = value; for (const tell of told[`change:${name}`] || []) tell(); },
-    on(event, tell) { (told[event] ||= []).push(tell); },
-    off(event, tell) { told[event] = (told[event] || []).filter((one) => one !== tell); },
+    set(name, value) { state[name] = value; for (const tell of listeners[`change:${name}`] || []) tell(); },
+    on(event, tell) { (listeners[event] ||= []).push(tell); },
+    off(event, tell) { listeners[event] = (listeners[event] || []).filter((one) => one !== tell); },
     save_changes() {},
   };
 }

@@ -8,7 +8,7 @@ __all__ = ['LAMBDAS', 'PAGE', 'CARD', 'leading_features', 'leading_points', 'sha
            'check_training_data', 'check_samples_named', 'check_shape', 'axis_payload', 'leading_classes',
            'topics_payload', 'points_payload', 'point_images', 'one_layer', 'with_layers', 'place_of', 'headline',
            'payload', 'key_of', 'label', 'topic_frame', 'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline',
-           'front', 'page', 'widget_class', 'connect', 'fingerprint', 'keep_names', 'names_kept', 'Selection', 'card',
+           'front', 'page', 'widget_class', 'connect', 'fingerprint', 'keep_names', 'stored_names', 'Selection', 'card',
            'fields', 'Controls', 'with_live', 'View', 'inspect']
 
 # %% ../nbs/22_inspector.ipynb #31c6d9a4
@@ -156,10 +156,10 @@ def history_of(model, points=80):
     else:
         title = next((key for key in ("objective", "cost", "energy") if key in history), None)
         curves, jointly = [np.asarray(history[title], dtype=float)] if title else [], True
-    kept = [one[np.unique(np.linspace(0, len(one) - 1, min(points, len(one))).astype(int))] if len(one) else one for one in curves]
-    if not any(map(len, kept)): return None
-    floors = _training_floors(layers_of(model), jointly) if title == "relative error" else [np.nan] * len(kept)
-    return dict(title=title, each="depth" if jointly else "layer", curves=signif(kept, 6), lengths=[len(one) for one in curves], floors=signif(floors[:len(kept)], 4))
+    thinned = [one[np.unique(np.linspace(0, len(one) - 1, min(points, len(one))).astype(int))] if len(one) else one for one in curves]
+    if not any(map(len, thinned)): return None
+    floors = _training_floors(layers_of(model), jointly) if title == "relative error" else [np.nan] * len(thinned)
+    return dict(title=title, each="depth" if jointly else "layer", curves=signif(thinned, 6), lengths=[len(one) for one in curves], floors=signif(floors[:len(thinned)], 4))
 
 # %% ../nbs/22_inspector.ipynb #789d5cf6
 def check_training_data(layers, X):
@@ -368,7 +368,7 @@ render({ model: standalone(JSON.parse(document.getElementById("state").textConte
 
 def page(data, names, selected):
     "The self-contained HTML page."
-    state = json.dumps(dict(payload=data, names=names, selected=list(selected), error="", kept=False), allow_nan=False).replace("<", "\\u003c")
+    state = json.dumps(dict(payload=data, names=names, selected=list(selected), error="", thinned=False), allow_nan=False).replace("<", "\\u003c")
     return PAGE % dict(title=html.escape(f"{data['title']}: {data['facts']}"), css=front("inspector.css"), js=front("inspector.js"),
                        state=state, still=still(data, names))
 
@@ -383,7 +383,7 @@ def widget_class():
         names = traitlets.Dict().tag(sync=True)
         selected = traitlets.List().tag(sync=True)
         error = traitlets.Unicode().tag(sync=True)
-        kept = traitlets.Bool(True).tag(sync=True)
+        thinned = traitlets.Bool(True).tag(sync=True)
     return Inspector
 
 def connect(view):
@@ -408,7 +408,7 @@ def fingerprint(model):
 
 def keep_names(model, names): model.topic_names_, model.topic_names_of_ = names, fingerprint(model)
 
-def names_kept(model):
+def stored_names(model):
     "The names on a model, a dict from (layer, topic); those that an earlier fit left are removed."
     if hasattr(model, "topic_names_of_") and model.topic_names_of_ != fingerprint(model): del model.topic_names_, model.topic_names_of_
     return getattr(model, "topic_names_", {})
@@ -425,9 +425,9 @@ class Selection(traitlets.HasTraits):
 
     def __init__(self, model, payload):
         self.model, self.payload = model, payload
-        kept = {key_of(l, j): name for (l, j), name in names_kept(model).items() if is_topic(payload, l, j)}
+        thinned = {key_of(l, j): name for (l, j), name in stored_names(model).items() if is_topic(payload, l, j)}
         shares = [topic["share"] for topic in payload["layers"][-1]["topics"]]
-        super().__init__(names=kept, selected=(len(payload["layers"]) - 1, int(np.argmax(shares))))
+        super().__init__(names=thinned, selected=(len(payload["layers"]) - 1, int(np.argmax(shares))))
 
     def select(self, layer, topic):
         "Select a topic (a negative layer counts from the top). Raises `ValueError` when there is none. Returns the view."

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['RIDGE', 'LABEL_LOSSES', 'Labels', 'class_numbers', 'read_labels', 'labels_per_layer', 'Picked', 'LabelValue',
            'squared_labels', 'log_softmax', 'softmax_loss', 'softmax_curvature', 'best_softmax', 'cross_entropy',
-           'with_labels', 'held_labels', 'Classifier', 'check_supervision', 'Supervision', 'Classifies', 'accuracy']
+           'with_labels', 'fixed_classifier_loss', 'Classifier', 'check_supervision', 'Supervision', 'Classifies',
+           'accuracy']
 
 # %% ../nbs/05a_labels.ipynb #348d3380
 from typing import NamedTuple
@@ -214,7 +215,7 @@ def with_labels(cost, losses, lam):
     return supervised if losses else cost
 
 # %% ../nbs/05a_labels.ipynb #369e61ba
-def held_labels(labels, loss, term, index, like):
+def fixed_classifier_loss(labels, loss, term, index, like):
     "The function S (k x b) -> `LabelValue` of the data points `index` (host, b) with the classifier of a `LabelValue` held, as a part of the value over all of them."
     place = np.full(labels.n_samples, -1)
     place[labels.known] = np.arange(len(labels.known))
@@ -222,14 +223,14 @@ def held_labels(labels, loss, term, index, like):
     pick = lambda F: asarray(np.where(known, F[:, place[index]], 0.0), like)
     Y, L = pick(labels.Y), pick(np.ones_like(labels.Y) if labels.L is None else labels.L)
     total = (labels.Y**2).sum() if loss == "l2" else labels.Y.sum()
-    def held(S):
+    def loss_of(S):
         if loss == "l2":
             E = L * (term.B @ S - Y)
             return LabelValue(inner(E, E) / total, (2 / total) * (term.B.T @ E), term.B)
         value, dS, _, _ = softmax_loss(S, double(Y), term.B, term.b, 0.0)
         part = Y.shape[1] and float(namespace(Y).sum(Y)) / total
         return LabelValue(part * value, namespace(S).astype(part * dS, S.dtype), term.B, term.b)
-    return held
+    return loss_of
 
 # %% ../nbs/05a_labels.ipynb #4a677312
 class Classifier(NamedTuple):

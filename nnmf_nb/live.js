@@ -15,8 +15,8 @@ function renderLive({ model, el }) {
   for (const [one, word] of [[step, "step"], [stop, "stop"], [keep, "keep"]]) one.addEventListener("click", say(word));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "training" }, pause, step, stop, keep);
   const settings = h("div", { class: "settings", role: "group", "aria-label": "parameters" }), known = new Map();
-  const fit = h("section", { class: "fit", "aria-label": "errors" }), topics = h("section", { class: "topics", "aria-label": "topics" }), kept = h("section", { class: "kept", "aria-label": "kept iterations" });
-  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit" }, h("header", {}, title, facts, controls, settings, alert), h("div", { class: "panes" }, fit, topics), kept);
+  const fit = h("section", { class: "fit", "aria-label": "errors" }), topics = h("section", { class: "topics", "aria-label": "topics" }), snapshots = h("section", { class: "kept", "aria-label": "kept iterations" });
+  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit" }, h("header", {}, title, facts, controls, settings, alert), h("div", { class: "panes" }, fit, topics), snapshots);
   const progress = () => model.get("progress") || {};
   const training = () => progress().looking === null && (progress().state === "running" || progress().state === "paused");
 
@@ -51,9 +51,9 @@ function renderLive({ model, el }) {
     alert.textContent = error || "";
     drawSettings(progress().settings || {}, running);
     const chip = (i, text) => h("button", { class: "chip num", type: "button", "aria-pressed": String(looking === i), "data-epoch": i === null ? "latest" : i, onclick: say("look", i) }, text);
-    const focused = kept.contains(document.activeElement) ? document.activeElement.dataset.epoch : null;
-    kept.replaceChildren(h("span", { class: "quiet" }, "kept iterations"), ...(progress().kept || []).map((i) => chip(i, String(i))), chip(null, running ? "live" : "last"));
-    if (focused) kept.querySelector(`[data-epoch="${focused}"]`)?.focus();
+    const focused = snapshots.contains(document.activeElement) ? document.activeElement.dataset.epoch : null;
+    snapshots.replaceChildren(h("span", { class: "quiet" }, "kept iterations"), ...(progress().snapshots || []).map((i) => chip(i, String(i))), chip(null, running ? "live" : "last"));
+    if (focused) snapshots.querySelector(`[data-epoch="${focused}"]`)?.focus();
   });
 
   function drawDepth(one, l, { iterations = [], errors = [], marks = [] }) {

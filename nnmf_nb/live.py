@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SIDES', 'WORDS', 'COLUMNS', 'Throttle', 'topic_rows', 'chain_of', 'speeds', 'frame_of', 'frame_rows', 'Curves',
            'Album', 'kernel', 'channel', 'is_of_widget', 'handle', 'pump', 'Remote', 'widget_class', 'connect',
-           'buttons', 'Watched', 'Spoken', 'Restores', 'place', 'below_cell', 'line_of_terminal', 'Displays',
+           'buttons', 'Watched', 'TakesCommands', 'Restores', 'place', 'below_cell', 'line_of_terminal', 'Displays',
            'settings_of', 'marks_of', 'Looks', 'LiveView']
 
 # %% ../nbs/25_live.ipynb #a1b859c6
@@ -180,15 +180,15 @@ def pump(kernel):
 # %% ../nbs/25_live.ipynb #b590f344
 class Remote:
     "A wish: 'run', 'pause', 'step' (one iteration, then pause) or 'stop'."
-    def __init__(self): self.wish = "run"
+    def __init__(self): self.command = "run"
 
     def wait(self, meanwhile, seconds=.02):
         "Return when training may go on, calling `meanwhile()` every `seconds`; True when it shall stop."
-        while self.wish == "pause":
+        while self.command == "pause":
             meanwhile()
             time.sleep(seconds)
-        if self.wish == "step": self.wish = "pause"
-        return self.wish == "stop"
+        if self.command == "step": self.command = "pause"
+        return self.command == "stop"
 
 # %% ../nbs/25_live.ipynb #8fb52d51
 @functools.cache
@@ -223,7 +223,7 @@ def buttons(view):
     "A box of plain buttons for a `LiveView`, with a table of what it sees. Raises `ImportError` without ipywidgets."
     import ipywidgets as W
     made, facts, table = {word: W.Button(description=word, layout=W.Layout(width="80px")) for word in ("pause", "step", "stop", "keep")}, W.HTML(), W.HTML()
-    kept, drawing = W.Dropdown(options=[("latest", None)], description="show"), threading.Lock()   # held while the page changes, so that it is not heard
+    snapshots, drawing = W.Dropdown(options=[("latest", None)], description="show"), threading.Lock()   # held while the page changes, so that it is not heard
     def look(change):
         if drawing.acquire(blocking=False):
             drawing.release()
@@ -235,13 +235,13 @@ def buttons(view):
         facts.value, table.value = html.escape(f"{seen['state']}, iteration {seen['iteration']} {seen['error']}"), view.still()
         made["pause"].description = "resume" if seen["state"] == "paused" else "pause"
         for one in made.values(): one.disabled = not running
-        if [value for _, value in kept.options[1:]] != seen["kept"]: kept.options = [("latest", None), *((f"iteration {i}", i) for i in seen["kept"])]
-        kept.value = seen["looking"]
+        if [value for _, value in snapshots.options[1:]] != seen["snapshots"]: snapshots.options = [("latest", None), *((f"iteration {i}", i) for i in seen["snapshots"])]
+        snapshots.value = seen["looking"]
     for word, one in made.items(): one.on_click(lambda _, word=word: getattr(view, made[word].description)())
-    kept.observe(look, "value")
+    snapshots.observe(look, "value")
     view.observe(draw, ["progress", "frame"])
     draw()
-    return W.VBox([W.HBox([*made.values()]), facts, kept, table])
+    return W.VBox([W.HBox([*made.values()]), facts, snapshots, table])
 
 # %% ../nbs/25_live.ipynb #e09ff1fd
 class Watched(traitlets.HasTraits):
@@ -259,7 +259,7 @@ class Watched(traitlets.HasTraits):
         "Forget what was seen; `most` iterations at most are to come."
         self._remote, self._album, self._history, self._latest, self._running = Remote(), Album(self._keep, self._memory), Curves(), None, None
         self.frame, self.curves = {}, {}
-        self.progress = dict(state="waiting", title=title, iteration=0, most=most, kept=[], looking=None, error="", settings={})
+        self.progress = dict(state="waiting", title=title, iteration=0, most=most, snapshots=[], looking=None, error="", settings={})
 
     def tell(self, **news): self.progress = {**self.progress, **news}
 
@@ -269,35 +269,35 @@ class Watched(traitlets.HasTraits):
         self._album.add(*self._latest)
         self._history.add(iteration, [one["error"] for one in frame["layers"]])
         if self.progress["looking"] is None: self.curves, self.frame = self._history(), frame      # the page draws when the frame comes
-        self.tell(iteration=iteration, kept=list(self._album))
+        self.tell(iteration=iteration, snapshots=list(self._album))
 
 # %% ../nbs/25_live.ipynb #c08f7a86
-class Spoken(Watched):
+class TakesCommands(Watched):
     "The words of a user: each may come from another thread, and returns the view."
-    def _wish(self, word):
-        self._remote.wish = word
+    def _command(self, word):
+        self._remote.command = word
         return self
 
     def pause(self):
         "Hold training after this iteration."
-        return self._wish("pause")
+        return self._command("pause")
 
     def resume(self):
         "Go on."
-        return self._wish("run")
+        return self._command("run")
 
     def step(self):
         "One iteration, then pause."
-        return self._wish("step")
+        return self._command("step")
 
     def stop(self):
         "End training: the model is fitted, with the best it has so far."
-        return self._wish("stop")
+        return self._command("stop")
 
     def keep(self):
         "Keep the model that was seen last, whatever else is thinned. After training nothing: the model is in your hands."
         if self._latest and self._latest[1] is not None: self._album.add(*self._latest, always=True)
-        self.tell(kept=list(self._album))
+        self.tell(snapshots=list(self._album))
         return self
 
     def change(self, **params):
@@ -318,7 +318,7 @@ class Spoken(Watched):
         return self
 
 # %% ../nbs/25_live.ipynb #cedcf4dd
-class Restores(Spoken):
+class Restores(TakesCommands):
     "Gives kept models back."
     @property
     def epochs(self):
@@ -446,14 +446,14 @@ class LiveView(Looks):
         if context.task_name != "iteration": return
         pump(kernel())
         self._number, self._begun = self._number + 1, self._throttle.clock()
-        self._due = self._throttle.due() or self._remote.wish != "run" or self._number in self._album.chosen
+        self._due = self._throttle.due() or self._remote.command != "run" or self._number in self._album.chosen
 
     @property
     def on_fit_task_end(self): return self._look_at if self._due else self._pass_over
 
     def _pass_over(self, estimator, context):
         if context.task_name == "fit": self._finish(estimator)
-        return self._remote.wish == "stop"
+        return self._remote.command == "stop"
 
     def _look_at(self, estimator, context, *, fitted_estimator=None):
         self._due = False
@@ -461,10 +461,10 @@ class LiveView(Looks):
         self.see(self._number, fitted_estimator, self._frame(fitted_estimator))
         self._place(self)
         self._throttle.acted(self._begun)
-        if self._remote.wish == "pause": self.tell(state="paused")
-        held = self._throttle.clock()
+        if self._remote.command == "pause": self.tell(state="paused")
+        paused_at = self._throttle.clock()
         stop = self._remote.wait(lambda: pump(kernel()))
-        self._throttle.leave_out(self._throttle.clock() - held)
+        self._throttle.leave_out(self._throttle.clock() - paused_at)
         if self.progress["state"] != "running": self.tell(state="running")
         return stop
 

@@ -66,8 +66,8 @@ def forward(model, X, mask=None, weights=None):
     if mask is None and weights is None: check_nonnegative(check_matrix(X))
     if len(X.shape) != 2 or X.shape[1] != layers[0].A.shape[0]:
         raise ValueError(f"X has shape {tuple(X.shape)}, but the model needs {layers[0].A.shape[0]} features, one per column.")
-    turned = lambda W: None if W is None else (W if is_array(W) else np.asarray(W)).T
-    data = as_data(X.T, turned(mask), turned(weights))
+    transposed = lambda W: None if W is None else (W if is_array(W) else np.asarray(W)).T
+    data = as_data(X.T, transposed(mask), transposed(weights))
     if isinstance(data, WeightedDataMatrix): check_nonnegative(data._known.T)
     return propagate(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
 
@@ -91,7 +91,7 @@ def _ranks(ranks):
     return [int(k) for k in values]
 
 # %% ../nbs/20_metrics.ipynb #04cde7a7
-def _turned(X):
+def _transposed(X):
     "The `DataMatrix` of X' for n_samples x n_features nonnegative X."
     X = check_matrix(X)
     check_nonnegative(X)
@@ -103,7 +103,7 @@ def floors(X, ranks):
 
     Dimensionless. Raises `ValueError` for bad data or ranks.
     """
-    data, ranks = _turned(X), _ranks(ranks)
+    data, ranks = _transposed(X), _ranks(ranks)
     distinct = sorted(set(ranks), reverse=True)          # svd_floors reads ranks as a chain, which a larger rank above cannot help
     floor = dict(zip(distinct, svd_floors(data, distinct)))
     return np.array([floor[k] for k in ranks])
@@ -116,7 +116,7 @@ def flat_floors(X, ranks, *, n_init=5, max_iter=300, tol=1e-5, random_state=None
     random_state makes every rank independent of the others asked for. Raises `ValueError` for bad data, ranks or n_init.
     """
     if not isinstance(n_init, numbers.Integral) or n_init < 1: raise ValueError(f"n_init must be an integer >= 1, got {n_init!r}.")
-    data, ranks = _turned(X), _ranks(ranks)
+    data, ranks = _transposed(X), _ranks(ranks)
     if data.norm2 == 0: return np.zeros(len(ranks))
     svd = top_svd(data, min(max(ranks), *data.shape))
     found = []
@@ -321,9 +321,9 @@ def _parentage(flow, true_parent, known):
     total = flow.sum(axis=1, keepdims=True)
     part = flow / np.where(total > 0, total, 1.0)
     parents, code = np.unique(true_parent[known], return_inverse=True)
-    pull = np.zeros((len(parents), flow.shape[1]))
-    np.add.at(pull, code, part[known])
-    rows, columns = linear_sum_assignment(pull, maximize=True)
+    weights = np.zeros((len(parents), flow.shape[1]))
+    np.add.at(weights, code, part[known])
+    rows, columns = linear_sum_assignment(weights, maximize=True)
     plays = dict(zip(rows.tolist(), columns.tolist()))
     mass = np.full(len(flow), np.nan)
     mass[known] = [part[i, plays[c]] if c in plays else 0.0 for i, c in zip(np.flatnonzero(known), code)]

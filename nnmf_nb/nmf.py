@@ -47,9 +47,9 @@ def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=N
     X: `DataMatrix` (N x M), A: N x k, product: A'X (k x M) if it is known. The objective never rises. For A: half_step(transposed(X), S.T, A.T, ..).T.
     """
     if first == S.shape[0]: return S
-    xp, free, kept = namespace(S), A[:, first:], S[:first, :]
+    xp, free, fixed = namespace(S), A[:, first:], S[:first, :]
     F = X.AtX(free) if product is None else product[first:, :]
-    if first: F = F - X.AtM(free, A[:, :first], kept)
+    if first: F = F - X.AtM(free, A[:, :first], fixed)
     if exact or isinstance(X, WeightedDataMatrix):
         new, _ = solve_layer(X, free, S[first:, :], F=F, l1=penalties.l1 * X.scale, l2=penalties.l2)
     else:
@@ -57,7 +57,7 @@ def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=N
         G = G + penalties.l2 * xp.eye(G.shape[0], dtype=G.dtype, device=G.device)
         new = xp.astype(coordinate_descent(G, F.T - penalties.l1, S[first:, :].T, sweeps).factor, S.dtype).T
         if penalties.l1: new = xp.where(xp.linalg.diagonal(G)[:, None] > 0, new, xp.zeros_like(new))    # a sweep leaves alone what has no use, but it has a price
-    return xp.concat([kept, new], axis=0) if first else new
+    return xp.concat([fixed, new], axis=0) if first else new
 
 # %% ../nbs/10_nmf.ipynb #4961fee0
 def alternate(X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=200, tol=1e-4, callback=None):
@@ -66,15 +66,15 @@ def alternate(X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=2
     `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the relative error. Stopping and callback as in `hals`.
     """
     total, Xt = X.norm2 or 1.0, transposed(X)
-    def turn(fit):
+    def step(fit):
         S = half_step(X, fit.A, fit.S, on_S, exact=exact)
         Q = X.XSt(S)
         pg = _stationarity(X, fit.A, S, Q, on_A, first, total)
         A = half_step(Xt, S.T, fit.A.T, on_A, first, exact, product=Q.T).T
         objective = residual2(X, A, S, X.norm2 - 2 * inner(Q, A) + inner(X.MSt(A, S, S), A)) / 2 + on_A.of(A) + on_S.of(S)
         return Factorization(A, S, [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
-    told = callback and (lambda n, fit: callback(n, fit.errors[-1], fit.stationarity[-1], fit.A))
-    return iterate(turn, Factorization(A, S, [], [], "max_iter"), max_iter, told)
+    report = callback and (lambda n, fit: callback(n, fit.errors[-1], fit.stationarity[-1], fit.A))
+    return iterate(step, Factorization(A, S, [], [], "max_iter"), max_iter, report)
 
 # %% ../nbs/10_nmf.ipynb #a880aefe
 def _stationarity(X, A, S, Q, on_A, first, total):
@@ -199,10 +199,10 @@ def train(X, problem, model, svd, rng, report):
         if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]): best = fit
         if fit.reason == "interrupted": return replace(best, reason="interrupted")
     with progress_bar(model, model.max_iter) as bar:
-        def turn(n, value, pg, A):
+        def step(n, value, pg, A):
             bar.update()
             return report(A)
-        return solve(X, problem, best.A, best.S, max_iter=model.max_iter, tol=model.tol, callback=turn)
+        return solve(X, problem, best.A, best.S, max_iter=model.max_iter, tol=model.tol, callback=step)
 
 def _init(model, X, problem):
     "scikit-learn's default: NNDSVD with the mean for zeros where there are enough singular vectors."

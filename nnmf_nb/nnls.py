@@ -46,21 +46,21 @@ def compiled(x):
 def masked_cholesky(G, passive):
     """Factors L (M x k x k) of the passive blocks of unit-diagonal G (M x k x k or 1 x k x k), and the columns kept (M x k bool)."""
     xp, (M, k) = namespace(G), passive.shape
-    kept, tol = xp.asarray(passive, copy=True), 1e-14 * k ** 0.5
+    independent, tol = xp.asarray(passive, copy=True), 1e-14 * k ** 0.5
     L = xp.zeros((M, k, k), dtype=G.dtype, device=G.device)
     for c in range(k):
         head = L[:, :, :c] @ xp.matrix_transpose(L[:, c:c + 1, :c]) if c else 0.0
-        column = xp.where((kept & kept[:, c:c + 1])[:, :, None], G[:, :, c:c + 1] - head, 0.0)[:, :, 0]
+        column = xp.where((independent & independent[:, c:c + 1])[:, :, None], G[:, :, c:c + 1] - head, 0.0)[:, :, 0]
         pivot = column[:, c]
-        keep = kept[:, c] & (pivot > tol)
-        kept[:, c] = keep
+        keep = independent[:, c] & (pivot > tol)
+        independent[:, c] = keep
         root = xp.sqrt(xp.where(keep, pivot, 1.0))
         column = xp.where(keep[:, None], column, 0.0) / root[:, None]
         column[:, :c] = 0.0
         if c: L[:, c, :c] = xp.where(keep[:, None], L[:, c, :c], 0.0)         # a dropped row must not reach the solution
         L[:, :, c] = column
         L[:, c, c] = root
-    return L, kept
+    return L, independent
 
 # %% ../nbs/02_nnls.ipynb #8634c521
 def cholesky_solve(L, b):
@@ -89,10 +89,10 @@ def noise_level(f, s):
 def _passive_point(G, f, passive):
     "Solution s and gradient g on the passive set, the kept columns and the noise level of g (M x 1)."
     xp = namespace(f)
-    L, kept = masked_cholesky(G, passive)
-    s = xp.where(kept, cholesky_solve(L, xp.where(kept, f, 0.0)), 0.0)
+    L, independent = masked_cholesky(G, passive)
+    s = xp.where(independent, cholesky_solve(L, xp.where(independent, f, 0.0)), 0.0)
     g = (G @ s[:, :, None])[:, :, 0] - f
-    return s, g, kept, noise_level(f, s)
+    return s, g, independent, noise_level(f, s)
 
 # %% ../nbs/02_nnls.ipynb #eb4edf9b
 def _exchange(points, bad):
@@ -114,7 +114,7 @@ def _pivot_stack(G, f, passive):
     points = _Points(xp.arange(M, device=f.device), G, f, passive, full(k + 1), full(3))
     done = []
     for _ in range(5 * k + 50):
-        s, g, kept, noise = _passive_point(points.G, points.f, points.passive)
+        s, g, independent, noise = _passive_point(points.G, points.f, points.passive)
         bad = (points.passive & (s < 0)) | (~points.passive & (g < -noise))
         stay = xp.any(bad, axis=1)
         done.append(_finish(points, s, g, noise, ~stay))
@@ -150,14 +150,14 @@ def _triangular_inverse(L):
 def _dependent(G, possible):
     "Rows (M bool) whose `possible` columns (M x k bool) are dependent up to the rounding of the unit-diagonal G (M x k x k or 1 x k x k)."
     xp, k = namespace(G), possible.shape[1]
-    L, kept = masked_cholesky(G, possible)
+    L, independent = masked_cholesky(G, possible)
     rows = xp.sum(xp.abs(_triangular_inverse(L)), axis=2)
-    return xp.any(possible & ~kept, axis=1) | (xp.max(rows, axis=1) ** 2 >= 1 / (4 * 2.3e-16 * max(k, 4)))
+    return xp.any(possible & ~independent, axis=1) | (xp.max(rows, axis=1) ** 2 >= 1 / (4 * 2.3e-16 * max(k, 4)))
 
-def _finish(points, s, g, noise, ready):
+def _finish(points, s, g, noise, is_done):
     "Clean solutions and status bits of the points that are ready, with their numbers."
     xp = namespace(s)
-    where = xp.nonzero(ready)[0]
+    where = xp.nonzero(is_done)[0]
     s, g, noise, G = (_rows(x, where) for x in (s, g, noise, points.G))
     s = xp.where(s > noise, s, 0.0)
     possible = (s > 0) | (g <= noise)
@@ -182,7 +182,7 @@ def _active_set_point(G, f):
     k, s, passive, barred = len(f), np.zeros(len(f)), np.zeros(len(f), bool), np.zeros(len(f), bool)
     newest = -1
     for _ in range(30 * k + 100):
-        target, g, kept, noise = (x[0] for x in _passive_point(G[None], f[None], passive[None]))
+        target, g, independent, noise = (x[0] for x in _passive_point(G[None], f[None], passive[None]))
         low = passive & (target <= 0)
         if low.any():
             ratio = np.where(low, s / np.maximum(s - target, 1e-300), np.inf)
@@ -488,6 +488,6 @@ def _adjoint_compiled(G, gram_of, S, U):
 def _adjoint_stacks(G, which, S, U):
     xp, (M, k) = namespace(S), S.shape
     def run(c):
-        L, kept = masked_cholesky(G if which is None else xp.take(G, which[c], axis=0), S[c, :] > 0)
-        return xp.where(kept, cholesky_solve(L, xp.where(kept, U[c, :], 0.0)), 0.0)
+        L, independent = masked_cholesky(G if which is None else xp.take(G, which[c], axis=0), S[c, :] > 0)
+        return xp.where(independent, cholesky_solve(L, xp.where(independent, U[c, :], 0.0)), 0.0)
     return xp.concat(list(in_chunks(run, M, 2 * k * k)), axis=0)

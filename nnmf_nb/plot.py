@@ -67,8 +67,8 @@ def mix(color, other, part):
 # %% ../nbs/21_plot.ipynb #1680e10d
 def base_color(i):
     "RGBA of supertopic i."
-    turn, shade = divmod(i, len(PALETTE))[0] % 3, PALETTE[i % len(PALETTE)]
-    return mix(shade, ("white", "white", "black")[turn], (0, .45, .35)[turn])
+    cycle, shade = divmod(i, len(PALETTE))[0] % 3, PALETTE[i % len(PALETTE)]
+    return mix(shade, ("white", "white", "black")[cycle], (0, .45, .35)[cycle])
 
 # %% ../nbs/21_plot.ipynb #e79e57f6
 def topic_colors(model):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['positive_part', 'multiplicative_H', 'ClassGraph', 'product', 'semi_objective', 'exact_H', 'step_H', 'inverse_in_rank',
-           'step_Z', 'rescaled', 'with_unit_columns', 'balanced', 'SemiTerms', 'semi_turn', 'kmeans_start', 'SemiFit',
-           'train_semi', 'pretrain_semi', 'train_deep_semi', 'read_signed', 'check_semi', 'SemiLayer', 'semi_layers',
-           'semi_attributes', 'not_converged', 'MapsSigned', 'TrainsSemi', 'DeepSemiNMF']
+           'step_Z', 'rescaled', 'with_unit_columns', 'balanced', 'SemiTerms', 'semi_iteration', 'kmeans_start',
+           'SemiFit', 'train_semi', 'pretrain_semi', 'train_deep_semi', 'read_signed', 'check_semi', 'SemiLayer',
+           'semi_layers', 'semi_attributes', 'not_converged', 'MapsSigned', 'TrainsSemi', 'DeepSemiNMF']
 
 # %% ../nbs/13a_semi.ipynb #c54445ea
 import functools
@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, is_non_numpy_array, namespace, to_device, to_numpy
 from .data import DataMatrix, check_matrix, relative_error, residual2
-from .deep import unmet
+from .deep import scaled_gradient_norm
 from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_number, check_ranks, factor_like, fitting, is_foreign, progress_bar, reporter
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
@@ -93,14 +93,14 @@ def step_H(X, Z, H, mu, solver, graph=None, gamma=0.0, repeats=4):
     xp, Phi, new = namespace(H), product(Z), double(H)
     G, F = gram(Phi), X.AtX(Phi)
     ridged, wide = G + mu * xp.eye(G.shape[0], dtype=G.dtype, device=G.device), double(F)
-    near = (lambda H: gamma * graph.neighbours(H)) if graph else (lambda H: 0.0)
+    neighbours_term = (lambda H: gamma * graph.neighbours(H)) if graph else (lambda H: 0.0)
     degree = gamma * graph.degree if graph else 0.0
     curvature = xp.linalg.diagonal(ridged)[:, None] + degree
-    far = unmet(H.T, (ridged @ new - wide + degree * new - near(new)).T, curvature.T, X.norm2 or 1.0)
+    gradient_norm = scaled_gradient_norm(H.T, (ridged @ new - wide + degree * new - neighbours_term(new)).T, curvature.T, X.norm2 or 1.0)
     if solver == "nnls": new = exact_H(ridged, wide, new, graph, gamma, repeats) if graph else solve_layer(X, Phi, H, F, l2=mu)[0]
-    for _ in range(repeats if solver == "mu" else 0): new = multiplicative_H(ridged, wide, new, near(new), degree * new)
+    for _ in range(repeats if solver == "mu" else 0): new = multiplicative_H(ridged, wide, new, neighbours_term(new), degree * new)
     new = xp.astype(new, X.dtype)
-    return new, semi_objective(X, Phi, new, mu, graph, gamma, X.norm2 - 2 * inner(F, new) + inner(new, G @ double(new))), far
+    return new, semi_objective(X, Phi, new, mu, graph, gamma, X.norm2 - 2 * inner(F, new) + inner(new, G @ double(new))), gradient_norm
 
 # %% ../nbs/13a_semi.ipynb #d75b0cbd
 def inverse_in_rank(G, precision):
@@ -154,23 +154,23 @@ class SemiTerms(NamedTuple):
 
     def of_layer(self, l): return self._replace(graphs={0: self.graphs[l]} if l in self.graphs else {})
 
-def semi_turn(X, Z, H, terms=SemiTerms()):
+def semi_iteration(X, Z, H, terms=SemiTerms()):
     """All Z_l exactly, last to first, then all H_d of the dictionary H (the last depth and those of `terms.graphs`): returns Z, H, the objective (summed over depths), and
     the stationarity (dimensionless: each column's derivative times its length, before its step, relative to ||X||^2)."""
-    xp, far, value, size = namespace(Z[0]), [], 0.0, math.sqrt(X.norm2)
+    xp, gradient_norm, value, size = namespace(Z[0]), [], 0.0, math.sqrt(X.norm2)
     mu, gamma = terms.ridge * size, terms.lam * size
     K, Q, Z = {d: gram(h.T) for d, h in H.items()}, {d: double(X.XSt(h)) for d, h in H.items()}, [double(z) for z in Z]
     K = {d: k + mu * xp.eye(k.shape[0], dtype=k.dtype, device=k.device) for d, k in K.items()}
     for l in reversed(range(len(Z))):
         length = column_lengths(Z[l])
         Z, C = step_Z(Q, K, Z, l, 1e-12 if X.dtype == xp.float64 else 1e-6)
-        far.append(2 / (X.norm2 or 1.0) * math.sqrt(inner(C * C, xp.broadcast_to(length[None, :] ** 2, C.shape))))
+        gradient_norm.append(2 / (X.norm2 or 1.0) * math.sqrt(inner(C * C, xp.broadcast_to(length[None, :] ** 2, C.shape))))
     Z, H = balanced(Z, {d: double(h) for d, h in H.items()}, terms.graphs, gamma / (mu or 1.0))
     Z, H = [xp.astype(z, X.dtype) for z in Z], {d: xp.astype(h, X.dtype) for d, h in H.items()}
     for d in H:
         H[d], one, last = step_H(X, Z[:d + 1], H[d], mu, terms.solver, terms.graphs.get(d), gamma)
-        value, far = value + one, [*far, last]
-    return Z, H, value, math.hypot(*far)
+        value, gradient_norm = value + one, [*gradient_norm, last]
+    return Z, H, value, math.hypot(*gradient_norm)
 
 # %% ../nbs/13a_semi.ipynb #905e3dca
 def kmeans_start(X, k, rng):
@@ -204,11 +204,11 @@ def train_semi(X, Z, H, terms=SemiTerms(), *, max_iter=500, tol=1e-4, callback=N
     Stops when the stationarity (dimensionless) falls to `tol`, after `max_iter` turns, when callback(objective, stationarity, Z) returns True, or on a
     KeyboardInterrupt, which loses nothing.
     """
-    def turn(fit):
-        Z, H, value, far = semi_turn(X, fit.Z, fit.H, terms)
-        return SemiFit(Z, H, [*fit.objective, value], [*fit.stationarity, far], "stationary" if far <= tol else "max_iter")
+    def step(fit):
+        Z, H, value, gradient_norm = semi_iteration(X, fit.Z, fit.H, terms)
+        return SemiFit(Z, H, [*fit.objective, value], [*fit.stationarity, gradient_norm], "stationary" if gradient_norm <= tol else "max_iter")
     start = SemiFit(*balanced(Z, H, terms.graphs, terms.lam / (terms.ridge or 1.0)), [], [], "max_iter")
-    return iterate(turn, start, max_iter, callback and (lambda n, fit: callback(fit.objective[-1], fit.stationarity[-1], fit.Z)))
+    return iterate(step, start, max_iter, callback and (lambda n, fit: callback(fit.objective[-1], fit.stationarity[-1], fit.Z)))
 
 # %% ../nbs/13a_semi.ipynb #43c4e408
 def pretrain_semi(X, ranks, rng, terms=SemiTerms(), *, max_iter=100, tol=1e-4, callback=None):
@@ -217,10 +217,10 @@ def pretrain_semi(X, ranks, rng, terms=SemiTerms(), *, max_iter=100, tol=1e-4, c
     fits, data = [], X
     for l, k in enumerate(ranks):
         own, below, H = terms.of_layer(l), [fit.Z[0] for fit in fits], kmeans_start(data, k, rng)
-        Z, H, value, _ = semi_turn(data, [namespace(H).zeros_like(data.XSt(H))], {0: H}, own)
+        Z, H, value, _ = semi_iteration(data, [namespace(H).zeros_like(data.XSt(H))], {0: H}, own)
         fit = SemiFit(Z, H, [value], [], fits[-1].reason if fits else "")
-        told = None if callback is None else (lambda value, far, Z, below=below: callback(value, far, [*below, *Z]))
-        fits.append(fit if fit.stopped else train_semi(data, Z, H, own, max_iter=max_iter, tol=tol, callback=told))
+        report = None if callback is None else (lambda value, gradient_norm, Z, below=below: callback(value, gradient_norm, [*below, *Z]))
+        fits.append(fit if fit.stopped else train_semi(data, Z, H, own, max_iter=max_iter, tol=tol, callback=report))
         data = DataMatrix(fits[-1].H[0], scale=1.0)
     return fits
 
@@ -328,11 +328,11 @@ class TrainsSemi:
     "Mixin: how `DeepSemiNMF` gets from checked data to its `SemiFit` and `history_`."
     def _train(self, X, ranks, rng, terms, report):
         with progress_bar(self, self.pretrain_iter * len(ranks) + self.max_iter) as bar:
-            def turn(value, far, Z):
+            def step(value, gradient_norm, Z):
                 bar.update()
-                bar.set_postfix(objective=f"{value:.5f}", stationarity=f"{far:.1e}")
+                bar.set_postfix(objective=f"{value:.5f}", stationarity=f"{gradient_norm:.1e}")
                 return report(Z)
-            fit, below = train_deep_semi(X, ranks, rng, terms, pretrain_iter=self.pretrain_iter, max_iter=self.max_iter, tol=self.tol, callback=turn)
+            fit, below = train_deep_semi(X, ranks, rng, terms, pretrain_iter=self.pretrain_iter, max_iter=self.max_iter, tol=self.tol, callback=step)
         self.history_ = {"objective": fit.objective, "stationarity": fit.stationarity, "pretraining": [one.objective for one in below]}
         return fit
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_atoms', 'some_points', 'coding_cost',
            'DictionaryFit', 'learn_dictionary', 'revived', 'Network', 'typical_length', 'pretrain', 'NetworkObjective',
-           'along_sphere', 'lower_bounds', 'Calls', 'Asked', 'Descent', 'descend', 'why', 'train_classifier',
-           'train_network', 'Codes', 'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of',
+           'along_sphere', 'lower_bounds', 'Calls', 'RecordedObjective', 'Descent', 'descend', 'why',
+           'train_classifier', 'train_network', 'Codes', 'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of',
            'SparseCodingNetwork']
 
 # %% ../nbs/13c_sparse_coding.ipynb #e6482650
@@ -114,7 +114,7 @@ def learn_dictionary(X, D, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None)
     Ends when a turn lowers the cost by no more than the fraction `tol`, when callback(turn, cost, D) returns True, or on a KeyboardInterrupt.
     """
     code = lambda D: solve_layer(X, D, l1=l1 * X.scale, l2=l2)[0]
-    def turn(fit):
+    def after_iteration(fit):
         D = revived(X, improve_atoms(fit.D, gram(fit.S.T), double(X.XSt(fit.S))), fit.S, rng)
         S = code(D)
         cost, before = coding_cost(X, D, S, l1, l2), fit.costs[-1]
@@ -122,7 +122,7 @@ def learn_dictionary(X, D, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None)
         return fit._replace(reason="no progress") if before - cost <= tol * before else fit
     S = code(D)
     start = DictionaryFit(D, S, [coding_cost(X, D, S, l1, l2)], "max_iter")
-    return iterate(turn, start, max_iter, callback and (lambda n, fit: fit.reason == "max_iter" and callback(n, fit.costs[-1], fit.D)))
+    return iterate(after_iteration, start, max_iter, callback and (lambda n, fit: fit.reason == "max_iter" and callback(n, fit.costs[-1], fit.D)))
 
 # %% ../nbs/13c_sparse_coding.ipynb #01a5aa5a
 def revived(X, D, S, rng):
@@ -215,7 +215,7 @@ class Calls(NamedTuple):
     gradients: list
     reason: str
 
-class Asked:
+class RecordedObjective:
     "An objective(vector) -> (value, gradient) whose answers are kept, if somebody keeps, and that answers from what was kept."
     def __init__(self, objective, max_iter):
         self.objective, self.recorder = objective, current_recorder()
@@ -248,25 +248,25 @@ def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=N
     Ends when no entry of the projected gradient exceeds `tol`, when ten iterations lower the value by no more than the fraction `tol`, when
     callback(value, vector) returns True, or on a KeyboardInterrupt.
     """
-    best, values, reason, asked = vector, [], None, Asked(objective, max_iter)
-    def turn(intermediate_result):
+    best, values, reason, recorded = vector, [], None, RecordedObjective(objective, max_iter)
+    def after_iteration(intermediate_result):
         nonlocal best, reason
         best = intermediate_result.x.copy()
         values.append(float(intermediate_result.fun))
-        if asked.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))): reason = "callback"
+        if recorded.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))): reason = "callback"
         elif len(values) > 10 and values[-11] - values[-1] <= tol * values[-1]: reason = "no progress"
         if reason: raise StopIteration
     try:
-        values.append(float(asked(vector)[0]))
+        values.append(float(recorded(vector)[0]))
         if max_iter == 0: return Descent(best, values, "max_iter")
         bounds = None if lower is None else Bounds(lower, np.inf)
-        end = minimize(asked, vector, jac=True, method="L-BFGS-B", bounds=bounds, callback=turn,
+        end = minimize(recorded, vector, jac=True, method="L-BFGS-B", bounds=bounds, callback=after_iteration,
                        options=dict(maxiter=max_iter, maxfun=20 * max_iter + 100, gtol=tol, ftol=0.0, maxcor=20))
     except KeyboardInterrupt:
-        asked.recorder.close()
+        recorded.recorder.close()
         return Descent(best, values, "interrupted")
     reason = reason or why(end, lower, tol)
-    asked.recorder.end(len(values) - 1, asked.calls._replace(reason=reason))
+    recorded.recorder.end(len(values) - 1, recorded.calls._replace(reason=reason))
     return Descent(best, values, reason)
 
 # %% ../nbs/13c_sparse_coding.ipynb #d67fc626
@@ -353,23 +353,23 @@ class TrainsNetwork:
         whole = DataMatrix(X.T)
         self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)     # its inverse must be a number
         with progress_bar(self, self.start_iter * len(ranks) + self.max_iter) as bar:
-            def turn(cost, net):
+            def after_iteration(cost, net):
                 bar.update()
                 bar.set_postfix(cost=f"{cost:.4f}")
                 return report(net)
-            net, fits = pretrain(DataMatrix(X.T, scale=self.unit_), ranks, self.l1, self.l2, rng, max_iter=self.start_iter, tol=self.tol, callback=turn)
+            net, fits = pretrain(DataMatrix(X.T, scale=self.unit_), ranks, self.l1, self.l2, rng, max_iter=self.start_iter, tol=self.tol, callback=after_iteration)
             self.history_ = {"start": [fit.costs for fit in fits], "cost": []}
             self.stop_reason_ = next((r for r in ("interrupted", "callback", "max_iter") if r in [fit.reason for fit in fits]), "no progress")
             self.n_iter_ = max(1, max(len(fit.costs) - 1 for fit in fits))
-            if len(self.classes_): net = self._train(X, number, net, turn)
+            if len(self.classes_): net = self._train(X, number, net, after_iteration)
         for name, value in self._attributes(net).items(): setattr(self, name, value)
 
-    def _train(self, X, number, net, turn):
+    def _train(self, X, number, net, after_iteration):
         "End to end on the labelled data points; a start that was cut short is not trained further."
         known, stopped = np.flatnonzero(number >= 0), self.stop_reason_ in ("interrupted", "callback")
         data = DataMatrix(rows_of(X, known).T, scale=self.unit_)
         Y = asarray(np.eye(len(self.classes_))[:, number[known]], namespace_like(data), namespace(namespace_like(data)).float64)
-        net, end = train_network(data, Y, net, ridge=self.ridge, max_iter=0 if stopped else self.max_iter, tol=self.tol, callback=turn)
+        net, end = train_network(data, Y, net, ridge=self.ridge, max_iter=0 if stopped else self.max_iter, tol=self.tol, callback=after_iteration)
         if not stopped: self.stop_reason_, self.n_iter_ = end.reason, max(1, len(end.values) - 1)
         self.history_["cost"] = end.values
         return net
@@ -415,8 +415,8 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
         self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         self.converged_ = self.stop_reason_ in CONVERGED
         if self.stop_reason_ in ("max_iter", "stalled"):
-            cure = "increase tol" if self.stop_reason_ == "stalled" else f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
-            warnings.warn(f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {cure}.", ConvergenceWarning, stacklevel=3)
+            hint = "increase tol" if self.stop_reason_ == "stalled" else f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
+            warnings.warn(f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {hint}.", ConvergenceWarning, stacklevel=3)
         return self
 
     @available_if(Classifies._has_classes)

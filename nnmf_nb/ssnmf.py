@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 'absolute_weight', 'joint', 'relative_joint',
            'misfit', 'joint_value', 'joint_columns', 'joint_grams', 'joint_step', 'LabelFit', 'flat_classifier',
-           'unit_topics', 'alternate_labels', 'joint_ratios', 'majorised', 'joint_lifted', 'joint_mu_step', 'mu_labels',
-           'best_classifier', 'starts', 'train_joint', 'JointNMF', 'check_start_name', 'check_ssnmf',
+           'unit_topics', 'alternate_labels', 'joint_ratios', 'majorised', 'joint_escape_from_zeros', 'joint_mu_step',
+           'mu_labels', 'best_classifier', 'starts', 'train_joint', 'JointNMF', 'check_start_name', 'check_ssnmf',
            'TrainsWithLabels', 'SSNMF', 'seed_labels', 'seed_shares', 'guided_first', 'TrainsWithSeeds', 'GuidedNMF']
 
 # %% ../nbs/11_ssnmf.ipynb #bc513293
@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .backend import asarray, double, gram, inner, namespace, to_numpy
 from .data import DataMatrix, WeightedDataMatrix, as_data, in_chunks, residual2, transposed
-from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, raised, ratios
+from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, escape_from_zeros, ratios
 from .estimators import check_samples, fitted_attributes, fitting, leading_svd, progress_bar, reporter, store
 from .labels import Classifier, Classifies, Labels, Picked, accuracy, check_supervision, labels_per_layer
 from .layers import by_share, describe, feature_names, top_features
@@ -142,14 +142,14 @@ def unit_topics(fit):
     return fit._replace(A=unit_columns(fit.A), B=fit.B / length[None, :], S=fit.S * length[:, None])
 
 # %% ../nbs/11_ssnmf.ipynb #82c50f0b
-def _turns(J, A, S, B, turn, max_iter, tol, callback):
+def _iterate_joint(J, A, S, B, step, max_iter, tol, callback):
     "Repeat turn(A, B, S) -> (A, B, S, value, stationarity before) and keep the books: a `LabelFit`."
     unit, size = J.Y.scale, size_of(J.X, J.loss) or 1.0
     def one(fit):
-        A, B, S, value, pg = turn(fit.A, fit.B, fit.S)
+        A, B, S, value, pg = step(fit.A, fit.B, fit.S)
         return LabelFit(A, B, S, [*fit.values, value / size], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
-    told = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S)))
-    fit = iterate(one, LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"), max_iter, told)
+    report = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S)))
+    fit = iterate(one, LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"), max_iter, report)
     return unit_topics(fit._replace(B=fit.B * unit))
 
 def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, callback=None):
@@ -159,7 +159,7 @@ def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, ca
     most `tol`, after `max_iter` iterations, on KeyboardInterrupt, or when callback(iteration, value, stationarity, (A, B, S)) returns True.
     """
     total = J.X.norm2 or 1.0
-    def turn(A, B, S):
+    def step(A, B, S):
         T, Q = J.pick.out(S), J.X.XSt(S)
         gradients = J.X.MSt(A, S, S) - Q, J.weight * (J.Y.MSt(B, T, T) - J.Y.XSt(T))
         pg = projected_gradient_norm([A, B], [2 * g / total for g in gradients])
@@ -168,7 +168,7 @@ def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, ca
         S = joint_step(J, A, B, S, exact, product=P)
         error2 = residual2(J.X, A, S, J.X.norm2 - 2 * inner(P, S) + inner(S, J.X.AtM(A, A, S)))
         return A, B, S, error2 + J.weight * misfit(J.Y, B, J.pick.out(S), J.label_loss), pg
-    return _turns(J, A, S, B, turn, max_iter, tol, callback)
+    return _iterate_joint(J, A, S, B, step, max_iter, tol, callback)
 
 # %% ../nbs/11_ssnmf.ipynb #691f7909
 def joint_ratios(J, A, B, S):
@@ -187,9 +187,9 @@ def majorised(S, squared, linear):
     above, below = xp.where(b >= 0, 2 * Q, root - b), xp.where(b >= 0, b + root, 2 * P)
     return multiplied(S, above, below, 1)
 
-def joint_lifted(J, A, B, S, locked):
+def joint_escape_from_zeros(J, A, B, S, locked):
     "S with the entries `locked` (zeros of S with negative gradient) raised a little in the columns where that does not raise the objective; as `divergences.lifted`."
-    return raised(S, locked, level(J.X, A), lambda s: joint_columns(J, A, B, s))
+    return escape_from_zeros(S, locked, level(J.X, A), lambda s: joint_columns(J, A, B, s))
 
 # %% ../nbs/11_ssnmf.ipynb #b07a5ff6
 def joint_mu_step(J, A, B, S):
@@ -199,7 +199,7 @@ def joint_mu_step(J, A, B, S):
     n, d = (p + q for p, q in zip(*parts))
     locked = (S == 0) & (n > d)
     if bool(xp.any(locked)):
-        S = joint_lifted(J, A, B, S, locked)
+        S = joint_escape_from_zeros(J, A, B, S, locked)
         parts = joint_ratios(J, A, B, S)
         n, d = (p + q for p, q in zip(*parts))
     new, kkt = multiplied(S, n, d, 1), kkt_of_ratios(S, n, d)
@@ -218,12 +218,12 @@ def mu_labels(J, A, S, B=None, *, max_iter=200, tol=1e-4, callback=None):
     most `tol`. Source: Haddock et al. 2020; for the mixed pairs with the safeguard of `majorised`.
     """
     shares = [_shares(D) for D in (J.Xt, J.Yt, J.X)]
-    def turn(A, B, S):
+    def step(A, B, S):
         At, kkt_A = _step(J.Xt, S.T, A.T, J.loss)
         Bt, kkt_B = _step(J.Yt, J.pick.out(S).T, B.T, J.label_loss)
         S, value, kkt_S = joint_mu_step(J, At.T, Bt.T, S)
         return At.T, Bt.T, S, value, max(inner(kkt, share) for kkt, share in zip((kkt_A, kkt_B, kkt_S), shares))
-    return _turns(J, A, S, B, turn, max_iter, tol, callback)
+    return _iterate_joint(J, A, S, B, step, max_iter, tol, callback)
 
 # %% ../nbs/11_ssnmf.ipynb #e0b693e0
 def best_classifier(labels, S, beta):
@@ -245,10 +245,10 @@ def train_joint(J, pairs, run, model, report):
         if best is None or (fit.values and fit.values[-1] < best.values[-1]): best = fit
         if fit.reason == "interrupted": return best._replace(reason="interrupted")
     with progress_bar(model, model.max_iter) as bar:
-        def turn(n, value, pg, factors):
+        def step(n, value, pg, factors):
             bar.update()
             return report(factors)
-        return run(J, best.A, best.S, best.B, max_iter=model.max_iter, tol=model.tol, callback=turn)
+        return run(J, best.A, best.S, best.B, max_iter=model.max_iter, tol=model.tol, callback=step)
 
 # %% ../nbs/11_ssnmf.ipynb #fb4cf5cc
 class JointNMF(OneLayer):
@@ -261,7 +261,7 @@ class JointNMF(OneLayer):
         S, status = coefficients_of(self._flat(), data, A)
         return Forward(data, (A,), (S,), (status,), None)
 
-    def _books(self, values, fit):
+    def _store_history(self, values, fit):
         self.stop_reason_, self.n_iter_ = fit.reason, max(1, len(fit.stationarity))
         self.history_ = {"objective": values, "stationarity": fit.stationarity}
 
@@ -312,12 +312,12 @@ class TrainsWithLabels(Classifies, JointNMF):
         report = reporter(self, X, y, attributes, max(1, self.max_iter))
         if labels is None or not self.lam:
             fit = train(data, problem, flat, svd, rng, report)
-            self._books(fit.errors, fit)
+            self._store_history(fit.errors, fit)
         else:
             J = relative_joint(data, labels, self.lam, *betas)
             run = mu_labels if solver == "mu" else functools.partial(alternate_labels, exact=solver == "anls")
             fit = train_joint(J, starts(data, problem.k, self.init, self.n_init, svd, rng), run, self, lambda factors: report(factors[0]))
-            self._books(fit.values, fit)
+            self._store_history(fit.values, fit)
         fwd = self._pass(data, by_share([fit.A], describe(self._pass(data, fit.A), floors))[0])
         for name, value in self._classes(labels, fwd).items(): setattr(self, name, value)
         self._finish(fwd, floors)
@@ -370,8 +370,8 @@ def _position(feature, names, n, group):
         return int(feature)
     if names is None: raise ValueError(f"seeds: group {group!r} names {feature!r}, but the features have no names: give features=, or numbers, or a DataFrame.")
     if feature not in names:
-        near = difflib.get_close_matches(str(feature), list(map(str, names)), 3)
-        raise ValueError(f"seeds: {feature!r} of group {group!r} is no feature" + (f"; did you mean {', '.join(near)}?" if near else "; leave it out."))
+        similar = difflib.get_close_matches(str(feature), list(map(str, names)), 3)
+        raise ValueError(f"seeds: {feature!r} of group {group!r} is no feature" + (f"; did you mean {', '.join(similar)}?" if similar else "; leave it out."))
     return names[feature]
 
 def seed_labels(seeds, names, n):
@@ -418,13 +418,13 @@ class TrainsWithSeeds(JointNMF):
         report = reporter(self, X, y, lambda A: fitted_attributes(self._pass(data, A), floors) | self._groups(labels, unit_columns(A)), max(1, self.max_iter))
         if not (len(labels.Y) and self.lam):
             fit = train(data, problem, flat, svd, rng, report)
-            self._books(fit.errors, fit)
+            self._store_history(fit.errors, fit)
             A = unit_columns(fit.A)
         else:
             words = transposed(data)
             pairs = ((S.T, A.T) for A, S in starts(data, problem.k, self.init, self.n_init, svd, rng))
             fit = train_joint(relative_joint(words, labels, self.lam), pairs, alternate_labels, self, lambda factors: report(factors[2].T))
-            self._books(fit.values, fit)
+            self._store_history(fit.values, fit)
             A = unit_columns(fit.S.T)
         A = by_share([A], describe(self._pass(data, A), floors))[0]
         A = namespace(A).take(A, asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64), axis=1)

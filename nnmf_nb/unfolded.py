@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Step', 'Unfolded', 'unfold_forward', 'source_bases', 'separate', 'Split', 'mask_cost', 'reconstruction_cost',
-           'netted', 'kept', 'unfold_backward', 'UnfoldedObjective', 'cost_unit', 'multiplied', 'UnfoldedFit',
+           'netted', 'unchanged', 'unfold_backward', 'UnfoldedObjective', 'cost_unit', 'multiplied', 'UnfoldedFit',
            'train_unfolded', 'as_sources', 'per_source', 'check_parameters', 'RunsLayers', 'run_blocks', 'TrainsLayers',
            'progress', 'UnfoldedNMF']
 
@@ -182,7 +182,7 @@ def netted(plus, minus):
     xp = namespace(plus, minus)
     return xp.clip(plus - minus, min=0.0), xp.clip(minus - plus, min=0.0)
 
-def kept(plus, minus):
+def unchanged(plus, minus):
     "The two parts as they are: the recursion of the paper."
     return plus, minus
 
@@ -269,7 +269,7 @@ def train_unfolded(objective, W, *, max_iter=200, tol=1e-4, halvings=20, callbac
     (callback(iteration, value, W) returned True) or 'interrupted' (KeyboardInterrupt: the best bases so far).
     """
     here = None
-    def turn(fit):
+    def step(fit):
         nonlocal here
         if here is None: here = objective(fit.W)
         value, plus, minus = here
@@ -284,8 +284,8 @@ def train_unfolded(objective, W, *, max_iter=200, tol=1e-4, halvings=20, callbac
         values = [*fit.values, here[0]]
         rests = len(values) > 10 and values[-11] - values[-1] <= 10 * tol * values[-11]
         return UnfoldedFit(trial, values, min(1.0, 2 * eta), "no progress" if rests else "max_iter")
-    told = callback and (lambda n, fit: n > 0 and n < len(fit.values) and callback(n - 1, fit.values[-1], fit.W))
-    fit = iterate(turn, UnfoldedFit(W, [], 1.0, "max_iter"), max_iter + 1, told)
+    report = callback and (lambda n, fit: n > 0 and n < len(fit.values) and callback(n - 1, fit.values[-1], fit.W))
+    fit = iterate(step, UnfoldedFit(W, [], 1.0, "max_iter"), max_iter + 1, report)
     return fit.W, fit.values, fit.reason
 
 # %% ../nbs/13b_unfolded.ipynb #f85632bf
@@ -393,11 +393,11 @@ class TrainsLayers:
 # %% ../nbs/13b_unfolded.ipynb #85245f78
 def progress(bar, report):
     "A callback of `train_unfolded` that moves a tqdm bar and asks report(W) whether to stop."
-    def turn(n, value, W):
+    def step(n, value, W):
         bar.update()
         bar.set_postfix(cost=f"{value:.5f}")
         return report(W)
-    return turn
+    return step
 
 # %% ../nbs/13b_unfolded.ipynb #66132fca
 class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):

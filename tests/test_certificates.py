@@ -40,7 +40,7 @@ from nnmf_nb import (
     save,
     verify,
 )
-from nnmf_nb.certificates import Aims, Certificate, LayerCertificate, chain_gradient, held, in_units, on_supports
+from nnmf_nb.certificates import Certificate, Criteria, LayerCertificate, chain_gradient, fulfilled, in_units, on_supports
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, on_unit_columns, propagate, resolve_cost, unit_columns
 
@@ -462,27 +462,27 @@ def layer(error, floor, **change):
     [(0.3, 0.2, False), (0.36, 0.2, True), (0.04, 0.0, False), (0.06, 0.0, True), (0.97, 0.9, False), (0.5, np.nan, False)],
 )
 def test_the_limit_of_the_gap(error, floor, amber):
-    got = Certificate((layer(error, floor),), Aims())
+    got = Certificate((layer(error, floor),), Criteria())
     assert got.colour == ("amber" if amber else "green") and ("far from the floor" in words(got)) == amber
 
 
 def test_a_gap_is_no_local_minimum_while_something_else_is_wrong():
-    assert "far from" not in words(Certificate((layer(0.5, 0.1, kkt=0.1),), Aims()))
-    assert "far from" not in words(Certificate((layer(0.5, 0.1, stationarity=0.1),), Aims()))
+    assert "far from" not in words(Certificate((layer(0.5, 0.1, kkt=0.1),), Criteria()))
+    assert "far from" not in words(Certificate((layer(0.5, 0.1, stationarity=0.1),), Criteria()))
 
 
 def test_a_gap_counts_only_at_depths_that_were_minimised():
     pair = (layer(0.5, 0.0), layer(0.5, 0.0))
-    assert [word[:7] for word in Certificate(pair, Aims()).reasons] == ["layer 0", "layer 1"]
-    assert [word[:7] for word in Certificate(pair, Aims(near=slice(-1, None))).reasons] == ["layer 1"]
-    assert Certificate(pair, Aims(near=slice(0))).colour == "green"
+    assert [word[:7] for word in Certificate(pair, Criteria()).reasons] == ["layer 0", "layer 1"]
+    assert [word[:7] for word in Certificate(pair, Criteria(judged_depths=slice(-1, None))).reasons] == ["layer 1"]
+    assert Certificate(pair, Criteria(judged_depths=slice(0))).colour == "green"
 
 
 @pytest.mark.parametrize(
     "model", [NMF(3, alpha_W=0.3, random_state=0), GuidedNMF(3, seeds=[[0, 1]], random_state=0), NeuralNMF((4, 2), cost="energy", random_state=0)], ids=repr
 )
 def test_a_gap_is_not_held_against_other_aims(model, X):
-    assert verify(fitted(model, X), X).aims.near == slice(0)
+    assert verify(fitted(model, X), X).criteria.judged_depths == slice(0)
 
 
 def test_every_display_says_what_is_not_said():
@@ -571,7 +571,7 @@ def test_a_masked_model_needs_its_mask(X):
 )
 def test_what_cannot_be_judged_is_said(model, judged_S, open_words, X):
     got = verify(fitted(model, X), X)
-    assert got.colour == "amber" and open_words in words(got) and got.aims.judges_S == judged_S, got
+    assert got.colour == "amber" and open_words in words(got) and got.criteria.judges_S == judged_S, got
     if judged_S:
         assert max(layer.kkt for layer in got.layers) < 1e-10
     assert "(" in repr(got).splitlines()[-3]  # numbers that are not judged stand in parentheses
@@ -649,7 +649,7 @@ CHAIN = (layer(0.2, 0.2), layer(0.4, 0.3, kkt=0.3, dead=(1,)), layer(0.5, 0.5, k
 
 
 def test_one_line_per_reason_layer_by_layer():
-    got = Certificate(CHAIN, Aims(open="the cost is <yours>"))
+    got = Certificate(CHAIN, Criteria(open="the cost is <yours>"))
     assert [(where, colour) for where, colour, _ in got.verdicts] == [
         ("layer 0", "green"), ("layer 1", "red"), ("layer 1", "amber"), ("layer 2", "amber"), ("model", "amber")
     ]  # fmt: skip
@@ -663,7 +663,7 @@ def test_one_line_per_reason_layer_by_layer():
 
 
 def test_the_page_has_a_row_per_reason_and_a_column_per_layer():
-    got = Certificate(CHAIN, Aims(open="the cost is <yours>"))
+    got = Certificate(CHAIN, Criteria(open="the cost is <yours>"))
     page = ElementTree.fromstring(f"<div>{got._repr_html_().replace('&nbsp;', ' ').replace('<br>', '<br/>')}</div>")
     reasons, numbers = page.iter("table")
     assert [[*row.itertext()][-1] for row in reasons.iter("tr")] == [words for _, _, words in got.verdicts]
@@ -672,8 +672,8 @@ def test_the_page_has_a_row_per_reason_and_a_column_per_layer():
 
 
 def test_a_layer_without_fault_claims_what_was_judged():
-    assert held(Aims(judges_S=False, judges_A=False, signed=True)) == "S nonnegative, no dead or duplicate topics"
-    assert "A stationary" not in " ".join(verdict[2] for verdict in Certificate(CHAIN[:1], Aims(judges_A=False, open="x")).verdicts)
+    assert fulfilled(Criteria(judges_S=False, judges_A=False, signed=True)) == "S nonnegative, no dead or duplicate topics"
+    assert "A stationary" not in " ".join(verdict[2] for verdict in Certificate(CHAIN[:1], Criteria(judges_A=False, open="x")).verdicts)
 
 
 def luminance(ink):
@@ -713,7 +713,7 @@ def trained(name, X, extra=None, **change):
 
 def equal(one, other):
     np.testing.assert_equal([vars(layer) for layer in one.layers], [vars(layer) for layer in other.layers])  # NaN equals NaN
-    return one.aims == other.aims
+    return one.criteria == other.criteria
 
 
 def no_certificate(model, match):
@@ -855,7 +855,7 @@ def test_data_that_changed_are_judged_as_they_are_now(name):
     model = trained(name, X)
     X[:] = X[::-1, ::-1] ** 2
     assert model.certificate_.colour in ("amber", "red")
-    if model.certificate_.aims.judges_S and name != "SparseCodingNetwork":  # which keeps no codes, and makes them from the data as they are
+    if model.certificate_.criteria.judges_S and name != "SparseCodingNetwork":  # which keeps no codes, and makes them from the data as they are
         assert model.certificate_.colour == "red" and "S is not the best" in words(model.certificate_)
 
 

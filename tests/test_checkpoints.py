@@ -371,9 +371,9 @@ def test_loops_inside_a_loop_are_not_kept():
             self.entered += 1
             return 0, fit
 
-    from nnmf_nb.optimisers import Course
+    from nnmf_nb.optimisers import OptimizationState
 
-    start, counts = Course((), None, [], [], [], None, 0.0, "max_iter"), Counts()
+    start, counts = OptimizationState((), None, [], [], [], None, 0.0, "max_iter"), Counts()
     with recording(counts):
         iterate(lambda fit: iterate(lambda inner: inner, start, 2), start, 3)
     assert counts.entered == 1 and type(current_recorder()) is Recorder

@@ -16,11 +16,11 @@ from nnmf_nb.deep import (
     alike_first,
     along_ball,
     as_chain,
-    asked_of,
+    away_from_zero,
     deep_energy,
+    deep_iteration,
     deep_start,
-    deep_turn,
-    lifted,
+    label_terms_of,
     multiply_in_ball,
     parts_A,
     parts_S,
@@ -134,7 +134,7 @@ def test_maximum_and_winners():
     S = np.array([[1, 2, 0.0], [1, 3, 0], [0, 5, 1], [2, 4, 1]])
     np.testing.assert_array_equal(pooled_max(S, 2), [[1, 3, 0], [2, 5, 1]])
     np.testing.assert_array_equal(winners(S, 2), [[1, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0]])  # of a tie the first
-    np.testing.assert_allclose(Terms(pool_size=2, pooling="max").held(S)[0](S), pooled_max(S, 2))
+    np.testing.assert_allclose(Terms(pool_size=2, pooling="max").linearized_pooling(S)[0](S), pooled_max(S, 2))
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -166,11 +166,11 @@ def test_no_turn_under_a_maximum_raises_the_energy(solver, kind, labels):
     y = np.where(np.arange(15) % 2, np.arange(15) % 3, -1)
     L = np.random.default_rng(5).random((15, 3)) < 0.6
     read = {"none": {}, "all known": {0: read_labels(y, 15), 2: read_labels(y, 15)}, "entries": {1: read_labels(np.eye(3)[y], 15, L)}}[labels]
-    terms = Terms(1.0, 2, asked_of(X, Supervision(None, read, 0.5)), "max")
+    terms = Terms(1.0, 2, label_terms_of(X, Supervision(None, read, 0.5)), "max")
     A, S = factors(X, 2)
     last = deep_energy(X, A, S, terms)
     for _ in range(25):
-        A, S, far = deep_turn(X, A, S, terms, solver)
+        A, S, far = deep_iteration(X, A, S, terms, solver)
         energy = deep_energy(X, A, S, terms)
         assert energy <= last * (1 + 1e-12) and np.isfinite(far) and all(a.min() >= 0 for a in (*A, *S))
         last = energy
@@ -242,7 +242,7 @@ def test_gradient_along_the_ball_vanishes_where_the_ball_holds():
 
 
 def test_multiplicative_start_has_no_zeros():
-    A, S = lifted(np.eye(6)[:, :3], np.eye(3, 8))
+    A, S = away_from_zero(np.eye(6)[:, :3], np.eye(3, 8))
     assert A.min() > 0 and S.min() > 0 and np.linalg.norm(A, axis=0).max() <= 1 + 1e-12
     X = as_data(TOY.X.T)
     start = deep_start(X, (9, 4, 2), host_rng(0))[:2]
@@ -323,7 +323,7 @@ def test_turn_leaves_its_input_alone():
     X = data("dense")
     A, S = factors(X)
     kept = [a.copy() for a in (*A, *S)]
-    deep_turn(X, A, S, Terms())
+    deep_iteration(X, A, S, Terms())
     for before, after in zip(kept, (*A, *S)):
         np.testing.assert_array_equal(before, after)
 

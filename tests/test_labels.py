@@ -16,7 +16,17 @@ from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, datasets
 from nnmf_nb.backend import to_numpy
 from nnmf_nb.data import DataMatrix
 from nnmf_nb.estimators import EarlyStopping
-from nnmf_nb.labels import LABEL_LOSSES, RIDGE, Picked, accuracy, class_numbers, held_labels, labels_per_layer, read_labels, with_labels
+from nnmf_nb.labels import (
+    LABEL_LOSSES,
+    RIDGE,
+    Picked,
+    accuracy,
+    class_numbers,
+    fixed_classifier_loss,
+    labels_per_layer,
+    read_labels,
+    with_labels,
+)
 from nnmf_nb.losses import ChainObjective, every
 
 TOY = datasets.toy(random_state=0)
@@ -163,7 +173,7 @@ def test_batches_with_a_held_classifier_add_up(loss):
     labels, S, _ = case(loss)
     name = loss.split()[0]
     whole = LABEL_LOSSES[name](labels, S)(S)
-    parts = [held_labels(labels, name, whole, i, S)(S[:, i]) for i in (np.arange(0, 30, 2), np.arange(1, 30, 2))]
+    parts = [fixed_classifier_loss(labels, name, whole, i, S)(S[:, i]) for i in (np.arange(0, 30, 2), np.arange(1, 30, 2))]
     joined = np.empty_like(S)
     joined[:, ::2], joined[:, 1::2] = parts[0].dS, parts[1].dS
     ridge = 2 * RIDGE * (whole.B**2).sum() if name == "cross_entropy" else 0.0  # held classifiers pay none

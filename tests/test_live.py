@@ -437,7 +437,7 @@ def test_widget_mirrors_and_hears():
     assert widget.progress["error"] == ""
     for word in ("pause", "resume", "step", "stop", "keep"):
         hear(do=word)
-    assert view._remote.wish == "stop"
+    assert view._remote.command == "stop"
     assert set(view._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
 
 

@@ -12,7 +12,7 @@ from nnmf_nb import DeepSemiNMF, NonlinearSemiNMF, nnls, nonlinear
 from nnmf_nb.backend import host_rng, to_numpy
 from nnmf_nb.data import DataMatrix, residual2
 from nnmf_nb.estimators import EarlyStopping
-from nnmf_nb.nonlinear import ACTIVATIONS, Decoder, NonlinearObjective, codes_of, decode, into_range, nonlinear_start, pull_back, settle
+from nnmf_nb.nonlinear import ACTIVATIONS, Decoder, NonlinearObjective, backpropagate, codes_of, decode, into_range, nonlinear_start, settle
 
 NAMES = sorted(ACTIVATIONS)
 SMALL = dict(ranks=(6, 3), max_iter=40, pretrain_iter=10, random_state=0)
@@ -55,7 +55,7 @@ def test_activation_has_its_slope_and_its_inverse(name):
 def test_pull_back_is_central_differences(name):
     g, (Z, H), rng = ACTIVATIONS[name], network(), np.random.default_rng(1)
     D = rng.standard_normal((6, 8))
-    dZ, dH = pull_back(Z, *decode(Z, H, g), D)
+    dZ, dH = backpropagate(Z, *decode(Z, H, g), D)
     value = lambda Z, H: np.sum(D * decode(Z, H, g)[0][0])  # noqa: E731
     for n, (at, found) in enumerate(zip([*Z, H], [*dZ, dH])):
         V = rng.standard_normal(at.shape)

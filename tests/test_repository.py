@@ -80,6 +80,52 @@ def test_cells_are_readable(path):
     assert len(cells) >= 2 * exported, "fewer cells of prose and demonstration than exported ones"
 
 
+# --- words --------------------------------------------------------------------------------------------------------------------
+
+# Of the private language that this package was once written in, none may be a part of a name. (The field's words: iteration, step, projected gradient, extrapolation,
+# recorder, state, history, penalty, fixed, transposed, .. `held_out` and the names of other libraries are allowed.)
+RETIRED = set(
+    "turn turns turned repeat told keeper keepers kept pull far unmet reach ahead unrest settling looked aims near spoken wish asked price lifted raised halves held "
+    "company cure ready goes books diary course".split()
+)
+
+
+def bound_names(source):
+    """Names that Python code binds: functions, classes, arguments and what is assigned to."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.alias):
+            yield node.asname or ""
+
+
+def bound_in_script(source):
+    """Names that JavaScript binds: declarations, also by a pattern, and arguments of arrow functions."""
+    for declared in re.findall(r"\b(?:const|let|var|function|class)\s+(\w+|[\[{][^=]*?[\]}])|\(([^()]*)\)\s*(?:=>|{)|\b(\w+)\s*=>", source):
+        yield from re.findall(r"[A-Za-z_]\w*", " ".join(declared))
+
+
+def words_of(name):
+    """The parts of a name between underscores and capitals, in small letters."""
+    return {part.lower() for part in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)}
+
+
+@pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tools").glob("*.py")), *sorted(PACKAGE.glob("*.js"))], ids=relative)
+def test_names_are_the_fields(path):
+    source = path.read_text(encoding="utf-8")
+    names = {*(bound_in_script if path.suffix == ".js" else bound_names)(source)} - {"held_out"}
+    assert not {name for name in names if words_of(name) & RETIRED}
+
+
+def test_a_retired_name_would_be_seen():
+    assert {*bound_names("def f(a): b.far = c = 1")} == {"f", "a", "far", "c"} and words_of("pull_onAWish") >= {"pull", "wish"}
+    assert {"told", "a", "b", "c"} <= {*bound_in_script("const told = {}; let [a, b] = x; f((c) => 1)")}
+
+
 # --- the house ---------------------------------------------------------------------------------------------------------------
 
 

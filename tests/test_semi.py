@@ -24,8 +24,8 @@ from nnmf_nb.semi import (
     multiplicative_H,
     pretrain_semi,
     product,
+    semi_iteration,
     semi_objective,
-    semi_turn,
     step_H,
     step_Z,
     train_semi,
@@ -130,7 +130,7 @@ def test_no_turn_raises_the_objective(kind, ridge, solver):
     before = semi_objective(X, product(Z), H, mu)
 
     def turn(Z, H):
-        Z, H, *rest = semi_turn(X, Z, {2: H}, SemiTerms(ridge, solver))
+        Z, H, *rest = semi_iteration(X, Z, {2: H}, SemiTerms(ridge, solver))
         return Z, H.values(), *rest
 
     for _ in range(40):
@@ -219,9 +219,9 @@ def test_interrupted_fit_is_a_fitted_model(monkeypatch, stop):
         turns.append(0)
         if len(turns) == stop:
             raise KeyboardInterrupt
-        return semi_turn(*args)
+        return semi_iteration(*args)
 
-    monkeypatch.setattr(semi, "semi_turn", turn)
+    monkeypatch.setattr(semi, "semi_iteration", turn)
     data = signed()[0]
     model = DeepSemiNMF((4, 2), pretrain_iter=5, tol=0, random_state=0).fit(data)
     assert model.stop_reason_ == "interrupted" and not model.converged_
@@ -421,7 +421,7 @@ def test_no_turn_with_graphs_raises_the_objective(depths, lam, solver):
 
     before = objective(Z, H)
     for _ in range(30):
-        Z, H, after, far = semi_turn(X, Z, H, terms)
+        Z, H, after, far = semi_iteration(X, Z, H, terms)
         assert all(h.min() >= 0 for h in H.values()) and after <= before + 1e-12 and far >= 0
         before = after
     assert after == pytest.approx(objective(Z, H), rel=1e-9)

@@ -15,7 +15,6 @@ from nnmf_nb.unfolded import (
     UnfoldedObjective,
     as_sources,
     cost_unit,
-    kept,
     mask_cost,
     multiplied,
     netted,
@@ -23,6 +22,7 @@ from nnmf_nb.unfolded import (
     separate,
     source_bases,
     train_unfolded,
+    unchanged,
     unfold_backward,
     unfold_forward,
 )
@@ -75,7 +75,7 @@ def problem(seed=0):
     return sources, [rng.random((8, 6)) + 0.1 for _ in range(4)], (1, 3, 2), rng
 
 
-@pytest.mark.parametrize("carry", [netted, kept])
+@pytest.mark.parametrize("carry", [netted, unchanged])
 @pytest.mark.parametrize("cost_beta", [1, 1.5, 2])
 @pytest.mark.parametrize("beta", [0, 0.5, 1, 1.5, 2, 2.5])
 def test_derivatives_are_exact_and_split(beta, cost_beta, carry):
@@ -101,14 +101,14 @@ def test_netting_changes_the_parts_and_not_their_difference():
     sources, W, ranks, _ = problem()
     fwd = unfold_forward(sum(sources), W)
     split = mask_cost(fwd, sources, ranks=ranks, weights=(1, 1, 1))
-    tight, loose = (unfold_backward(fwd, split, ranks, carry=carry) for carry in (netted, kept))
+    tight, loose = (unfold_backward(fwd, split, ranks, carry=carry) for carry in (netted, unchanged))
     for p, m, P, Q in zip(*tight, *loose):
         np.testing.assert_allclose(p - m, P - Q, atol=1e-10 * P.max())
     assert tight[0][0].sum() < 0.9 * loose[0][0].sum()
 
 
 @pytest.mark.parametrize("beta, cost_beta", [(1, 1), (0, 1), (2, 2), (1.5, 1.5), (1, 2)])
-@pytest.mark.parametrize("carry", [netted, kept])
+@pytest.mark.parametrize("carry", [netted, unchanged])
 def test_training_is_monotone(beta, cost_beta, carry):
     sources = mixture()
     W, _ = source_bases(sources, (2, 2))

@@ -3,7 +3,7 @@
 
     python tools/fuzz.py [NUMBER [SEED]]        # 100 000 problems from seed 0 (a few minutes)
 
-Every problem is solved by the portable and by the compiled engine, by the latter also in company, because many points of one A start from another support. Prints what kinds of problems there were, the largest KKT residuals, and every problem that
+Every problem is solved by the portable and by the compiled engine, by the latter also among equal data points, because many points of one A start from another support. Prints what kinds of problems there were, the largest KKT residuals, and every problem that
 was answered wrongly or whose flag "not unique" is wrong (exit status 1); a failing one is found again by its number, `python tools/fuzz.py 1 SEED+NUMBER`. Source of the idea: SciPy's nnls, some
 versions of which return a wrong answer without a word for 1 % of such problems.
 """
@@ -28,10 +28,10 @@ layer = sys.modules["nnmf_nb.nnls"]
 ALLOWED = 1e-10
 
 
-def examined(A, x, engine, company):
-    """Status of the answer of an engine to x, one of 1 + `company` equal data points; its largest residual by both measures, and what is wrong with it ('' if nothing)."""
+def examined(A, x, engine, others):
+    """Status of the answer of an engine to x, one of 1 + `others` equal data points; its largest residual by both measures, and what is wrong with it ('' if nothing)."""
     layer.cpu_kernels = engine
-    S, status, kkt = nnls_certified(A, np.repeat(x[:, None], 1 + company, axis=1))
+    S, status, kkt = nnls_certified(A, np.repeat(x[:, None], 1 + others, axis=1))
     s = S[:, 0]
     residual = max(float(kkt[0]), optimality(A, x, s))
     worse = ((x - A @ s) ** 2).sum() - brute_force(A, x)

@@ -23,9 +23,9 @@ def cores():
 
 
 def one_thread_each(environment):
-    """The environment of processes that run side by side: one thread where it does not say how many, and what Python compiles is kept."""
-    kept = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {name: "1" for name in THREADS} | kept
+    """The environment of processes that run side by side: one thread where it does not say how many, and what Python compiles is stored."""
+    variables = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {name: "1" for name in THREADS} | variables
 
 
 def pytest_command(jobs, *more):

@@ -31,11 +31,11 @@ class Announcer(event.Listener):
     """Tells, once in a process, that kernels are being compiled when that takes longer than `patience` seconds."""
 
     def __init__(self, patience=1.0):
-        self.patience, self.depth, self.timer, self.told = patience, 0, None, False
+        self.patience, self.depth, self.timer, self.announced = patience, 0, None, False
 
     def on_start(self, happening):
         "Start the clock with the first kernel of this package; those that it calls are compiled inside."
-        if self.told or (self.depth == 0 and happening.data["dispatcher"].py_func.__module__ != __name__): return
+        if self.announced or (self.depth == 0 and happening.data["dispatcher"].py_func.__module__ != __name__): return
         self.depth += 1
         if self.depth > 1: return
         self.timer = threading.Timer(self.patience, self.tell)
@@ -50,7 +50,7 @@ class Announcer(event.Listener):
 
     def tell(self):
         "Say what is going on."
-        self.told = True
+        self.announced = True
         logging.getLogger("nnmf_nb").warning("nnmf_nb: compiling kernels for this processor. This happens once and takes some seconds; they are kept for the next time.")
 
 
@@ -77,7 +77,7 @@ def scratch(k):
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def factor_passive(G, work, tol):
     "Factor of the passive block, its columns in work.idx[:p]; inverse pivots are 0 for dependent columns. Returns p and how many are independent."
-    L, idx, inv, p, kept = work.L, work.idx, work.inv, 0, 0
+    L, idx, inv, p, is_passive = work.L, work.idx, work.inv, 0, 0
     for i in range(G.shape[0]):
         if work.passive[i]:
             idx[p] = i
@@ -92,8 +92,8 @@ def factor_passive(G, work, tol):
             L[c, r] = a
             d -= a * a
         inv[c] = 1.0 / np.sqrt(d) if d > tol else 0.0
-        kept += inv[c] > 0.0
-    return p, kept
+        is_passive += inv[c] > 0.0
+    return p, is_passive
 
 # %% ../../nbs/01a_kernels.ipynb #dde6aced
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
@@ -114,7 +114,7 @@ def solve_factored(work, p, b):
 def passive_point(G, f, s, work, tol):
     "Solve on the passive set: fills s and work.g = G s - f; returns the number of independent passive columns and the noise level of g."
     k, g = G.shape[0], work.g
-    p, kept = factor_passive(G, work, tol)
+    p, is_passive = factor_passive(G, work, tol)
     solve_factored(work, p, f)
     top = 0.0
     for i in range(k):
@@ -126,7 +126,7 @@ def passive_point(G, f, s, work, tol):
         s[row] = v
         top += abs(v)
         for i in range(k): g[i] += v * G[row, i]
-    return kept, 4 * 2.3e-16 * max(k, 4) * top
+    return is_passive, 4 * 2.3e-16 * max(k, 4) * top
 
 # %% ../../nbs/01a_kernels.ipynb #7ae17ab3
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -173,7 +173,7 @@ def active_set(G, f, s, work, tol):
     for i in range(k):
         passive[i], barred[i], s[i] = False, False, 0.0
     for _ in range(30 * k + 100):
-        kept, noise = passive_point(G, f, target, work, tol)
+        is_passive, noise = passive_point(G, f, target, work, tol)
         if step_to_boundary(passive, s, target):
             if best >= 0 and not passive[best]: barred[best] = True      # rounding only: do not pick it again at once
             continue
@@ -184,7 +184,7 @@ def active_set(G, f, s, work, tol):
             if not passive[i] and not barred[i] and g[i] < -noise and (best < 0 or g[i] < g[best]): best = i
         if best < 0: return True, noise
         passive[best] = True
-        if factor_passive(G, work, tol)[1] > kept:
+        if factor_passive(G, work, tol)[1] > is_passive:
             for i in range(k):
                 barred[i] = False
         else: passive[best], barred[best] = False, True                 # dependent: cannot lower the objective
@@ -194,8 +194,8 @@ def active_set(G, f, s, work, tol):
 @njit(cache=True, error_model="numpy", nogil=True)
 def independent(G, work, tol):
     "True when every column in work.passive is further from the span of those before it than rounding in G can be."
-    p, kept = factor_passive(G, work, tol)
-    if kept < p: return False
+    p, is_passive = factor_passive(G, work, tol)
+    if is_passive < p: return False
     y, allowed = work.y, 1.0 / (ENTRY_ERROR * max(G.shape[0], 4))
     for c in range(p):                              # y: row c of the inverse of L
         y[c] = work.inv[c]
@@ -413,14 +413,14 @@ def product(P, Q, out):
 
 # %% ../../nbs/01a_kernels.ipynb #074926d3
 @njit(cache=True, error_model="numpy", nogil=True)
-def extrapolated_block(G, F, scale, ahead, last, beta, sweeps, new, reached):
+def extrapolated_block(G, F, scale, extrapolated, last, beta, sweeps, new, reached):
     """new: rows `ahead` (M x k) after sweeps with right-hand sides F / scale (F is divided in place); reached: new, reached ahead from `last`.
 
     Returns the mean number of rounds that a row took.
     """
     for j in range(len(new)):
         for i in range(new.shape[1]):
-            new[j, i], F[j, i] = ahead[j, i], F[j, i] / scale
+            new[j, i], F[j, i] = extrapolated[j, i], F[j, i] / scale
     rounds = sweep_points(G, F, new, sweeps)
     for j in range(len(new)):
         for i in range(new.shape[1]):
@@ -429,7 +429,7 @@ def extrapolated_block(G, F, scale, ahead, last, beta, sweeps, new, reached):
 
 # %% ../../nbs/01a_kernels.ipynb #fa7a6c3b
 @njit(cache=True, error_model="numpy", nogil=True)
-def extrapolated_iteration(X, upright, scale, A, S, last_A, last_S, beta, sweeps, new_A, new_S, ahead_A, ahead_S):
+def extrapolated_iteration(X, upright, scale, A, S, last_A, last_S, beta, sweeps, new_A, new_S, extrapolated_A, extrapolated_S):
     """One turn on X / scale (X: N x M if upright, else M x N) from A (N x k) and S (M x k), all in C order. Fills new_A, new_S and both reached ahead.
 
     Returns rounds per row of A and S, the length of A's projected gradient (column norms as weights), and <Q, A>, <H, A'A> for the new A, Q = X S and H = S'S of the S ahead.
@@ -439,25 +439,25 @@ def extrapolated_iteration(X, upright, scale, A, S, last_A, last_S, beta, sweeps
     product(A, A, G)
     if upright: product(X, A, F)
     else: np.dot(X, A, F)
-    rounds = extrapolated_block(G, F, scale, S, last_S, beta, sweeps, new_S, ahead_S)
-    product(ahead_S, ahead_S, H)
-    if upright: np.dot(X, ahead_S, Q)
-    else: product(X, ahead_S, Q)
-    rounds += extrapolated_block(H, Q, scale, A, last_A, beta, sweeps, new_A, ahead_A)
+    rounds = extrapolated_block(G, F, scale, S, last_S, beta, sweeps, new_S, extrapolated_S)
+    product(extrapolated_S, extrapolated_S, H)
+    if upright: np.dot(X, extrapolated_S, Q)
+    else: product(X, extrapolated_S, Q)
+    rounds += extrapolated_block(H, Q, scale, A, last_A, beta, sweeps, new_A, extrapolated_A)
     weights, squares = np.empty(k), np.empty(N)
     for i in range(k):
         weights[i] = G[i, i] if G[i, i] > 0.0 else 1.0
     projected_gradient_rows(H, Q, A, weights, squares)
     product(new_A, new_A, G)
-    pull, fits, size = 0.0, 0.0, 0.0
+    norm2, fits, size = 0.0, 0.0, 0.0
     for j in range(N):
-        pull += squares[j]
+        norm2 += squares[j]
         for i in range(k):
             fits += Q[j, i] * new_A[j, i]
     for j in range(k):
         for i in range(k):
             size += H[j, i] * G[j, i]
-    return rounds, np.sqrt(pull), fits, size
+    return rounds, np.sqrt(norm2), fits, size
 
 # %% ../../nbs/01a_kernels.ipynb #b2ecb137
 @njit(cache=True, error_model="numpy", nogil=True)
