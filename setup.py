@@ -17,7 +17,9 @@ if absent:
 
 # From version 77 on setuptools wants an SPDX expression; the 'License ::' classifiers are deprecated.
 spdx = {"apache2": "Apache-2.0", "bsd3": "BSD-3-Clause", "mit": "MIT"}
-stages = "1 - Planning,2 - Pre-Alpha,3 - Alpha,4 - Beta,5 - Production/Stable,6 - Mature,7 - Inactive".split(",")
+stages = "1 - Planning,2 - Pre-Alpha,3 - Alpha,4 - Beta,5 - Production/Stable,6 - Mature,7 - Inactive".split(
+    ","
+)
 oldest, newest = (int(cfg[key].split(".")[1]) for key in ("min_python", "max_python"))
 pythons = [f"3.{minor}" for minor in range(oldest, newest + 1)]
 suffix = "_requirements"
@@ -26,7 +28,9 @@ setup(
     name=cfg["lib_name"],
     version=cfg["version"],
     description=cfg["description"],
-    long_description=(here / "README.md").read_text(encoding="utf-8") if (here / "README.md").exists() else "",
+    long_description=(here / "README.md").read_text(encoding="utf-8")
+    if (here / "README.md").exists()
+    else "",
     long_description_content_type="text/markdown",
     author=cfg["author"],
     license_expression=spdx[cfg["license"]],
@@ -37,7 +41,9 @@ setup(
     package_data={cfg["lib_path"]: cfg["package_data"].split()},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={key.removesuffix(suffix): cfg[key].split() for key in cfg if key.endswith(suffix)},
+    extras_require={
+        key.removesuffix(suffix): cfg[key].split() for key in cfg if key.endswith(suffix)
+    },
     entry_points={"nbdev": f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"},
     classifiers=[
         "Development Status :: " + stages[int(cfg["status"]) - 1],

@@ -27,44 +27,65 @@ def namespace(*arrays):
     Raises `TypeError` when they come from different libraries or are no arrays at all.
     """
     for a in arrays:
-        if not isinstance(a, np.ndarray): break
-    else: return _NUMPY                                    # called thousands of times a second: the common case first
+        if not isinstance(a, np.ndarray):
+            break
+    else:
+        return _NUMPY  # called thousands of times a second: the common case first
     arrays = [a for a in arrays if a is not None]
-    try: return array_api_compat.array_namespace(*arrays)
+    try:
+        return array_api_compat.array_namespace(*arrays)
     except TypeError as error:
-        kinds = ", ".join(sorted({f"{type(a).__module__.split('.')[0]}.{type(a).__name__}" for a in arrays}))
-        raise TypeError(f"Cannot work on {kinds} together: give all arguments as arrays of one library "
-                        "(move them with `to_numpy` or `asarray(x, like=...)`).") from error
+        kinds = ", ".join(
+            sorted({f"{type(a).__module__.split('.')[0]}.{type(a).__name__}" for a in arrays})
+        )
+        raise TypeError(
+            f"Cannot work on {kinds} together: give all arguments as arrays of one library "
+            "(move them with `to_numpy` or `asarray(x, like=...)`)."
+        ) from error
 
 # %% ../nbs/00_backend.ipynb #c299b561
 def is_array(x):
-    "True for a dense array of any library: NumPy, CuPy, PyTorch, array-api-strict, .."
+    """True for a dense array of any library: NumPy, CuPy, PyTorch, array-api-strict, .."""
     return array_api_compat.is_array_api_obj(x)
 
+
 def is_non_numpy_array(x):
-    "True for a dense array of any library but NumPy."
+    """True for a dense array of any library but NumPy."""
     return is_array(x) and not isinstance(x, np.ndarray)
 
+
 def to_numpy(x):
-    """`x` as a NumPy array on the host (no copy when it already is one). Sparse matrices stay sparse, on the host."""
-    if isinstance(x, np.ndarray): return x
-    if sp.issparse(x): return x
-    if hasattr(x, "get") and type(x).__module__.startswith("cupy"): return x.get()      # dense and sparse CuPy
-    if hasattr(x, "detach"): return x.detach().cpu().numpy()                            # PyTorch
-    if is_array(x): return np.asarray(_on_first_device(x))
+    """`x` as a NumPy array on the host (no copy when it already is one). Sparse matrices stay
+    sparse, on the host.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    if sp.issparse(x):
+        return x
+    # dense and sparse CuPy
+    if hasattr(x, "get") and type(x).__module__.startswith("cupy"):
+        return x.get()
+    if hasattr(x, "detach"):
+        return x.detach().cpu().numpy()  # PyTorch
+    if is_array(x):
+        return np.asarray(_on_first_device(x))
     return np.asarray(x)
 
 # %% ../nbs/00_backend.ipynb #77830e45
 def _on_first_device(x):
-    "Move `x` to its namespace's first device, which for every CPU library is host memory."
+    """Move `x` to its namespace's first device, which for every CPU library is host memory."""
     first = x.__array_namespace__().__array_namespace_info__().devices()[0]
     return x.to_device(first)
 
 # %% ../nbs/00_backend.ipynb #5e81cd94
 def asarray(x, like, dtype=None):
-    """Host array `x` in the namespace and on the device of `like`, with dtype `dtype` (default: that of `like`)."""
+    """Host array `x` in the namespace and on the device of `like`, with dtype `dtype` (default:
+    that of `like`).
+    """
     xp = namespace(like)
-    return xp.asarray(x, dtype=like.dtype if dtype is None else dtype, device=array_api_compat.device(like))
+    return xp.asarray(
+        x, dtype=like.dtype if dtype is None else dtype, device=array_api_compat.device(like)
+    )
 
 # %% ../nbs/00_backend.ipynb #66b1710d
 @functools.cache
@@ -72,49 +93,64 @@ def has_cuda():
     """True when CuPy is installed and can allocate on a CUDA device (probed once per process)."""
     try:
         import cupy
+
         return bool(cupy.cuda.is_available()) and cupy.zeros(1).shape == (1,)
-    except Exception: return False              # a broken driver may raise anything at all
+    except Exception:
+        return False  # a broken driver may raise anything at all
 
 # %% ../nbs/00_backend.ipynb #3ac2e00a
 def to_device(x, device="auto"):
-    """`x` where `device` says: `"auto"` leaves it, `"cpu"` makes it NumPy, `"cuda"` makes it CuPy (dense or CSR/CSC).
+    """`x` where `device` says: `"auto"` leaves it, `"cpu"` makes it NumPy, `"cuda"` makes it CuPy
+    (dense or CSR/CSC).
 
     Raises `ValueError` for an unknown name or when no CUDA device answers.
     """
-    if device == "auto": return x
-    if device == "cpu": return to_numpy(x)
-    if device != "cuda": raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}.")
+    if device == "auto":
+        return x
+    if device == "cpu":
+        return to_numpy(x)
+    if device != "cuda":
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}.")
     if not has_cuda():
-        raise ValueError("device='cuda' needs CuPy and a CUDA device, and none answered. Install the extra nnmf_nb[gpu12] or "
-                         "nnmf_nb[gpu13] on a machine with an NVIDIA driver, or use device='cpu'.")
+        raise ValueError(
+            "device='cuda' needs CuPy and a CUDA device, and none answered. Install the extra nnmf_nb[gpu12] or "
+            "nnmf_nb[gpu13] on a machine with an NVIDIA driver, or use device='cpu'."
+        )
     return _to_cupy(x)
 
 # %% ../nbs/00_backend.ipynb #60945337
 def _to_cupy(x):
     import cupy
     import cupyx.scipy.sparse as csp
-    if csp.issparse(x): return x
-    if not sp.issparse(x): return cupy.asarray(x)
+
+    if csp.issparse(x):
+        return x
+    if not sp.issparse(x):
+        return cupy.asarray(x)
     return (csp.csc_matrix if x.format == "csc" else csp.csr_matrix)(x)
 
 # %% ../nbs/00_backend.ipynb #932b45ed
 def floating(x, name="X"):
-    """`x` with a dtype we compute in: float32 and float64 kept, float16 to float32, integers and booleans to float64.
+    """`x` with a dtype we compute in: float32 and float64 kept, float16 to float32, integers and
+    booleans to float64.
 
-    Raises `TypeError` for complex, text or object data. Works for arrays of any namespace and for sparse matrices.
+    Raises `TypeError` for complex, text or object data. Works for arrays of any namespace and for
+    sparse matrices.
     """
     kind = str(x.dtype).rsplit(".", 1)[-1]
-    if kind in ("float64", "float32"): return x
+    if kind in ("float64", "float32"):
+        return x
     if not kind.startswith(("float", "int", "uint", "bool")):
         raise TypeError(f"{name} has dtype {kind}; give real numbers (float, integer or boolean).")
     wanted = "float32" if kind == "float16" else "float64"
-    if hasattr(x, "astype"): return x.astype(wanted)
+    if hasattr(x, "astype"):
+        return x.astype(wanted)
     xp = namespace(x)
     return xp.astype(x, getattr(xp, wanted))
 
 # %% ../nbs/00_backend.ipynb #32874a8b
 def double(x):
-    "`x` in float64 (itself if it is so already)."
+    """`x` in float64 (itself if it is so already)."""
     xp = namespace(x)
     return x if x.dtype == xp.float64 else xp.astype(x, xp.float64)
 
@@ -126,18 +162,26 @@ def gram(A, B=None):
 
 # %% ../nbs/00_backend.ipynb #26e373d3
 def inner(a, b):
-    """<a, b> = sum of entrywise products, as a Python float accumulated in float64. One host synchronisation."""
+    """<a, b> = sum of entrywise products, as a Python float accumulated in float64. One host
+    synchronisation.
+    """
     xp = namespace(a, b)
     return float(xp.sum(double(a) * double(b)))
 
 # %% ../nbs/00_backend.ipynb #2db488a0
 def host_rng(random_state=None):
-    """A `numpy.random.Generator` from `None` (fresh entropy), an integer, a `Generator` (used as it is) or a `RandomState`."""
-    if isinstance(random_state, np.random.Generator): return random_state
+    """A `numpy.random.Generator` from `None` (fresh entropy), an integer, a `Generator` (used as it
+    is) or a `RandomState`.
+    """
+    if isinstance(random_state, np.random.Generator):
+        return random_state
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31, size=4))
-    if random_state is None or isinstance(random_state, (int, np.integer)): return np.random.default_rng(random_state)
-    raise ValueError(f"random_state must be None, an integer or a NumPy random generator, got {random_state!r}.")
+    if random_state is None or isinstance(random_state, (int, np.integer)):
+        return np.random.default_rng(random_state)
+    raise ValueError(
+        f"random_state must be None, an integer or a NumPy random generator, got {random_state!r}."
+    )
 
 # %% ../nbs/00_backend.ipynb #36ecb649
 OK, DEGENERATE, TIED, NOT_CONVERGED = 0, 1, 2, 4
@@ -145,35 +189,54 @@ OK, DEGENERATE, TIED, NOT_CONVERGED = 0, 1, 2, 4
 # %% ../nbs/00_backend.ipynb #b2c03dcf
 @functools.cache
 def thread_count():
-    "Threads to use: the cores that this process may run on, or OMP_NUM_THREADS if that is smaller."
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Threads to use: the cores that this process may run on, or OMP_NUM_THREADS if that is
+    smaller.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) > 0 else cores
 
 # %% ../nbs/00_backend.ipynb #c35ad650
 @functools.cache
-def _pool(threads): return ThreadPoolExecutor(threads, thread_name_prefix="nnmf_nb")
+def _pool(threads):
+    return ThreadPoolExecutor(threads, thread_name_prefix="nnmf_nb")
 
-if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_pool.cache_clear)      # threads do not survive a fork
+
+# threads do not survive a fork
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 # %% ../nbs/00_backend.ipynb #8b701fc7
 def in_threads(run, n, work, enough=100_000, until=None):
-    """Call run(rows) for slices that cover n rows, in up to `thread_count()` threads. Returns the results in order.
+    """Call run(rows) for slices that cover n rows, in up to `thread_count()` threads. Returns the
+    results in order.
 
-    work: cost of a row (on average), in multiplications; a thread is worth waking for `enough` of them (about 50 microseconds). until: cumulative costs before and after each row
-    (n + 1 rising numbers) where rows differ, so that every thread gets the same share.
+    work: cost of a row (on average), in multiplications; a thread is worth waking for `enough` of
+    them (about 50 microseconds). until: cumulative costs before and after each row (n + 1 rising
+    numbers) where rows differ, so that every thread gets the same share.
     """
     parts = min(thread_count(), int(n * work // enough), n) if thread_count() > 1 else 1
-    if parts < 2: return [run(slice(0, n))]
-    ends = [n * i // parts for i in range(parts + 1)] if until is None else [0, *np.searchsorted(until, until[-1] * np.arange(1, parts) / parts).tolist(), n]
+    if parts < 2:
+        return [run(slice(0, n))]
+    ends = (
+        [n * i // parts for i in range(parts + 1)]
+        if until is None
+        else [0, *np.searchsorted(until, until[-1] * np.arange(1, parts) / parts).tolist(), n]
+    )
     first, *rest = (slice(a, b) for a, b in zip(ends, ends[1:]))
     others = [_pool(thread_count() - 1).submit(run, rows) for rows in rest]
-    return [run(first)] + [other.result() for other in others]              # the calling thread does its share
+    return [run(first)] + [other.result() for other in others]  # the calling thread does its share
 
 # %% ../nbs/00_backend.ipynb #420520b9
 @functools.cache
-def _blas(): return ThreadpoolController().select(user_api="blas")
+def _blas():
+    return ThreadpoolController().select(user_api="blas")
+
 
 def blas_in_one_thread():
-    "Context in which BLAS does not start threads of its own (for the whole process, as scikit-learn does it in k-means)."
+    """Context in which BLAS does not start threads of its own (for the whole process, as
+    scikit-learn does it in k-means).
+    """
     return _blas().limit(limits=1)

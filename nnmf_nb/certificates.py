@@ -22,7 +22,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import double, is_array, to_numpy
-from .data import DataMatrix, WeightedDataMatrix, as_data, column_blocks, is_sparse, residual2
+from nnmf_nb.data import (
+    DataMatrix,
+    WeightedDataMatrix,
+    as_data,
+    column_blocks,
+    is_sparse,
+    residual2,
+)
 from .layers import dead_topics, duplicate_topics, html_table, text_table
 from .losses import svd_floors
 from .nnls import column_norms
@@ -30,34 +37,54 @@ from .solvers.stationarity import projected_gradient_norm
 
 # %% ../nbs/07_certificates.ipynb #152f3178
 def left_product(X, L):
-    "L'X (k x M), float64, in units of X.scale, for a host `DataMatrix` X (N x M) and L: N x k. With weights: L'(w X)."
-    if X.dtype == np.float64 or is_sparse(X.X): return X.AtX(L)
-    return np.concatenate([L.T @ double(X.X[:, c]) for c in column_blocks(X.shape[1], X.shape[0])], axis=1) * X._unit
+    """L'X (k x M), float64, in units of X.scale, for a host `DataMatrix` X (N x M) and L: N x k.
+    With weights: L'(w X).
+    """
+    if X.dtype == np.float64 or is_sparse(X.X):
+        return X.AtX(L)
+    return (
+        np.concatenate(
+            [L.T @ double(X.X[:, c]) for c in column_blocks(X.shape[1], X.shape[0])], axis=1
+        )
+        * X._unit
+    )
+
 
 def right_product(X, Z):
-    "X Z' (N x k), float64, in units of X.scale, for Z: k x M."
-    if X.dtype == np.float64 or is_sparse(X.X): return X.XSt(Z)
-    return sum(double(X.X[:, c]) @ Z[:, c].T for c in column_blocks(X.shape[1], X.shape[0])) * X._unit
+    """X Z' (N x k), float64, in units of X.scale, for Z: k x M."""
+    if X.dtype == np.float64 or is_sparse(X.X):
+        return X.XSt(Z)
+    return (
+        sum(double(X.X[:, c]) @ Z[:, c].T for c in column_blocks(X.shape[1], X.shape[0])) * X._unit
+    )
 
 # %% ../nbs/07_certificates.ipynb #d737faa4
 class Residual(NamedTuple):
-    "R = X - A S (with weights w: w R), seen from both sides: `left` = L'R (k x M) and `right` = R Z' (N x k), in units of X.scale."
+    """R = X - A S (with weights w: w R), seen from both sides: `left` = L'R (k x M) and `right` = R
+    Z' (N x k), in units of X.scale.
+    """
+
     left: np.ndarray
     right: np.ndarray
 
+
 def residual(X, A, S, L, Z):
-    "The `Residual` of a host `DataMatrix` X (N x M) and A (N x k), S (k x M, units of X.scale), seen by L (N x k') and Z (k' x M)."
+    """The `Residual` of a host `DataMatrix` X (N x M) and A (N x k), S (k x M, units of X.scale),
+    seen by L (N x k') and Z (k' x M).
+    """
     return Residual(left_product(X, L) - X.AtM(L, A, S), right_product(X, Z) - X.MSt(A, S, Z))
 
 # %% ../nbs/07_certificates.ipynb #82ca7095
 def error2(X, A, S, AtX):
-    "||X - A S||^2 / X.scale^2, a float, given A'X (k x M): by the identity, or written out where rounding could show in it."
+    """||X - A S||^2 / X.scale^2, a float, given A'X (k x M): by the identity, or written out where rounding could show in it."""
     identity = float(X.norm2 - 2 * np.vdot(AtX, S) + np.vdot(X.AtM(A, A, S), S))
     return identity if identity > 1e-6 * X.norm2 else residual2(X, A, S, identity=0.0)
 
 # %% ../nbs/07_certificates.ipynb #9c8d7f1b
 def in_units(A, S, scale=1.0):
-    "A (N x k) with unit columns, S (k x M) to match in units of `scale`, and the lengths (k; 1 for a column of zeros). No size of numbers overflows."
+    """A (N x k) with unit columns, S (k x M) to match in units of `scale`, and the lengths (k; 1
+    for a column of zeros). No size of numbers overflows.
+    """
     top = np.abs(A).max(axis=0)
     top = np.where(top > 0, top, 1.0)
     length = top * np.linalg.norm(A / top, axis=0)
@@ -66,21 +93,26 @@ def in_units(A, S, scale=1.0):
 
 # %% ../nbs/07_certificates.ipynb #cff5f216
 def kkt_table(X, A, S, left, l1=0.0, l2=0.0):
-    "Entrywise KKT residual |min(S, G)| (k x M, in units of X.scale) and gradient G = -left + l1 + l2 S, for unit columns A. l1, l2: numbers or k x 1."
+    """Entrywise KKT residual |min(S, G)| (k x M, in units of X.scale) and gradient G = -left + l1 + l2 S, for unit columns A. l1, l2: numbers or k x 1."""
     G = -left + l1 + l2 * S
     length = np.sqrt(X.lengths2(A) + l2)
     top = length.max(axis=0, keepdims=True)
-    length = np.where(length > 0, length, np.where(top > 0, top, 1.0))     # a zero column is judged in units of the longest
+    # a zero column is judged in units of the longest
+    length = np.where(length > 0, length, np.where(top > 0, top, 1.0))
     return np.abs(np.minimum(S * length, G / length)), G
 
 # %% ../nbs/07_certificates.ipynb #949b79f1
 class Criteria(NamedTuple):
-    """What a factorisation minimises. words: what S and A are judged by; open: what cannot be judged, and why ('' if nothing); judges_S, judges_A.
+    """What a factorisation minimises. words: what S and A are judged by; open: what cannot be
+    judged, and why ('' if nothing); judges_S, judges_A.
 
-    on_S: (l1, l2) per layer, l1 in units of X, l2 of A'A, added to half the squared error; on_A the same for A; fixed: leading columns of A that were given;
-    signed: A may be negative; product: S_l belongs to A_0 .. A_l (else to the layer alone); cost: the name of a chain cost by which A is judged;
-    near: the depths whose squared error was minimised and nothing beside it, so that it should be near its floor.
+    on_S: (l1, l2) per layer, l1 in units of X, l2 of A'A, added to half the squared error; on_A the
+    same for A; fixed: leading columns of A that were given; signed: A may be negative; product: S_l
+    belongs to A_0 .. A_l (else to the layer alone); cost: the name of a chain cost by which A is
+    judged; near: the depths whose squared error was minimised and nothing beside it, so that it
+    should be near its floor.
     """
+
     words: str = "S_l: min ||S_(l-1) - A_l S|| over S >= 0; A_l: stationary for ||S_(l-1) - A S_l|| over A >= 0  (S_(-1) = X)"
     open: str = ""
     judges_S: bool = True
@@ -93,17 +125,21 @@ class Criteria(NamedTuple):
     cost: str = ""
     judged_depths: slice = slice(None)
 
-    def penalties(self, l): return self.on_S[l] if self.on_S else (0.0, 0.0)
+    def penalties(self, l):
+        return self.on_S[l] if self.on_S else (0.0, 0.0)
 
 # %% ../nbs/07_certificates.ipynb #7dd044df
 @dataclass(frozen=True)
 class LayerCertificate:
     """What is true of one layer; all dimensionless, NaN = unknown.
 
-    error, floor: at this depth; kkt: largest KKT residual of a column of S; stationarity of A; complementarity; lowest: smallest entry of A or S relative to the
-    largest; dead, duplicates: topics; degenerate: data points whose S may not be unique; condition: of A with unit columns, zero ones left out;
-    zeros: shares of exact zeros in A and S; locked: shares of the residuals of A and S that sit at exact zeros; finite: no NaN or infinity.
+    error, floor: at this depth; kkt: largest KKT residual of a column of S; stationarity of A;
+    complementarity; lowest: smallest entry of A or S relative to the largest; dead, duplicates:
+    topics; degenerate: data points whose S may not be unique; condition: of A with unit columns,
+    zero ones left out; zeros: shares of exact zeros in A and S; locked: shares of the residuals of
+    A and S that sit at exact zeros; finite: no NaN or infinity.
     """
+
     rank: int
     error: float = math.nan
     floor: float = math.nan
@@ -120,95 +156,155 @@ class LayerCertificate:
     finite: bool = True
 
     @property
-    def gap(self): return self.error - self.floor
+    def gap(self):
+        return self.error - self.floor
 
 # %% ../nbs/07_certificates.ipynb #99fcdb60
 def condition_of(A):
-    "Condition number of A (N x k, unit columns) without its zero columns: 1 orthogonal .. inf dependent (1 if nothing is left)."
+    """Condition number of A (N x k, unit columns) without its zero columns: 1 orthogonal .. inf
+    dependent (1 if nothing is left).
+    """
     A = A[:, A.any(axis=0)]
-    if not A.size: return 1.0
+    if not A.size:
+        return 1.0
     s = np.linalg.svd(A, compute_uv=False)
     return float(s[0] / s[-1]) if A.shape[1] <= A.shape[0] and s[-1] > 1e-15 * s[0] else math.inf
 
+
 def degenerate_points(A, G, size):
-    "Number of data points for which the columns of A (unit) without pull, |G| <= 1e-9 size, are dependent. G: k x M, size: M."
-    patterns, count = np.unique((np.abs(G) <= 1e-9 * np.maximum(size, 1e-300)) & A.any(axis=0)[:, None], axis=1, return_counts=True)
+    """Number of data points for which the columns of A (unit) without pull, |G| <= 1e-9 size, are dependent. G: k x M, size: M."""
+    patterns, count = np.unique(
+        (np.abs(G) <= 1e-9 * np.maximum(size, 1e-300)) & A.any(axis=0)[:, None],
+        axis=1,
+        return_counts=True,
+    )
     return int(sum(n for P, n in zip(patterns.T, count) if P.any() and condition_of(A[:, P]) > 1e7))
 
 # %% ../nbs/07_certificates.ipynb #68f0601c
 def projected_gradient_on_A(A, G, total, signed):
-    "Stationarity of A for the half derivative G (N x k, unit columns), and the share of its square at entries that are exactly zero."
-    if signed: return 2 / total * float(np.linalg.norm(G)), 0.0
-    whole, at_zeros = projected_gradient_norm([A], [2 / total * G]), projected_gradient_norm([A], [np.where(A == 0, 2 / total * G, 0.0)])
+    """Stationarity of A for the half derivative G (N x k, unit columns), and the share of its
+    square at entries that are exactly zero.
+    """
+    if signed:
+        return 2 / total * float(np.linalg.norm(G)), 0.0
+    whole, at_zeros = (
+        projected_gradient_norm([A], [2 / total * G]),
+        projected_gradient_norm([A], [np.where(A == 0, 2 / total * G, 0.0)]),
+    )
     return whole, (at_zeros / whole) ** 2 if whole else 0.0
 
 # %% ../nbs/07_certificates.ipynb #e658451a
 def of_layer(X, A, S, criteria, l):
-    "The numbers of a `LayerCertificate` that follow from what the layer sees (a host `DataMatrix` X, of which `error` is), A (N x k) and S (k x M, units of X)."
+    """The numbers of a `LayerCertificate` that follow from what the layer sees (a host `DataMatrix`
+    X, of which `error` is), A (N x k) and S (k x M, units of X).
+    """
     unit, S, length = in_units(A, S, X.scale)
     (a1, a2), (s1, s2) = criteria.on_A, criteria.penalties(l)
     R = residual(X, unit, S, unit, S)
-    table, G = kkt_table(X, unit, S, R.left, (s1 / X.scale / length)[:, None], (s2 / length**2)[:, None])
+    table, G = kkt_table(
+        X, unit, S, R.left, (s1 / X.scale / length)[:, None], (s2 / length**2)[:, None]
+    )
     size = column_norms(X)
     size = np.where(size > 0, size, np.abs(S).max(axis=0))
     size = np.where(size > 0, size, 1.0)
     kkt, at_zeros = (table / size).max(), np.where(S == 0, table / size, 0.0).max()
-    gradient = -R.right + (a1 * length / X.scale**2)[None, :] + (a2 * length**2 / X.scale**2)[None, :] * unit
+    gradient = (
+        -R.right
+        + (a1 * length / X.scale**2)[None, :]
+        + (a2 * length**2 / X.scale**2)[None, :] * unit
+    )
     free = slice(criteria.fixed, None)
     total, condition = X.norm2, condition_of(unit)
-    norms, locked = projected_gradient_on_A(unit[:, free], gradient[:, free], total or 1.0, criteria.signed)
-    return dict(error=math.sqrt(error2(X, unit, S, R.left + X.AtM(unit, unit, S)) / total) if total > 0 else 0.0, kkt=float(kkt), stationarity=norms, locked=(locked, float(at_zeros / kkt) if kkt else 0.0), condition=condition,
-                complementarity=float((np.abs(S * G).sum(axis=0) / size**2).max()),
-                degenerate=degenerate_points(unit, G, size) if condition > 1e7 else 0)
+    norms, locked = projected_gradient_on_A(
+        unit[:, free], gradient[:, free], total or 1.0, criteria.signed
+    )
+    return dict(
+        error=math.sqrt(error2(X, unit, S, R.left + X.AtM(unit, unit, S)) / total)
+        if total > 0
+        else 0.0,
+        kkt=float(kkt),
+        stationarity=norms,
+        locked=(locked, float(at_zeros / kkt) if kkt else 0.0),
+        condition=condition,
+        complementarity=float((np.abs(S * G).sum(axis=0) / size**2).max()),
+        degenerate=degenerate_points(unit, G, size) if condition > 1e7 else 0,
+    )
 
 # %% ../nbs/07_certificates.ipynb #8ce0cf4a
 def grams_seen(X, A, c):
-    "A'wA as the data points of the slice c see it: one k x k matrix each, or one for all (1 x k x k) without weights."
-    if not isinstance(X, WeightedDataMatrix): return (A.T @ A)[None]
+    """A'wA as the data points of the slice c see it: one k x k matrix each, or one for all (1 x k x
+    k) without weights.
+    """
+    if not isinstance(X, WeightedDataMatrix):
+        return (A.T @ A)[None]
     return np.matmul(A.T * double(X.W[:, c]).T[:, None, :], A)
 
+
 def solved(H, b):
-    "Rows H_j^+ b_j for symmetric H (M x k x k) and b (M x k): by elimination, and by the generalised inverse where that fails."
-    try: z = np.linalg.solve(H, b[:, :, None])[:, :, 0]
-    except np.linalg.LinAlgError: z = np.full_like(b, np.nan)
-    size, missed = np.abs(b).max(axis=1), np.abs(np.matmul(H, z[:, :, None])[:, :, 0] - b).max(axis=1)
-    for j in np.flatnonzero(~((missed <= 1e-10 * size) & (np.abs(z).max(axis=1) <= 1e7 * size))): z[j] = np.linalg.pinv(H[j], hermitian=True) @ b[j]
+    """Rows H_j^+ b_j for symmetric H (M x k x k) and b (M x k): by elimination, and by the
+    generalised inverse where that fails.
+    """
+    try:
+        z = np.linalg.solve(H, b[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:
+        z = np.full_like(b, np.nan)
+    size, missed = (
+        np.abs(b).max(axis=1),
+        np.abs(np.matmul(H, z[:, :, None])[:, :, 0] - b).max(axis=1),
+    )
+    for j in np.flatnonzero(~((missed <= 1e-10 * size) & (np.abs(z).max(axis=1) <= 1e7 * size))):
+        z[j] = np.linalg.pinv(H[j], hermitian=True) @ b[j]
     return z
 
+
 def on_supports(X, A, S, G):
-    "Z (k x M): (A'wA)^+ G on the support of each column of S, 0 elsewhere."
+    """Z (k x M): (A'wA)^+ G on the support of each column of S, 0 elsewhere."""
     Z, (k, M) = np.zeros_like(S), S.shape
     for c in column_blocks(M, k * (k + X.shape[0] if isinstance(X, WeightedDataMatrix) else k)):
         P = (S[:, c] > 0).T
-        H = np.where(P[:, :, None] & P[:, None, :], grams_seen(X, A, c), np.eye(k) * ~P[:, None, :])       # 1 on the diagonal of what is left out
+        # 1 on the diagonal of what is left out
+        H = np.where(P[:, :, None] & P[:, None, :], grams_seen(X, A, c), np.eye(k) * ~P[:, None, :])
         Z[:, c] = (P * solved(H, np.where(P, G[:, c].T, 0.0))).T
     return Z
 
 # %% ../nbs/07_certificates.ipynb #d97c2b78
 def product(factors, start):
-    "start A_0 A_1 .. (start itself for none)."
-    for A in factors: start = start @ A
+    """start A_0 A_1 .. (start itself for none)."""
+    for A in factors:
+        start = start @ A
     return start
 
+
 def direct_derivatives(X, A, S, weights):
-    "dA and dS (lists) of sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2, every S held as a variable of its own."
+    """dA and dS (lists) of sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2, every S held as a variable of its own."""
     dA, dS, total = [np.zeros_like(a) for a in A], [np.zeros_like(s) for s in S], X.norm2 or 1.0
     for l, w in enumerate(weights):
-        if not w: continue
-        Phi = product(A[1:l + 1], A[0])
+        if not w:
+            continue
+        Phi = product(A[1 : l + 1], A[0])
         R = residual(X, Phi, S[l], Phi, S[l])
         dS[l] = dS[l] - 2 * w / total * R.left
         for m in range(l + 1):
-            outer = product(A[1:m], A[0]).T @ R.right if m else R.right             # N x k or smaller: never N x N
-            dA[m] = dA[m] - 2 * w / total * outer @ product(A[m + 1:l + 1], np.eye(A[m].shape[1])).T
+            # N x k or smaller: never N x N
+            outer = product(A[1:m], A[0]).T @ R.right if m else R.right
+            dA[m] = (
+                dA[m] - 2 * w / total * outer @ product(A[m + 1 : l + 1], np.eye(A[m].shape[1])).T
+            )
     return dA, dS
 
 # %% ../nbs/07_certificates.ipynb #a27d10de
-WEIGHTS = {"every": lambda L: [1.0] * L, "last": lambda L: [0.0] * (L - 1) + [1.0], "energy": lambda L: [1.0] + [0.0] * (L - 1)}
+WEIGHTS = {
+    "every": lambda L: [1.0] * L,
+    "last": lambda L: [0.0] * (L - 1) + [1.0],
+    "energy": lambda L: [1.0] + [0.0] * (L - 1),
+}
+
 
 def chain_gradient(X, A, S, cost):
-    """dC/dA_l (list) of the chain cost 'every', 'last' or 'energy' through every q, for a host `DataMatrix` X, unit columns A_l and S_l = q(S_(l-1), A_l) in units of
-    X.scale; along unit columns only. Source: slide 9."""
+    """dC/dA_l (list) of the chain cost 'every', 'last' or 'energy' through every q, for a host
+    `DataMatrix` X, unit columns A_l and S_l = q(S_(l-1), A_l) in units of X.scale; along unit
+    columns only. Source: slide 9.
+    """
     dA, dS = direct_derivatives(X, A, S, WEIGHTS[cost](len(A)))
     if cost == "energy":
         for l in range(1, len(A)):
@@ -219,80 +315,185 @@ def chain_gradient(X, A, S, cost):
         below = DataMatrix(S[l - 1], scale=1.0) if l else X
         Z = on_supports(below, A[l], S[l], G)
         dA[l] = dA[l] + residual(below, A[l], S[l], A[l], Z).right - below.MSt(A[l], Z, S[l])
-        if l: G = dS[l - 1] + A[l] @ Z
+        if l:
+            G = dS[l - 1] + A[l] @ Z
     return [g - a * (g * a).sum(axis=0) for g, a in zip(dA, A)]
 
 # %% ../nbs/07_certificates.ipynb #52252a3e
-EXACT, LOOSE = 1e-5, 1e-2              # KKT residual of S: up to EXACT is exact for every purpose, above LOOSE it is another matrix
-STATIONARY, MOVING = 1e-3, 1e-1        # stationarity of A
-FLOORS, BESIDE = 1.5, 0.05             # an error above FLOORS * floor + BESIDE is far from the floor
+# KKT residual of S: up to EXACT is exact for every purpose, above LOOSE it is another matrix
+EXACT, LOOSE = 1e-5, 1e-2
+STATIONARY, MOVING = 1e-3, 1e-1  # stationarity of A
+FLOORS, BESIDE = 1.5, 0.05  # an error above FLOORS * floor + BESIDE is far from the floor
 SIGNS = {"green": "✓", "amber": "!", "red": "✗"}
-INKS = {"green": "#00925f", "amber": "#b37400", "red": "#d9480f"}    # of the signs alone: at least 3 : 1 on white and on black paper
+# of the signs alone: at least 3 : 1 on white and on black paper
+INKS = {"green": "#00925f", "amber": "#b37400", "red": "#d9480f"}
 CAVEAT = "Not said: that no other start is better (it could win the gap at most), or that these topics are the only ones."
 
-def graded(value, good, bad): return "" if value <= good else "amber" if value <= bad else "red"
+
+def graded(value, good, bad):
+    return "" if value <= good else "amber" if value <= bad else "red"
 
 # %% ../nbs/07_certificates.ipynb #b0cb575a
 def faults_of_layer(layer, criteria, judged_depths=True):
-    "(colour, sentence) for everything that is wrong with one `LayerCertificate`; near: its error should be near its floor."
-    if not layer.finite: return [("red", "A or S holds NaN or infinity: nothing else can be said")]
-    locked = lambda share: " - nearly all of it at exact zeros, locked as multiplicative updates leave them" if share > .9 else ""
+    """(colour, sentence) for everything that is wrong with one `LayerCertificate`; near: its error
+    should be near its floor.
+    """
+    if not layer.finite:
+        return [("red", "A or S holds NaN or infinity: nothing else can be said")]
+    locked = lambda share: (
+        " - nearly all of it at exact zeros, locked as multiplicative updates leave them"
+        if share > 0.9
+        else ""
+    )
     found = []
-    if layer.lowest < 0: found.append(("red" if layer.lowest < -1e-6 else "amber", f"negative entries, down to {layer.lowest:.0e} of the largest"))
-    if layer.error >= 1 - 1e-9: found.append(("red", f"explains nothing of X: relative error {layer.error:.2g}, an empty model has 1"))
+    if layer.lowest < 0:
+        found.append(
+            (
+                "red" if layer.lowest < -1e-6 else "amber",
+                f"negative entries, down to {layer.lowest:.0e} of the largest",
+            )
+        )
+    if layer.error >= 1 - 1e-9:
+        found.append(
+            (
+                "red",
+                f"explains nothing of X: relative error {layer.error:.2g}, an empty model has 1",
+            )
+        )
     if criteria.judges_S and graded(layer.kkt, EXACT, LOOSE):
-        found.append((graded(layer.kkt, EXACT, LOOSE), f"S is not the best for its A: wrong, stale or unfinished (KKT residual {layer.kkt:.0e}){locked(layer.locked[1])}"))
+        found.append(
+            (
+                graded(layer.kkt, EXACT, LOOSE),
+                f"S is not the best for its A: wrong, stale or unfinished (KKT residual {layer.kkt:.0e}){locked(layer.locked[1])}",
+            )
+        )
     if criteria.judges_A and graded(layer.stationarity, STATIONARY, MOVING):
-        found.append((graded(layer.stationarity, STATIONARY, MOVING), f"A is not stationary: training has not ended ({layer.stationarity:.0e}){locked(layer.locked[0])}"))
+        found.append(
+            (
+                graded(layer.stationarity, STATIONARY, MOVING),
+                f"A is not stationary: training has not ended ({layer.stationarity:.0e}){locked(layer.locked[0])}",
+            )
+        )
     if judged_depths and not found and layer.error > FLOORS * layer.floor + BESIDE:
-        found.append(("amber", f"far from the floor (error {layer.error:.2g}, floor {layer.floor:.2g}): a poor local minimum, or the price of the constraints; try more starts"))
-    if layer.dead: found.append(("amber", f"dead topics {list(layer.dead)}"))
-    if layer.duplicates: found.append(("amber", f"duplicate topics {list(layer.duplicates)}"))
-    if layer.degenerate: found.append(("amber", f"S may not be unique for {layer.degenerate} data points (columns of A are dependent)"))
+        found.append(
+            (
+                "amber",
+                f"far from the floor (error {layer.error:.2g}, floor {layer.floor:.2g}): a poor local minimum, or the price of the constraints; try more starts",
+            )
+        )
+    if layer.dead:
+        found.append(("amber", f"dead topics {list(layer.dead)}"))
+    if layer.duplicates:
+        found.append(("amber", f"duplicate topics {list(layer.duplicates)}"))
+    if layer.degenerate:
+        found.append(
+            (
+                "amber",
+                f"S may not be unique for {layer.degenerate} data points (columns of A are dependent)",
+            )
+        )
     return found
 
 # %% ../nbs/07_certificates.ipynb #b5fed571
 def fulfilled(criteria):
-    "What is true of a layer without faults, in words."
-    return ", ".join(filter(None, ("S nonnegative" if criteria.signed else "nonnegative", "S exact" if criteria.judges_S else "", "A stationary" if criteria.judges_A else "", "no dead or duplicate topics")))
+    """What is true of a layer without faults, in words."""
+    return ", ".join(
+        filter(
+            None,
+            (
+                "S nonnegative" if criteria.signed else "nonnegative",
+                "S exact" if criteria.judges_S else "",
+                "A stationary" if criteria.judges_A else "",
+                "no dead or duplicate topics",
+            ),
+        )
+    )
 
 # %% ../nbs/07_certificates.ipynb #0374013e
 def small(value):
-    "A residual in text: one digit where it matters, only its order where it is small."
-    if value != value: return "unknown"
-    return "0" if value <= 1e-9 else f"<{10.0 ** math.ceil(math.log10(value)):.0e}" if value < 1e-3 else f"{value:.0e}"
+    """A residual in text: one digit where it matters, only its order where it is small."""
+    if value != value:
+        return "unknown"
+    return (
+        "0"
+        if value <= 1e-9
+        else f"<{10.0 ** math.ceil(math.log10(value)):.0e}"
+        if value < 1e-3
+        else f"{value:.0e}"
+    )
 
-COLUMNS = ("depth", "rank", "error", "floor", "gap", "KKT of S", "stationarity of A", "complementarity", "condition", "zeros in A, S", "dead", "duplicates", "ambiguous points")
+
+COLUMNS = (
+    "depth",
+    "rank",
+    "error",
+    "floor",
+    "gap",
+    "KKT of S",
+    "stationarity of A",
+    "complementarity",
+    "condition",
+    "zeros in A, S",
+    "dead",
+    "duplicates",
+    "ambiguous points",
+)
+
 
 def row_of(l, layer, criteria):
-    "The row of the table for layer l: all text."
+    """The row of the table for layer l: all text."""
     known = lambda v, form: "unknown" if v != v else format(v, form)
     judged = lambda value, yes: small(value) if yes else f"({small(value)})"
-    return (str(l), str(layer.rank), known(layer.error, ".3f"), known(layer.floor, ".3f"), known(layer.gap, ".3f"), judged(layer.kkt, criteria.judges_S),
-            judged(layer.stationarity, criteria.judges_A), small(layer.complementarity), known(layer.condition, ".2g"),
-            ", ".join(known(z, ".0%") for z in layer.zeros), *(str(n) if layer.finite else "unknown" for n in (len(layer.dead), len(layer.duplicates), layer.degenerate)))
+    return (
+        str(l),
+        str(layer.rank),
+        known(layer.error, ".3f"),
+        known(layer.floor, ".3f"),
+        known(layer.gap, ".3f"),
+        judged(layer.kkt, criteria.judges_S),
+        judged(layer.stationarity, criteria.judges_A),
+        small(layer.complementarity),
+        known(layer.condition, ".2g"),
+        ", ".join(known(z, ".0%") for z in layer.zeros),
+        *(
+            str(n) if layer.finite else "unknown"
+            for n in (len(layer.dead), len(layer.duplicates), layer.degenerate)
+        ),
+    )
 
 # %% ../nbs/07_certificates.ipynb #6dfe8511
 def verdict_rows(certificate):
-    "Rows of text, one per reason: where (once per layer), sign and colour, sentence."
+    """Rows of text, one per reason: where (once per layer), sign and colour, sentence."""
     rows, last = [], ""
     for where, colour, words in certificate.verdicts:
         rows.append((where if where != last else "", f"{SIGNS[colour]} {colour}", words))
         last = where
     return rows
 
-def number_rows(certificate): return [row_of(l, layer, certificate.criteria) for l, layer in enumerate(certificate.layers)]
+
+def number_rows(certificate):
+    return [row_of(l, layer, certificate.criteria) for l, layer in enumerate(certificate.layers)]
+
 
 def verdict_html(certificate):
-    "The colour of a certificate and its reasons, one per row, as an HTML table that needs no style sheet."
+    """The colour of a certificate and its reasons, one per row, as an HTML table that needs no
+    style sheet.
+    """
     sign = lambda colour: f"<b style='color:{INKS[colour]}'>{SIGNS[colour]}</b>"
     tied = lambda light: f"{sign(light.split()[1])}&nbsp;{light.split()[1]}"
-    rows = [(where.replace(" ", "&nbsp;"), tied(light), html.escape(words)) for where, light, words in verdict_rows(certificate)]
-    cells = "".join("<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    rows = [
+        (where.replace(" ", "&nbsp;"), tied(light), html.escape(words))
+        for where, light, words in verdict_rows(certificate)
+    ]
+    cells = "".join(
+        "<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
     return f"<table><caption style='text-align:left'>{sign(certificate.colour)} <b>{certificate.colour.upper()}</b></caption>{cells}</table>"
 
+
 def number_html(certificate):
-    "The numbers of a certificate, one column per layer, folded away."
+    """The numbers of a certificate, one column per layer, folded away."""
     columns = ("layer", *(str(l) for l in range(len(certificate.layers))))
     transposed = [*zip(COLUMNS, *number_rows(certificate))][1:]
     return f"<details><summary>numbers</summary>{html_table(transposed, 'dimensionless; in parentheses: not judged', columns)}</details>"
@@ -300,194 +501,378 @@ def number_html(certificate):
 # %% ../nbs/07_certificates.ipynb #5b1ddd3a
 @dataclass(frozen=True, repr=False)
 class Certificate:
-    """The verdict on a factorisation: `layers` (tuple of `LayerCertificate`), `criteria` (what was judged), `colour` 'green', 'amber' or 'red', `reasons`, and `verdicts` layer by layer.
+    """The verdict on a factorisation: `layers` (tuple of `LayerCertificate`), `criteria` (what was
+    judged), `colour` 'green', 'amber' or 'red', `reasons`, and `verdicts` layer by layer.
 
     Numbers in parentheses in its table are shown but not judged.
     """
+
     layers: tuple
     criteria: Criteria
 
     @property
     def verdicts(self):
-        """(where, colour, sentence), one per reason, in the order of the layers and red ones first; a layer without a fault has one that says what holds.
+        """(where, colour, sentence), one per reason, in the order of the layers and red ones first;
+        a layer without a fault has one that says what holds.
 
-        where: 'layer 0', .., 'model' for what is true of all, and 'every layer' for the only one of a green certificate.
+        where: 'layer 0', .., 'model' for what is true of all, and 'every layer' for the only one of
+        a green certificate.
         """
         judged_depths, found = range(len(self.layers))[self.criteria.judged_depths], []
         for l, layer in enumerate(self.layers):
-            faults = sorted(faults_of_layer(layer, self.criteria, l in judged_depths), key=lambda fault: fault[0] != "red")
-            found += [(f"layer {l}", *fault) for fault in faults or [("green", fulfilled(self.criteria))]]
-        if self.criteria.open: found.append(("model", "amber", self.criteria.open))
-        if any(colour != "green" for _, colour, _ in found): return tuple(found)
-        return (("every layer", "green", "nonnegative, every S exact, every A stationary, no dead or duplicate topics"),)
+            faults = sorted(
+                faults_of_layer(layer, self.criteria, l in judged_depths),
+                key=lambda fault: fault[0] != "red",
+            )
+            found += [
+                (f"layer {l}", *fault) for fault in faults or [("green", fulfilled(self.criteria))]
+            ]
+        if self.criteria.open:
+            found.append(("model", "amber", self.criteria.open))
+        if any(colour != "green" for _, colour, _ in found):
+            return tuple(found)
+        return (
+            (
+                "every layer",
+                "green",
+                "nonnegative, every S exact, every A stationary, no dead or duplicate topics",
+            ),
+        )
 
     @property
     def faults(self):
-        "All (colour, sentence) that are not green, red ones first."
-        found = [(colour, words if where == "model" else f"{where}: {words}") for where, colour, words in self.verdicts if colour != "green"]
+        """All (colour, sentence) that are not green, red ones first."""
+        found = [
+            (colour, words if where == "model" else f"{where}: {words}")
+            for where, colour, words in self.verdicts
+            if colour != "green"
+        ]
         return sorted(found, key=lambda fault: fault[0] != "red")
 
     @property
-    def colour(self): return next((colour for colour, _ in self.faults), "green")
+    def colour(self):
+        return next((colour for colour, _ in self.faults), "green")
 
     @property
     def reasons(self):
-        "Sentences: what is wrong, or for green what holds."
-        return tuple(words for _, words in self.faults) or tuple(words for _, _, words in self.verdicts)
+        """Sentences: what is wrong, or for green what holds."""
+        return tuple(words for _, words in self.faults) or tuple(
+            words for _, _, words in self.verdicts
+        )
 
     def __repr__(self):
         rows = verdict_rows(self)
         return f"{SIGNS[self.colour]} {self.colour.upper()}\n{text_table(rows[1:], rows[0])}\n{text_table(number_rows(self), COLUMNS)}\nJudged: {self.criteria.words}\n{CAVEAT}"
 
-    def _repr_html_(self): return f"{verdict_html(self)}<p><small>Judged: {html.escape(self.criteria.words)}.<br>{CAVEAT}</small></p>{number_html(self)}"
+    def _repr_html_(self):
+        return f"{verdict_html(self)}<p><small>Judged: {html.escape(self.criteria.words)}.<br>{CAVEAT}</small></p>{number_html(self)}"
 
 # %% ../nbs/07_certificates.ipynb #1b1794d7
 def host(F, name):
-    "F as a dense two-dimensional float64 matrix on the host; NaN and infinity may be in it. Raises `ValueError` for another shape, `TypeError` for text."
+    """F as a dense two-dimensional float64 matrix on the host; NaN and infinity may be in it.
+    Raises `ValueError` for another shape, `TypeError` for text.
+    """
     F = to_numpy(F)
     F = np.asarray(F.toarray() if is_sparse(F) else F)
-    if F.dtype.kind not in "fiub": raise TypeError(f"{name} has dtype {F.dtype}; give real numbers.")
-    if F.ndim != 2 or 0 in F.shape: raise ValueError(f"{name} must be a non-empty matrix, got shape {F.shape}.")
+    if F.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {F.dtype}; give real numbers.")
+    if F.ndim != 2 or 0 in F.shape:
+        raise ValueError(f"{name} must be a non-empty matrix, got shape {F.shape}.")
     return F.astype(np.float64)
 
+
 def check_chain(A, S, X):
-    "Raise `ValueError` unless A_l is k_(l-1) x k_l and S_l is k_l x M for X: N x M."
-    if len(A) != len(S): raise ValueError(f"S must have one matrix per layer: A has {len(A)}, S has {len(S)}.")
+    """Raise `ValueError` unless A_l is k_(l-1) x k_l and S_l is k_l x M for X: N x M."""
+    if len(A) != len(S):
+        raise ValueError(f"S must have one matrix per layer: A has {len(A)}, S has {len(S)}.")
     rows, M = X.shape
     for l, (a, s) in enumerate(zip(A, S)):
-        if a.shape[0] != rows: raise ValueError(f"A_{l} has {a.shape[0]} rows, it needs {rows}. Is X n_samples x n_features? Then transpose: certify(H.T, W.T, X.T).")
-        if s.shape != (a.shape[1], M): raise ValueError(f"S_{l} has shape {s.shape}, it needs {(a.shape[1], M)}: one row per column of A_{l}, one column per data point.")
+        if a.shape[0] != rows:
+            raise ValueError(
+                f"A_{l} has {a.shape[0]} rows, it needs {rows}. Is X n_samples x n_features? Then transpose: certify(H.T, W.T, X.T)."
+            )
+        if s.shape != (a.shape[1], M):
+            raise ValueError(
+                f"S_{l} has shape {s.shape}, it needs {(a.shape[1], M)}: one row per column of A_{l}, one column per data point."
+            )
         rows = a.shape[1]
 
 # %% ../nbs/07_certificates.ipynb #f31ac151
 def error_of(X, A, S):
-    "||X - A S|| / ||X|| for a host `DataMatrix` X and S in the units of the data; 0 for an all-zero X."
+    """||X - A S|| / ||X|| for a host `DataMatrix` X and S in the units of the data; 0 for an all-zero X."""
     unit, S, _ = in_units(A, S, X.scale)
     return math.sqrt(error2(X, unit, S, left_product(X, unit)) / X.norm2) if X.norm2 > 0 else 0.0
 
+
 def examined(X, A, S, criteria):
-    "The `Certificate` of host lists A, S (float64, units of X) for a host `DataMatrix` X."
+    """The `Certificate` of host lists A, S (float64, units of X) for a host `DataMatrix` X."""
     floors, layers, below = svd_floors(X, [a.shape[1] for a in A]), [], X
     for l in range(len(A)):
-        if not all(np.isfinite(F).all() for F in (*A[:l + 1], *S[:l + 1])):
+        if not all(np.isfinite(F).all() for F in (*A[: l + 1], *S[: l + 1])):
             layers.append(LayerCertificate(A[l].shape[1], floor=float(floors[l]), finite=False))
             continue
-        Phi = product(A[1:l + 1], A[0])
-        numbers = of_layer(X, Phi, S[l], criteria, l) if criteria.product else of_layer(below, A[l], S[l], criteria, l)
-        if l and not criteria.product: numbers["error"] = error_of(X, Phi, S[l])
-        lowest = min(F.min() / (np.abs(F).max() or 1.0) for F in ((S[l],) if criteria.signed else (A[l], S[l])))
-        layers.append(LayerCertificate(A[l].shape[1], floor=float(floors[l]), lowest=float(min(lowest, 0.0)), dead=tuple(dead_topics(A[l], S[l])),
-                                       duplicates=tuple(duplicate_topics(in_units(A[l], S[l])[0])), zeros=(float((A[l] == 0).mean()), float((S[l] == 0).mean())), **numbers))
+        Phi = product(A[1 : l + 1], A[0])
+        numbers = (
+            of_layer(X, Phi, S[l], criteria, l)
+            if criteria.product
+            else of_layer(below, A[l], S[l], criteria, l)
+        )
+        if l and not criteria.product:
+            numbers["error"] = error_of(X, Phi, S[l])
+        lowest = min(
+            F.min() / (np.abs(F).max() or 1.0)
+            for F in ((S[l],) if criteria.signed else (A[l], S[l]))
+        )
+        layers.append(
+            LayerCertificate(
+                A[l].shape[1],
+                floor=float(floors[l]),
+                lowest=float(min(lowest, 0.0)),
+                dead=tuple(dead_topics(A[l], S[l])),
+                duplicates=tuple(duplicate_topics(in_units(A[l], S[l])[0])),
+                zeros=(float((A[l] == 0).mean()), float((S[l] == 0).mean())),
+                **numbers,
+            )
+        )
         below = DataMatrix(S[l])
     return Certificate(tuple(layers), criteria)
 
 # %% ../nbs/07_certificates.ipynb #ae06e3b2
 def host_data(X, mask, weights):
-    "X, mask and weights (N x M) as a checked `DataMatrix` on the host. Raises `ValueError` for NaN or infinity that no mask hides."
+    """X, mask and weights (N x M) as a checked `DataMatrix` on the host. Raises `ValueError` for
+    NaN or infinity that no mask hides.
+    """
     return as_data(*(F if F is None else to_numpy(F) for F in (X, mask, weights)))
 
-def certify(A, S, X, mask=None, weights=None):
-    """The `Certificate` of X ~ A S, or of a chain X ~ A_0 S_0, S_0 ~ A_1 S_1, .., from anywhere. All numbers are recomputed here in float64.
 
-    A: N x k, or a list of k_(l-1) x k_l; S: k x M, or a list of k_l x M (one S for several A: the A are multiplied first); X: N x M, dense or sparse; mask (True = known)
-    and weights (>= 0): N x M. Each S_l and A_l is judged by the squared error of its own layer; a chain trained jointly by a model is judged by `verify`.
-    From scikit-learn: certify(model.components_.T, W.T, X.T). Raises `ValueError` for shapes that do not fit, and bad X; NaN in A or S is a verdict, not an error.
+def certify(A, S, X, mask=None, weights=None):
+    """The `Certificate` of X ~ A S, or of a chain X ~ A_0 S_0, S_0 ~ A_1 S_1, .., from anywhere.
+    All numbers are recomputed here in float64.
+
+    A: N x k, or a list of k_(l-1) x k_l; S: k x M, or a list of k_l x M (one S for several A: the A
+    are multiplied first); X: N x M, dense or sparse; mask (True = known) and weights (>= 0): N x M.
+    Each S_l and A_l is judged by the squared error of its own layer; a chain trained jointly by a
+    model is judged by `verify`. From scikit-learn: certify(model.components_.T, W.T, X.T). Raises
+    `ValueError` for shapes that do not fit, and bad X; NaN in A or S is a verdict, not an error.
     """
     X = host_data(X, mask, weights)
-    A, S = ([host(F, name) for F in (part if isinstance(part, (list, tuple)) else [part])] for name, part in (("A", A), ("S", S)))
-    if len(S) == 1 and len(A) > 1: A = [product(A[1:], A[0])]
+    A, S = (
+        [host(F, name) for F in (part if isinstance(part, (list, tuple)) else [part])]
+        for name, part in (("A", A), ("S", S))
+    )
+    if len(S) == 1 and len(A) > 1:
+        A = [product(A[1:], A[0])]
     check_chain(A, S, X)
     return examined(X, A, S, Criteria())
 
 # %% ../nbs/07_certificates.ipynb #2da70a5e
 ONE = "S: min ||X - A S||{0} over S >= 0; A: stationary for the same{1}"
 
-def other_loss(loss): return Criteria(f"nothing: S and A minimise {loss!r}", f"optimality is not judged: the loss is {loss!r}, another divergence than the squared error", False, False, judged_depths=slice(0))
+
+def other_loss(loss):
+    return Criteria(
+        f"nothing: S and A minimise {loss!r}",
+        f"optimality is not judged: the loss is {loss!r}, another divergence than the squared error",
+        False,
+        False,
+        judged_depths=slice(0),
+    )
+
 
 def criteria_of_nmf(model, N, M):
-    "`Criteria` of `NMF` here and in scikit-learn, which have the same parameters."
-    if model.beta_loss not in ("frobenius", 2): return other_loss(model.beta_loss)
+    """`Criteria` of `NMF` here and in scikit-learn, which have the same parameters."""
+    if model.beta_loss not in ("frobenius", 2):
+        return other_loss(model.beta_loss)
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
     l1, l2, fixed = model.l1_ratio, 1 - model.l1_ratio, getattr(model, "fixed", None)
-    words = ONE.format(" with its penalties" if model.alpha_W or alpha_H else "", "" if fixed is None else ", in the columns that were not fixed")
-    return Criteria(words, judged_depths=slice(0) if model.alpha_W or alpha_H or fixed is not None else slice(None), on_S=((model.alpha_W * N * l1, model.alpha_W * N * l2),), on_A=(alpha_H * M * l1, alpha_H * M * l2),
-                fixed=0 if fixed is None else len(np.atleast_2d(to_numpy(fixed))))
+    words = ONE.format(
+        " with its penalties" if model.alpha_W or alpha_H else "",
+        "" if fixed is None else ", in the columns that were not fixed",
+    )
+    return Criteria(
+        words,
+        judged_depths=slice(0) if model.alpha_W or alpha_H or fixed is not None else slice(None),
+        on_S=((model.alpha_W * N * l1, model.alpha_W * N * l2),),
+        on_A=(alpha_H * M * l1, alpha_H * M * l2),
+        fixed=0 if fixed is None else len(np.atleast_2d(to_numpy(fixed))),
+    )
 
 # %% ../nbs/07_certificates.ipynb #6a0e0c6c
 LAYERS = "S_l: min ||S_(l-1) - A_l S|| over S >= 0 (S_(-1) = X)"
 LABELS = "stationarity of A is not judged: the cost includes the labels"
 
+
 def criteria_of_layers(model, N, M):
-    "`Criteria` of layers trained one after the other, with or without labels."
-    return Criteria(LAYERS, LABELS, judges_A=False, judged_depths=slice(0)) if getattr(model, "classifiers_", None) else Criteria()
+    """`Criteria` of layers trained one after the other, with or without labels."""
+    return (
+        Criteria(LAYERS, LABELS, judges_A=False, judged_depths=slice(0))
+        if getattr(model, "classifiers_", None)
+        else Criteria()
+    )
 
-def criteria_of_guided(model, N, M): return Criteria(LAYERS, "stationarity of A is not judged: the cost includes the seeds", judges_A=False, judged_depths=slice(0))
 
-def criteria_of_ssnmf(model, N, M): return criteria_of_layers(model, N, M) if model.loss == "frobenius" else other_loss(model.loss)
+def criteria_of_guided(model, N, M):
+    return Criteria(
+        LAYERS,
+        "stationarity of A is not judged: the cost includes the seeds",
+        judges_A=False,
+        judged_depths=slice(0),
+    )
 
-JUDGED_DEPTHS = {"every": slice(None), "last": slice(-1, None), "energy": slice(0)}       # the depths whose squared error to X is all that a chain cost minimises
+
+def criteria_of_ssnmf(model, N, M):
+    return criteria_of_layers(model, N, M) if model.loss == "frobenius" else other_loss(model.loss)
+
+
+# the depths whose squared error to X is all that a chain cost minimises
+JUDGED_DEPTHS = {"every": slice(None), "last": slice(-1, None), "energy": slice(0)}
+
 
 def criteria_of_chain(model, N, M):
-    "`Criteria` of `NeuralNMF`: its chain cost, unless labels or a cost of the user's own take part."
-    if callable(model.cost): return Criteria(LAYERS, "stationarity of A is not judged: the cost is a function of yours", judges_A=False, judged_depths=slice(0))
-    if getattr(model, "classifiers_", None): return criteria_of_layers(model, N, M)
-    return Criteria(f"{LAYERS}; A_l: stationary for the chain cost {model.cost!r}, all S moving along", cost=model.cost, judged_depths=JUDGED_DEPTHS[model.cost])
+    """`Criteria` of `NeuralNMF`: its chain cost, unless labels or a cost of the user's own take
+    part.
+    """
+    if callable(model.cost):
+        return Criteria(
+            LAYERS,
+            "stationarity of A is not judged: the cost is a function of yours",
+            judges_A=False,
+            judged_depths=slice(0),
+        )
+    if getattr(model, "classifiers_", None):
+        return criteria_of_layers(model, N, M)
+    return Criteria(
+        f"{LAYERS}; A_l: stationary for the chain cost {model.cost!r}, all S moving along",
+        cost=model.cost,
+        judged_depths=JUDGED_DEPTHS[model.cost],
+    )
+
 
 def criteria_of_deep(model, N, M):
-    return Criteria(LAYERS, "stationarity of A is not judged: DeepNMF trains it with coefficients that it does not keep", judges_A=False, judged_depths=slice(-1, None))
+    return Criteria(
+        LAYERS,
+        "stationarity of A is not judged: DeepNMF trains it with coefficients that it does not keep",
+        judges_A=False,
+        judged_depths=slice(-1, None),
+    )
+
 
 def criteria_of_semi(model, N, M):
     words = "S_l (H): min ||X - A_0 .. A_l S|| over S >= 0, A (Z) of any sign"
-    return Criteria(words, "stationarity of A is not judged: DeepSemiNMF trains it under its ridge", judges_A=False, signed=True, product=True, judged_depths=slice(0))
+    return Criteria(
+        words,
+        "stationarity of A is not judged: DeepSemiNMF trains it under its ridge",
+        judges_A=False,
+        signed=True,
+        product=True,
+        judged_depths=slice(0),
+    )
+
 
 def criteria_of_coding(model, N, M):
     words = "S_l: min ||S_(l-1) - A_l S||^2 / 2 + l1 sum(S) + l2 ||S||^2 / 2 over S >= 0 (S_(-1) = X), A of any sign"
-    return Criteria(words, "stationarity of A is not judged: the dictionaries are trained for the labels", judges_A=False, signed=True, judged_depths=slice(0), on_S=tuple(map(tuple, model.penalties_)))
+    return Criteria(
+        words,
+        "stationarity of A is not judged: the dictionaries are trained for the labels",
+        judges_A=False,
+        signed=True,
+        judged_depths=slice(0),
+        on_S=tuple(map(tuple, model.penalties_)),
+    )
+
 
 def unknown_criteria(model, N, M):
-    return Criteria("nothing about optimality", f"optimality is not judged: {type(model).__name__} is not known to minimise the squared error", False, False, judged_depths=slice(0))
+    return Criteria(
+        "nothing about optimality",
+        f"optimality is not judged: {type(model).__name__} is not known to minimise the squared error",
+        False,
+        False,
+        judged_depths=slice(0),
+    )
 
-CRITERIA = {"NMF": criteria_of_nmf, "SSNMF": criteria_of_ssnmf, "GuidedNMF": criteria_of_guided, "HierarchicalNMF": criteria_of_layers, "NeuralNMF": criteria_of_chain, "DeepNMF": criteria_of_deep, "DeepSemiNMF": criteria_of_semi,
-        "SparseCodingNetwork": criteria_of_coding}
+
+CRITERIA = {
+    "NMF": criteria_of_nmf,
+    "SSNMF": criteria_of_ssnmf,
+    "GuidedNMF": criteria_of_guided,
+    "HierarchicalNMF": criteria_of_layers,
+    "NeuralNMF": criteria_of_chain,
+    "DeepNMF": criteria_of_deep,
+    "DeepSemiNMF": criteria_of_semi,
+    "SparseCodingNetwork": criteria_of_coding,
+}
 
 # %% ../nbs/07_certificates.ipynb #c4b34376
 def arrays_of(model, X):
-    "Lists A and S (float64, host) of a fitted model for X (n_samples x n_features). Raises `TypeError` when there are none."
+    """Lists A and S (float64, host) of a fitted model for X (n_samples x n_features). Raises
+    `TypeError` when there are none.
+    """
     if hasattr(model, "layers_"):
         pairs = [(one.A, one.S) if hasattr(one, "A") else (one.Z, one.H) for one in model.layers_]
-    elif hasattr(model, "dictionaries_"): pairs = [(D, type(model).transform.__wrapped__(model, X, layer=l).T) for l, D in enumerate(model.dictionaries_)]      # as an array, whatever set_output asks for
-    elif hasattr(model, "components_") and hasattr(model, "transform"): pairs = [(to_numpy(model.components_).T, model.transform(X).T)]
-    else: raise TypeError(f"model must be a fitted factorisation with layers_ or components_, got {type(model).__name__}; fit it first, or use certify(A, S, X).")
+    elif hasattr(model, "dictionaries_"):
+        pairs = [
+            (D, type(model).transform.__wrapped__(model, X, layer=l).T)
+            for l, D in enumerate(model.dictionaries_)
+        ]  # as an array, whatever set_output asks for
+    elif hasattr(model, "components_") and hasattr(model, "transform"):
+        pairs = [(to_numpy(model.components_).T, model.transform(X).T)]
+    else:
+        raise TypeError(
+            f"model must be a fitted factorisation with layers_ or components_, got {type(model).__name__}; fit it first, or use certify(A, S, X)."
+        )
     return [host(a, "A") for a, _ in pairs], [host(s, "S") for _, s in pairs]
 
-def verify(model, X, mask=None, weights=None):
-    """The `Certificate` of a fitted model on the data it was trained on; nothing it says about itself is believed, only its arrays are read.
 
-    X: n_samples x n_features, dense or sparse; mask and weights as they were in `fit`. scikit-learn's NMF works too. What cannot be judged (other losses than the
-    squared error, labels) is said in the certificate, which is then amber at best. Raises `ValueError` when X does not have the shape of the training data.
+def verify(model, X, mask=None, weights=None):
+    """The `Certificate` of a fitted model on the data it was trained on; nothing it says about
+    itself is believed, only its arrays are read.
+
+    X: n_samples x n_features, dense or sparse; mask and weights as they were in `fit`.
+    scikit-learn's NMF works too. What cannot be judged (other losses than the squared error,
+    labels) is said in the certificate, which is then amber at best. Raises `ValueError` when X does
+    not have the shape of the training data.
     """
     A, S = arrays_of(model, X)
-    transposed = lambda F: None if F is None else (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
+    transposed = lambda F: (
+        None if F is None else (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
+    )
     X = host_data(*map(transposed, (X, mask, weights)))
     if X.shape != (A[0].shape[0], S[0].shape[1]):
-        raise ValueError(f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; got {X.shape[1]} x {X.shape[0]}.")
+        raise ValueError(
+            f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; got {X.shape[1]} x {X.shape[0]}."
+        )
     return certificate_of(model, A, S, X)
 
 # %% ../nbs/07_certificates.ipynb #2b8dd320
 def jointly(certificate, X, A, S):
-    "The same certificate with the stationarity of every A_l for the chain cost of its aims."
+    """The same certificate with the stationarity of every A_l for the chain cost of its aims."""
     moved, units, scale = [], [], np.ones(X.shape[0])
     for a, s in zip(A, S):
         a, s, scale = in_units(a * scale[:, None], s, X.scale)
         moved.append(s)
         units.append(a)
-    norms = [projected_gradient_on_A(a, g / 2, 1.0, False) for a, g in zip(units, chain_gradient(X, units, moved, certificate.criteria.cost))]
-    layers = [LayerCertificate(**{**vars(one), "stationarity": pg, "locked": (share, one.locked[1])}) for one, (pg, share) in zip(certificate.layers, norms)]
+    norms = [
+        projected_gradient_on_A(a, g / 2, 1.0, False)
+        for a, g in zip(units, chain_gradient(X, units, moved, certificate.criteria.cost))
+    ]
+    layers = [
+        LayerCertificate(**{**vars(one), "stationarity": pg, "locked": (share, one.locked[1])})
+        for one, (pg, share) in zip(certificate.layers, norms)
+    ]
     return Certificate(tuple(layers), certificate.criteria)
 
 # %% ../nbs/07_certificates.ipynb #15f4729a
 def certificate_of(model, A, S, X):
-    "The `Certificate` of lists A, S (float64, host, units of X) by what the fitted `model` minimises, for a host `DataMatrix` X (N x M)."
-    read = next((CRITERIA[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in CRITERIA), unknown_criteria)
+    """The `Certificate` of lists A, S (float64, host, units of X) by what the fitted `model`
+    minimises, for a host `DataMatrix` X (N x M).
+    """
+    read = next(
+        (CRITERIA[kind.__name__] for kind in type(model).__mro__ if kind.__name__ in CRITERIA),
+        unknown_criteria,
+    )
     certificate = examined(X, A, S, read(model, *X.shape))
-    return jointly(certificate, X, A, S) if certificate.criteria.cost and all(one.finite for one in certificate.layers) else certificate
+    return (
+        jointly(certificate, X, A, S)
+        if certificate.criteria.cost and all(one.finite for one in certificate.layers)
+        else certificate
+    )

@@ -22,187 +22,380 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import asarray, host_rng, namespace, to_numpy
-from .data import is_sparse
-from .files import check_finite_inside, decode, encode, fields_of, packed, read, refuse_constant, write_atomically
 from .core.iteration import Recorder, recording
+from .data import is_sparse
+from nnmf_nb.files import (
+    check_finite_inside,
+    decode,
+    encode,
+    fields_of,
+    packed,
+    read,
+    refuse_constant,
+    write_atomically,
+)
 
 # %% ../nbs/05b_checkpoints.ipynb #36817a76
 INDIFFERENT = ("verbose", "device", "max_iter")
 
+
 def fed(total, value):
-    "Feed the hash `total` with a value: arrays (of any library, dense, sparse, pandas) by their bytes, containers by what is in them, functions by name and code, random generators by kind."
-    if is_sparse(value): return [fed(total, part) for part in (value.format, *value.shape, *(getattr(value, name) for name in ("data", "indices", "indptr", "row", "col") if hasattr(value, name)))]
-    if hasattr(value, "to_numpy"): value = value.to_numpy()
-    if isinstance(value, dict): return [fed(total, pair) for pair in value.items()]
-    if isinstance(value, (list, tuple)): return [fed(total, part) for part in (type(value).__name__, len(value), *value)]
-    if isinstance(value, (np.random.Generator, np.random.RandomState)): value = type(value).__name__
-    if hasattr(value, "shape") and hasattr(value, "dtype"): return fed_array(total, to_numpy(value))
+    """Feed the hash `total` with a value: arrays (of any library, dense, sparse, pandas) by their
+    bytes, containers by what is in them, functions by name and code, random generators by kind.
+    """
+    if is_sparse(value):
+        return [
+            fed(total, part)
+            for part in (
+                value.format,
+                *value.shape,
+                *(
+                    getattr(value, name)
+                    for name in ("data", "indices", "indptr", "row", "col")
+                    if hasattr(value, name)
+                ),
+            )
+        ]
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    if isinstance(value, dict):
+        return [fed(total, pair) for pair in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [fed(total, part) for part in (type(value).__name__, len(value), *value)]
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        value = type(value).__name__
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return fed_array(total, to_numpy(value))
     code = getattr(value, "__code__", None)
-    total.update(repr((value.__module__, value.__qualname__, code.co_code, code.co_names) if code else value if not callable(value) else type(value)).encode() + b";")
+    total.update(
+        repr(
+            (value.__module__, value.__qualname__, code.co_code, code.co_names)
+            if code
+            else value
+            if not callable(value)
+            else type(value)
+        ).encode()
+        + b";"
+    )
+
 
 def fed_array(total, a):
-    "The same for a host array, in pieces of 16 MB."
+    """The same for a host array, in pieces of 16 MB."""
     total.update(f"{a.dtype.str} {a.shape} ".encode())
-    if a.dtype == object: return fed(total, a.ravel().tolist())
+    if a.dtype == object:
+        return fed(total, a.ravel().tolist())
     flat = a.reshape(-1)
-    for n in range(0, flat.size, 2**21): total.update(np.ascontiguousarray(flat[n:n + 2**21]).tobytes())
+    for n in range(0, flat.size, 2**21):
+        total.update(np.ascontiguousarray(flat[n : n + 2**21]).tobytes())
+
 
 def hashed(value):
     total = hashlib.sha256()
     fed(total, value)
     return total.hexdigest()
 
+
 def fingerprint(model, data):
-    "What a checkpoint has to agree with: hashes of the class, the parameters and the `data` (a dict by name), as a dict."
-    params = {f"parameter {name}": value for name, value in model.get_params(deep=False).items() if name not in INDIFFERENT}
-    return {"model": type(model).__name__} | {name: hashed(value) for name, value in (params | data).items()}
+    """What a checkpoint has to agree with: hashes of the class, the parameters and the `data` (a
+    dict by name), as a dict.
+    """
+    params = {
+        f"parameter {name}": value
+        for name, value in model.get_params(deep=False).items()
+        if name not in INDIFFERENT
+    }
+    return {"model": type(model).__name__} | {
+        name: hashed(value) for name, value in (params | data).items()
+    }
 
 # %% ../nbs/05b_checkpoints.ipynb #de959fdc
 class Loop(NamedTuple):
-    "How far a loop is: turns done, its fit, and the state of the random numbers then."
+    """How far a loop is: turns done, its fit, and the state of the random numbers then."""
+
     n: int
     fit: object
     rng: dict
 
+
 KEY = "nnmf_nb checkpoint"
 
-def package_version(): return importlib.import_module("nnmf_nb").__version__
+
+def package_version():
+    return importlib.import_module("nnmf_nb").__version__
+
 
 def written(path, mark, start, loops):
-    "Write a checkpoint: the fingerprint `mark`, the state of the random numbers at the `start`, and the list of `Loop`. Raises `OSError`; then the old file is unchanged."
+    """Write a checkpoint: the fingerprint `mark`, the state of the random numbers at the `start`,
+    and the list of `Loop`. Raises `OSError`; then the old file is unchanged.
+    """
     tensors = {}
-    tree = {"version": package_version(), "mark": mark, **{name: encode(value, tensors, name) for name, value in (("start", start), ("loops", loops))}}
+    tree = {
+        "version": package_version(),
+        "mark": mark,
+        **{
+            name: encode(value, tensors, name)
+            for name, value in (("start", start), ("loops", loops))
+        },
+    }
     write_atomically(path, packed(KEY, tree, tensors))
 
 # %% ../nbs/05b_checkpoints.ipynb #a36a0799
 def found(path, mark, rng):
-    "State of the random numbers at the start and list of `Loop` of a checkpoint, when there is one. Raises `ValueError` naming the path and the cure for one that is not of the fit `mark`, damaged, or foreign."
+    """State of the random numbers at the start and list of `Loop` of a checkpoint, when there is
+    one. Raises `ValueError` naming the path and the cure for one that is not of the fit `mark`,
+    damaged, or foreign.
+    """
     hint = "Give Checkpoint another path, or delete the file to start anew."
     try:
         text, tensors = read(path, KEY, "checkpoint")
         tree = json.loads(text, parse_constant=refuse_constant)
-        if tree["version"] != package_version(): raise ValueError(f"it was written by nnmf_nb {str(tree['version'])[:20]}, this is {package_version()}, whose training may take another course")
-        other = next((name for name in {**mark, **tree["mark"]} if mark.get(name) != tree["mark"].get(name)), None)
-        if other: raise ValueError(f"it belongs to another fit: {other} is different (for many fits, as in GridSearchCV, put {{fit}} into the path: every fit gets a file of its own)")
+        if tree["version"] != package_version():
+            raise ValueError(
+                f"it was written by nnmf_nb {str(tree['version'])[:20]}, this is {package_version()}, whose training may take another course"
+            )
+        other = next(
+            (name for name in {**mark, **tree["mark"]} if mark.get(name) != tree["mark"].get(name)),
+            None,
+        )
+        if other:
+            raise ValueError(
+                f"it belongs to another fit: {other} is different (for many fits, as in GridSearchCV, put {{fit}} into the path: every fit gets a file of its own)"
+            )
         start, loops = decode(tree["start"], tensors), decode(tree["loops"], tensors)
         check_finite_inside(loops, "it")
-        if not all(isinstance(one, Loop) and type(one.n) is int and hasattr(one.fit, "reason") for one in loops): raise ValueError("it does not hold loops")
-        for state in (start, *(one.rng for one in loops)): type(rng.bit_generator)().state = state                   # would be refused here
+        if not all(
+            isinstance(one, Loop) and type(one.n) is int and hasattr(one.fit, "reason")
+            for one in loops
+        ):
+            raise ValueError("it does not hold loops")
+        # would be refused here
+        for state in (start, *(one.rng for one in loops)):
+            type(rng.bit_generator)().state = state
         return start, loops
-    except KeyError as error: raise ValueError(f"Training cannot go on from {path}: {error.args[0]!r} is missing or unknown. {hint}") from error
-    except (ValueError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except KeyError as error:
+        raise ValueError(
+            f"Training cannot go on from {path}: {error.args[0]!r} is missing or unknown. {hint}"
+        ) from error
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"Training cannot go on from {path}: {error}. {hint}") from error
 
 # %% ../nbs/05b_checkpoints.ipynb #698460ff
 def anchors(value):
-    "The arrays in a fit, depth first."
-    if hasattr(value, "shape"): return [value]
+    """The arrays in a fit, depth first."""
+    if hasattr(value, "shape"):
+        return [value]
     parts = fields_of(value) or (value if isinstance(value, dict) else {})
     inside = parts.values() if parts else value if isinstance(value, (list, tuple)) else ()
     return [a for part in inside for a in anchors(part)]
 
+
 def placed(value, like):
-    "`value` with copies of its host arrays in the namespace and on the device of the array `like`."
-    if isinstance(value, np.ndarray): return value.copy(order="K") if like is None or isinstance(like, np.ndarray) else asarray(value, like, getattr(namespace(like), value.dtype.name))
-    if fields_of(value) is not None: return type(value)(**{name: placed(part, like) for name, part in fields_of(value).items()})
-    if isinstance(value, dict): return {name: placed(part, like) for name, part in value.items()}
-    return type(value)(placed(part, like) for part in value) if isinstance(value, (list, tuple)) else value
+    """`value` with copies of its host arrays in the namespace and on the device of the array
+    `like`.
+    """
+    if isinstance(value, np.ndarray):
+        return (
+            value.copy(order="K")
+            if like is None or isinstance(like, np.ndarray)
+            else asarray(value, like, getattr(namespace(like), value.dtype.name))
+        )
+    if fields_of(value) is not None:
+        return type(value)(**{name: placed(part, like) for name, part in fields_of(value).items()})
+    if isinstance(value, dict):
+        return {name: placed(part, like) for name, part in value.items()}
+    return (
+        type(value)(placed(part, like) for part in value)
+        if isinstance(value, (list, tuple))
+        else value
+    )
+
 
 def continued(one, fit, max_iter, path):
-    "A `Loop` from the file, ready to go on in place of the fit that the loop starts from. Raises `ValueError` when it cannot be a later one of the same loop."
-    hint, shapes = "Give Checkpoint another path, or delete the file to start anew.", lambda fit: [tuple(a.shape) for a in anchors(fit)]
-    if type(one.fit) is not type(fit) or shapes(one.fit)[:len(shapes(fit))] != shapes(fit): raise ValueError(f"Training cannot go on from {path}: its arrays do not fit this model. {hint}")
-    if one.n > max_iter: raise ValueError(f"{path} holds {one.n} iterations, more than the {max_iter} that are allowed now: raise max_iter. {hint}")
+    """A `Loop` from the file, ready to go on in place of the fit that the loop starts from. Raises
+    `ValueError` when it cannot be a later one of the same loop.
+    """
+    hint, shapes = (
+        "Give Checkpoint another path, or delete the file to start anew.",
+        lambda fit: [tuple(a.shape) for a in anchors(fit)],
+    )
+    if type(one.fit) is not type(fit) or shapes(one.fit)[: len(shapes(fit))] != shapes(fit):
+        raise ValueError(
+            f"Training cannot go on from {path}: its arrays do not fit this model. {hint}"
+        )
+    if one.n > max_iter:
+        raise ValueError(
+            f"{path} holds {one.n} iterations, more than the {max_iter} that are allowed now: raise max_iter. {hint}"
+        )
     return one._replace(fit=placed(one.fit, next(iter(anchors(fit)), None)))
 
 # %% ../nbs/05b_checkpoints.ipynb #8788a5e7
 def tidy(path):
-    "Remove what a process left behind beside the file `path` that was killed while it wrote."
+    """Remove what a process left behind beside the file `path` that was killed while it wrote."""
     folder, name = os.path.split(os.path.realpath(path))
     for rest in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")):
-        with contextlib.suppress(OSError): os.unlink(rest)
+        with contextlib.suppress(OSError):
+            os.unlink(rest)
 
 # %% ../nbs/05b_checkpoints.ipynb #3e5652d1
 class FileRecorder(Recorder):
-    "Keeps the loops of one fit in a file."
+    """Keeps the loops of one fit in a file."""
+
     is_recording = True
+
     def __init__(self, checkpoint, path, mark, rng):
-        self.to, self.path, self.mark, self.rng, self.loops, self.open, self.warned = checkpoint, path, mark, rng, [], True, False
-        self.start, self.saved = found(path, mark, rng) if os.path.lexists(path) else (rng.bit_generator.state, [])
-        self.rng.bit_generator.state, checkpoint.resumed = self.start, sum(one.n for one in self.saved)
+        self.to, self.path, self.mark, self.rng, self.loops, self.open, self.warned = (
+            checkpoint,
+            path,
+            mark,
+            rng,
+            [],
+            True,
+            False,
+        )
+        self.start, self.saved = (
+            found(path, mark, rng) if os.path.lexists(path) else (rng.bit_generator.state, [])
+        )
+        self.rng.bit_generator.state, checkpoint.resumed = (
+            self.start,
+            sum(one.n for one in self.saved),
+        )
         tidy(path)
-        try: self.write(self.saved)                        # better now than after an hour
+        try:
+            self.write(self.saved)  # better now than after an hour
         except OSError as error:
-            raise OSError(error.errno, f"No checkpoint can be written to {path} ({getattr(error.__cause__, 'strerror', error)}). Give a path on a disk with room where you may write") from error
+            raise OSError(
+                error.errno,
+                f"No checkpoint can be written to {path} ({getattr(error.__cause__, 'strerror', error)}). Give a path on a disk with room where you may write",
+            ) from error
 
     def write(self, loops):
         written(self.path, self.mark, self.start, loops)
         self.last, self.waiting = time.monotonic(), 0
 
     def begin(self, fit, max_iter):
-        if not self.open: return 0, fit
-        if self.saved: self.resume(fit, max_iter)
-        else: self.loops.append(Loop(0, fit, self.rng.bit_generator.state))
+        if not self.open:
+            return 0, fit
+        if self.saved:
+            self.resume(fit, max_iter)
+        else:
+            self.loops.append(Loop(0, fit, self.rng.bit_generator.state))
         return self.loops[-1].n, self.loops[-1].fit
 
     def resume(self, fit, max_iter):
         one = continued(self.saved[0], fit, max_iter, self.path)
         self.loops.append(one)
         self.rng.bit_generator.state = one.rng
-        self.saved = [] if one.fit.reason == "max_iter" and one.n < max_iter else self.saved[1:]      # what came after this loop came after another end of it
+        # what came after this loop came after another end of it
+        self.saved = [] if one.fit.reason == "max_iter" and one.n < max_iter else self.saved[1:]
 
     def record(self, n, fit):
-        if not self.open: return
+        if not self.open:
+            return
         self.loops[-1], self.waiting = Loop(n, fit, self.rng.bit_generator.state), self.waiting + 1
-        if self.waiting >= (self.to.every or math.inf) or time.monotonic() - self.last >= (self.to.seconds or math.inf): self.flush()
+        if self.waiting >= (self.to.every or math.inf) or time.monotonic() - self.last >= (
+            self.to.seconds or math.inf
+        ):
+            self.flush()
 
     def end(self, n, fit):
-        if self.open: self.loops[-1] = Loop(n, fit, self.rng.bit_generator.state)
+        if self.open:
+            self.loops[-1] = Loop(n, fit, self.rng.bit_generator.state)
 
-    def close(self): self.open = False                     # what is done after an interruption is not part of the course
+    # what is done after an interruption is not part of the course
+    def close(self):
+        self.open = False
 
     def flush(self):
-        try: self.write(self.loops + self.saved)
+        try:
+            self.write(self.loops + self.saved)
         except (OSError, ValueError) as error:
             self.last, self.waiting = time.monotonic(), 0
-            if not self.warned: warnings.warn(f"The checkpoint could not be written, training goes on without: {error}", RuntimeWarning, stacklevel=2)
+            if not self.warned:
+                warnings.warn(
+                    f"The checkpoint could not be written, training goes on without: {error}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
             self.warned = True
 
 # %% ../nbs/05b_checkpoints.ipynb #76d5c26b
 class Checkpoint:
-    """scikit-learn callback: keeps a fit in the file `path`, every `every` iterations or every `seconds` seconds, whichever comes first (default: 60 seconds), and when it ends or fails. A fit that finds the
-    file goes on from it, to the same bits as without any interruption. {fit} in `path` stands for a hash of the model, its parameters (`max_iter` too) and its data: a file for every fit of a search.
+    """scikit-learn callback: keeps a fit in the file `path`, every `every` iterations or every
+    `seconds` seconds, whichever comes first (default: 60 seconds), and when it ends or fails. A fit
+    that finds the file goes on from it, to the same bits as without any interruption. {fit} in
+    `path` stands for a hash of the model, its parameters (`max_iter` too) and its data: a file for
+    every fit of a search.
 
-    After the fit the file stays, and the same fit with it returns the same model at once: delete it to start anew. `resumed` holds the iterations that came from the file. Raises `ValueError` for intervals that
-    are no numbers > 0, and in `fit` for the file of another fit or none of ours; `OSError` where it cannot write. What fails later is a `RuntimeWarning`.
+    After the fit the file stays, and the same fit with it returns the same model at once: delete it
+    to start anew. `resumed` holds the iterations that came from the file. Raises `ValueError` for
+    intervals that are no numbers > 0, and in `fit` for the file of another fit or none of ours;
+    `OSError` where it cannot write. What fails later is a `RuntimeWarning`.
     """
+
     def __init__(self, path, *, every=None, seconds=None):
-        for name, value, kind in (("every", every, numbers.Integral), ("seconds", seconds, numbers.Real)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
-                raise ValueError(f"{name} must be {'an integer' if kind is numbers.Integral else 'a number'} > 0 or None, got {value!r}.")
-        self.path, self.every, self.seconds, self.resumed = os.path.abspath(path), every, 60 if every is None and seconds is None else seconds, 0
+        for name, value, kind in (
+            ("every", every, numbers.Integral),
+            ("seconds", seconds, numbers.Real),
+        ):
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, kind) or not value > 0
+            ):
+                raise ValueError(
+                    f"{name} must be {'an integer' if kind is numbers.Integral else 'a number'} > 0 or None, got {value!r}."
+                )
+        self.path, self.every, self.seconds, self.resumed = (
+            os.path.abspath(path),
+            every,
+            60 if every is None and seconds is None else seconds,
+            0,
+        )
 
     def path_of(self, model, mark):
-        "Where a fit is kept: `path`, with 16 characters of a hash of the fingerprint `mark` and of `max_iter` for {fit}."
-        return self.path.replace("{fit}", hashed(mark | {"max_iter": getattr(model, "max_iter", None)})[:16])
+        """Where a fit is kept: `path`, with 16 characters of a hash of the fingerprint `mark` and
+        of `max_iter` for {fit}.
+        """
+        return self.path.replace(
+            "{fit}", hashed(mark | {"max_iter": getattr(model, "max_iter", None)})[:16]
+        )
 
-    def setup(self, estimator, context): pass
+    def setup(self, estimator, context):
+        pass
 
-    def teardown(self, estimator, context): pass
+    def teardown(self, estimator, context):
+        pass
 
-    def on_fit_task_begin(self, estimator, context): pass
+    def on_fit_task_begin(self, estimator, context):
+        pass
 
-    def on_fit_task_end(self, estimator, context): pass
+    def on_fit_task_end(self, estimator, context):
+        pass
 
 # %% ../nbs/05b_checkpoints.ipynb #df6047e2
 @contextlib.contextmanager
 def keeping(model, **data):
-    "Context of one fit of a model to `data` (by name: X, y, ..), kept by the model's `Checkpoint` if it has one. Yields the random numbers of the fit."
+    """Context of one fit of a model to `data` (by name: X, y, ..), kept by the model's `Checkpoint`
+    if it has one. Yields the random numbers of the fit.
+    """
     rng = host_rng(getattr(model, "random_state", 0))
-    checkpoint = next((one for one in getattr(model, "_skl_callbacks", []) if isinstance(one, Checkpoint)), None)
+    checkpoint = next(
+        (one for one in getattr(model, "_skl_callbacks", []) if isinstance(one, Checkpoint)), None
+    )
     mark = {} if checkpoint is None else fingerprint(model, data)
-    recorder = Recorder() if checkpoint is None else FileRecorder(checkpoint, checkpoint.path_of(model, mark), mark, rng)
+    recorder = (
+        Recorder()
+        if checkpoint is None
+        else FileRecorder(checkpoint, checkpoint.path_of(model, mark), mark, rng)
+    )
     with recording(recorder):
-        try: yield rng
+        try:
+            yield rng
         finally:
-            if checkpoint is not None: recorder.flush()
+            if checkpoint is not None:
+                recorder.flush()

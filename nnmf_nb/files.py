@@ -28,147 +28,281 @@ from sklearn.base import BaseEstimator
 from .backend import is_array, to_numpy
 
 # %% ../nbs/24_files.ipynb #decd28d2
-NATIVE = {np.dtype(kind) for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
-KINDS = "biufcSUMm"                    # numbers, bytes, text, dates
+NATIVE = {
+    np.dtype(kind)
+    for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+}
+KINDS = "biufcSUMm"  # numbers, bytes, text, dates
+
 
 def encode_array(a, tensors, where):
-    "A JSON node for the array `a`, whose numbers are added to the dict `tensors`. Raises `ValueError` for dtypes that hold no plain data."
-    if a.dtype == object: return {"is": "objects", "shape": list(a.shape), "values": [encode(v, tensors, where) for v in a.ravel().tolist()]}
-    if a.dtype.kind not in KINDS or isinstance(a, np.ma.MaskedArray): raise ValueError(f"{where} is an array of dtype {a.dtype}, which no file can hold. Convert it to a plain one.")
+    """A JSON node for the array `a`, whose numbers are added to the dict `tensors`. Raises
+    `ValueError` for dtypes that hold no plain data.
+    """
+    if a.dtype == object:
+        return {
+            "is": "objects",
+            "shape": list(a.shape),
+            "values": [encode(v, tensors, where) for v in a.ravel().tolist()],
+        }
+    if a.dtype.kind not in KINDS or isinstance(a, np.ma.MaskedArray):
+        raise ValueError(
+            f"{where} is an array of dtype {a.dtype}, which no file can hold. Convert it to a plain one."
+        )
     node, a = {"is": "array", "name": str(len(tensors)), "order": "C"}, np.asarray(a)
-    if a.flags.f_contiguous and not a.flags.c_contiguous: node["order"], a = "F", a.T
-    if a.dtype not in NATIVE: node |= {"dtype": a.dtype.str, "shape": list(a.shape)}
-    tensors[node["name"]] = np.asarray(a, order="C") if a.dtype in NATIVE else np.frombuffer(a.tobytes(), np.uint8)
+    if a.flags.f_contiguous and not a.flags.c_contiguous:
+        node["order"], a = "F", a.T
+    if a.dtype not in NATIVE:
+        node |= {"dtype": a.dtype.str, "shape": list(a.shape)}
+    tensors[node["name"]] = (
+        np.asarray(a, order="C") if a.dtype in NATIVE else np.frombuffer(a.tobytes(), np.uint8)
+    )
     return node
 
 # %% ../nbs/24_files.ipynb #e636a1f4
 def decode_array(node, tensors):
-    "The array of a node, as large as its bytes in the file and no larger. Raises `ValueError` for what does not fit together."
+    """The array of a node, as large as its bytes in the file and no larger. Raises `ValueError` for
+    what does not fit together.
+    """
     a = tensors[node["name"]]
     if "dtype" in node:
         dtype = np.dtype(str(node["dtype"]))
-        if dtype.kind not in KINDS or dtype.hasobject or a.dtype != np.uint8: raise ValueError(f"dtype {node['dtype']!r} is not allowed")
-        if dtype.kind == "U" and a.size and a.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max() > sys.maxunicode: raise ValueError("text with characters that do not exist")
+        if dtype.kind not in KINDS or dtype.hasobject or a.dtype != np.uint8:
+            raise ValueError(f"dtype {node['dtype']!r} is not allowed")
+        if (
+            dtype.kind == "U"
+            and a.size
+            and a.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max() > sys.maxunicode
+        ):
+            raise ValueError("text with characters that do not exist")
         a = a.view(dtype).reshape(shape_of(node))
     return a.T if node["order"] == "F" else a
 
+
 def shape_of(node):
-    "The shape of a node as a tuple. Raises `ValueError` unless it holds integers >= 0."
-    if not all(type(n) is int and n >= 0 for n in node["shape"]): raise ValueError(f"shape {node['shape']!r}")
+    """The shape of a node as a tuple. Raises `ValueError` unless it holds integers >= 0."""
+    if not all(type(n) is int and n >= 0 for n in node["shape"]):
+        raise ValueError(f"shape {node['shape']!r}")
     return tuple(node["shape"])
+
 
 def decode_objects(node, tensors):
     shape, values = shape_of(node), node["values"]
-    if math.prod(shape) != len(values): raise ValueError(f"{len(values)} objects do not fill the shape {shape}")
+    if math.prod(shape) != len(values):
+        raise ValueError(f"{len(values)} objects do not fill the shape {shape}")
     a = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values): a[i] = decode(value, tensors)
+    for i, value in enumerate(values):
+        a[i] = decode(value, tensors)
     return a.reshape(shape)
 
 # %% ../nbs/24_files.ipynb #05d9a9d7
 def fields_of(value):
-    "The fields of a named tuple or dataclass as a dict, None for anything else."
-    if dataclasses.is_dataclass(value) and not isinstance(value, type): return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    return dict(zip(value._fields, value)) if isinstance(value, tuple) and hasattr(value, "_fields") else None
+    """The fields of a named tuple or dataclass as a dict, None for anything else."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return (
+        dict(zip(value._fields, value))
+        if isinstance(value, tuple) and hasattr(value, "_fields")
+        else None
+    )
+
 
 def encode(value, tensors, where):
-    "`value` as JSON nodes; arrays go to the dict `tensors`. `where` is what an error calls it. Raises `ValueError` for what is not plain data."
+    """`value` as JSON nodes; arrays go to the dict `tensors`. `where` is what an error calls it.
+    Raises `ValueError` for what is not plain data.
+    """
     kind, inside = type(value), lambda v: encode(v, tensors, where)
-    if value is None or kind in (bool, int, str): return value
-    if kind is float: return value if math.isfinite(value) else {"is": "float", "text": repr(value)}
-    if isinstance(value, np.generic): return {"is": "scalar", "value": encode_array(np.asarray(value), tensors, where)}
-    if is_array(value) or kind.__module__.startswith("cupyx"): return encode_array(np.asanyarray(to_numpy(value)), tensors, where)
-    if kind is list: return [inside(v) for v in value]
-    if kind is tuple: return {"is": "tuple", "values": [inside(v) for v in value]}
-    if kind is dict: return {"is": "dict", "items": [[inside(k), inside(v)] for k, v in value.items()]}
+    if value is None or kind in (bool, int, str):
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"is": "float", "text": repr(value)}
+    if isinstance(value, np.generic):
+        return {"is": "scalar", "value": encode_array(np.asarray(value), tensors, where)}
+    if is_array(value) or kind.__module__.startswith("cupyx"):
+        return encode_array(np.asanyarray(to_numpy(value)), tensors, where)
+    if kind is list:
+        return [inside(v) for v in value]
+    if kind is tuple:
+        return {"is": "tuple", "values": [inside(v) for v in value]}
+    if kind is dict:
+        return {"is": "dict", "items": [[inside(k), inside(v)] for k, v in value.items()]}
     if fields_of(value) is not None and kind.__module__.startswith("nnmf_nb."):
-        return {"is": "record", "class": f"{kind.__module__.removeprefix('nnmf_nb.')}.{kind.__qualname__}", "fields": {k: inside(v) for k, v in fields_of(value).items()}}
-    what = f"the function {getattr(value, '__qualname__', kind.__name__)}" if callable(value) else f"of type {kind.__name__}"
-    raise ValueError(f"{where} is {what}, which no file can hold. Use set_params to replace it by a plain value, save, and set it again after loading.")
+        return {
+            "is": "record",
+            "class": f"{kind.__module__.removeprefix('nnmf_nb.')}.{kind.__qualname__}",
+            "fields": {k: inside(v) for k, v in fields_of(value).items()},
+        }
+    what = (
+        f"the function {getattr(value, '__qualname__', kind.__name__)}"
+        if callable(value)
+        else f"of type {kind.__name__}"
+    )
+    raise ValueError(
+        f"{where} is {what}, which no file can hold. Use set_params to replace it by a plain value, save, and set it again after loading."
+    )
 
 # %% ../nbs/24_files.ipynb #83806824
 def record_class(name):
-    "The named tuple or dataclass 'module.Class' of this package. Raises `ValueError` for anything else."
+    """The named tuple or dataclass 'module.Class' of this package. Raises `ValueError` for anything
+    else.
+    """
     module, _, kind = str(name).rpartition(".")
     found = vars(sys.modules.get(f"nnmf_nb.{module}", object)).get(kind)
-    plain = isinstance(found, type) and found.__module__ == f"nnmf_nb.{module}" and (dataclasses.is_dataclass(found) or issubclass(found, tuple) and hasattr(found, "_fields"))
-    if not plain: raise ValueError(f"{name!r} is no record of nnmf_nb")
+    plain = (
+        isinstance(found, type)
+        and found.__module__ == f"nnmf_nb.{module}"
+        and (
+            dataclasses.is_dataclass(found)
+            or issubclass(found, tuple)
+            and hasattr(found, "_fields")
+        )
+    )
+    if not plain:
+        raise ValueError(f"{name!r} is no record of nnmf_nb")
     return found
+
 
 DECODERS = {
     "array": decode_array,
     "objects": decode_objects,
     "scalar": lambda node, tensors: decode_array(node["value"], tensors)[()],
-    "float": lambda node, tensors: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[node["text"]],
+    "float": lambda node, tensors: {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}[
+        node["text"]
+    ],
     "tuple": lambda node, tensors: tuple(decode(v, tensors) for v in node["values"]),
-    "dict": lambda node, tensors: {decode(k, tensors): decode(v, tensors) for k, v in node["items"]},
-    "record": lambda node, tensors: record_class(node["class"])(**{k: decode(v, tensors) for k, v in node["fields"].items()}),
+    "dict": lambda node, tensors: {
+        decode(k, tensors): decode(v, tensors) for k, v in node["items"]
+    },
+    "record": lambda node, tensors: record_class(node["class"])(
+        **{k: decode(v, tensors) for k, v in node["fields"].items()}
+    ),
 }
 
+
 def decode(node, tensors):
-    "The value of a JSON node."
-    if isinstance(node, list): return [decode(v, tensors) for v in node]
+    """The value of a JSON node."""
+    if isinstance(node, list):
+        return [decode(v, tensors) for v in node]
     return DECODERS[node["is"]](node, tensors) if isinstance(node, dict) else node
 
 # %% ../nbs/24_files.ipynb #5c08f727
-SESSION = {"_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx", "_parent_callback_ctx", "_metadata_request", "_trained_on"}
+SESSION = {
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+    "_metadata_request",
+    "_trained_on",
+}
+
 
 def estimator_class(name):
-    "The public estimator of this package with that name. Raises `ValueError` for anything else."
+    """The public estimator of this package with that name. Raises `ValueError` for anything else."""
     package = importlib.import_module("nnmf_nb")
     found = getattr(package, name) if isinstance(name, str) and name in package.__all__ else None
-    if not (isinstance(found, type) and issubclass(found, BaseEstimator)): raise ValueError(f"{name!r} is no estimator of nnmf_nb")
+    if not (isinstance(found, type) and issubclass(found, BaseEstimator)):
+        raise ValueError(f"{name!r} is no estimator of nnmf_nb")
     return found
 
+
 def fitted_of(model):
-    "The fitted attributes of a model as a dict; empty when it was not fitted, or when a fit failed half-way."
-    own = {name: value for name, value in vars(model).items() if name not in model.get_params(deep=False) and name not in SESSION}
-    return own if "components_" in own else {name: value for name, value in own.items() if name.startswith("_sklearn")}
+    """The fitted attributes of a model as a dict; empty when it was not fitted, or when a fit
+    failed half-way.
+    """
+    own = {
+        name: value
+        for name, value in vars(model).items()
+        if name not in model.get_params(deep=False) and name not in SESSION
+    }
+    return (
+        own
+        if "components_" in own
+        else {name: value for name, value in own.items() if name.startswith("_sklearn")}
+    )
 
 # %% ../nbs/24_files.ipynb #7886c062
 def check_finite_inside(value, name):
-    "Raise `ValueError` when an array anywhere in `value` holds NaN or infinity."
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all(): raise ValueError(f"{name} holds NaN or infinity: it is no fitted model")
+    """Raise `ValueError` when an array anywhere in `value` holds NaN or infinity."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise ValueError(f"{name} holds NaN or infinity: it is no fitted model")
     parts = fields_of(value) or (value if isinstance(value, dict) else {})
-    for part in (*parts.values(), *(value if isinstance(value, (list, tuple)) and not parts else ())): check_finite_inside(part, name)
+    for part in (
+        *parts.values(),
+        *(value if isinstance(value, (list, tuple)) and not parts else ()),
+    ):
+        check_finite_inside(part, name)
+
 
 def need(fits, what):
-    if not fits: raise ValueError(f"{what} does not fit the rest of the model")
+    if not fits:
+        raise ValueError(f"{what} does not fit the rest of the model")
 
-def is_matrix(a): return isinstance(a, np.ndarray) and a.dtype in (np.float32, np.float64) and a.ndim == 2 and a.size > 0
+
+def is_matrix(a):
+    return (
+        isinstance(a, np.ndarray)
+        and a.dtype in (np.float32, np.float64)
+        and a.ndim == 2
+        and a.size > 0
+    )
 
 # %% ../nbs/24_files.ipynb #5a7a359a
 def check_chain(A, N, k):
-    "Raise `ValueError` unless the matrices of the list A lead from N features to k topics."
+    """Raise `ValueError` unless the matrices of the list A lead from N features to k topics."""
     for a in A:
         need(is_matrix(a) and a.shape[0] == N, "a layer")
         N = a.shape[1]
     need(N == k, "the last layer")
 
+
 def check_layers(layers, N, k):
-    "Raise `ValueError` unless the layers, with A and S or Z and H, are a chain from N features to k topics for the same data points."
+    """Raise `ValueError` unless the layers, with A and S or Z and H, are a chain from N features to
+    k topics for the same data points.
+    """
     A, S = zip(*[(one.A, one.S) if hasattr(one, "A") else (one.Z, one.H) for one in layers])
     check_chain(A, N, k)
-    need(all(is_matrix(s) and s.shape == (a.shape[1], S[0].shape[1]) for a, s in zip(A, S)), "S of a layer")
+    need(
+        all(is_matrix(s) and s.shape == (a.shape[1], S[0].shape[1]) for a, s in zip(A, S)),
+        "S of a layer",
+    )
+
 
 def check_fitted(fitted):
-    "Raise `ValueError` unless the fitted attributes (a dict; host arrays) are finite and of shapes that fit together."
+    """Raise `ValueError` unless the fitted attributes (a dict; host arrays) are finite and of
+    shapes that fit together.
+    """
     for name, value in fitted.items():
-        if name != "history_": check_finite_inside(value, name)
+        if name != "history_":
+            check_finite_inside(value, name)
     N, top = fitted["n_features_in_"], fitted["components_"]
     need(type(N) is int and is_matrix(top) and top.shape[1] == N, "components_")
-    if "bases_" in fitted: need(all(is_matrix(W) and W.shape == top.T.shape for W in fitted["bases_"]), "bases_")
-    elif "dictionaries_" in fitted: check_chain(fitted["dictionaries_"], N, len(top))
+    if "bases_" in fitted:
+        need(all(is_matrix(W) and W.shape == top.T.shape for W in fitted["bases_"]), "bases_")
+    elif "dictionaries_" in fitted:
+        check_chain(fitted["dictionaries_"], N, len(top))
     elif "factors_" in fitted:
         check_chain(fitted["factors_"], N, len(top))
-        need(is_matrix(fitted["codes_"]) and fitted["codes_"].shape[1] == len(top) == len(fitted["typical_code_"]), "codes_")
-    else: check_layers(fitted["layers_"], N, len(top))
+        need(
+            is_matrix(fitted["codes_"])
+            and fitted["codes_"].shape[1] == len(top) == len(fitted["typical_code_"]),
+            "codes_",
+        )
+    else:
+        check_layers(fitted["layers_"], N, len(top))
     need(fitted.get("_n_features_out", len(top)) == len(top), "_n_features_out")
     need(np.shape(fitted.get("feature_names_in_", range(N))) == (N,), "feature_names_in_")
-    if "coef_" in fitted: need(np.shape(fitted["coef_"]) == (len(fitted["classes_"]), len(top)) and len(fitted["intercept_"]) == len(fitted["classes_"]), "coef_")
+    if "coef_" in fitted:
+        need(
+            np.shape(fitted["coef_"]) == (len(fitted["classes_"]), len(top))
+            and len(fitted["intercept_"]) == len(fitted["classes_"]),
+            "coef_",
+        )
 
 # %% ../nbs/24_files.ipynb #1b30e90b
 def write_atomically(path, data):
-    "Write `data` (bytes) to `path`, all or nothing. Raises `OSError`; then what was there is unchanged and nothing is left behind."
+    """Write `data` (bytes) to `path`, all or nothing. Raises `OSError`; then what was there is
+    unchanged and nothing is left behind.
+    """
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
@@ -179,96 +313,163 @@ def write_atomically(path, data):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(OSError): os.unlink(temporary)
-        if not isinstance(error, OSError): raise
-        raise OSError(error.errno, f"{path} could not be saved ({error.strerror}); what was there before is unchanged") from error
-    with contextlib.suppress(OSError):                     # the new name on the disk as well, where folders can be synchronised
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
+        raise OSError(
+            error.errno,
+            f"{path} could not be saved ({error.strerror}); what was there before is unchanged",
+        ) from error
+    # the new name on the disk as well, where folders can be synchronised
+    with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
-        try: os.fsync(handle)
-        finally: os.close(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 # %% ../nbs/24_files.ipynb #47ae67a2
 KEY, VERSION = "nnmf_nb", 1
-LONGEST = 4 * 10**7                    # characters of model text: the header of a safetensors file ends at 10^8 bytes
+LONGEST = 4 * 10**7  # characters of model text: the header of a safetensors file ends at 10^8 bytes
+
 
 def digest(text, tensors):
-    "SHA-256 of a model text and its arrays, so that damage on the way is noticed."
+    """SHA-256 of a model text and its arrays, so that damage on the way is noticed."""
     total = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         a = np.asarray(tensors[name], order="C")
         total.update(f"\n{name} {a.dtype.str} {a.shape}\n".encode() + a.tobytes())
     return total.hexdigest()
 
+
 def packed(key, tree, tensors):
-    "A tree of JSON nodes and its arrays as the bytes of a safetensors file, under `key` in its metadata. Raises `ValueError` when the tree is too long."
+    """A tree of JSON nodes and its arrays as the bytes of a safetensors file, under `key` in its
+    metadata. Raises `ValueError` when the tree is too long.
+    """
     text = json.dumps(tree, allow_nan=False)
-    if len(text) > LONGEST: raise ValueError(f"there are {len(text)} characters of names and lists beside the arrays, {LONGEST} are the limit: shorten history_.")
+    if len(text) > LONGEST:
+        raise ValueError(
+            f"there are {len(text)} characters of names and lists beside the arrays, {LONGEST} are the limit: shorten history_."
+        )
     return to_bytes(tensors, {key: f"{VERSION} {digest(text, tensors)} {text}"})
 
 # %% ../nbs/24_files.ipynb #4c764eec
 def save(model, path):
-    """Write an estimator of this package, fitted or not, to one file (suffix by custom: .safetensors). Arrays on a GPU are stored from the host.
+    """Write an estimator of this package, fitted or not, to one file (suffix by custom:
+    .safetensors). Arrays on a GPU are stored from the host.
 
-    Callbacks and metadata requests are not kept. Raises `ValueError`, before anything is written, for what is not plain data, such as a custom cost (the message names the parameter), for
-    estimators from elsewhere, and for a model that holds NaN; `OSError` when the disk refuses: the old file stays as it was.
+    Callbacks and metadata requests are not kept. Raises `ValueError`, before anything is written,
+    for what is not plain data, such as a custom cost (the message names the parameter), for
+    estimators from elsewhere, and for a model that holds NaN; `OSError` when the disk refuses: the
+    old file stays as it was.
     """
     name = type(model).__name__
-    if estimator_class(name) is not type(model): raise ValueError(f"save writes the estimators of nnmf_nb; {type(model).__module__}.{name} is not one of them.")
+    if estimator_class(name) is not type(model):
+        raise ValueError(
+            f"save writes the estimators of nnmf_nb; {type(model).__module__}.{name} is not one of them."
+        )
     tensors, fitted = {}, fitted_of(model)
-    tree = {"class": name, "params": {k: encode(v, tensors, f"parameter {k}") for k, v in model.get_params(deep=False).items()},
-            "fitted": {k: encode(v, tensors, f"attribute {k}") for k, v in fitted.items()}}
-    if "components_" in fitted: check_fitted({k: decode(v, tensors) for k, v in tree["fitted"].items()})
+    tree = {
+        "class": name,
+        "params": {
+            k: encode(v, tensors, f"parameter {k}") for k, v in model.get_params(deep=False).items()
+        },
+        "fitted": {k: encode(v, tensors, f"attribute {k}") for k, v in fitted.items()},
+    }
+    if "components_" in fitted:
+        check_fitted({k: decode(v, tensors) for k, v in tree["fitted"].items()})
     write_atomically(path, packed(KEY, tree, tensors))
 
 # %% ../nbs/24_files.ipynb #e82015eb
 def opened(metadata, key=KEY, what="model"):
-    "Digest and text of the metadata of a file. Raises `ValueError` unless they are there in a version that we can read."
-    if key not in metadata: raise ValueError(f"it is a safetensors file, but not a {what} of nnmf_nb")
+    """Digest and text of the metadata of a file. Raises `ValueError` unless they are there in a
+    version that we can read.
+    """
+    if key not in metadata:
+        raise ValueError(f"it is a safetensors file, but not a {what} of nnmf_nb")
     version, _, rest = metadata[key].partition(" ")
     known, _, text = rest.partition(" ")
-    if version == str(VERSION): return known, text
+    if version == str(VERSION):
+        return known, text
     newer = re.fullmatch("[1-9][0-9]{0,5}", version) and int(version) > VERSION
-    raise ValueError(f"its format version is {version[:20]!r}, this nnmf_nb reads {VERSION}" + (": update nnmf_nb" if newer else ""))
+    raise ValueError(
+        f"its format version is {version[:20]!r}, this nnmf_nb reads {VERSION}"
+        + (": update nnmf_nb" if newer else "")
+    )
+
 
 def read(path, key=KEY, what="model"):
-    "The text under `key` and the arrays (a dict) of a file whose digest is right. Raises `ValueError`."
+    """The text under `key` and the arrays (a dict) of a file whose digest is right. Raises
+    `ValueError`.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             known, text = opened(file.metadata() or {}, key, what)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, TypeError) as error: raise ValueError(f"it is cut off, or no safetensors file ({error})") from error
-    if known != digest(text, tensors): raise ValueError("it was damaged: its content does not have the digest it was saved with")
+    except (SafetensorError, TypeError) as error:
+        raise ValueError(f"it is cut off, or no safetensors file ({error})") from error
+    if known != digest(text, tensors):
+        raise ValueError("it was damaged: its content does not have the digest it was saved with")
     return text, tensors
 
 # %% ../nbs/24_files.ipynb #0ce5194b
-def refuse_constant(name): raise ValueError(f"{name} is no JSON")
+def refuse_constant(name):
+    raise ValueError(f"{name} is no JSON")
+
 
 def build(text, tensors):
-    "The model of a model text and its arrays. Raises `ValueError`, `KeyError`, `TypeError` and their like for what does not make sense."
+    """The model of a model text and its arrays. Raises `ValueError`, `KeyError`, `TypeError` and
+    their like for what does not make sense.
+    """
     tree = json.loads(text, parse_constant=refuse_constant)
     kind = estimator_class(tree["class"])
-    params, fitted = ({str(k): decode(v, tensors) for k, v in tree[part].items()} for part in ("params", "fitted"))
+    params, fitted = (
+        {str(k): decode(v, tensors) for k, v in tree[part].items()} for part in ("params", "fitted")
+    )
     unknown = set(params) - set(kind().get_params(deep=False))
-    if unknown: raise ValueError(f"{kind.__name__} has no parameter {sorted(unknown)[0]!r}")
-    model = kind(**params)                                 # parameters younger than the file keep their defaults
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no parameter {sorted(unknown)[0]!r}")
+    model = kind(**params)  # parameters younger than the file keep their defaults
     for name in fitted:
-        if not re.fullmatch(r"_?[a-zA-Z]\w*", name) or hasattr(kind, name) or name in params or name in SESSION: raise ValueError(f"{name!r} is no fitted attribute")
-    if any(not name.startswith("_sklearn") for name in fitted): check_fitted(fitted)
+        if (
+            not re.fullmatch(r"_?[a-zA-Z]\w*", name)
+            or hasattr(kind, name)
+            or name in params
+            or name in SESSION
+        ):
+            raise ValueError(f"{name!r} is no fitted attribute")
+    if any(not name.startswith("_sklearn") for name in fitted):
+        check_fitted(fitted)
     vars(model).update(fitted)
     return model
 
 # %% ../nbs/24_files.ipynb #7ad0f0a3
 def load(path):
-    """The model that `save` wrote to `path`: the same parameters, the same fitted arrays bit by bit, as NumPy arrays; GPU models move back to the device when they transform.
+    """The model that `save` wrote to `path`: the same parameters, the same fitted arrays bit by
+    bit, as NumPy arrays; GPU models move back to the device when they transform.
 
-    A file from an older version loads; parameters it does not know have their defaults. Safe for files from strangers: nothing in them is run. Raises `ValueError` for files that
-    are damaged, foreign, too new or made up; `OSError` when the file cannot be read.
+    A file from an older version loads; parameters it does not know have their defaults. Safe for
+    files from strangers: nothing in them is run. Raises `ValueError` for files that are damaged,
+    foreign, too new or made up; `OSError` when the file cannot be read.
     """
     path = os.fspath(path)
-    with open(path, "rb"): pass                            # the system's own words for a missing or forbidden file
+    with open(path, "rb"):
+        pass  # the system's own words for a missing or forbidden file
     try:
-        if not os.path.isfile(path): raise ValueError("it is no regular file")
+        if not os.path.isfile(path):
+            raise ValueError("it is no regular file")
         return build(*read(path))
-    except KeyError as error: raise ValueError(f"{path} cannot be loaded: {error.args[0]!r} is missing or unknown.") from error
-    except (ValueError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except KeyError as error:
+        raise ValueError(
+            f"{path} cannot be loaded: {error.args[0]!r} is missing or unknown."
+        ) from error
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{path} cannot be loaded: {error}.") from error

@@ -9,7 +9,6 @@ __all__ = ['labelled_layer', 'labelled_start', 'sequential', 'HierarchicalNMF']
 import math
 from dataclasses import replace
 
-
 from .data import DataMatrix
 from .estimators import LayeredNMF, progress_bar
 from .labels import with_labels
@@ -21,46 +20,98 @@ from .solvers.initialization import best_start, random_start
 
 # %% ../nbs/12_hierarchical.ipynb #2ee5455e
 def labelled_layer(X, loss, lam, A, *, max_iter=200, tol=1e-4, callback=None):
-    """One layer with labels from a start A: error^2 + lam * label term (relative), S = q(X, A). A `Factorization` whose `errors` are roots of this objective.
+    """One layer with labels from a start A: error^2 + lam * label term (relative), S = q(X, A). A
+    `Factorization` whose `errors` are roots of this objective.
 
     loss: function of S as from `squared_labels`; callback as in `hals`.
     """
-    report = None if callback is None else lambda n, value, A, fwd, pg: callback(n, math.sqrt(max(value, 0.0)), pg, A[0])
+    report = (
+        None
+        if callback is None
+        else lambda n, value, A, fwd, pg: callback(n, math.sqrt(max(value, 0.0)), pg, A[0])
+    )
     objective = on_unit_columns(ChainObjective(X, with_labels(every, {0: loss}, lam)))
-    trace = run(lbfgs, objective, [unit_columns(A)], Trace(report, patience=20), max_iter=max_iter, tol=tol)
+    trace = run(
+        lbfgs, objective, [unit_columns(A)], Trace(report, patience=20), max_iter=max_iter, tol=tol
+    )
     A = unit_columns(trace.A[0])
-    return Factorization(A, solve_layer(X, A)[0], [math.sqrt(max(v, 0.0)) for v in trace.values[1:]], trace.stationarity[1:], trace.reason)
+    return Factorization(
+        A,
+        solve_layer(X, A)[0],
+        [math.sqrt(max(v, 0.0)) for v in trace.values[1:]],
+        trace.stationarity[1:],
+        trace.reason,
+    )
 
 # %% ../nbs/12_hierarchical.ipynb #e308a426
 def labelled_start(X, k, n_init, rng, loss, lam, *, max_iter=30, svd=None):
-    "The best of `n_init` starts as in `best_start`, each trained for `max_iter` iterations with the labels: a `Factorization`."
+    """The best of `n_init` starts as in `best_start`, each trained for `max_iter` iterations with
+    the labels: a `Factorization`.
+    """
     best = None
     for n in range(n_init):
-        fit = best_start(X, k, 1, rng, max_iter=max_iter, svd=svd) if n == 0 else hals(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
-        if fit.reason != "interrupted": fit = labelled_layer(X, loss, lam, fit.A, max_iter=max_iter)
-        if best is None or (fit.errors and best.errors and fit.errors[-1] < best.errors[-1]): best = fit
-        if fit.reason == "interrupted": return replace(best, reason="interrupted")
+        fit = (
+            best_start(X, k, 1, rng, max_iter=max_iter, svd=svd)
+            if n == 0
+            else hals(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
+        )
+        if fit.reason != "interrupted":
+            fit = labelled_layer(X, loss, lam, fit.A, max_iter=max_iter)
+        if best is None or (fit.errors and best.errors and fit.errors[-1] < best.errors[-1]):
+            best = fit
+        if fit.reason == "interrupted":
+            return replace(best, reason="interrupted")
     return best
 
 # %% ../nbs/12_hierarchical.ipynb #85167ebb
-def sequential(X, ranks, rng, *, n_init=1, n_init_upper=5, max_iter=200, tol=1e-4, svd=None, losses=None, lam=0.0, callback=None):
-    """Hierarchical NMF of a `DataMatrix` X (N x M), layer by layer: returns the list of `Factorization` (one per layer, in units of X.scale).
+def sequential(
+    X,
+    ranks,
+    rng,
+    *,
+    n_init=1,
+    n_init_upper=5,
+    max_iter=200,
+    tol=1e-4,
+    svd=None,
+    losses=None,
+    lam=0.0,
+    callback=None,
+):
+    """Hierarchical NMF of a `DataMatrix` X (N x M), layer by layer: returns the list of
+    `Factorization` (one per layer, in units of X.scale).
 
-    n_init, n_init_upper: starts tried for the first and for every upper layer. callback(layer, iteration, error, chain so far) -> True ends it
-    there, and what is above gets its SVD start. So does a KeyboardInterrupt: a usable chain always comes back. losses: {layer: function of S_l} as in `with_labels`,
-    with the weight lam (dimensionless).
+    n_init, n_init_upper: starts tried for the first and for every upper layer. callback(layer,
+    iteration, error, chain so far) -> True ends it there, and what is above gets its SVD start. So
+    does a KeyboardInterrupt: a usable chain always comes back. losses: {layer: function of S_l} as
+    in `with_labels`, with the weight lam (dimensionless).
     """
     fits, data, losses = [], X, losses or {}
     for l, k in enumerate(ranks):
         stopped = bool(fits) and fits[-1].reason in ("interrupted", "callback")
         tries = 1 if stopped else n_init_upper if l else n_init
-        has_labels, start = l in losses and lam > 0, dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd)
-        fit = labelled_start(data, k, tries, rng, losses[l], lam, **start) if has_labels else best_start(data, k, tries, rng, **start)
+        has_labels, start = (
+            l in losses and lam > 0,
+            dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd),
+        )
+        fit = (
+            labelled_start(data, k, tries, rng, losses[l], lam, **start)
+            if has_labels
+            else best_start(data, k, tries, rng, **start)
+        )
         if not stopped and fit.reason != "interrupted":
             below = [one.A for one in fits]
-            report = None if callback is None else lambda n, error, pg, A, l=l, below=below: callback(l, n, error, [*below, A])
-            if has_labels: fit = labelled_layer(data, losses[l], lam, fit.A, max_iter=max_iter, tol=tol, callback=report)
-            else: fit = hals(data, fit.A, fit.S, max_iter=max_iter, tol=tol, callback=report)
+            report = (
+                None
+                if callback is None
+                else lambda n, error, pg, A, l=l, below=below: callback(l, n, error, [*below, A])
+            )
+            if has_labels:
+                fit = labelled_layer(
+                    data, losses[l], lam, fit.A, max_iter=max_iter, tol=tol, callback=report
+                )
+            else:
+                fit = hals(data, fit.A, fit.S, max_iter=max_iter, tol=tol, callback=report)
         fits.append(replace(fit, reason=fits[-1].reason) if stopped else fit)
         data = DataMatrix(solve_layer(data, fit.A, fit.S)[0], scale=1.0)
     return fits
@@ -69,26 +120,78 @@ def sequential(X, ranks, rng, *, n_init=1, n_init_upper=5, max_iter=200, tol=1e-
 class HierarchicalNMF(LayeredNMF):
     """Hierarchical NMF: X ~ A_0 S_0, S_0 ~ A_1 S_1, ..., fitted one layer after the other.
 
-    Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels (dimensionless, relative: see the labels notebook); `n_init` starts tried for the first layer (the first from the SVD, the others random), `n_init_upper` for
-    every upper one; `max_iter` HALS iterations per layer; `tol` on the stationarity of A (dimensionless); `random_state`; `verbose` (1: progress
-    bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `layers_` (list of `Layer`: A, S, error, floor, kkt, ..), `components_` (k_L x n_features),
-    `n_iter_` (largest over the layers), `reconstruction_err_` (units of X), `converged_`, `stop_reason_`, `history_` ('errors' and 'stationarity'
-    per layer and iteration, relative to the layer below). Source: slide 5; Cichocki & Zdunek 2006.
+    Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels
+    (dimensionless, relative: see the labels notebook); `n_init` starts tried for the first layer
+    (the first from the SVD, the others random), `n_init_upper` for every upper one; `max_iter` HALS
+    iterations per layer; `tol` on the stationarity of A (dimensionless); `random_state`; `verbose`
+    (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `layers_` (list of `Layer`: A, S,
+    error, floor, kkt, ..), `components_` (k_L x n_features), `n_iter_` (largest over the layers),
+    `reconstruction_err_` (units of X), `converged_`, `stop_reason_`, `history_` ('errors' and
+    'stationarity' per layer and iteration, relative to the layer below). Source: slide 5; Cichocki
+    & Zdunek 2006.
     """
-    def __init__(self, ranks=(20, 6), *, lam=1.0, n_init=1, n_init_upper=5, max_iter=200, tol=1e-4, random_state=None, verbose=0, device="auto"):
-        self.ranks, self.lam, self.n_init, self.n_init_upper = ranks, lam, n_init, n_init_upper
-        self.max_iter, self.tol, self.random_state, self.verbose, self.device = max_iter, tol, random_state, verbose, device
 
-    def _most_iterations(self, ranks): return (self.max_iter + 1) * len(ranks)
+    def __init__(
+        self,
+        ranks=(20, 6),
+        *,
+        lam=1.0,
+        n_init=1,
+        n_init_upper=5,
+        max_iter=200,
+        tol=1e-4,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.ranks, self.lam, self.n_init, self.n_init_upper = ranks, lam, n_init, n_init_upper
+        self.max_iter, self.tol, self.random_state, self.verbose, self.device = (
+            max_iter,
+            tol,
+            random_state,
+            verbose,
+            device,
+        )
+
+    def _most_iterations(self, ranks):
+        return (self.max_iter + 1) * len(ranks)
 
     def _train(self, X, ranks, rng, svd, supervision, report):
         with progress_bar(self, self.max_iter * len(ranks)) as bar:
+
             def report_iteration(layer, iteration, error, chain):
                 bar.update()
                 bar.set_postfix(layer=layer, error=f"{error:.4f}")
                 return report(chain)
-            fits = sequential(X, ranks, rng, n_init=self.n_init, n_init_upper=self.n_init_upper, max_iter=self.max_iter, tol=self.tol, svd=svd,
-                              losses=supervision.losses(namespace_like(X)), lam=supervision.lam, callback=report_iteration)
-        reason = next((r for r in ("interrupted", "callback", "max_iter") if r in [fit.reason for fit in fits]), "stationary")
-        history = {"errors": [fit.errors for fit in fits], "stationarity": [fit.stationarity for fit in fits]}
-        return [fit.A for fit in fits], reason, max(1, max(len(fit.errors) for fit in fits)), history
+
+            fits = sequential(
+                X,
+                ranks,
+                rng,
+                n_init=self.n_init,
+                n_init_upper=self.n_init_upper,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                svd=svd,
+                losses=supervision.losses(namespace_like(X)),
+                lam=supervision.lam,
+                callback=report_iteration,
+            )
+        reason = next(
+            (
+                r
+                for r in ("interrupted", "callback", "max_iter")
+                if r in [fit.reason for fit in fits]
+            ),
+            "stationary",
+        )
+        history = {
+            "errors": [fit.errors for fit in fits],
+            "stationarity": [fit.stationarity for fit in fits],
+        }
+        return (
+            [fit.A for fit in fits],
+            reason,
+            max(1, max(len(fit.errors) for fit in fits)),
+            history,
+        )

@@ -30,7 +30,15 @@ from matplotlib.colors import to_hex
 
 from .backend import asarray, is_array, to_numpy
 from .data import check_matrix, check_nonnegative, is_sparse
-from .layers import describe, flows, html_table, kkt_words, remarks, topic_features, topic_shares
+from nnmf_nb.layers import (
+    describe,
+    flows,
+    html_table,
+    kkt_words,
+    remarks,
+    topic_features,
+    topic_shares,
+)
 from .losses import column_lengths, svd_floors
 from .metrics import forward, layer_index, layers_of
 from nnmf_nb.plot import (
@@ -52,308 +60,573 @@ from nnmf_nb.plot import (
 # %% ../nbs/22_inspector.ipynb #519d4193
 LAMBDAS = np.linspace(0, 1, 11)
 
+
 def leading_features(phi, p, top):
-    "For every column of phi (n_features x k) the features among the `top` most relevant at some of the `LAMBDAS`, heaviest first: a list of index arrays."
+    """For every column of phi (n_features x k) the features among the `top` most relevant at some
+    of the `LAMBDAS`, heaviest first: a list of index arrays.
+    """
     p = np.maximum(p, p[p > 0].min() if p.any() else 1.0)
     n, found = min(top, len(phi)), []
-    for lam in LAMBDAS: found.append(np.argpartition(-relevance(phi, p, lam), n - 1, axis=0)[:n])
+    for lam in LAMBDAS:
+        found.append(np.argpartition(-relevance(phi, p, lam), n - 1, axis=0)[:n])
     chosen = [np.unique(column) for column in np.concatenate(found).T]
     chosen = [one[phi[one, j] > 0] for j, one in enumerate(chosen)]
     return [one[np.argsort(-phi[one, j], kind="stable")] for j, one in enumerate(chosen)]
 
 # %% ../nbs/22_inspector.ipynb #10371d6b
 def leading_points(S, n):
-    "For every row of S (k x M) the at most n columns with the largest positive entries, largest first: a list of index arrays."
+    """For every row of S (k x M) the at most n columns with the largest positive entries, largest
+    first: a list of index arrays.
+    """
     n, listed = min(n, S.shape[1]), []
     for row in S:
         best = np.sort(np.argpartition(-row, n - 1)[:n])
         listed.append([int(m) for m in best[np.argsort(-row[best], kind="stable")] if row[m] > 0])
     return listed
 
+
 def shares_within(layers, l, points):
-    "Share of every topic of layer l in the reconstruction of the data points (indices) at this depth: k_l x n, columns add up to 1 (or are 0)."
+    """Share of every topic of layer l in the reconstruction of the data points (indices) at this
+    depth: k_l x n, columns add up to 1 (or are 0).
+    """
     S = to_numpy(layers[l].S)[:, points].astype(np.float64)
-    mass = topic_features(layers, l).sum(axis=0, dtype=np.float64)[:, None] * (S / np.maximum(S.max(axis=0, initial=0.0), 1e-300))
+    mass = topic_features(layers, l).sum(axis=0, dtype=np.float64)[:, None] * (
+        S / np.maximum(S.max(axis=0, initial=0.0), 1e-300)
+    )
     return mass / np.maximum(mass.sum(axis=0), 1e-300)
 
 # %% ../nbs/22_inspector.ipynb #91f21205
 def point_errors(layers, X, points):
-    "Relative error of single data points (rows `points` of X) at every depth: n x layers, 0 for a zero row. X: n_samples x n_features, dense (NaN: not counted) or sparse."
+    """Relative error of single data points (rows `points` of X) at every depth: n x layers, 0 for a
+    zero row. X: n_samples x n_features, dense (NaN: not counted) or sparse.
+    """
     rows, errors = X[points], []
-    if is_sparse(rows): rows = rows.toarray()                              # a handful of rows, never X
+    if is_sparse(rows):
+        rows = rows.toarray()  # a handful of rows, never X
     rows = rows.astype(np.float64)
     top = np.maximum(np.nanmax(rows, axis=1, initial=0.0), 1e-300)[:, None]
     size = np.sqrt(np.nansum((rows / top) ** 2, axis=1))
     for l in range(len(layers)):
         rest = rows / top - (to_numpy(layers[l].S)[:, points].T / top) @ topic_features(layers, l).T
-        errors.append(np.sqrt(np.nansum(rest ** 2, axis=1)) / np.where(size > 0, size, 1.0))
+        errors.append(np.sqrt(np.nansum(rest**2, axis=1)) / np.where(size > 0, size, 1.0))
     return np.array(errors).T.reshape(len(points), len(layers))
 
 # %% ../nbs/22_inspector.ipynb #ae271264
 def signif(values, digits=4):
-    "Nested lists of Python floats with `digits` significant digits; None for what is not finite."
-    if isinstance(values, (list, tuple, np.ndarray)): return [signif(one, digits) for one in values]
+    """Nested lists of Python floats with `digits` significant digits; None for what is not finite."""
+    if isinstance(values, (list, tuple, np.ndarray)):
+        return [signif(one, digits) for one in values]
     return float(f"{values:.{digits}g}") if np.isfinite(values) else None
 
+
 def shorten(text, most):
-    "Text on one line, cut to at most `most` characters, at a space when there is one in the second half."
+    """Text on one line, cut to at most `most` characters, at a space when there is one in the
+    second half.
+    """
     text = " ".join(str(text).split()).replace(" …", "…")
-    if len(text) <= most: return text
-    cut = text[:most - 1]
-    whole = cut.rfind(" ") if text[most - 1] != " " else most            # no word is cut in half when there is one before it
+    if len(text) <= most:
+        return text
+    cut = text[: most - 1]
+    # no word is cut in half when there is one before it
+    whole = cut.rfind(" ") if text[most - 1] != " " else most
     return (cut[:whole] if whole > most // 2 else cut).rstrip() + "…"
 
-def ribbons(flow, part=.02, most=6):
-    "The flows worth drawing: rows (subtopic, supertopic, part of the subtopic, part of the supertopic), for each subtopic its main one and at most `most` above `part`."
+
+def ribbons(flow, part=0.02, most=6):
+    """The flows worth drawing: rows (subtopic, supertopic, part of the subtopic, part of the
+    supertopic), for each subtopic its main one and at most `most` above `part`.
+    """
     up, down = (flow / np.maximum(flow.sum(axis=axis, keepdims=True), 1e-300) for axis in (1, 0))
     listed = []
     for i in range(len(flow)):
         for n, j in enumerate(np.argsort(-up[i], kind="stable")[:most]):
-            if up[i, j] > (part if n else 0): listed.append([i, int(j), *signif([up[i, j], down[i, j]], 3)])
+            if up[i, j] > (part if n else 0):
+                listed.append([i, int(j), *signif([up[i, j], down[i, j]], 3)])
     return listed
 
 # %% ../nbs/22_inspector.ipynb #6aa90a00
 def thinned(values, most, axis=0):
-    "Means of neighbours along an axis, so that at most `most` remain."
+    """Means of neighbours along an axis, so that at most `most` remain."""
     n = values.shape[axis]
     starts = np.arange(min(n, most)) * n // min(n, most)
     sizes = np.diff(np.append(starts, n)).reshape(np.where(np.arange(values.ndim) == axis, -1, 1))
     return np.add.reduceat(values, starts, axis=axis) / sizes
 
-def thumbnail(picture, most, top=None):
-    "A picture (rows x columns, >= 0) or curve with sides of at most `most` (means of neighbours), as base64 of one byte per pixel, 255 for `top` (default: its maximum); NaN is 0."
-    picture = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    for axis in range(picture.ndim): picture = thinned(picture, most, axis)
-    top = (picture.max() if top is None else top) or 1.0
-    return base64.b64encode(np.rint(np.clip(picture / top, 0, 1) * 255).astype(np.uint8).tobytes()).decode()
 
-def reduced(shape, side): return [min(n, side) for n in shape]
+def thumbnail(picture, most, top=None):
+    """A picture (rows x columns, >= 0) or curve with sides of at most `most` (means of neighbours),
+    as base64 of one byte per pixel, 255 for `top` (default: its maximum); NaN is 0.
+    """
+    picture = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    for axis in range(picture.ndim):
+        picture = thinned(picture, most, axis)
+    top = (picture.max() if top is None else top) or 1.0
+    return base64.b64encode(
+        np.rint(np.clip(picture / top, 0, 1) * 255).astype(np.uint8).tobytes()
+    ).decode()
+
+
+def reduced(shape, side):
+    return [min(n, side) for n in shape]
+
 
 def slice_sizes(n_topics, n_layers, shape=None):
-    "How many features and data points each topic may send, and the side of its picture in pixels (the length of its curve): less for models with many topics."
-    n_features, n_points = int(np.clip(2000 // n_topics, 6, 12)), int(np.clip(450 // n_topics, 2, 6))
-    if shape is None: return n_features, n_points, 0
-    side = int(np.clip(np.sqrt(110e3 / n_topics), 10, 28)) if len(shape) == 2 else int(np.clip(110e3 / n_topics, 100, 300))
+    """How many features and data points each topic may send, and the side of its picture in pixels
+    (the length of its curve): less for models with many topics.
+    """
+    n_features, n_points = (
+        int(np.clip(2000 // n_topics, 6, 12)),
+        int(np.clip(450 // n_topics, 2, 6)),
+    )
+    if shape is None:
+        return n_features, n_points, 0
+    side = (
+        int(np.clip(np.sqrt(110e3 / n_topics), 10, 28))
+        if len(shape) == 2
+        else int(np.clip(110e3 / n_topics, 100, 300))
+    )
     per_point = 4 / 3 * np.prod(reduced(shape, side)) * (n_layers + 1)
     return n_features, int(np.clip(150e3 / per_point / n_topics, 1, n_points)), side
 
 # %% ../nbs/22_inspector.ipynb #36152264
 def light(layer):
-    "'good', 'fair' or 'poor', from the KKT residual of a layer and the data points whose coefficients are not unique."
-    if not layer.kkt <= 1e-3: return "poor"
-    return "good" if kkt_words(layer.kkt, str(layer.S.dtype)) == "exact" and not layer.ambiguous else "fair"
+    """'good', 'fair' or 'poor', from the KKT residual of a layer and the data points whose
+    coefficients are not unique.
+    """
+    if not layer.kkt <= 1e-3:
+        return "poor"
+    return (
+        "good"
+        if kkt_words(layer.kkt, str(layer.S.dtype)) == "exact" and not layer.ambiguous
+        else "fair"
+    )
+
 
 def fit_rows(layers):
-    "What the fit pane shows of every layer: a list of dicts of numbers, words and shapes."
-    return [dict(rank=one.rank, error=signif(one.error), floor=signif(one.floor), light=light(one), words=kkt_words(one.kkt, str(one.S.dtype)),
-                 remarks=shorten(remarks(one), 120), A=list(one.A.shape), S=list(one.S.shape)) for one in layers]
+    """What the fit pane shows of every layer: a list of dicts of numbers, words and shapes."""
+    return [
+        dict(
+            rank=one.rank,
+            error=signif(one.error),
+            floor=signif(one.floor),
+            light=light(one),
+            words=kkt_words(one.kkt, str(one.S.dtype)),
+            remarks=shorten(remarks(one), 120),
+            A=list(one.A.shape),
+            S=list(one.S.shape),
+        )
+        for one in layers
+    ]
 
 # %% ../nbs/22_inspector.ipynb #bacfca8a
 def history_of(model, points=80):
-    "Training curves of a model: what they show, whether per depth, curves of at most `points` numbers, and the floor of each (None: unknown); None without a history."
+    """Training curves of a model: what they show, whether per depth, curves of at most `points`
+    numbers, and the floor of each (None: unknown); None without a history.
+    """
     history = getattr(model, "history_", None) or {}
-    if "errors" in history: title, (curves, jointly) = "relative error", _curves(history["errors"])
+    if "errors" in history:
+        title, (curves, jointly) = "relative error", _curves(history["errors"])
     else:
         title = next((key for key in ("objective", "cost", "energy") if key in history), None)
         curves, jointly = [np.asarray(history[title], dtype=float)] if title else [], True
-    thinned = [one[np.unique(np.linspace(0, len(one) - 1, min(points, len(one))).astype(int))] if len(one) else one for one in curves]
-    if not any(map(len, thinned)): return None
-    floors = _training_floors(layers_of(model), jointly) if title == "relative error" else [np.nan] * len(thinned)
-    return dict(title=title, each="depth" if jointly else "layer", curves=signif(thinned, 6), lengths=[len(one) for one in curves], floors=signif(floors[:len(thinned)], 4))
+    thinned = [
+        one[np.unique(np.linspace(0, len(one) - 1, min(points, len(one))).astype(int))]
+        if len(one)
+        else one
+        for one in curves
+    ]
+    if not any(map(len, thinned)):
+        return None
+    floors = (
+        _training_floors(layers_of(model), jointly)
+        if title == "relative error"
+        else [np.nan] * len(thinned)
+    )
+    return dict(
+        title=title,
+        each="depth" if jointly else "layer",
+        curves=signif(thinned, 6),
+        lengths=[len(one) for one in curves],
+        floors=signif(floors[: len(thinned)], 4),
+    )
 
 # %% ../nbs/22_inspector.ipynb #789d5cf6
 def check_training_data(layers, X):
-    "X as a host array or CSR matrix. Raises `ValueError` unless it has the model's features and data points and is nonnegative (NaN is passed over)."
-    if X is None: return None
+    """X as a host array or CSR matrix. Raises `ValueError` unless it has the model's features and
+    data points and is nonnegative (NaN is passed over).
+    """
+    if X is None:
+        return None
     X = to_numpy(X) if is_sparse(X) or is_array(X) else np.asarray(X)
     N, M = layers[0].A.shape[0], layers[0].S.shape[1]
-    if X.shape != (M, N): raise ValueError(f"X must be the training data, {M} data points x {N} features, got shape {X.shape}.")
-    if is_sparse(X): X = X.tocsr()
+    if X.shape != (M, N):
+        raise ValueError(
+            f"X must be the training data, {M} data points x {N} features, got shape {X.shape}."
+        )
+    if is_sparse(X):
+        X = X.tocsr()
     elif np.isnan(X).any():
         check_nonnegative(np.nan_to_num(X))
         return X
     check_nonnegative(check_matrix(X))
     return X
 
+
 def check_samples_named(samples, M):
-    "A function from index to (name, text). samples: None, M names, or M pairs of name and text. Raises `ValueError` when their number is wrong."
-    if samples is None: return lambda m: (f"data point {m}", "")
+    """A function from index to (name, text). samples: None, M names, or M pairs of name and text.
+    Raises `ValueError` when their number is wrong.
+    """
+    if samples is None:
+        return lambda m: (f"data point {m}", "")
     samples = list(samples)
-    if len(samples) != M: raise ValueError(f"samples must be {M} names, or pairs of name and text, one per data point, got {len(samples)}.")
+    if len(samples) != M:
+        raise ValueError(
+            f"samples must be {M} names, or pairs of name and text, one per data point, got {len(samples)}."
+        )
     pair = lambda one: isinstance(one, (tuple, list, np.ndarray)) and len(one) == 2
-    return lambda m: (str(samples[m][0]), str(samples[m][1])) if pair(samples[m]) else (str(samples[m]), "")
+    return lambda m: (
+        (str(samples[m][0]), str(samples[m][1])) if pair(samples[m]) else (str(samples[m]), "")
+    )
+
 
 def check_shape(shape, N, axis=None):
-    "`shape` as one or two integers, (N,) when there is no shape but an axis, or None. Raises `ValueError` unless there are N pixels."
-    if shape is None: return None if axis is None else (N,)
+    """`shape` as one or two integers, (N,) when there is no shape but an axis, or None. Raises
+    `ValueError` unless there are N pixels.
+    """
+    if shape is None:
+        return None if axis is None else (N,)
     if np.shape(shape) not in ((1,), (2,)) or np.prod(shape) != N:
-        raise ValueError(f"shape must be (rows, columns) with rows * columns = {N} features, or ({N},) for curves, got {shape}.")
+        raise ValueError(
+            f"shape must be (rows, columns) with rows * columns = {N} features, or ({N},) for curves, got {shape}."
+        )
     return tuple(map(int, shape))
 
+
 def axis_payload(axis, n, known, shape):
-    "Where the points of curves are, and the names of the ends; nothing when topics are no curves."
-    if shape is None or len(shape) == 2: return {}
+    """Where the points of curves are, and the names of the ends; nothing when topics are no curves."""
+    if shape is None or len(shape) == 2:
+        return {}
     at = np.arange(shape[0], dtype=np.float64) if axis is None else axis
-    return dict(axis=signif(thinned(at, n), 6), ends=[shorten(known[0], 30), shorten(known[-1], 30)])
+    return dict(
+        axis=signif(thinned(at, n), 6), ends=[shorten(known[0], 30), shorten(known[-1], 30)]
+    )
 
 # %% ../nbs/22_inspector.ipynb #c89c52ec
 def leading_classes(model, l, most=3):
-    "For every topic of a layer with labels the at most `most` classes that it speaks for: rows (name, part of all that it adds to scores), largest first; no topics without labels."
-    if l not in labelled_layers(model): return []
+    """For every topic of a layer with labels the at most `most` classes that it speaks for: rows
+    (name, part of all that it adds to scores), largest first; no topics without labels.
+    """
+    if l not in labelled_layers(model):
+        return []
     names, weights = class_weights(model, l)
     weights, names = np.maximum(weights, 0.0), [shorten(name, 40) for name in names]
     parts = weights / np.maximum(weights.sum(axis=0), 1e-300)
-    return [[[names[c], signif(column[c], 3)] for c in np.argsort(-column, kind="stable")[:most] if column[c] >= .05] for column in parts.T]
+    return [
+        [
+            [names[c], signif(column[c], 3)]
+            for c in np.argsort(-column, kind="stable")[:most]
+            if column[c] >= 0.05
+        ]
+        for column in parts.T
+    ]
 
 # %% ../nbs/22_inspector.ipynb #b0cbc177
 def topics_payload(model, l, p, sizes, shape, names):
-    "The topics of layer l (list of dicts), and their order and flows; `names` maps feature to its number on the wire and grows."
+    """The topics of layer l (list of dicts), and their order and flows; `names` maps feature to its
+    number on the wire and grows.
+    """
     layers, colors = layers_of(model), topic_colors(model)[l]
     Phi = topic_features(layers, l)
-    phi, shares, points = topic_shares_of_features(Phi), topic_shares(layers, l), leading_points(to_numpy(layers[l].S), sizes[1])
+    phi, shares, points = (
+        topic_shares_of_features(Phi),
+        topic_shares(layers, l),
+        leading_points(to_numpy(layers[l].S), sizes[1]),
+    )
     shown, topics = sorted({m for one in points for m in one}), []
     within = dict(zip(shown, shares_within(layers, l, shown).T))
     for j, chosen in enumerate(leading_features(phi, p, sizes[0])):
         twins = [a + b - j for a, b in layers[l].duplicates if j in (a, b)]
-        topics.append(dict(share=signif(shares[j]), color=to_hex(colors[j]), features=[names.setdefault(int(i), len(names)) for i in chosen],
-                           weights=signif(phi[chosen, j]), points=[[m, signif(within[m][j], 3)] for m in points[j]],
-                           dead=j in layers[l].dead or not shares[j] > 0, twins=twins))
-        if shape: topics[-1]["image"] = thumbnail(Phi[:, j].reshape(shape), sizes[2])
-    for topic, classes in zip(topics, leading_classes(model, l)): topic["classes"] = classes
-    return dict(topics=topics, order=tree_order(model)[l].tolist(), flows=ribbons(flows(layers, l)) if l else [])
+        topics.append(
+            dict(
+                share=signif(shares[j]),
+                color=to_hex(colors[j]),
+                features=[names.setdefault(int(i), len(names)) for i in chosen],
+                weights=signif(phi[chosen, j]),
+                points=[[m, signif(within[m][j], 3)] for m in points[j]],
+                dead=j in layers[l].dead or not shares[j] > 0,
+                twins=twins,
+            )
+        )
+        if shape:
+            topics[-1]["image"] = thumbnail(Phi[:, j].reshape(shape), sizes[2])
+    for topic, classes in zip(topics, leading_classes(model, l)):
+        topic["classes"] = classes
+    return dict(
+        topics=topics,
+        order=tree_order(model)[l].tolist(),
+        flows=ribbons(flows(layers, l)) if l else [],
+    )
 
 # %% ../nbs/22_inspector.ipynb #09e36166
 def points_payload(layers, points, name_of, X, shape, side, n_paths=4):
-    "The data points that are shown (a dict from index to dict): name, text, heaviest paths, and with X errors, with a shape pictures of X and every depth."
+    """The data points that are shown (a dict from index to dict): name, text, heaviest paths, and
+    with X errors, with a shape pictures of X and every depth.
+    """
     errors = signif(point_errors(layers, X, points), 3) if X is not None else [None] * len(points)
-    paths, shown, Phi = path_shares(layers, points, n_paths), {}, [topic_features(layers, l) for l in range(len(layers))] if shape else []
+    paths, shown, Phi = (
+        path_shares(layers, points, n_paths),
+        {},
+        [topic_features(layers, l) for l in range(len(layers))] if shape else [],
+    )
     for m, error, path in zip(points, errors, paths):
         name, text = name_of(m)
-        shown[str(m)] = dict(name=shorten(name, 120), text=shorten(text, 180), errors=error, paths=[[list(one), signif(share, 3)] for one, share in path])
-        if shape: shown[str(m)]["images"] = point_images(Phi, layers, m, X, shape, side)
+        shown[str(m)] = dict(
+            name=shorten(name, 120),
+            text=shorten(text, 180),
+            errors=error,
+            paths=[[list(one), signif(share, 3)] for one, share in path],
+        )
+        if shape:
+            shown[str(m)]["images"] = point_images(Phi, layers, m, X, shape, side)
     return shown
 
+
 def point_images(Phi, layers, m, X, shape, side):
-    "Pictures of data point m (None without X) and of its reconstruction from the topics Phi_l of every depth, on one scale."
+    """Pictures of data point m (None without X) and of its reconstruction from the topics Phi_l of
+    every depth, on one scale.
+    """
     made = [one @ to_numpy(layer.S)[:, m] for one, layer in zip(Phi, layers)]
     row = None if X is None else np.nan_to_num(X[[m]].toarray().ravel() if is_sparse(X) else X[m])
     top = max(one.max() for one in (made if row is None else [row]))
-    return [None if one is None else thumbnail(one.reshape(shape), side, top) for one in (row, *made)]
+    return [
+        None if one is None else thumbnail(one.reshape(shape), side, top) for one in (row, *made)
+    ]
 
 # %% ../nbs/22_inspector.ipynb #4695dc8e
 def one_layer(model, X):
-    "The components of a model (k x N, >= 0) and its own coefficients of X (n_samples x N) as a `Layer`."
+    """The components of a model (k x N, >= 0) and its own coefficients of X (n_samples x N) as a
+    `Layer`.
+    """
     A = to_numpy(model.components_).T
     length, own = column_lengths(A), to_numpy(model.transform(X)).T
     fwd = forward([SimpleNamespace(A=A / length, S=own)], X)
-    return describe(fwd._replace(S=(asarray(own * length[:, None] / fwd.X.scale, fwd.A[0]),)), svd_floors(fwd.X, (A.shape[1],)))[0]
+    return describe(
+        fwd._replace(S=(asarray(own * length[:, None] / fwd.X.scale, fwd.A[0]),)),
+        svd_floors(fwd.X, (A.shape[1],)),
+    )[0]
+
 
 def with_layers(model, X):
-    "The model, when it has nonnegative layers; a copy with one layer when it has nonnegative `components_` only. Raises `TypeError` for any other sign, `ValueError` when X is needed and None."
-    signed = TypeError(f"inspect shows nonnegative layers; those of {type(model).__name__} have any sign, so topics have no shares.")
+    """The model, when it has nonnegative layers; a copy with one layer when it has nonnegative
+    `components_` only. Raises `TypeError` for any other sign, `ValueError` when X is needed and
+    None.
+    """
+    signed = TypeError(
+        f"inspect shows nonnegative layers; those of {type(model).__name__} have any sign, so topics have no shares."
+    )
     if hasattr(model, "layers_") or not hasattr(model, "components_"):
-        if not hasattr(layers_of(model)[0], "A"): raise signed
+        if not hasattr(layers_of(model)[0], "A"):
+            raise signed
         return model
-    if (to_numpy(model.components_) < 0).any(): raise signed
-    if X is None: raise ValueError(f"X must be given: {type(model).__name__} does not keep the coefficients of its training data.")
+    if (to_numpy(model.components_) < 0).any():
+        raise signed
+    if X is None:
+        raise ValueError(
+            f"X must be given: {type(model).__name__} does not keep the coefficients of its training data."
+        )
     shown = copy.copy(model)
     shown.layers_ = [one_layer(model, X)]
     return shown
 
 # %% ../nbs/22_inspector.ipynb #4efe6201
-def place_of(S): return str(array_api_compat.device(S)).strip("<>")
+def place_of(S):
+    return str(array_api_compat.device(S)).strip("<>")
+
 
 def headline(model):
-    "Class, and one line of facts, of a model or list of layers."
+    """Class, and one line of facts, of a model or list of layers."""
     layers = layers_of(model)
-    N, (_, M), kind = layers[0].A.shape[0], layers[0].S.shape, str(layers[0].S.dtype).rsplit(".", 1)[-1]
-    how = f" · {'converged' if model.converged_ else 'not converged'} ({model.stop_reason_})" if hasattr(model, "stop_reason_") else ""
-    return type(model).__name__ if hasattr(model, "fit") else "Layers", f"{M:,} data points × {N:,} features · {kind} on {place_of(layers[0].S)}{how}"
+    N, (_, M), kind = (
+        layers[0].A.shape[0],
+        layers[0].S.shape,
+        str(layers[0].S.dtype).rsplit(".", 1)[-1],
+    )
+    how = (
+        f" · {'converged' if model.converged_ else 'not converged'} ({model.stop_reason_})"
+        if hasattr(model, "stop_reason_")
+        else ""
+    )
+    return type(model).__name__ if hasattr(
+        model, "fit"
+    ) else "Layers", f"{M:,} data points × {N:,} features · {kind} on {place_of(layers[0].S)}{how}"
+
 
 def payload(model, X=None, features=None, samples=None, shape=None):
-    "All that the page knows of a model, ready for `json`. Arguments and errors as in `inspect`."
+    """All that the page knows of a model, ready for `json`. Arguments and errors as in `inspect`."""
     model = with_layers(model, X)
     layers = layers_of(model)
     X, N = check_training_data(layers, X), layers[0].A.shape[0]
-    name_of, known, axis = check_samples_named(samples, layers[0].S.shape[1]), names_of(model, features), axis_of(features, N)
-    if axis is not None: known = [f"{at:.5g}" for at in axis]
+    name_of, known, axis = (
+        check_samples_named(samples, layers[0].S.shape[1]),
+        names_of(model, features),
+        axis_of(features, N),
+    )
+    if axis is not None:
+        known = [f"{at:.5g}" for at in axis]
     shape = check_shape(shape, N, axis)
     sizes = slice_sizes(sum(one.rank for one in layers), len(layers), shape)
     p, numbers = frequencies(layers, X), {}
     parts = [topics_payload(model, l, p, sizes, shape, numbers) for l in range(len(layers))]
     points = sorted({m for part in parts for topic in part["topics"] for m, _ in topic["points"]})
     title, facts = headline(model)
-    return dict(title=title, facts=facts, layers=[part | {"fit": row} for part, row in zip(parts, fit_rows(layers))], top=sizes[0],
-                features=[shorten(known[i], 60) for i in numbers], frequency=signif(np.maximum(p, p[p > 0].min(initial=1.0))[list(numbers)]),
-                reference="all data" if X is not None else "the reconstruction", points=points_payload(layers, points, name_of, X, shape, sizes[2]),
-                shape=reduced(shape, sizes[2]) if shape else None, history=history_of(model), **axis_payload(axis, sizes[2], known, shape))
+    return dict(
+        title=title,
+        facts=facts,
+        layers=[part | {"fit": row} for part, row in zip(parts, fit_rows(layers))],
+        top=sizes[0],
+        features=[shorten(known[i], 60) for i in numbers],
+        frequency=signif(np.maximum(p, p[p > 0].min(initial=1.0))[list(numbers)]),
+        reference="all data" if X is not None else "the reconstruction",
+        points=points_payload(layers, points, name_of, X, shape, sizes[2]),
+        shape=reduced(shape, sizes[2]) if shape else None,
+        history=history_of(model),
+        **axis_payload(axis, sizes[2], known, shape),
+    )
 
 # %% ../nbs/22_inspector.ipynb #2571a431
-def key_of(layer, topic): return f"{layer},{topic}"
+def key_of(layer, topic):
+    return f"{layer},{topic}"
+
 
 def label(data, names, l, j, words=3):
-    "The name of topic j of layer l, or its heaviest features; '(dead)' when there are none."
+    """The name of topic j of layer l, or its heaviest features; '(dead)' when there are none."""
     topic = data["layers"][l]["topics"][j]
     given = names.get(key_of(l, j))
-    if given or topic["dead"]: return given or "(dead)"
-    if data["shape"] and len(data["shape"]) == 1: return f"peak at {data['features'][topic['features'][0]]}"
-    return f"topic {j}" if data["shape"] else " · ".join(data["features"][i] for i in topic["features"][:words])
+    if given or topic["dead"]:
+        return given or "(dead)"
+    if data["shape"] and len(data["shape"]) == 1:
+        return f"peak at {data['features'][topic['features'][0]]}"
+    return (
+        f"topic {j}"
+        if data["shape"]
+        else " · ".join(data["features"][i] for i in topic["features"][:words])
+    )
+
 
 def topic_frame(data, names, top=8):
-    "A DataFrame with a row per topic of every layer: name, share, main parent and the part that flows there, dead, duplicates, heaviest features."
+    """A DataFrame with a row per topic of every layer: name, share, main parent and the part that
+    flows there, dead, duplicates, heaviest features.
+    """
     rows = []
     for l, layer in enumerate(data["layers"]):
         up = data["layers"][l + 1]["flows"] if l + 1 < len(data["layers"]) else []
         for j, topic in enumerate(layer["topics"]):
             parent = max((one for one in up if one[0] == j), key=lambda one: one[2], default=None)
-            rows.append((l, j, label(data, names, l, j), topic["share"], parent[1] if parent else -1, parent[2] if parent else np.nan,
-                         topic["dead"], topic["twins"], " ".join(data["features"][i] for i in topic["features"][:top])))
-    return pd.DataFrame(rows, columns=["layer", "topic", "name", "share", "parent", "part", "dead", "duplicates", "features"]).set_index(["layer", "topic"])
+            rows.append(
+                (
+                    l,
+                    j,
+                    label(data, names, l, j),
+                    topic["share"],
+                    parent[1] if parent else -1,
+                    parent[2] if parent else np.nan,
+                    topic["dead"],
+                    topic["twins"],
+                    " ".join(data["features"][i] for i in topic["features"][:top]),
+                )
+            )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "layer",
+            "topic",
+            "name",
+            "share",
+            "parent",
+            "part",
+            "dead",
+            "duplicates",
+            "features",
+        ],
+    ).set_index(["layer", "topic"])
 
 # %% ../nbs/22_inspector.ipynb #020364e0
-def is_topic(data, l, j): return 0 <= l < len(data["layers"]) and 0 <= j < len(data["layers"][l]["topics"])
+def is_topic(data, l, j):
+    return 0 <= l < len(data["layers"]) and 0 <= j < len(data["layers"][l]["topics"])
+
 
 def topic_index(data, layer, topic):
-    "(layer, topic) as two integers >= 0. Raises `ValueError` when there is no such topic."
+    """(layer, topic) as two integers >= 0. Raises `ValueError` when there is no such topic."""
     l = layer_index(data["layers"], layer)
-    if isinstance(topic, bool) or not isinstance(topic, numbers.Integral) or not is_topic(data, l, topic):
-        raise ValueError(f"topic must be an integer from 0 to {len(data['layers'][l]['topics']) - 1} in layer {l}, got {topic!r}.")
+    if (
+        isinstance(topic, bool)
+        or not isinstance(topic, numbers.Integral)
+        or not is_topic(data, l, topic)
+    ):
+        raise ValueError(
+            f"topic must be an integer from 0 to {len(data['layers'][l]['topics']) - 1} in layer {l}, got {topic!r}."
+        )
     return l, int(topic)
 
 # %% ../nbs/22_inspector.ipynb #a191d2d0
 def in_tree_order(data):
-    "All topics as (layer, topic, indentation): each supertopic, then what flows mostly into it."
+    """All topics as (layer, topic, indentation): each supertopic, then what flows mostly into it."""
     last = len(data["layers"]) - 1
     main = [{} for _ in range(last)]
     for l in range(last):
-        for i, j, *_ in data["layers"][l + 1]["flows"]: main[l].setdefault(i, j)         # the main one comes first
+        # the main one comes first
+        for i, j, *_ in data["layers"][l + 1]["flows"]:
+            main[l].setdefault(i, j)
+
     def below(l, j):
         yield l, j, last - l
         for i in data["layers"][l - 1]["order"] if l else []:
-            if main[l - 1].get(i) == j: yield from below(l - 1, i)
-    for j in data["layers"][last]["order"]: yield from below(last, j)
+            if main[l - 1].get(i) == j:
+                yield from below(l - 1, i)
+
+    for j in data["layers"][last]["order"]:
+        yield from below(last, j)
+
 
 def still(data, names, most=60):
-    "The layers as a bare HTML table of at most `most` topics; all text escaped."
+    """The layers as a bare HTML table of at most `most` topics; all text escaped."""
     listed = list(in_tree_order(data))
     rows = []
     for l, j, indent in listed[:most]:
         topic = data["layers"][l]["topics"][j]
-        words = "" if data["shape"] else ", ".join(data["features"][i] for i in topic["features"][:8])
-        rows.append((str(l), str(j), percent(topic["share"]), "\u2003" * 2 * indent + label(data, names, l, j), shorten(words, 90)))
-    rows += [("…", "", "", f"and {len(listed) - most} more topics", "")] if len(listed) > most else []
-    return html_table(rows, f"{data['title']}: {data['facts']}", ("layer", "topic", "share", "name", "features"))
+        words = (
+            "" if data["shape"] else ", ".join(data["features"][i] for i in topic["features"][:8])
+        )
+        rows.append(
+            (
+                str(l),
+                str(j),
+                percent(topic["share"]),
+                "\u2003" * 2 * indent + label(data, names, l, j),
+                shorten(words, 90),
+            )
+        )
+    rows += (
+        [("…", "", "", f"and {len(listed) - most} more topics", "")] if len(listed) > most else []
+    )
+    return html_table(
+        rows, f"{data['title']}: {data['facts']}", ("layer", "topic", "share", "name", "features")
+    )
 
 # %% ../nbs/22_inspector.ipynb #ae17e03a
 def outline(data, names):
-    "The layers as text, indented."
-    lines = [f"{'    ' * indent}{percent(data['layers'][l]['topics'][j]['share']):>4}  {label(data, names, l, j)}" for l, j, indent in in_tree_order(data)]
+    """The layers as text, indented."""
+    lines = [
+        f"{'    ' * indent}{percent(data['layers'][l]['topics'][j]['share']):>4}  {label(data, names, l, j)}"
+        for l, j, indent in in_tree_order(data)
+    ]
     return "\n".join([f"{data['title']}: {data['facts']}", *lines])
 
 # %% ../nbs/22_inspector.ipynb #e0725b28
 def front(name):
-    "The text of one of the two files of the page, inspector.js and inspector.css."
+    """The text of one of the two files of the page, inspector.js and inspector.css."""
     return (files("nnmf_nb") / name).read_text(encoding="utf-8")
+
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -366,17 +639,29 @@ render({ model: standalone(JSON.parse(document.getElementById("state").textConte
 </script></body></html>
 """
 
+
 def page(data, names, selected):
-    "The self-contained HTML page."
-    state = json.dumps(dict(payload=data, names=names, selected=list(selected), error="", thinned=False), allow_nan=False).replace("<", "\\u003c")
-    return PAGE % dict(title=html.escape(f"{data['title']}: {data['facts']}"), css=front("inspector.css"), js=front("inspector.js"),
-                       state=state, still=still(data, names))
+    """The self-contained HTML page."""
+    state = json.dumps(
+        dict(payload=data, names=names, selected=list(selected), error="", thinned=False),
+        allow_nan=False,
+    ).replace("<", "\\u003c")
+    return PAGE % dict(
+        title=html.escape(f"{data['title']}: {data['facts']}"),
+        css=front("inspector.css"),
+        js=front("inspector.js"),
+        state=state,
+        still=still(data, names),
+    )
 
 # %% ../nbs/22_inspector.ipynb #1c65adb7
 @functools.cache
 def widget_class():
-    "The anywidget of the page; imported here, so that the package works without it. Raises `ImportError` when anywidget is not installed."
+    """The anywidget of the page; imported here, so that the package works without it. Raises
+    `ImportError` when anywidget is not installed.
+    """
     import anywidget
+
     class Inspector(anywidget.AnyWidget):
         _esm, _css = front("inspector.js"), front("inspector.css")
         payload = traitlets.Dict().tag(sync=True)
@@ -384,177 +669,295 @@ def widget_class():
         selected = traitlets.List().tag(sync=True)
         error = traitlets.Unicode().tag(sync=True)
         thinned = traitlets.Bool(True).tag(sync=True)
+
     return Inspector
 
+
 def connect(view):
-    "A widget that shows a view and tells it what is done in it; what goes wrong in Python is shown in its header."
-    widget = widget_class()(payload=view.payload, names=dict(view.names), selected=list(view.selected), error=view.error)
+    """A widget that shows a view and tells it what is done in it; what goes wrong in Python is
+    shown in its header.
+    """
+    widget = widget_class()(
+        payload=view.payload, names=dict(view.names), selected=list(view.selected), error=view.error
+    )
+
     def attempt(work):
         try:
             view.error = ""
             work()
-        except Exception as error: view.error = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            view.error = f"{type(error).__name__}: {error}"
+
     widget.observe(lambda change: attempt(lambda: view.select(*change.new)), "selected")
     widget.observe(lambda change: attempt(lambda: setattr(view, "names", change.new)), "names")
     view.observe(lambda change: setattr(widget, "selected", list(change.new)), "selected")
-    for trait in ("names", "error"): view.observe(lambda change: setattr(widget, change.name, change.new), trait)
+    for trait in ("names", "error"):
+        view.observe(lambda change: setattr(widget, change.name, change.new), trait)
     return widget
 
 # %% ../nbs/22_inspector.ipynb #205346e5
 def fingerprint(model):
-    "A checksum of the factors A of all layers (or of the components, without layers): another fit, another number."
+    """A checksum of the factors A of all layers (or of the components, without layers): another
+    fit, another number.
+    """
     factors = [one.A for one in model.layers_] if hasattr(model, "layers_") else [model.components_]
-    return functools.reduce(lambda sum, A: zlib.crc32(np.ascontiguousarray(to_numpy(A)), sum), factors, 0)
+    return functools.reduce(
+        lambda sum, A: zlib.crc32(np.ascontiguousarray(to_numpy(A)), sum), factors, 0
+    )
 
-def keep_names(model, names): model.topic_names_, model.topic_names_of_ = names, fingerprint(model)
+
+def keep_names(model, names):
+    model.topic_names_, model.topic_names_of_ = names, fingerprint(model)
+
 
 def stored_names(model):
-    "The names on a model, a dict from (layer, topic); those that an earlier fit left are removed."
-    if hasattr(model, "topic_names_of_") and model.topic_names_of_ != fingerprint(model): del model.topic_names_, model.topic_names_of_
+    """The names on a model, a dict from (layer, topic); those that an earlier fit left are removed."""
+    if hasattr(model, "topic_names_of_") and model.topic_names_of_ != fingerprint(model):
+        del model.topic_names_, model.topic_names_of_
     return getattr(model, "topic_names_", {})
 
 # %% ../nbs/22_inspector.ipynb #4f55c68f
 class Selection(traitlets.HasTraits):
     """What is selected in a payload, and how topics are called.
 
-    Traits, for `observe(handler, name)`: `selected` (layer, topic), `names` (dict from 'layer,topic' to name), `error` (what last went wrong in the page).
+    Traits, for `observe(handler, name)`: `selected` (layer, topic), `names` (dict from
+    'layer,topic' to name), `error` (what last went wrong in the page).
     """
+
     selected = traitlets.Tuple(traitlets.Int(), traitlets.Int())
     names = traitlets.Dict()
     error = traitlets.Unicode()
 
     def __init__(self, model, payload):
         self.model, self.payload = model, payload
-        thinned = {key_of(l, j): name for (l, j), name in stored_names(model).items() if is_topic(payload, l, j)}
+        thinned = {
+            key_of(l, j): name
+            for (l, j), name in stored_names(model).items()
+            if is_topic(payload, l, j)
+        }
         shares = [topic["share"] for topic in payload["layers"][-1]["topics"]]
-        super().__init__(names=thinned, selected=(len(payload["layers"]) - 1, int(np.argmax(shares))))
+        super().__init__(
+            names=thinned, selected=(len(payload["layers"]) - 1, int(np.argmax(shares)))
+        )
 
     def select(self, layer, topic):
-        "Select a topic (a negative layer counts from the top). Raises `ValueError` when there is none. Returns the view."
+        """Select a topic (a negative layer counts from the top). Raises `ValueError` when there is
+        none. Returns the view.
+        """
         self.selected = topic_index(self.payload, layer, topic)
         return self
 
     def rename(self, layer, topic, name):
-        "Give a topic a name, kept in the model's `topic_names_` until its next fit; an empty one restores its features. Raises `ValueError` when there is no such topic. Returns the view."
-        self.names = {**self.names, key_of(*topic_index(self.payload, layer, topic)): shorten(name, 80)}
+        """Give a topic a name, kept in the model's `topic_names_` until its next fit; an empty one
+        restores its features. Raises `ValueError` when there is no such topic. Returns the view.
+        """
+        self.names = {
+            **self.names,
+            key_of(*topic_index(self.payload, layer, topic)): shorten(name, 80),
+        }
         return self
 
     @traitlets.validate("names")
-    def _no_empty_names(self, proposal): return {key: name for key, name in proposal.value.items() if name}
+    def _no_empty_names(self, proposal):
+        return {key: name for key, name in proposal.value.items() if name}
 
     @traitlets.observe("names")
     def _keep_names(self, change):
-        if hasattr(self.model, "fit"): keep_names(self.model, {tuple(map(int, key.split(","))): name for key, name in change.new.items()})
+        if hasattr(self.model, "fit"):
+            keep_names(
+                self.model,
+                {tuple(map(int, key.split(","))): name for key, name in change.new.items()},
+            )
 
 # %% ../nbs/22_inspector.ipynb #c4d580c1
 CARD = """<style>.nnmf-card { display: flex; flex-wrap: wrap; gap: 10px 40px; line-height: 1.5; }
 .nnmf-card table { border-collapse: collapse; height: max-content; } .nnmf-card caption { text-align: left; padding-bottom: 4px; }
 .nnmf-card :is(td, th) { padding: 0 18px 0 0; text-align: left; vertical-align: top; font-weight: normal; }</style><div class="nnmf-card">%s</div>"""
 
+
 def card(data, names, selected, lam):
-    "The selected topic as two HTML tables: its features by relevance lam (0..1), and its strongest data points."
+    """The selected topic as two HTML tables: its features by relevance lam (0..1), and its
+    strongest data points.
+    """
     l, j = selected
     topic = data["layers"][l]["topics"][j]
-    rows = [(data["features"][i], weight, data["frequency"][i]) for i, weight in zip(topic["features"], topic["weights"])]
+    rows = [
+        (data["features"][i], weight, data["frequency"][i])
+        for i, weight in zip(topic["features"], topic["weights"])
+    ]
     rows.sort(key=lambda row: -(np.log(row[1]) - (1 - lam) * np.log(row[2])))
     parts = lambda v: f"{100 * v:.2f}%"
-    words = html_table([(name, parts(weight), parts(p)) for name, weight, p in rows[:data["top"]]],
-                       f"layer {l}, topic {j}: {label(data, names, l, j)}, {percent(topic['share'])} of the reconstruction", ("feature", "share of the topic", f"share of {data['reference']}"))
-    points = [(percent(share), data["points"][str(m)]["name"], data["points"][str(m)]["text"]) for m, share in topic["points"]]
-    return CARD % (words + html_table(points, "strongest data points", ("share", "data point", "text")))
+    words = html_table(
+        [(name, parts(weight), parts(p)) for name, weight, p in rows[: data["top"]]],
+        f"layer {l}, topic {j}: {label(data, names, l, j)}, {percent(topic['share'])} of the reconstruction",
+        ("feature", "share of the topic", f"share of {data['reference']}"),
+    )
+    points = [
+        (percent(share), data["points"][str(m)]["name"], data["points"][str(m)]["text"])
+        for m, share in topic["points"]
+    ]
+    return CARD % (
+        words + html_table(points, "strongest data points", ("share", "data point", "text"))
+    )
 
 # %% ../nbs/22_inspector.ipynb #97401dcc
 def fields(data):
-    "The plain controls: layer, topic, relevance, name of the topic, and two places for HTML. Raises `ImportError` without ipywidgets."
+    """The plain controls: layer, topic, relevance, name of the topic, and two places for HTML.
+    Raises `ImportError` without ipywidgets.
+    """
     import ipywidgets as W
-    layers = [(f"layer {l}: {len(layer['topics'])} topics", l) for l, layer in enumerate(data["layers"])]
+
+    layers = [
+        (f"layer {l}: {len(layer['topics'])} topics", l) for l, layer in enumerate(data["layers"])
+    ]
     wide = W.Layout(width="min(100%, 480px)")
-    return dict(layer=W.Dropdown(options=layers[::-1], description="layer", layout=wide), topic=W.Dropdown(description="topic", layout=wide),
-                lam=W.FloatSlider(value=1, min=0, max=1, step=.1, description="relevance", readout_format=".1f", continuous_update=False, layout=wide),
-                name=W.Text(description="name", placeholder="its features", continuous_update=False, layout=wide), said=W.HTML(), card=W.HTML())
+    return dict(
+        layer=W.Dropdown(options=layers[::-1], description="layer", layout=wide),
+        topic=W.Dropdown(description="topic", layout=wide),
+        lam=W.FloatSlider(
+            value=1,
+            min=0,
+            max=1,
+            step=0.1,
+            description="relevance",
+            readout_format=".1f",
+            continuous_update=False,
+            layout=wide,
+        ),
+        name=W.Text(
+            description="name", placeholder="its features", continuous_update=False, layout=wide
+        ),
+        said=W.HTML(),
+        card=W.HTML(),
+    )
 
 # %% ../nbs/22_inspector.ipynb #14b61e8e
 class Controls:
-    "Plain controls for a `Selection`; `box` is the widget. What goes wrong is shown in it. Raises `ImportError` without ipywidgets."
+    """Plain controls for a `Selection`; `box` is the widget. What goes wrong is shown in it. Raises
+    `ImportError` without ipywidgets.
+    """
+
     def __init__(self, view):
         self.view, self.fields, self.drawing = view, fields(view.payload), False
         from ipywidgets import VBox
+
         self.box = VBox([*self.fields.values()])
         self.draw()
-        for name, do in dict(layer=self._layer, topic=lambda j: view.select(self.fields["layer"].value, j), lam=lambda lam: self.draw(), name=self._name).items(): self._hear(name, do)
+        for name, do in dict(
+            layer=self._layer,
+            topic=lambda j: view.select(self.fields["layer"].value, j),
+            lam=lambda lam: self.draw(),
+            name=self._name,
+        ).items():
+            self._hear(name, do)
         view.observe(self.draw, ["selected", "names"])
-        view.observe(lambda change: setattr(self.fields["said"], "value", html.escape(change.new)), "error")
+        view.observe(
+            lambda change: setattr(self.fields["said"], "value", html.escape(change.new)), "error"
+        )
 
     def _hear(self, name, do):
         def heard(change):
-            if self.drawing: return
+            if self.drawing:
+                return
             self.view.error = ""
-            try: do(change.new)
-            except Exception as error: self.view.error = f"{type(error).__name__}: {error}"
+            try:
+                do(change.new)
+            except Exception as error:
+                self.view.error = f"{type(error).__name__}: {error}"
+
         self.fields[name].observe(heard, "value")
 
-    def _layer(self, l): self.view.select(l, self.view.payload["layers"][l]["order"][0])
+    def _layer(self, l):
+        self.view.select(l, self.view.payload["layers"][l]["order"][0])
 
-    def _name(self, name): self.view.rename(*self.view.selected, name)
+    def _name(self, name):
+        self.view.rename(*self.view.selected, name)
 
     def draw(self, _=None):
-        "Show what is selected; the controls follow without being heard."
-        data, names, (l, j), have = self.view.payload, self.view.names, self.view.selected, self.fields
+        """Show what is selected; the controls follow without being heard."""
+        data, names, (l, j), have = (
+            self.view.payload,
+            self.view.names,
+            self.view.selected,
+            self.fields,
+        )
         self.drawing = True
         have["layer"].value = l
-        have["topic"].options = [(f"{percent(data['layers'][l]['topics'][i]['share'])}  {label(data, names, l, i, 5)}", i) for i in data["layers"][l]["order"]]
+        have["topic"].options = [
+            (
+                f"{percent(data['layers'][l]['topics'][i]['share'])}  {label(data, names, l, i, 5)}",
+                i,
+            )
+            for i in data["layers"][l]["order"]
+        ]
         have["topic"].value, have["name"].value = j, names.get(key_of(l, j), "")
         have["card"].value = card(data, names, (l, j), have["lam"].value)
         self.drawing = False
 
 # %% ../nbs/22_inspector.ipynb #eec205a2
 def with_live(bundle, *makers):
-    "A bundle of stills with the first live part that can be made; `makers` return widgets, or raise `ImportError` where a package is missing."
+    """A bundle of stills with the first live part that can be made; `makers` return widgets, or
+    raise `ImportError` where a package is missing.
+    """
     for make in makers:
-        try: live = make()._repr_mimebundle_()
-        except ImportError: continue
-        live = live[0] if isinstance(live, tuple) else live              # some versions return (data, metadata)
+        try:
+            live = make()._repr_mimebundle_()
+        except ImportError:
+            continue
+        live = live[0] if isinstance(live, tuple) else live  # some versions return (data, metadata)
         return {**{key: value for key, value in live.items() if "widget" in key}, **bundle}
     return bundle
 
 # %% ../nbs/22_inspector.ipynb #cabf42ed
 class View(Selection):
-    """What `inspect` returns: a live widget in a notebook (plain controls where anywidget is not installed), a table on paper, text in a terminal.
+    """What `inspect` returns: a live widget in a notebook (plain controls where anywidget is not
+    installed), a table on paper, text in a terminal.
 
     `payload` is all that the page knows; `select`, `rename`, `observe` as in `Selection`.
     """
+
     @property
     def data(self):
-        "DataFrame with a row per topic of every layer."
+        """DataFrame with a row per topic of every layer."""
         return topic_frame(self.payload, self.names)
 
     @functools.cached_property
     def widget(self):
-        "The live widget, made when first asked for. Raises `ImportError` without anywidget."
+        """The live widget, made when first asked for. Raises `ImportError` without anywidget."""
         return connect(self)
 
     @functools.cached_property
     def controls(self):
-        "Plain controls that do the same, made when first asked for. Raises `ImportError` without ipywidgets."
+        """Plain controls that do the same, made when first asked for. Raises `ImportError` without
+        ipywidgets.
+        """
         return Controls(self).box
 
     def to_html(self, path):
-        "Write the view as one HTML file that needs neither kernel nor network. Returns the path."
-        with open(path, "w", encoding="utf-8") as file: file.write(page(self.payload, self.names, self.selected))
+        """Write the view as one HTML file that needs neither kernel nor network. Returns the path."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(page(self.payload, self.names, self.selected))
         return path
 
-    def __repr__(self): return outline(self.payload, self.names)
+    def __repr__(self):
+        return outline(self.payload, self.names)
 
     def _repr_mimebundle_(self, **kwargs):
-        return with_live({"text/plain": repr(self), "text/html": still(self.payload, self.names)}, lambda: self.widget, lambda: self.controls)
+        return with_live(
+            {"text/plain": repr(self), "text/html": still(self.payload, self.names)},
+            lambda: self.widget,
+            lambda: self.controls,
+        )
 
 # %% ../nbs/22_inspector.ipynb #64220695
 def inspect(model, X=None, features=None, samples=None, shape=None):
     """Look into every layer of a fitted model (or its list of layers): a `View`.
 
-    X: the training data (n_samples x n_features), for frequencies, errors and pictures of single data points. features: n_features names. samples: n_samples
-    names, or pairs of name and text. shape: (rows, columns) when a data point is a picture, (n_features,) when it is a curve; features that are
-    ordered numbers, such as wavelengths, make curves too. All but the model are optional. Raises `ValueError` for what does not
-    fit the model, `NotFittedError` and `TypeError` for a model without nonnegative layers or components.
+    X: the training data (n_samples x n_features), for frequencies, errors and pictures of single
+    data points. features: n_features names. samples: n_samples names, or pairs of name and text.
+    shape: (rows, columns) when a data point is a picture, (n_features,) when it is a curve;
+    features that are ordered numbers, such as wavelengths, make curves too. All but the model are
+    optional. Raises `ValueError` for what does not fit the model, `NotFittedError` and `TypeError`
+    for a model without nonnegative layers or components.
     """
     return View(model, payload(model, X, features, samples, shape))

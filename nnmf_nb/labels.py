@@ -25,8 +25,11 @@ from .nnls import solve_layer
 
 # %% ../nbs/05a_labels.ipynb #12c964dd
 class Labels(NamedTuple):
-    """Labels on the host: `classes` (c), Y (c x m) of the m data points of which something is known, L (c x m, 1 = known, 0 = not; None: all known),
-    `known` (m positions of these among all data points, ascending), `n_samples`."""
+    """Labels on the host: `classes` (c), Y (c x m) of the m data points of which something is
+    known, L (c x m, 1 = known, 0 = not; None: all known), `known` (m positions of these among all
+    data points, ascending), `n_samples`.
+    """
+
     classes: np.ndarray
     Y: np.ndarray
     L: object
@@ -35,15 +38,28 @@ class Labels(NamedTuple):
 
 # %% ../nbs/05a_labels.ipynb #b9dfd85b
 def class_numbers(y, n_samples):
-    """Classes (sorted) and the number of the class of each data point, -1 where y is -1 (as a number, or written '-1').
+    """Classes (sorted) and the number of the class of each data point, -1 where y is -1 (as a
+    number, or written '-1').
 
     Raises `ValueError` for a wrong length, NaN, and numbers that are no classes.
     """
     y = column_or_1d(np.asarray(to_numpy(y)), warn=True)
-    if len(y) != n_samples: raise ValueError(f"y must have one label per data point, {n_samples}, got {len(y)}; give -1 where it is unknown.")
-    if y.dtype.kind == "f" and np.isnan(y).any(): raise ValueError(f"y[{int(np.isnan(y).argmax())}] is NaN; give -1 where a label is unknown.")
-    known = np.array([not (isinstance(v, (int, float)) and v == -1 or isinstance(v, str) and v == "-1") for v in y.tolist()])
-    if known.any(): check_classification_targets(y[known])
+    if len(y) != n_samples:
+        raise ValueError(
+            f"y must have one label per data point, {n_samples}, got {len(y)}; give -1 where it is unknown."
+        )
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        raise ValueError(
+            f"y[{int(np.isnan(y).argmax())}] is NaN; give -1 where a label is unknown."
+        )
+    known = np.array(
+        [
+            not (isinstance(v, (int, float)) and v == -1 or isinstance(v, str) and v == "-1")
+            for v in y.tolist()
+        ]
+    )
+    if known.any():
+        check_classification_targets(y[known])
     classes, index = np.unique(y[known], return_inverse=True)
     number = np.full(n_samples, -1)
     number[known] = index
@@ -51,7 +67,8 @@ def class_numbers(y, n_samples):
 
 # %% ../nbs/05a_labels.ipynb #1147f6d1
 def read_labels(y, n_samples, L=None):
-    """`Labels` from y: a vector of n_samples classes (-1: unknown), or a matrix Y (n_samples x c, finite and >= 0 where known) with L (same shape or n_samples; true = known).
+    """`Labels` from y: a vector of n_samples classes (-1: unknown), or a matrix Y (n_samples x c,
+    finite and >= 0 where known) with L (same shape or n_samples; true = known).
 
     Under L = 0 anything may stand in Y. Raises `ValueError` naming what does not fit.
     """
@@ -64,44 +81,67 @@ def read_labels(y, n_samples, L=None):
 
 # %% ../nbs/05a_labels.ipynb #2561341e
 def _read_matrix(Y, n_samples, L):
-    "The same for a matrix Y of labels."
-    if Y.ndim == 1: Y = Y[:, None]
-    if Y.ndim != 2 or Y.shape[0] != n_samples: raise ValueError(f"Y must be n_samples x classes, {n_samples} x c, got {Y.shape}.")
+    """The same for a matrix Y of labels."""
+    if Y.ndim == 1:
+        Y = Y[:, None]
+    if Y.ndim != 2 or Y.shape[0] != n_samples:
+        raise ValueError(f"Y must be n_samples x classes, {n_samples} x c, got {Y.shape}.")
     L = np.ones(Y.shape, bool) if L is None else np.asarray(to_numpy(L)).astype(bool)
-    if L.ndim == 1 and len(L) == n_samples: L = np.repeat(L[:, None], Y.shape[1], axis=1)
-    if L.shape != Y.shape: raise ValueError(f"L must have the shape of Y, {Y.shape}, or one entry per data point, got {L.shape}.")
+    if L.ndim == 1 and len(L) == n_samples:
+        L = np.repeat(L[:, None], Y.shape[1], axis=1)
+    if L.shape != Y.shape:
+        raise ValueError(
+            f"L must have the shape of Y, {Y.shape}, or one entry per data point, got {L.shape}."
+        )
     bad = L & ~(Y >= 0) | L & np.isinf(Y)
     if bad.any():
         i, c = np.argwhere(bad)[0]
-        raise ValueError(f"Y must be finite and >= 0 where it is known; Y[{i}, {c}] = {Y[i, c]} ({int(bad.sum())} such entries). Set L there to 0, or shift the labels.")
+        raise ValueError(
+            f"Y must be finite and >= 0 where it is known; Y[{i}, {c}] = {Y[i, c]} ({int(bad.sum())} such entries). Set L there to 0, or shift the labels."
+        )
     known = np.flatnonzero(L.any(axis=1))
     Y, L = np.where(L, Y, 0.0)[known].T, L[known].T.astype(float)
     return Labels(np.arange(Y.shape[0]), Y, None if L.all() else L, known, n_samples)
 
 # %% ../nbs/05a_labels.ipynb #43d3ce31
 def labels_per_layer(y, n_layers, n_samples, L=None):
-    """Dictionary {layer: `Labels`} from y of `fit`: labels of the last layer, or a dictionary {layer: labels}; L likewise. Layers of which nothing is known are left out.
+    """Dictionary {layer: `Labels`} from y of `fit`: labels of the last layer, or a dictionary
+    {layer: labels}; L likewise. Layers of which nothing is known are left out.
 
     Raises `ValueError` for layers that do not exist.
     """
-    if y is None: return {}
+    if y is None:
+        return {}
     given = y if isinstance(y, dict) else {-1: y}
     masks = L if isinstance(L, dict) else {key: L for key in given}
     for layer in given:
         if not isinstance(layer, (int, np.integer)) or not -n_layers <= layer < n_layers:
-            raise ValueError(f"y has labels for layer {layer!r}; layers are integers from {-n_layers} to {n_layers - 1}.")
-    read = {int(layer) % n_layers: read_labels(y, n_samples, masks.get(layer)) for layer, y in given.items()}
-    return {layer: labels for layer, labels in sorted(read.items()) if len(labels.known) and labels.Y.any()}
+            raise ValueError(
+                f"y has labels for layer {layer!r}; layers are integers from {-n_layers} to {n_layers - 1}."
+            )
+    read = {
+        int(layer) % n_layers: read_labels(y, n_samples, masks.get(layer))
+        for layer, y in given.items()
+    }
+    return {
+        layer: labels
+        for layer, labels in sorted(read.items())
+        if len(labels.known) and labels.Y.any()
+    }
 
 # %% ../nbs/05a_labels.ipynb #46447968
 class Picked:
-    "Takes the columns `known` (host integers, ascending) out of a matrix with M columns (`out`) and puts them back among zeros (`back`)."
+    """Takes the columns `known` (host integers, ascending) out of a matrix with M columns (`out`)
+    and puts them back among zeros (`back`).
+    """
+
     def __init__(self, known, M, like):
         place = np.full(M, len(known))
         place[known] = np.arange(len(known))
         self.known, self.place = (asarray(i, like, namespace(like).int64) for i in (known, place))
 
-    def out(self, S): return namespace(S).take(S, self.known, axis=1)
+    def out(self, S):
+        return namespace(S).take(S, self.known, axis=1)
 
     def back(self, T):
         xp = namespace(T)
@@ -109,7 +149,10 @@ class Picked:
 
 # %% ../nbs/05a_labels.ipynb #f09890f9
 class LabelValue(NamedTuple):
-    "A label term at given coefficients: value (dimensionless), its derivative dS (k x M), and the classifier B (c x k) with b (c, or None)."
+    """A label term at given coefficients: value (dimensionless), its derivative dS (k x M), and the
+    classifier B (c x k) with b (c, or None).
+    """
+
     value: float
     dS: object
     B: object
@@ -125,17 +168,20 @@ def squared_labels(labels, like):
     Y, L = (None if F is None else asarray(F, like, like.dtype) for F in (labels.Y, labels.L))
     targets = DataMatrix(Y.T) if L is None else as_data(Y.T, weights=L.T)
     total = inner(Y, Y) or 1.0
+
     def loss(S):
         T = pick.out(S)
         B = solve_layer(targets, T.T)[0].T * targets.scale
         E = B @ T - Y
-        if L is not None: E = L * E
+        if L is not None:
+            E = L * E
         return LabelValue(inner(E, E) / total, pick.back((2 / total) * (B.T @ E)), B)
+
     return loss
 
 # %% ../nbs/05a_labels.ipynb #54edb1e3
 def log_softmax(logits):
-    "Logarithms of the class probabilities (c x M) from logits (c x M); no overflow."
+    """Logarithms of the class probabilities (c x M) from logits (c x M); no overflow."""
     xp = namespace(logits)
     shifted = logits - xp.max(logits, axis=0, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=0, keepdims=True))
@@ -144,7 +190,8 @@ def log_softmax(logits):
 def softmax_loss(S, Y, W, b, ridge):
     """Mean cross-entropy of softmax(W S + b) over the labelled data points + ridge/2 ||W||^2 mean ||s||^2, and its derivatives by S, W and b.
 
-    S: k x M codes, Y: c x M one-hot columns (zero: unknown), W: c x k, b: c. Dimensionless: S may have any unit, W has one over it. All in float64.
+    S: k x M codes, Y: c x M one-hot columns (zero: unknown), W: c x k, b: c. Dimensionless: S may
+    have any unit, W has one over it. All in float64.
     """
     xp, S = namespace(S), double(S)
     known = xp.sum(Y, axis=0, keepdims=True)
@@ -156,40 +203,72 @@ def softmax_loss(S, Y, W, b, ridge):
 
 # %% ../nbs/05a_labels.ipynb #c321214d
 def softmax_curvature(T, Y, P, ridge):
-    "The product (V, v) -> H (V, v) with the second derivative of `softmax_loss` by (W, b) at probabilities P (c x m) for codes T (k x m), all labelled."
+    """The product (V, v) -> H (V, v) with the second derivative of `softmax_loss` by (W, b) at
+    probabilities P (c x m) for codes T (k x m), all labelled.
+    """
     n = max(float(namespace(Y).sum(Y)), 1.0)
-    known, size = namespace(Y).sum(Y, axis=0, keepdims=True) / n, inner(T * namespace(Y).sum(Y, axis=0, keepdims=True), T) / n
+    known, size = (
+        namespace(Y).sum(Y, axis=0, keepdims=True) / n,
+        inner(T * namespace(Y).sum(Y, axis=0, keepdims=True), T) / n,
+    )
+
     def product(V, v):
         D = V @ T + v[:, None]
         D = known * P * (D - namespace(P).sum(P * D, axis=0, keepdims=True))
         return D @ T.T + ridge * size * V, namespace(D).sum(D, axis=1)
+
     return product
 
 # %% ../nbs/05a_labels.ipynb #4c6914c3
 RIDGE = 1e-3
 
+
 def best_softmax(T, Y, W, b, ridge=RIDGE, tol=1e-9):
-    "The minimiser (W, b) of `softmax_loss` for codes T (k x m) and labels Y (c x m), from a start. b is determined up to a constant and keeps its sum. Arrays like Y."
+    """The minimiser (W, b) of `softmax_loss` for codes T (k x m) and labels Y (c x m), from a
+    start. b is determined up to a constant and keeps its sum. Arrays like Y.
+    """
     c, k = W.shape
-    split = lambda v: (asarray(v[:c * k].reshape(c, k), Y), asarray(v[c * k:], Y))
+    split = lambda v: (asarray(v[: c * k].reshape(c, k), Y), asarray(v[c * k :], Y))
     join = lambda W, b: np.concatenate([to_numpy(W).ravel(), to_numpy(b).ravel()])
+
     def value(v):
         found = softmax_loss(T, Y, *split(v), ridge)
         return found[0], join(*found[2:])
+
     def product(v, direction):
         W, b = split(v)
-        return join(*softmax_curvature(T, Y, namespace(Y).exp(log_softmax(W @ T + b[:, None])), ridge)(*split(direction)))
-    return split(minimize(value, join(W, b), jac=True, hessp=product, method="trust-ncg", options=dict(gtol=tol, maxiter=200)).x)
+        return join(
+            *softmax_curvature(T, Y, namespace(Y).exp(log_softmax(W @ T + b[:, None])), ridge)(
+                *split(direction)
+            )
+        )
+
+    return split(
+        minimize(
+            value,
+            join(W, b),
+            jac=True,
+            hessp=product,
+            method="trust-ncg",
+            options=dict(gtol=tol, maxiter=200),
+        ).x
+    )
 
 # %% ../nbs/05a_labels.ipynb #ab667284
 def cross_entropy(labels, like):
-    """The function S (k x M) -> `LabelValue` of min_{B,b} mean cross-entropy of softmax(B S + b) over the labelled data points, with `RIDGE`.
+    """The function S (k x M) -> `LabelValue` of min_{B,b} mean cross-entropy of softmax(B S + b)
+    over the labelled data points, with `RIDGE`.
 
-    Columns of Y are shares of classes (they need not add up to 1: a column weighs what it adds up to). Raises `ValueError` for single unknown entries.
+    Columns of Y are shares of classes (they need not add up to 1: a column weighs what it adds up
+    to). Raises `ValueError` for single unknown entries.
     """
-    if labels.L is not None: raise ValueError("label_loss='cross_entropy' needs whole data points, known or unknown; L has rows that are partly known. Use label_loss='l2'.")
+    if labels.L is not None:
+        raise ValueError(
+            "label_loss='cross_entropy' needs whole data points, known or unknown; L has rows that are partly known. Use label_loss='l2'."
+        )
     pick, xp = Picked(labels.known, labels.n_samples, like), namespace(like)
     Y, last = asarray(labels.Y, like, xp.float64), [None]
+
     def loss(S):
         T = double(pick.out(S))
         size = (inner(T, T) / T.shape[1]) ** 0.5 or 1.0
@@ -198,13 +277,18 @@ def cross_entropy(labels, like):
         W, b = last[0] = best_softmax(T, Y, *start)
         value, dT, _, _ = softmax_loss(T, Y, W, b, RIDGE)
         return LabelValue(value, xp.astype(pick.back(dT / size), S.dtype), W / size, b)
+
     return loss
+
 
 LABEL_LOSSES = {"l2": squared_labels, "cross_entropy": cross_entropy}
 
 # %% ../nbs/05a_labels.ipynb #0d8bc0a4
 def with_labels(cost, losses, lam):
-    "The chain cost `cost` + lam times the label terms; losses: dictionary {layer: function of S_l as from `squared_labels` or `cross_entropy`}."
+    """The chain cost `cost` + lam times the label terms; losses: dictionary {layer: function of S_l
+    as from `squared_labels` or `cross_entropy`}.
+    """
+
     def supervised(fwd):
         found = cost(fwd)
         value, dS = found.value, list(found.dS)
@@ -212,17 +296,21 @@ def with_labels(cost, losses, lam):
             term = loss(fwd.S[layer])
             value, dS[layer] = value + lam * term.value, dS[layer] + lam * term.dS
         return Cost(value, found.dA, dS, found.T)
+
     return supervised if losses else cost
 
 # %% ../nbs/05a_labels.ipynb #369e61ba
 def fixed_classifier_loss(labels, loss, term, index, like):
-    "The function S (k x b) -> `LabelValue` of the data points `index` (host, b) with the classifier of a `LabelValue` held, as a part of the value over all of them."
+    """The function S (k x b) -> `LabelValue` of the data points `index` (host, b) with the
+    classifier of a `LabelValue` held, as a part of the value over all of them.
+    """
     place = np.full(labels.n_samples, -1)
     place[labels.known] = np.arange(len(labels.known))
     known = place[index] >= 0
     pick = lambda F: asarray(np.where(known, F[:, place[index]], 0.0), like)
     Y, L = pick(labels.Y), pick(np.ones_like(labels.Y) if labels.L is None else labels.L)
     total = (labels.Y**2).sum() if loss == "l2" else labels.Y.sum()
+
     def loss_of(S):
         if loss == "l2":
             E = L * (term.B @ S - Y)
@@ -230,94 +318,148 @@ def fixed_classifier_loss(labels, loss, term, index, like):
         value, dS, _, _ = softmax_loss(S, double(Y), term.B, term.b, 0.0)
         part = Y.shape[1] and float(namespace(Y).sum(Y)) / total
         return LabelValue(part * value, namespace(S).astype(part * dS, S.dtype), term.B, term.b)
+
     return loss_of
 
 # %% ../nbs/05a_labels.ipynb #4a677312
 class Classifier(NamedTuple):
-    "What a labelled layer predicts with: `classes` (c), B (c x k), b (c; None for loss 'l2'), `loss`. Host arrays."
+    """What a labelled layer predicts with: `classes` (c), B (c x k), b (c; None for loss 'l2'),
+    `loss`. Host arrays.
+    """
+
     classes: np.ndarray
     B: np.ndarray
     b: object
     loss: str
 
     def scores(self, S):
-        "Scores (n_samples x c) from coefficients S (n_samples x k): S B', plus b."
+        """Scores (n_samples x c) from coefficients S (n_samples x k): S B', plus b."""
         return S @ self.B.T if self.b is None else S @ self.B.T + self.b
 
     def probabilities(self, S):
-        "Class probabilities (n_samples x c): softmax of the scores, or, for 'l2', shares of the scores (equal shares where all are 0)."
+        """Class probabilities (n_samples x c): softmax of the scores, or, for 'l2', shares of the
+        scores (equal shares where all are 0).
+        """
         scores = self.scores(S)
-        if self.b is not None: return np.exp(log_softmax(scores.T)).T
+        if self.b is not None:
+            return np.exp(log_softmax(scores.T)).T
         scores = np.maximum(scores, 0.0)
         total = scores.sum(axis=1, keepdims=True)
         return np.where(total > 0, scores / np.where(total > 0, total, 1.0), 1 / len(self.classes))
 
 # %% ../nbs/05a_labels.ipynb #49dd862b
 def check_supervision(label_loss, lam):
-    "Raise `ValueError` unless label_loss is a name in `LABEL_LOSSES` and lam a finite number >= 0."
-    if label_loss not in LABEL_LOSSES: raise ValueError(f"label_loss must be one of {sorted(LABEL_LOSSES)}, got {label_loss!r}.")
-    if isinstance(lam, bool) or not isinstance(lam, (int, float, np.number)) or not 0 <= lam < np.inf: raise ValueError(f"lam must be a finite number >= 0, got {lam!r}.")
+    """Raise `ValueError` unless label_loss is a name in `LABEL_LOSSES` and lam a finite number >=
+    0.
+    """
+    if label_loss not in LABEL_LOSSES:
+        raise ValueError(f"label_loss must be one of {sorted(LABEL_LOSSES)}, got {label_loss!r}.")
+    if (
+        isinstance(lam, bool)
+        or not isinstance(lam, (int, float, np.number))
+        or not 0 <= lam < np.inf
+    ):
+        raise ValueError(f"lam must be a finite number >= 0, got {lam!r}.")
 
 # %% ../nbs/05a_labels.ipynb #9640e60e
 class Supervision(NamedTuple):
-    "What is known in one fit: `y` as it was given, `labels` {layer: `Labels`}, weight `lam` of the label terms (dimensionless), and the name of their `loss`."
+    """What is known in one fit: `y` as it was given, `labels` {layer: `Labels`}, weight `lam` of
+    the label terms (dimensionless), and the name of their `loss`.
+    """
+
     y: object
     labels: dict
     lam: float = 1.0
     loss: str = "l2"
 
     def losses(self, like):
-        "Functions {layer: S_l -> `LabelValue`} on the device and in the dtype of the array `like`; none when lam is 0."
-        return {layer: LABEL_LOSSES[self.loss](labels, like) for layer, labels in self.labels.items()} if self.lam else {}
+        """Functions {layer: S_l -> `LabelValue`} on the device and in the dtype of the array
+        `like`; none when lam is 0.
+        """
+        return (
+            {layer: LABEL_LOSSES[self.loss](labels, like) for layer, labels in self.labels.items()}
+            if self.lam
+            else {}
+        )
 
     def attributes(self, S, unit):
-        "Fitted attributes for final coefficients S (list of k_l x M, in units of `unit`; layers that are not there yet are left out): `classifiers_` {layer: `Classifier`}, `classes_` of the deepest."
+        """Fitted attributes for final coefficients S (list of k_l x M, in units of `unit`; layers
+        that are not there yet are left out): `classifiers_` {layer: `Classifier`}, `classes_` of
+        the deepest.
+        """
         host = lambda a: None if a is None else to_numpy(a).astype(np.float64)
-        terms = {layer: LABEL_LOSSES[self.loss](labels, S[layer])(S[layer]) for layer, labels in self.labels.items() if layer < len(S)}
-        found = {layer: Classifier(self.labels[layer].classes, host(term.B) / unit, host(term.b), self.loss) for layer, term in terms.items()}
-        return dict(classifiers_=found, classes_=found[max(found)].classes if found else np.empty(0, dtype=int))
+        terms = {
+            layer: LABEL_LOSSES[self.loss](labels, S[layer])(S[layer])
+            for layer, labels in self.labels.items()
+            if layer < len(S)
+        }
+        found = {
+            layer: Classifier(
+                self.labels[layer].classes, host(term.B) / unit, host(term.b), self.loss
+            )
+            for layer, term in terms.items()
+        }
+        return dict(
+            classifiers_=found,
+            classes_=found[max(found)].classes if found else np.empty(0, dtype=int),
+        )
 
 # %% ../nbs/05a_labels.ipynb #248858be
 class Classifies:
-    "Mixin: predictions of a model with `transform` and fitted `classifiers_` ({layer: `Classifier`}; empty when it was fitted without labels)."
-    def _has_classes(self): return not hasattr(self, "classifiers_") or len(self.classifiers_) > 0
+    """Mixin: predictions of a model with `transform` and fitted `classifiers_` ({layer:
+    `Classifier`}; empty when it was fitted without labels).
+    """
+
+    def _has_classes(self):
+        return not hasattr(self, "classifiers_") or len(self.classifiers_) > 0
 
     @available_if(_has_classes)
     def decision_function(self, X, layer=None, **given):
-        "Scores of the classes at a labelled layer (default: the deepest one): n_samples x n_classes, B S (+ b), dimensionless. `given`: mask, weights as in `transform`."
+        """Scores of the classes at a labelled layer (default: the deepest one): n_samples x
+        n_classes, B S (+ b), dimensionless. `given`: mask, weights as in `transform`.
+        """
         check_is_fitted(self)
         one, layer = self._classifier(layer)
         return one.scores(self._codes(X, layer, given))
 
     @available_if(_has_classes)
     def predict_proba(self, X, layer=None, **given):
-        "Class probabilities of X: n_samples x n_classes, in the order of `classifiers_[layer].classes` (deepest layer: `classes_`)."
+        """Class probabilities of X: n_samples x n_classes, in the order of
+        `classifiers_[layer].classes` (deepest layer: `classes_`).
+        """
         check_is_fitted(self)
         one, layer = self._classifier(layer)
         return one.probabilities(self._codes(X, layer, given))
 
     @available_if(_has_classes)
     def predict(self, X, layer=None, **given):
-        "The most probable class of each data point: n_samples labels, as in the y of `fit`."
+        """The most probable class of each data point: n_samples labels, as in the y of `fit`."""
         best = self.predict_proba(X, layer, **given).argmax(axis=1)
         return self._classifier(layer)[0].classes[best]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags = ClassifierTags()              # what predict_proba returns; estimator_type stays that of a transformer
+        # what predict_proba returns; estimator_type stays that of a transformer
+        tags.classifier_tags = ClassifierTags()
         return tags
 
-    def _codes(self, X, layer, given): return np.asarray(to_numpy(self.transform(X, layer=layer, **given)), dtype=np.float64)
+    def _codes(self, X, layer, given):
+        return np.asarray(to_numpy(self.transform(X, layer=layer, **given)), dtype=np.float64)
 
     def _classifier(self, layer):
-        "The classifier of a layer, and the layer."
+        """The classifier of a layer, and the layer."""
         index = max(self.classifiers_) if layer is None else self._index(layer)
-        if index not in self.classifiers_: raise ValueError(f"layer {layer!r} was fitted without labels; layers with labels: {list(self.classifiers_)}.")
+        if index not in self.classifiers_:
+            raise ValueError(
+                f"layer {layer!r} was fitted without labels; layers with labels: {list(self.classifiers_)}."
+            )
         return self.classifiers_[index], index
 
 # %% ../nbs/05a_labels.ipynb #8942ddfd
 def accuracy(model, X, y, layer=None, **given):
-    "Share of the data points with a known label (y not -1) whose class the model predicts; 0 when none is known. Labels that `fit` has not seen count as wrong."
+    """Share of the data points with a known label (y not -1) whose class the model predicts; 0 when
+    none is known. Labels that `fit` has not seen count as wrong.
+    """
     found = model.predict(X, layer, **given)
     classes, number = class_numbers(y, len(found))
     right = [classes[n] == p for n, p in zip(number, found) if n >= 0]

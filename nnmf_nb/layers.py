@@ -24,10 +24,13 @@ from .nnls import kkt_of_layer
 class Layer:
     """One layer of a fitted chain, in the paper's orientation and the units of X.
 
-    A: k_(l-1) x k_l, columns of unit length; S: k_l x M. `error`: relative reconstruction error of X at this depth, `floor`: the lowest that
-    any matrix of this rank can have, `kkt`: largest relative KKT residual of a column of S, `ambiguous`: number of data points whose S is
-    not unique, `dead`: topics that explain nothing, `duplicates`: pairs of topics with cosine above 0.99. All dimensionless.
+    A: k_(l-1) x k_l, columns of unit length; S: k_l x M. `error`: relative reconstruction error of
+    X at this depth, `floor`: the lowest that any matrix of this rank can have, `kkt`: largest
+    relative KKT residual of a column of S, `ambiguous`: number of data points whose S is not
+    unique, `dead`: topics that explain nothing, `duplicates`: pairs of topics with cosine above
+    0.99. All dimensionless.
     """
+
     A: object
     S: object
     error: float
@@ -38,76 +41,101 @@ class Layer:
     duplicates: list
 
     @property
-    def rank(self): return self.A.shape[1]
+    def rank(self):
+        return self.A.shape[1]
 
     def __repr__(self):
-        return (f"Layer(A {self.A.shape[0]} x {self.rank}, S {self.rank} x {self.S.shape[1]}, "
-                f"error {self.error:.4f}, floor {self.floor:.4f}, {kkt_words(self.kkt, str(self.S.dtype))})")
+        return (
+            f"Layer(A {self.A.shape[0]} x {self.rank}, S {self.rank} x {self.S.shape[1]}, "
+            f"error {self.error:.4f}, floor {self.floor:.4f}, {kkt_words(self.kkt, str(self.S.dtype))})"
+        )
 
 # %% ../nbs/05_layers.ipynb #25735d51
 def kkt_words(kkt, dtype):
-    "The certificate of S in words: 'exact' when the KKT residual is at rounding level for the dtype."
+    """The certificate of S in words: 'exact' when the KKT residual is at rounding level for the
+    dtype.
+    """
     return "exact" if kkt <= (1e-10 if dtype.endswith("64") else 1e-5) else f"KKT {kkt:.0e}"
 
 # %% ../nbs/05_layers.ipynb #a22ec562
 def dead_topics(A, S):
-    "Indices of topics whose column of A or row of S is zero."
+    """Indices of topics whose column of A or row of S is zero."""
     A, S = to_numpy(A), to_numpy(S)
     return np.flatnonzero(~(A.any(axis=0) & S.any(axis=1))).tolist()
 
 # %% ../nbs/05_layers.ipynb #967c6ca0
 def duplicate_topics(A, cosine=0.99):
-    "Pairs (i, j), i < j, of columns of A with cosine above `cosine`."
+    """Pairs (i, j), i < j, of columns of A with cosine above `cosine`."""
     A = to_numpy(A)
     unit = A / np.maximum(np.linalg.norm(A, axis=0), np.finfo(A.dtype).tiny)
     return [(int(i), int(j)) for i, j in np.argwhere(np.triu(unit.T @ unit, 1) > cosine)]
 
 # %% ../nbs/05_layers.ipynb #6146e208
 def describe(fwd, floors):
-    "The list of `Layer` of a forward pass, with the given floors."
+    """The list of `Layer` of a forward pass, with the given floors."""
     layers, below = [], fwd.X
     for l, (A, S) in enumerate(zip(fwd.A, fwd.S)):
         error = relative_error(fwd.X, fwd.A[0], unfold(fwd, l)[-1])
         status = to_numpy(fwd.status[l])
-        layers.append(Layer(A, S * fwd.X.scale, error, float(floors[l]), float(to_numpy(kkt_of_layer(below, A, S)).max()),
-                            int((status & DEGENERATE > 0).sum()), dead_topics(A, S), duplicate_topics(A)))
+        layers.append(
+            Layer(
+                A,
+                S * fwd.X.scale,
+                error,
+                float(floors[l]),
+                float(to_numpy(kkt_of_layer(below, A, S)).max()),
+                int((status & DEGENERATE > 0).sum()),
+                dead_topics(A, S),
+                duplicate_topics(A),
+            )
+        )
         below = DataMatrix(S, scale=1.0)
     return layers
 
 # %% ../nbs/05_layers.ipynb #682010ae
 def topic_features(layers, layer=-1):
-    "Phi_l = A_0 A_1 .. A_l (N x k_l, host array): the topics of a layer in terms of the features."
-    chain = [to_numpy(one.A) for one in layers[:len(layers) + layer + 1 if layer < 0 else layer + 1]]
+    """Phi_l = A_0 A_1 .. A_l (N x k_l, host array): the topics of a layer in terms of the features."""
+    chain = [
+        to_numpy(one.A) for one in layers[: len(layers) + layer + 1 if layer < 0 else layer + 1]
+    ]
     product = chain[0]
-    for A in chain[1:]: product = product @ A
+    for A in chain[1:]:
+        product = product @ A
     return product
 
 # %% ../nbs/05_layers.ipynb #20020d1c
 def topic_shares(layers, layer=-1):
-    "Share of the reconstructed mass sum(Phi_l S_l) that each topic of a layer explains: k_l numbers that add up to 1 (0 if all are dead)."
+    """Share of the reconstructed mass sum(Phi_l S_l) that each topic of a layer explains: k_l
+    numbers that add up to 1 (0 if all are dead).
+    """
     mass = topic_features(layers, layer).sum(axis=0, dtype=np.float64) * _activity(layers[layer].S)
     return mass / mass.sum() if mass.sum() > 0 else mass
 
 # %% ../nbs/05_layers.ipynb #a7f8200e
 def _activity(S):
-    "Row sums of S relative to the largest entry, so that no scale overflows."
+    """Row sums of S relative to the largest entry, so that no scale overflows."""
     S = to_numpy(S)
     return (S / (S.max() or 1.0)).sum(axis=1, dtype=np.float64)
 
 # %% ../nbs/05_layers.ipynb #745ea60d
 def flows(layers, layer):
-    """Mass that flows between layer - 1 and `layer` (k_(l-1) x k_l), as shares of the whole (they add up to 1; all 0 if the layer is dead).
+    """Mass that flows between layer - 1 and `layer` (k_(l-1) x k_l), as shares of the whole (they
+    add up to 1; all 0 if the layer is dead).
 
-    Column sums are the shares of the supertopics; row sums those of the topics as the upper layer reconstructs them.
+    Column sums are the shares of the supertopics; row sums those of the topics as the upper layer
+    reconstructs them.
     """
-    if not 1 <= layer < len(layers): raise ValueError(f"layer must be between 1 and {len(layers) - 1}, got {layer}.")
+    if not 1 <= layer < len(layers):
+        raise ValueError(f"layer must be between 1 and {len(layers) - 1}, got {layer}.")
     below = topic_features(layers, layer - 1).sum(axis=0, dtype=np.float64)
     mass = below[:, None] * to_numpy(layers[layer].A) * _activity(layers[layer].S)[None, :]
     return mass / mass.sum() if mass.sum() > 0 else mass
 
 # %% ../nbs/05_layers.ipynb #66a852b2
 def by_share(A, layers):
-    "The chain A with the topics of every layer in descending order of share (ties in their old order)."
+    """The chain A with the topics of every layer in descending order of share (ties in their old
+    order).
+    """
     rows, result = None, []
     for l, a in enumerate(A):
         xp = namespace(a)
@@ -118,15 +146,21 @@ def by_share(A, layers):
 
 # %% ../nbs/05_layers.ipynb #09f8ff0f
 def feature_names(features, n):
-    "`features` as an array of n names, or x0 .. x(n-1) when None. Raises `ValueError` when their number is wrong."
-    if features is None: return np.array([f"x{i}" for i in range(n)])
+    """`features` as an array of n names, or x0 .. x(n-1) when None. Raises `ValueError` when their
+    number is wrong.
+    """
+    if features is None:
+        return np.array([f"x{i}" for i in range(n)])
     names = np.asarray(features)
-    if names.shape != (n,): raise ValueError(f"features must be {n} names, one per feature, got shape {names.shape}.")
+    if names.shape != (n,):
+        raise ValueError(f"features must be {n} names, one per feature, got shape {names.shape}.")
     return names
 
 # %% ../nbs/05_layers.ipynb #11594446
 def top_features(layers, layer, features, top):
-    "For each topic of a layer its `top` strongest features, strongest first: a list of lists of names. Zero weights are left out."
+    """For each topic of a layer its `top` strongest features, strongest first: a list of lists of
+    names. Zero weights are left out.
+    """
     Phi = topic_features(layers, layer)
     names = feature_names(features, len(Phi))
     order = np.argsort(-Phi, axis=0, kind="stable")[:top]
@@ -134,68 +168,112 @@ def top_features(layers, layer, features, top):
 
 # %% ../nbs/05_layers.ipynb #f3d1e408
 def topic_table(layers, layer=-1, features=None, top=10):
-    "A DataFrame with one row per topic of a layer: its share and its `top` strongest features, strongest first."
+    """A DataFrame with one row per topic of a layer: its share and its `top` strongest features,
+    strongest first.
+    """
     listed = top_features(layers, layer, features, top)
-    table = pd.DataFrame([words + [""] * (top - len(words)) for words in listed], columns=[f"feature {i + 1}" for i in range(top)])
+    table = pd.DataFrame(
+        [words + [""] * (top - len(words)) for words in listed],
+        columns=[f"feature {i + 1}" for i in range(top)],
+    )
     table.insert(0, "share", topic_shares(layers, layer).round(3))
     return table.rename_axis("topic")
 
 # %% ../nbs/05_layers.ipynb #52a401f2
 class Tree(str):
-    "Text that shows itself as it is, in a terminal and in a notebook."
-    def __repr__(self): return str(self)
+    """Text that shows itself as it is, in a terminal and in a notebook."""
+
+    def __repr__(self):
+        return str(self)
 
 # %% ../nbs/05_layers.ipynb #e6fcb5da
 def topic_tree(layers, features=None, top=6):
-    "The hierarchy as text: supertopics by share, below each the topics that flow mostly into it. A `Tree` (a str that prints as it is)."
+    """The hierarchy as text: supertopics by share, below each the topics that flow mostly into it.
+    A `Tree` (a str that prints as it is).
+    """
     named = [top_features(layers, l, features, top) for l in range(len(layers))]
     shares = [topic_shares(layers, l) for l in range(len(layers))]
     parts = [flows(layers, l) for l in range(1, len(layers))]
-    parts = [p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300) for p in parts]      # how a topic divides among its supertopics
+    # how a topic divides among its supertopics
+    parts = [p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300) for p in parts]
     lines = []
-    for j in range(layers[-1].rank): _branch(lines, len(layers) - 1, j, "", "", named, shares, parts)
+    for j in range(layers[-1].rank):
+        _branch(lines, len(layers) - 1, j, "", "", named, shares, parts)
     return Tree("\n".join(lines))
 
 # %% ../nbs/05_layers.ipynb #820a4c24
 def _branch(lines, l, j, lead, indent, named, shares, parts, part=1.0):
-    "Append the lines of topic j of layer l and of everything below it."
+    """Append the lines of topic j of layer l and of everything below it."""
     portion = "" if part > 0.95 else f" ({part:.0%} of it here)"
     lines.append(f"{lead}{shares[l][j]:4.0%}  {' '.join(named[l][j]) or '(dead)'}{portion}")
-    if l == 0: return
+    if l == 0:
+        return
     children = np.flatnonzero(parts[l - 1].argmax(axis=1) == j)
     for i in children:
         final = i == children[-1]
-        _branch(lines, l - 1, i, indent + ("└─ " if final else "├─ "), indent + ("   " if final else "│  "), named, shares, parts, parts[l - 1][i, j])
+        _branch(
+            lines,
+            l - 1,
+            i,
+            indent + ("└─ " if final else "├─ "),
+            indent + ("   " if final else "│  "),
+            named,
+            shares,
+            parts,
+            parts[l - 1][i, j],
+        )
 
 # %% ../nbs/05_layers.ipynb #da5a5cb9
 def captured(layer):
-    "(1 - error^2) / (1 - floor^2): the part of what a matrix of this rank can explain that the layer explains (dimensionless; NaN without a floor)."
-    possible = 1 - layer.floor ** 2
-    return (1 - layer.error ** 2) / possible if possible > 1e-12 else float("nan")
+    """(1 - error^2) / (1 - floor^2): the part of what a matrix of this rank can explain that the
+    layer explains (dimensionless; NaN without a floor).
+    """
+    possible = 1 - layer.floor**2
+    return (1 - layer.error**2) / possible if possible > 1e-12 else float("nan")
 
 # %% ../nbs/05_layers.ipynb #496e2c12
 def layer_rows(layers):
-    "Rows of the summary table: depth, rank, error, floor, captured, S, remarks; all text."
+    """Rows of the summary table: depth, rank, error, floor, captured, S, remarks; all text."""
     known = lambda v, form: format(v, form) if v == v else "unknown"
-    return [(str(l), str(one.rank), f"{one.error:.3f}", known(one.floor, ".3f"), known(captured(one), ".0%"),
-             kkt_words(one.kkt, str(one.S.dtype)), remarks(one)) for l, one in enumerate(layers)]
+    return [
+        (
+            str(l),
+            str(one.rank),
+            f"{one.error:.3f}",
+            known(one.floor, ".3f"),
+            known(captured(one), ".0%"),
+            kkt_words(one.kkt, str(one.S.dtype)),
+            remarks(one),
+        )
+        for l, one in enumerate(layers)
+    ]
 
 # %% ../nbs/05_layers.ipynb #27d23978
 def remarks(layer):
-    "What is suspicious about a layer, in words; 'none' otherwise."
-    found = [f"dead topics {layer.dead}" if layer.dead else "", f"duplicate topics {layer.duplicates}" if layer.duplicates else "",
-             f"S not unique for {layer.ambiguous} points" if layer.ambiguous else ""]
+    """What is suspicious about a layer, in words; 'none' otherwise."""
+    found = [
+        f"dead topics {layer.dead}" if layer.dead else "",
+        f"duplicate topics {layer.duplicates}" if layer.duplicates else "",
+        f"S not unique for {layer.ambiguous} points" if layer.ambiguous else "",
+    ]
     return "; ".join(f for f in found if f) or "none"
 
 # %% ../nbs/05_layers.ipynb #161b30f3
 COLUMNS = ("depth", "rank", "error", "floor", "captured", "S", "remarks")
 
+
 def text_table(rows, columns=COLUMNS):
-    "Rows of text under their columns, aligned."
+    """Rows of text under their columns, aligned."""
     widths = [max(map(len, column)) for column in zip(columns, *rows)]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in (columns, *rows))
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip()
+        for row in (columns, *rows)
+    )
+
 
 def html_table(rows, caption, columns=COLUMNS):
-    "The same as a bare HTML table that needs no style sheet."
-    cells = lambda row, tag: "<tr>" + "".join(f"<{tag} align='left'>{html.escape(c)}</{tag}>" for c in row) + "</tr>"
+    """The same as a bare HTML table that needs no style sheet."""
+    cells = lambda row, tag: (
+        "<tr>" + "".join(f"<{tag} align='left'>{html.escape(c)}</{tag}>" for c in row) + "</tr>"
+    )
     return f"<table><caption>{html.escape(caption)}</caption>{cells(columns, 'th')}{''.join(cells(r, 'td') for r in rows)}</table>"

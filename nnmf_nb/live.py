@@ -25,94 +25,176 @@ from matplotlib.colors import to_hex
 from .backend import to_numpy
 from .estimators import check_number
 from .files import SESSION
-from .inspector import front, leading_points, light, reduced, shorten, signif, thumbnail, with_live
+from nnmf_nb.inspector import (
+    front,
+    leading_points,
+    light,
+    reduced,
+    shorten,
+    signif,
+    thumbnail,
+    with_live,
+)
 from .layers import html_table, kkt_words, text_table, topic_features, topic_shares
 from .plot import names_of, topic_colors
 
 # %% ../nbs/25_live.ipynb #7ae00a38
 class Throttle:
-    """Says when to act again: at most `rate` times per second (> 0), and so that acting, the next and the last time included, has taken at most the part `share` (0..1) of
-    the time since the beginning. The first time is free. `clock`: seconds."""
-    def __init__(self, rate, share=.04, clock=time.perf_counter):
-        self.rate, self.share, self.clock, self.next, self.spent, self.start = rate, share, clock, -np.inf, 0.0, clock()
+    """Says when to act again: at most `rate` times per second (> 0), and so that acting, the next
+    and the last time included, has taken at most the part `share` (0..1) of the time since the
+    beginning. The first time is free. `clock`: seconds.
+    """
 
-    def due(self): return self.clock() >= self.next
+    def __init__(self, rate, share=0.04, clock=time.perf_counter):
+        self.rate, self.share, self.clock, self.next, self.spent, self.start = (
+            rate,
+            share,
+            clock,
+            -np.inf,
+            0.0,
+            clock(),
+        )
+
+    def due(self):
+        return self.clock() >= self.next
 
     def acted(self, begun):
-        "Note that acting took from `begun` until now; the next time, and the last, are expected to take as long."
+        """Note that acting took from `begun` until now; the next time, and the last, are expected
+        to take as long.
+        """
         now = self.clock()
         self.spent += now - begun
-        idle = (self.spent + 2 * (now - begun)) * (1 / self.share - 1)         # what must have been left to others before the next time
+        # what must have been left to others before the next time
+        idle = (self.spent + 2 * (now - begun)) * (1 / self.share - 1)
         self.next = max(now + 1 / self.rate, self.start + self.spent + idle)
 
     def leave_out(self, seconds):
-        "Do not count the last `seconds`: nobody worked."
+        """Do not count the last `seconds`: nobody worked."""
         self.start, self.next = self.start + seconds, self.next + seconds
 
 # %% ../nbs/25_live.ipynb #6df564f8
-SIDES = {1: 120, 2: 28}                                                    # most points of a curve, most pixels of a side of a picture
+SIDES = {1: 120, 2: 28}  # most points of a curve, most pixels of a side of a picture
+
 
 def topic_rows(layers, l, colors, names, shape, most=40, top=7):
-    "The topics of layer l by number, at most the `most` largest: dicts of number, share, colour, and `words` (at most `top` strongest features) or `image`."
+    """The topics of layer l by number, at most the `most` largest: dicts of number, share, colour,
+    and `words` (at most `top` strongest features) or `image`.
+    """
     Phi, shares, rows = topic_features(layers, l), topic_shares(layers, l), []
     for j in sorted(np.argsort(-shares, kind="stable")[:most].tolist()):
         row = dict(topic=j, share=signif(shares[j], 3), color=to_hex(colors[l][j]))
-        if shape: row["image"] = thumbnail(Phi[:, j].reshape(shape), SIDES[len(shape)])
-        else: row["words"] = [shorten(names[i], 40) for i in leading_points(Phi[:, [j]].T, top)[0]]
+        if shape:
+            row["image"] = thumbnail(Phi[:, j].reshape(shape), SIDES[len(shape)])
+        else:
+            row["words"] = [shorten(names[i], 40) for i in leading_points(Phi[:, [j]].T, top)[0]]
         rows.append(row)
     return rows
 
-def chain_of(layers): return [to_numpy(getattr(one, "A", getattr(one, "Z", None))) for one in layers]
+
+def chain_of(layers):
+    return [to_numpy(getattr(one, "A", getattr(one, "Z", None))) for one in layers]
+
 
 def speeds(chain, before, iterations):
-    "How far each matrix of a chain moved per iteration, relative to its length; None for each when there is no chain before."
-    if before is None or iterations <= 0 or [a.shape for a in chain] != [b.shape for b in before]: return [None] * len(chain)
-    return [signif(np.linalg.norm(a - b) / max(np.linalg.norm(a), 1e-300) / iterations, 2) for a, b in zip(chain, before)]
+    """How far each matrix of a chain moved per iteration, relative to its length; None for each
+    when there is no chain before.
+    """
+    if before is None or iterations <= 0 or [a.shape for a in chain] != [b.shape for b in before]:
+        return [None] * len(chain)
+    return [
+        signif(np.linalg.norm(a - b) / max(np.linalg.norm(a), 1e-300) / iterations, 2)
+        for a, b in zip(chain, before)
+    ]
 
 # %% ../nbs/25_live.ipynb #3b099afb
 def frame_of(model, names, shape=None):
-    """What a look at a model finds: a dict with `layers`, each a dict of rank, error, floor, light, words and `topics`.
+    """What a look at a model finds: a dict with `layers`, each a dict of rank, error, floor, light,
+    words and `topics`.
 
-    Models without nonnegative layers have no topics to show, and those without layers nothing but their place in time.
+    Models without nonnegative layers have no topics to show, and those without layers nothing but
+    their place in time.
     """
     layers, found = getattr(model, "layers_", []), []
     readable = bool(layers) and hasattr(layers[0], "A")
     colors = topic_colors(model) if readable else None
     for l, one in enumerate(layers):
-        row = dict(rank=one.rank, error=signif(one.error), floor=signif(getattr(one, "floor", np.nan)), light="", words="", topics=[])
-        if readable: row |= dict(light=light(one), words=kkt_words(one.kkt, str(one.S.dtype)), topics=topic_rows(layers, l, colors, names, shape))
+        row = dict(
+            rank=one.rank,
+            error=signif(one.error),
+            floor=signif(getattr(one, "floor", np.nan)),
+            light="",
+            words="",
+            topics=[],
+        )
+        if readable:
+            row |= dict(
+                light=light(one),
+                words=kkt_words(one.kkt, str(one.S.dtype)),
+                topics=topic_rows(layers, l, colors, names, shape),
+            )
         found.append(row)
     return dict(layers=found)
 
+
 def frame_rows(frame):
-    "A frame as rows of text: depth, rank, error, floor, strongest topics."
+    """A frame as rows of text: depth, rank, error, floor, strongest topics."""
     known = lambda v: "unknown" if v is None else f"{v:.3f}"
     largest = lambda layer: sorted(layer["topics"], key=lambda t: -t["share"])[:3]
-    return [(str(l), str(one["rank"]), known(one["error"]), known(one["floor"]), "; ".join(" ".join(t.get("words", [])[:3]) for t in largest(one)))
-            for l, one in enumerate(frame["layers"])]
+    return [
+        (
+            str(l),
+            str(one["rank"]),
+            known(one["error"]),
+            known(one["floor"]),
+            "; ".join(" ".join(t.get("words", [])[:3]) for t in largest(one)),
+        )
+        for l, one in enumerate(frame["layers"])
+    ]
 
 # %% ../nbs/25_live.ipynb #8fbcdf0b
 class Curves:
-    "The errors of every depth over the iterations, at most `most` points, evenly thinned."
-    def __init__(self, most=240): self.most, self.iterations, self.errors, self.marks = most, [], [], []
+    """The errors of every depth over the iterations, at most `most` points, evenly thinned."""
+
+    def __init__(self, most=240):
+        self.most, self.iterations, self.errors, self.marks = most, [], [], []
 
     def add(self, iteration, errors):
-        if len(self.iterations) >= self.most: self.iterations, self.errors = self.iterations[::2], self.errors[::2]
+        if len(self.iterations) >= self.most:
+            self.iterations, self.errors = self.iterations[::2], self.errors[::2]
         self.iterations.append(iteration)
         self.errors.append(errors)
 
     def __call__(self):
-        "As a dict for the page; None where a depth was not there yet. `marks`: iterations after which parameters changed."
-        return dict(iterations=list(self.iterations), errors=[list(one) for one in itertools.zip_longest(*self.errors)], marks=list(self.marks))
+        """As a dict for the page; None where a depth was not there yet. `marks`: iterations after
+        which parameters changed.
+        """
+        return dict(
+            iterations=list(self.iterations),
+            errors=[list(one) for one in itertools.zip_longest(*self.errors)],
+            marks=list(self.marks),
+        )
 
 # %% ../nbs/25_live.ipynb #68990731
 class Album:
-    "Models on the way. `chosen` (iterations) and those added with `always` stay; of all others at most `memory`, evenly thinned."
-    def __init__(self, chosen=(), memory=12): self.chosen, self.memory, self.pages, self.others, self.seen, self.stride = set(chosen), memory, {}, [], 0, 1
+    """Models on the way. `chosen` (iterations) and those added with `always` stay; of all others at
+    most `memory`, evenly thinned.
+    """
+
+    def __init__(self, chosen=(), memory=12):
+        self.chosen, self.memory, self.pages, self.others, self.seen, self.stride = (
+            set(chosen),
+            memory,
+            {},
+            [],
+            0,
+            1,
+        )
 
     def add(self, iteration, model, frame, always=False):
-        if always or iteration in self.chosen: self._keep(iteration, model, frame)
-        elif self.memory > 0 and self.seen % self.stride == 0: self._fill(iteration, model, frame)
+        if always or iteration in self.chosen:
+            self._keep(iteration, model, frame)
+        elif self.memory > 0 and self.seen % self.stride == 0:
+            self._fill(iteration, model, frame)
         self.seen += not always
 
     def _keep(self, iteration, model, frame):
@@ -122,122 +204,202 @@ class Album:
     def _fill(self, iteration, model, frame):
         self.pages[iteration] = model, frame
         self.others.append(iteration)
-        if len(self.others) <= self.memory: return
-        for gone in self.others[1::2]: del self.pages[gone]
+        if len(self.others) <= self.memory:
+            return
+        for gone in self.others[1::2]:
+            del self.pages[gone]
         self.others, self.stride = self.others[::2], 2 * self.stride
 
-    def __iter__(self): return iter(sorted(self.pages))
+    def __iter__(self):
+        return iter(sorted(self.pages))
 
     def __getitem__(self, iteration):
-        if iteration not in self.pages: raise ValueError(f"iteration {iteration!r} was not kept; kept are {list(self)}.")
+        if iteration not in self.pages:
+            raise ValueError(f"iteration {iteration!r} was not kept; kept are {list(self)}.")
         return self.pages[iteration]
 
 # %% ../nbs/25_live.ipynb #802d35f5
 def kernel():
-    "The ipykernel this code runs in, or None."
+    """The ipykernel this code runs in, or None."""
     IPython = sys.modules.get("IPython")
     return getattr(IPython.get_ipython(), "kernel", None) if IPython else None
 
+
 def channel(kernel):
-    """Where messages for this thread wait: a socket, and a function that puts a message back for later. (None, None) outside notebooks, and where ipykernel
-    does not let us have it."""
+    """Where messages for this thread wait: a socket, and a function that puts a message back for
+    later. (None, None) outside notebooks, and where ipykernel does not let us have it.
+    """
     thread, router = threading.current_thread(), getattr(kernel, "shell_channel_thread", None)
     if hasattr(thread, "shell_channel_to_subshell"):
         name = router.manager.subshell_id_from_thread_id(thread.ident)
-        return thread.shell_channel_to_subshell.to_socket, functools.partial(thread.io_loop.add_callback, kernel.shell_main, name)
-    if kernel is None or thread is not threading.main_thread(): return None, None
-    if router is None and hasattr(kernel, "schedule_dispatch"):                # ipykernel 6
-        return kernel.shell_stream.socket, functools.partial(kernel.schedule_dispatch, kernel.dispatch_shell)
+        return thread.shell_channel_to_subshell.to_socket, functools.partial(
+            thread.io_loop.add_callback, kernel.shell_main, name
+        )
+    if kernel is None or thread is not threading.main_thread():
+        return None, None
+    if router is None and hasattr(kernel, "schedule_dispatch"):  # ipykernel 6
+        return kernel.shell_stream.socket, functools.partial(
+            kernel.schedule_dispatch, kernel.dispatch_shell
+        )
     pair = getattr(getattr(router, "manager", None), "_shell_channel_to_main", None)
-    return (pair.to_socket, functools.partial(kernel.io_loop.add_callback, kernel.shell_main, None)) if pair else (None, None)
+    return (
+        (pair.to_socket, functools.partial(kernel.io_loop.add_callback, kernel.shell_main, None))
+        if pair
+        else (None, None)
+    )
 
 # %% ../nbs/25_live.ipynb #b6bf53ba
 def is_of_widget(kernel, message):
-    "Whether a raw message belongs to a widget; nothing is consumed."
-    if len(message) < 2: return False
+    """Whether a raw message belongs to a widget; nothing is consumed."""
+    if len(message) < 2:
+        return False
     _, parts = kernel.session.feed_identities(message, copy=False)
-    return len(parts) > 1 and kernel.session.unpack(parts[1].bytes).get("msg_type") in ("comm_msg", "comm_open", "comm_close")
+    return len(parts) > 1 and kernel.session.unpack(parts[1].bytes).get("msg_type") in (
+        "comm_msg",
+        "comm_open",
+        "comm_close",
+    )
+
 
 def handle(kernel, message):
-    "What the kernel itself does with a message of a widget, without making it the parent of the cell's output."
+    """What the kernel itself does with a message of a widget, without making it the parent of the
+    cell's output.
+    """
     idents, parts = kernel.session.feed_identities(message, copy=False)
     message = kernel.session.deserialize(parts, content=True, copy=False)
-    kernel._publish_status("busy", "shell", parent=message)                    # the page waits for busy and idle before it sends more
-    try: kernel.shell_handlers[message["header"]["msg_type"]](None, idents, message)
-    finally: kernel._publish_status("idle", "shell", parent=message)
+    # the page waits for busy and idle before it sends more
+    kernel._publish_status("busy", "shell", parent=message)
+    try:
+        kernel.shell_handlers[message["header"]["msg_type"]](None, idents, message)
+    finally:
+        kernel._publish_status("idle", "shell", parent=message)
+
 
 def pump(kernel):
-    "Handle the waiting messages of widgets in the middle of a cell; all others come after the cell. Does nothing outside a notebook."
+    """Handle the waiting messages of widgets in the middle of a cell; all others come after the
+    cell. Does nothing outside a notebook.
+    """
     socket, later = channel(kernel)
-    if socket is None: return
+    if socket is None:
+        return
     import zmq
+
     while True:
-        try: message = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again: return
-        if is_of_widget(kernel, message): handle(kernel, message)
-        else: later(message)
+        try:
+            message = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
+        if is_of_widget(kernel, message):
+            handle(kernel, message)
+        else:
+            later(message)
 
 # %% ../nbs/25_live.ipynb #b590f344
 class Remote:
-    "A wish: 'run', 'pause', 'step' (one iteration, then pause) or 'stop'."
-    def __init__(self): self.command = "run"
+    """A wish: 'run', 'pause', 'step' (one iteration, then pause) or 'stop'."""
 
-    def wait(self, meanwhile, seconds=.02):
-        "Return when training may go on, calling `meanwhile()` every `seconds`; True when it shall stop."
+    def __init__(self):
+        self.command = "run"
+
+    def wait(self, meanwhile, seconds=0.02):
+        """Return when training may go on, calling `meanwhile()` every `seconds`; True when it shall
+        stop.
+        """
         while self.command == "pause":
             meanwhile()
             time.sleep(seconds)
-        if self.command == "step": self.command = "pause"
+        if self.command == "step":
+            self.command = "pause"
         return self.command == "stop"
 
 # %% ../nbs/25_live.ipynb #8fb52d51
 @functools.cache
 def widget_class():
-    "The anywidget of a live view; imported here, so that the package works without it. Raises `ImportError` when anywidget is not installed."
+    """The anywidget of a live view; imported here, so that the package works without it. Raises
+    `ImportError` when anywidget is not installed.
+    """
     import anywidget
+
     class Live(anywidget.AnyWidget):
         _esm = front("inspector.js").replace("export default { render };", "") + front("live.js")
         _css = front("inspector.css")
         progress = traitlets.Dict().tag(sync=True)
         frame = traitlets.Dict().tag(sync=True)
         curves = traitlets.Dict().tag(sync=True)
+
     return Live
+
 
 WORDS = ("pause", "resume", "step", "stop", "keep", "look", "change")
 
+
 def connect(view):
-    "A widget that shows a `LiveView` and passes on what its buttons say."
+    """A widget that shows a `LiveView` and passes on what its buttons say."""
     widget = widget_class()(progress=view.progress, frame=view.frame, curves=view.curves)
+
     def heard(_, content, buffers):
         try:
-            if content.get("do") not in WORDS: raise ValueError(f"unknown word {content.get('do')!r}")
+            if content.get("do") not in WORDS:
+                raise ValueError(f"unknown word {content.get('do')!r}")
             getattr(view, content["do"])(*content.get("with", []), **content.get("params", {}))
-            if view.progress["error"]: view.tell(error="")
-        except Exception as error: view.tell(error=f"{type(error).__name__}: {error}")
+            if view.progress["error"]:
+                view.tell(error="")
+        except Exception as error:
+            view.tell(error=f"{type(error).__name__}: {error}")
+
     widget.on_msg(heard)
-    for trait in ("progress", "frame", "curves"): view.observe(lambda change: setattr(widget, change.name, change.new), trait)
+    for trait in ("progress", "frame", "curves"):
+        view.observe(lambda change: setattr(widget, change.name, change.new), trait)
     return widget
 
 # %% ../nbs/25_live.ipynb #550d8a23
 def buttons(view):
-    "A box of plain buttons for a `LiveView`, with a table of what it sees. Raises `ImportError` without ipywidgets."
+    """A box of plain buttons for a `LiveView`, with a table of what it sees. Raises `ImportError`
+    without ipywidgets.
+    """
     import ipywidgets as W
-    made, facts, table = {word: W.Button(description=word, layout=W.Layout(width="80px")) for word in ("pause", "step", "stop", "keep")}, W.HTML(), W.HTML()
-    snapshots, drawing = W.Dropdown(options=[("latest", None)], description="show"), threading.Lock()   # held while the page changes, so that it is not heard
+
+    made, facts, table = (
+        {
+            word: W.Button(description=word, layout=W.Layout(width="80px"))
+            for word in ("pause", "step", "stop", "keep")
+        },
+        W.HTML(),
+        W.HTML(),
+    )
+    # held while the page changes, so that it is not heard
+    snapshots, drawing = (
+        W.Dropdown(options=[("latest", None)], description="show"),
+        threading.Lock(),
+    )
+
     def look(change):
         if drawing.acquire(blocking=False):
             drawing.release()
             view.look(change.new)
+
     def draw(_=None):
-        with drawing: follow()
+        with drawing:
+            follow()
+
     def follow():
         seen, running = view.progress, view.progress["state"] in ("running", "paused")
-        facts.value, table.value = html.escape(f"{seen['state']}, iteration {seen['iteration']} {seen['error']}"), view.still()
+        facts.value, table.value = (
+            html.escape(f"{seen['state']}, iteration {seen['iteration']} {seen['error']}"),
+            view.still(),
+        )
         made["pause"].description = "resume" if seen["state"] == "paused" else "pause"
-        for one in made.values(): one.disabled = not running
-        if [value for _, value in snapshots.options[1:]] != seen["snapshots"]: snapshots.options = [("latest", None), *((f"iteration {i}", i) for i in seen["snapshots"])]
+        for one in made.values():
+            one.disabled = not running
+        if [value for _, value in snapshots.options[1:]] != seen["snapshots"]:
+            snapshots.options = [
+                ("latest", None),
+                *((f"iteration {i}", i) for i in seen["snapshots"]),
+            ]
         snapshots.value = seen["looking"]
-    for word, one in made.items(): one.on_click(lambda _, word=word: getattr(view, made[word].description)())
+
+    for word, one in made.items():
+        one.on_click(lambda _, word=word: getattr(view, made[word].description)())
     snapshots.observe(look, "value")
     view.observe(draw, ["progress", "frame"])
     draw()
@@ -245,10 +407,12 @@ def buttons(view):
 
 # %% ../nbs/25_live.ipynb #e09ff1fd
 class Watched(traitlets.HasTraits):
-    """What is seen of a fit, and what may be said to it. Traits to observe: `progress` (dict: state, iteration, ..), `frame`, `curves`.
+    """What is seen of a fit, and what may be said to it. Traits to observe: `progress` (dict:
+    state, iteration, ..), `frame`, `curves`.
 
     `progress["state"]` is 'waiting', 'running', 'paused' or 'done'.
     """
+
     progress, frame, curves = traitlets.Dict(), traitlets.Dict(), traitlets.Dict()
 
     def __init__(self, keep=(), memory=12):
@@ -256,141 +420,216 @@ class Watched(traitlets.HasTraits):
         self.begin("", None)
 
     def begin(self, title, most):
-        "Forget what was seen; `most` iterations at most are to come."
-        self._remote, self._album, self._history, self._latest, self._running = Remote(), Album(self._keep, self._memory), Curves(), None, None
+        """Forget what was seen; `most` iterations at most are to come."""
+        self._remote, self._album, self._history, self._latest, self._running = (
+            Remote(),
+            Album(self._keep, self._memory),
+            Curves(),
+            None,
+            None,
+        )
         self.frame, self.curves = {}, {}
-        self.progress = dict(state="waiting", title=title, iteration=0, most=most, snapshots=[], looking=None, error="", settings={})
+        self.progress = dict(
+            state="waiting",
+            title=title,
+            iteration=0,
+            most=most,
+            snapshots=[],
+            looking=None,
+            error="",
+            settings={},
+        )
 
-    def tell(self, **news): self.progress = {**self.progress, **news}
+    def tell(self, **news):
+        self.progress = {**self.progress, **news}
 
     def see(self, iteration, model, frame):
-        "Take in what a look at an iteration found."
+        """Take in what a look at an iteration found."""
         self._latest = iteration, model, frame
         self._album.add(*self._latest)
         self._history.add(iteration, [one["error"] for one in frame["layers"]])
-        if self.progress["looking"] is None: self.curves, self.frame = self._history(), frame      # the page draws when the frame comes
+        # the page draws when the frame comes
+        if self.progress["looking"] is None:
+            self.curves, self.frame = self._history(), frame
         self.tell(iteration=iteration, snapshots=list(self._album))
 
 # %% ../nbs/25_live.ipynb #c08f7a86
 class TakesCommands(Watched):
-    "The words of a user: each may come from another thread, and returns the view."
+    """The words of a user: each may come from another thread, and returns the view."""
+
     def _command(self, word):
         self._remote.command = word
         return self
 
     def pause(self):
-        "Hold training after this iteration."
+        """Hold training after this iteration."""
         return self._command("pause")
 
     def resume(self):
-        "Go on."
+        """Go on."""
         return self._command("run")
 
     def step(self):
-        "One iteration, then pause."
+        """One iteration, then pause."""
         return self._command("step")
 
     def stop(self):
-        "End training: the model is fitted, with the best it has so far."
+        """End training: the model is fitted, with the best it has so far."""
         return self._command("stop")
 
     def keep(self):
-        "Keep the model that was seen last, whatever else is thinned. After training nothing: the model is in your hands."
-        if self._latest and self._latest[1] is not None: self._album.add(*self._latest, always=True)
+        """Keep the model that was seen last, whatever else is thinned. After training nothing: the
+        model is in your hands.
+        """
+        if self._latest and self._latest[1] is not None:
+            self._album.add(*self._latest, always=True)
         self.tell(snapshots=list(self._album))
         return self
 
     def change(self, **params):
-        """Go on with other parameters, such as `lam`, `step` or `depth_weights`, after this iteration and within the same fit; see `NeuralNMF.change`. A paused fit stays paused.
+        """Go on with other parameters, such as `lam`, `step` or `depth_weights`, after this
+        iteration and within the same fit; see `NeuralNMF.change`. A paused fit stays paused.
 
-        Raises, here and at once, `ValueError` for parameters that do not fit and when no fit is running, `TypeError` for models other than `NeuralNMF`.
+        Raises, here and at once, `ValueError` for parameters that do not fit and when no fit is
+        running, `TypeError` for models other than `NeuralNMF`.
         """
-        if self._running is None: raise ValueError("No fit is running that could change. Use set_params(warm_start=True, ...) of the model, or of view.restore(iteration), and fit.")
-        if not hasattr(self._running, "change"): raise TypeError(f"{type(self._running).__name__} cannot change in the middle of a fit, only NeuralNMF can. Call stop(), set_params, and fit again.")
+        if self._running is None:
+            raise ValueError(
+                "No fit is running that could change. Use set_params(warm_start=True, ...) of the model, or of view.restore(iteration), and fit."
+            )
+        if not hasattr(self._running, "change"):
+            raise TypeError(
+                f"{type(self._running).__name__} cannot change in the middle of a fit, only NeuralNMF can. Call stop(), set_params, and fit again."
+            )
         self._running.change(**params)
         return self
 
     def look(self, iteration=None):
-        "Show a kept iteration; None: the latest. Raises `ValueError` when it was not kept."
-        frame = (self._latest[2] if self._latest else {}) if iteration is None else self._album[iteration][1]
+        """Show a kept iteration; None: the latest. Raises `ValueError` when it was not kept."""
+        frame = (
+            (self._latest[2] if self._latest else {})
+            if iteration is None
+            else self._album[iteration][1]
+        )
         self.curves, self.frame = self._history(), frame
         self.tell(looking=iteration)
         return self
 
 # %% ../nbs/25_live.ipynb #cedcf4dd
 class Restores(TakesCommands):
-    "Gives kept models back."
+    """Gives kept models back."""
+
     @property
     def epochs(self):
-        "The iterations whose models are kept, in order."
+        """The iterations whose models are kept, in order."""
         return list(self._album)
 
     def restore(self, iteration):
-        "The model as it was at a kept iteration, without callbacks. Raises `ValueError` when it was not kept."
+        """The model as it was at a kept iteration, without callbacks. Raises `ValueError` when it
+        was not kept.
+        """
         model = copy.copy(self._album[iteration][0])
-        for name in SESSION | {"topic_names_", "topic_names_of_", "history_"}: vars(model).pop(name, None)
+        for name in SESSION | {"topic_names_", "topic_names_of_", "history_"}:
+            vars(model).pop(name, None)
         model.converged_, model.stop_reason_, model.n_iter_ = False, "callback", iteration
         return model
 
 # %% ../nbs/25_live.ipynb #5ca19aba
 COLUMNS = ("depth", "rank", "error", "floor", "largest topics")
 
+
 def place(view):
-    "Where a fit is shown: below the cell, on the last line of a terminal, or nowhere. A function to call after each look."
-    if kernel() is not None: return below_cell(view)
+    """Where a fit is shown: below the cell, on the last line of a terminal, or nowhere. A function
+    to call after each look.
+    """
+    if kernel() is not None:
+        return below_cell(view)
     return line_of_terminal if sys.stderr.isatty() else lambda view: None
 
+
 def below_cell(view):
-    "Display the view; when training is over its still is stored in the notebook."
+    """Display the view; when training is over its still is stored in the notebook."""
     from IPython.display import display
+
     shown = display(view, display_id=True)
     return lambda view: shown.update(view) if view.progress["state"] == "done" else None
 
+
 def line_of_terminal(view):
-    "One line of text, written over and over."
+    """One line of text, written over and over."""
     seen, done = view.progress, view.progress["state"] == "done"
     errors = "  ".join(f"{one['error']:.4f}" for one in view.frame["layers"])
-    print(f"\r{seen['title']} {seen['iteration']}/{seen['most']}: error {errors}", end="\n" if done else "", file=sys.stderr, flush=True)
+    print(
+        f"\r{seen['title']} {seen['iteration']}/{seen['most']}: error {errors}",
+        end="\n" if done else "",
+        file=sys.stderr,
+        flush=True,
+    )
 
 # %% ../nbs/25_live.ipynb #d161e7ad
 class Displays(Restores):
-    "A page in a notebook, a table on paper, text in a terminal."
+    """A page in a notebook, a table on paper, text in a terminal."""
+
     @functools.cached_property
     def widget(self):
-        "The live widget, made when first asked for. Raises `ImportError` without anywidget."
+        """The live widget, made when first asked for. Raises `ImportError` without anywidget."""
         return connect(self)
 
     @functools.cached_property
     def controls(self):
-        "Plain buttons that do the same, made when first asked for. Raises `ImportError` without ipywidgets."
+        """Plain buttons that do the same, made when first asked for. Raises `ImportError` without
+        ipywidgets.
+        """
         return buttons(self)
 
-    def _title(self): return f"{self.progress['title'] or 'LiveView'}, {self.progress['state']}"
+    def _title(self):
+        return f"{self.progress['title'] or 'LiveView'}, {self.progress['state']}"
 
     def still(self):
-        "What was seen last, as a bare HTML table."
+        """What was seen last, as a bare HTML table."""
         return html_table(frame_rows(self.frame or dict(layers=[])), self._title(), COLUMNS)
 
-    def __repr__(self): return f"{self._title()}\n{text_table(frame_rows(self.frame), COLUMNS)}" if self.frame else f"LiveView, {self.progress['state']}"
+    def __repr__(self):
+        return (
+            f"{self._title()}\n{text_table(frame_rows(self.frame), COLUMNS)}"
+            if self.frame
+            else f"LiveView, {self.progress['state']}"
+        )
 
     def _repr_mimebundle_(self, **kwargs):
-        return with_live({"text/plain": repr(self), "text/html": self.still()}, lambda: self.widget, lambda: self.controls)
+        return with_live(
+            {"text/plain": repr(self), "text/html": self.still()},
+            lambda: self.widget,
+            lambda: self.controls,
+        )
 
 # %% ../nbs/25_live.ipynb #c44e62d0
 def settings_of(model, labelled):
-    "The parameters `step` and `lam` of a model that can change while it is fitted, those that mean something: a dict."
-    if not hasattr(model, "change"): return {}
+    """The parameters `step` and `lam` of a model that can change while it is fitted, those that
+    mean something: a dict.
+    """
+    if not hasattr(model, "change"):
+        return {}
     number = lambda value: None if value is None else float(value)
-    return ({} if model.optimizer == "lbfgs" else {"step": number(model.step)}) | ({"lam": number(model.lam)} if labelled else {})
+    return ({} if model.optimizer == "lbfgs" else {"step": number(model.step)}) | (
+        {"lam": number(model.lam)} if labelled else {}
+    )
+
 
 def marks_of(model):
-    "The iterations after which the parameters of a fit, running or finished, changed."
+    """The iterations after which the parameters of a fit, running or finished, changed."""
     running = getattr(model, "_changes", None)
-    return [n for n, _ in (running.done if running else (getattr(model, "history_", None) or {}).get("changes", ()))]
+    return [
+        n
+        for n, _ in (
+            running.done if running else (getattr(model, "history_", None) or {}).get("changes", ())
+        )
+    ]
 
 # %% ../nbs/25_live.ipynb #e371626d
 class Looks(Displays):
-    "Makes frames of the models of one fit; `features` and `shape` as in `LiveView`."
+    """Makes frames of the models of one fit; `features` and `shape` as in `LiveView`."""
+
     features = shape = _chain = None
     _number, _labelled = 0, False
 
@@ -399,21 +638,27 @@ class Looks(Displays):
         names = names_of(model, self.features) if layers and hasattr(layers[0], "A") else None
         frame, chain = frame_of(model, names, self.shape), chain_of(layers)
         number, before = self._chain or (0, None)
-        for row, speed in zip(frame["layers"], speeds(chain, before, self._number - number)): row["speed"] = speed
+        for row, speed in zip(frame["layers"], speeds(chain, before, self._number - number)):
+            row["speed"] = speed
         self._chain = self._number, chain
         return frame
 
     def _open(self, model, labelled, most):
-        "The fit of a model begins, with labels or without, and `most` iterations at most."
+        """The fit of a model begins, with labels or without, and `most` iterations at most."""
         self._running, self._labelled = model, labelled
         self._follow(model)
-        self.tell(state="running", most=most, shape=reduced(self.shape, SIDES[len(self.shape)]) if self.shape else None)
+        self.tell(
+            state="running",
+            most=most,
+            shape=reduced(self.shape, SIDES[len(self.shape)]) if self.shape else None,
+        )
         self._place = place(self)
 
     def _follow(self, model):
-        "Take in how parameters have changed."
+        """Take in how parameters have changed."""
         self._history.marks, now = marks_of(model), settings_of(model, self._labelled)
-        if now != self.progress["settings"]: self.tell(settings=now)
+        if now != self.progress["settings"]:
+            self.tell(settings=now)
 
     def _finish(self, model):
         self._chain = None
@@ -427,10 +672,14 @@ class Looks(Displays):
 class LiveView(Looks):
     """scikit-learn callback: shows a fit while it runs. `model.set_callbacks(LiveView()).fit(X)`.
 
-    features: names of the features (default: those seen in fit). shape: (rows, columns) when a data point is a picture, (n_features,) when it is a curve. rate: most updates per second; share: most of the
-    time they may take (0..1). keep: iterations whose models are kept, besides at most `memory` others. pause, resume, step, stop, keep, look: as the buttons; change: other parameters. In a terminal: a line of text.
+    features: names of the features (default: those seen in fit). shape: (rows, columns) when a data
+    point is a picture, (n_features,) when it is a curve. rate: most updates per second; share: most
+    of the time they may take (0..1). keep: iterations whose models are kept, besides at most
+    `memory` others. pause, resume, step, stop, keep, look: as the buttons; change: other
+    parameters. In a terminal: a line of text.
     """
-    def __init__(self, features=None, shape=None, *, rate=4.0, share=.04, keep=(), memory=12):
+
+    def __init__(self, features=None, shape=None, *, rate=4.0, share=0.04, keep=(), memory=12):
         check_number("rate", rate, numbers.Real, 1e-3)
         check_number("share", share, numbers.Real, 1e-6)
         self.features, self.shape, self.rate, self.share = features, shape, rate, share
@@ -439,20 +688,33 @@ class LiveView(Looks):
 
     def setup(self, estimator, context):
         self.begin(type(estimator).__name__, None)
-        self._throttle, self._number, self._chain, self._due = Throttle(self.rate, self.share), 0, None, False
+        self._throttle, self._number, self._chain, self._due = (
+            Throttle(self.rate, self.share),
+            0,
+            None,
+            False,
+        )
 
     def on_fit_task_begin(self, estimator, context, *, y=None):
-        if context.task_name == "fit": self._open(estimator, y is not None, context.max_subtasks)
-        if context.task_name != "iteration": return
+        if context.task_name == "fit":
+            self._open(estimator, y is not None, context.max_subtasks)
+        if context.task_name != "iteration":
+            return
         pump(kernel())
         self._number, self._begun = self._number + 1, self._throttle.clock()
-        self._due = self._throttle.due() or self._remote.command != "run" or self._number in self._album.chosen
+        self._due = (
+            self._throttle.due()
+            or self._remote.command != "run"
+            or self._number in self._album.chosen
+        )
 
     @property
-    def on_fit_task_end(self): return self._look_at if self._due else self._pass_over
+    def on_fit_task_end(self):
+        return self._look_at if self._due else self._pass_over
 
     def _pass_over(self, estimator, context):
-        if context.task_name == "fit": self._finish(estimator)
+        if context.task_name == "fit":
+            self._finish(estimator)
         return self._remote.command == "stop"
 
     def _look_at(self, estimator, context, *, fitted_estimator=None):
@@ -461,13 +723,16 @@ class LiveView(Looks):
         self.see(self._number, fitted_estimator, self._frame(fitted_estimator))
         self._place(self)
         self._throttle.acted(self._begun)
-        if self._remote.command == "pause": self.tell(state="paused")
+        if self._remote.command == "pause":
+            self.tell(state="paused")
         paused_at = self._throttle.clock()
         stop = self._remote.wait(lambda: pump(kernel()))
         self._throttle.leave_out(self._throttle.clock() - paused_at)
-        if self.progress["state"] != "running": self.tell(state="running")
+        if self.progress["state"] != "running":
+            self.tell(state="running")
         return stop
 
     def teardown(self, estimator, context):
         self._running = None
-        if self.progress["state"] != "done": self.tell(state="done", reason="an error")
+        if self.progress["state"] != "done":
+            self.tell(state="done", reason="an error")

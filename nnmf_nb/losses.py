@@ -19,10 +19,12 @@ from .nnls import adjoint, layer_vjp, solve_layer
 
 # %% ../nbs/03_losses.ipynb #d4cde043
 class Forward(NamedTuple):
-    """One forward pass: X (`DataMatrix`, N x M), A = (A_0 .. A_L), S = (S_0 .. S_L), solver status per layer, P = A_0'X (k_0 x M).
+    """One forward pass: X (`DataMatrix`, N x M), A = (A_0 .. A_L), S = (S_0 .. S_L), solver status
+    per layer, P = A_0'X (k_0 x M).
 
     S and P are in units of X.scale.
     """
+
     X: DataMatrix
     A: tuple
     S: tuple
@@ -31,7 +33,9 @@ class Forward(NamedTuple):
 
 # %% ../nbs/03_losses.ipynb #bcf44392
 def propagate(X, A, S=None):
-    """Forward pass of the chain A = (A_0 .. A_L) on a `DataMatrix` X: S_l = q(S_(l-1), A_l). `S`: earlier coefficients, for warm starts."""
+    """Forward pass of the chain A = (A_0 .. A_L) on a `DataMatrix` X: S_l = q(S_(l-1), A_l). `S`:
+    earlier coefficients, for warm starts.
+    """
     P = X.AtX(A[0])
     solved, data = [], X
     for l, Al in enumerate(A):
@@ -41,18 +45,22 @@ def propagate(X, A, S=None):
 
 # %% ../nbs/03_losses.ipynb #dd5bed99
 def unfold(fwd, depth):
-    "[S_l, A_l S_l, .., A_1 .. A_l S_l] for l = depth: the coefficients of one depth seen from every layer below; the last one is R_l."
+    """[S_l, A_l S_l, .., A_1 .. A_l S_l] for l = depth: the coefficients of one depth seen from
+    every layer below; the last one is R_l.
+    """
     seen = [fwd.S[depth]]
-    for l in range(depth, 0, -1): seen.append(fwd.A[l] @ seen[-1])
+    for l in range(depth, 0, -1):
+        seen.append(fwd.A[l] @ seen[-1])
     return seen
 
 # %% ../nbs/03_losses.ipynb #23a5c437
 def _inner_there(a, b):
-    "`inner` as a scalar that stays on the device: its value is not waited for."
+    """`inner` as a scalar that stays on the device: its value is not waited for."""
     return namespace(a, b).sum(double(a) * double(b))
 
+
 def depth_error2(fwd, R):
-    "||X - A_0 R||^2 / ||X||^2 of a reconstruction R (k_0 x M), a scalar on its device, and the model product A_0'(A_0 R)."
+    """||X - A_0 R||^2 / ||X||^2 of a reconstruction R (k_0 x M), a scalar on its device, and the model product A_0'(A_0 R)."""
     X, A0 = fwd.X, fwd.A[0]
     M = X.AtM(A0, A0, R)
     total = X.norm2 if X.norm2 > 0 else 1.0
@@ -60,26 +68,34 @@ def depth_error2(fwd, R):
 
 # %% ../nbs/03_losses.ipynb #4619efed
 def depth_errors(fwd):
-    "Relative reconstruction error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l: an array of L + 1 numbers, dimensionless."
+    """Relative reconstruction error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l: an array of L + 1 numbers, dimensionless."""
     return np.array([_depth_error(fwd, unfold(fwd, l)[-1]) for l in range(len(fwd.A))])
 
+
 def _depth_error(fwd, R):
-    "Relative error of the reconstruction A_0 R, computed explicitly where the identity would drown in rounding noise."
+    """Relative error of the reconstruction A_0 R, computed explicitly where the identity would
+    drown in rounding noise.
+    """
     X = fwd.X
-    if not X.norm2 > 0: return 0.0
+    if not X.norm2 > 0:
+        return 0.0
     value, _ = depth_error2(fwd, R)
     return max(residual2(X, fwd.A[0], R, float(value) * X.norm2) / X.norm2, 0.0) ** 0.5
 
 # %% ../nbs/03_losses.ipynb #e749b88e
 class Cost(NamedTuple):
-    """Value (float) and direct derivatives of a cost: dA (list of arrays), dS (list), and T (k_0 x M or None): X T' also belongs to dA_0."""
+    """Value (float) and direct derivatives of a cost: dA (list of arrays), dS (list), and T (k_0 x
+    M or None): X T' also belongs to dA_0.
+    """
+
     value: float
     dA: list
     dS: list
     T: object = None
 
 # %% ../nbs/03_losses.ipynb #a9e245d9
-def _zeros(arrays): return [namespace(a).zeros_like(a) for a in arrays]
+def _zeros(arrays):
+    return [namespace(a).zeros_like(a) for a in arrays]
 
 # %% ../nbs/03_losses.ipynb #98a0a718
 def every(fwd, weights=None):
@@ -87,18 +103,19 @@ def every(fwd, weights=None):
     weights = [1.0] * len(fwd.A) if weights is None else weights
     dA, dS, T, value = _zeros(fwd.A), _zeros(fwd.S), 0.0, 0.0
     for l, w in enumerate(weights):
-        if w: value, T = _add_depth(fwd, l, w, dA, dS, value, T)
-    return Cost(float(value), dA, dS, T)                  # the one moment when the host waits for a GPU
+        if w:
+            value, T = _add_depth(fwd, l, w, dA, dS, value, T)
+    return Cost(float(value), dA, dS, T)  # the one moment when the host waits for a GPU
 
 # %% ../nbs/03_losses.ipynb #ec1d0a0d
 def _add_depth(fwd, l, w, dA, dS, value, T):
-    "Add the cost of depth l to value and T, and its derivatives in place to dA and dS."
+    """Add the cost of depth l to value and T, and its derivatives in place to dA and dS."""
     seen = unfold(fwd, l)
     R, A0, X = seen[-1], fwd.A[0], fwd.X
     error2, M = depth_error2(fwd, R)
     c = 2 * w / (X.norm2 if X.norm2 > 0 else 1.0)
     dA[0] = dA[0] + c * X.MSt(A0, R, R)
-    E = c * (M - fwd.P)                                   # dC/dR, carried upwards through R = A_1 .. A_l S_l
+    E = c * (M - fwd.P)  # dC/dR, carried upwards through R = A_1 .. A_l S_l
     for m in range(1, l + 1):
         dA[m] = dA[m] + E @ seen[l - m].T
         E = fwd.A[m].T @ E
@@ -107,19 +124,19 @@ def _add_depth(fwd, l, w, dA, dS, value, T):
 
 # %% ../nbs/03_losses.ipynb #7e25fb81
 def last(fwd):
-    "||X - A_0 .. A_L S_L||^2 / ||X||^2: `every` with all weight on the deepest layer."
+    """||X - A_0 .. A_L S_L||^2 / ||X||^2: `every` with all weight on the deepest layer."""
     return every(fwd, [0.0] * (len(fwd.A) - 1) + [1.0])
 
 # %% ../nbs/03_losses.ipynb #63ef8283
 def energy(fwd):
-    "(||X - A_0 S_0||^2 + sum_l ||S_(l-1) - A_l S_l||^2) / ||X||^2, dimensionless. Depends on the scale of A_0: see `on_unit_columns`."
+    """(||X - A_0 S_0||^2 + sum_l ||S_(l-1) - A_l S_l||^2) / ||X||^2, dimensionless. Depends on the scale of A_0: see `on_unit_columns`."""
     value, dA, dS, T = every(fwd, [1.0] + [0.0] * (len(fwd.A) - 1))
     total = fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0
     for l in range(1, len(fwd.A)):
         E = (2 / total) * (fwd.A[l] @ fwd.S[l] - fwd.S[l - 1])
         value = value + _inner_there(E, E) * total / 4
         dA[l] = dA[l] + E @ fwd.S[l].T
-        dS[l - 1] = dS[l - 1] - E                        # by S_l itself it is zero on the support: S_l is a minimiser
+        dS[l - 1] = dS[l - 1] - E  # by S_l itself it is zero on the support: S_l is a minimiser
     return Cost(float(value), dA, dS, T)
 
 # %% ../nbs/03_losses.ipynb #ed532082
@@ -127,23 +144,37 @@ COSTS = {"every": every, "last": last, "energy": energy}
 
 # %% ../nbs/03_losses.ipynb #1ec9694a
 def custom(cost, Y=None):
-    """A chain cost from a callable cost(X, A, S, Y) -> (value, dA, dS): direct derivatives, as lists with one array per layer."""
+    """A chain cost from a callable cost(X, A, S, Y) -> (value, dA, dS): direct derivatives, as
+    lists with one array per layer.
+    """
+
     def chain_cost(fwd):
         scale = fwd.X.scale
-        value, dA, dS = cost(getattr(fwd.X, "_known", fwd.X.X), list(fwd.A), [s * scale for s in fwd.S], Y)
+        value, dA, dS = cost(
+            getattr(fwd.X, "_known", fwd.X.X), list(fwd.A), [s * scale for s in fwd.S], Y
+        )
         return Cost(float(value), list(dA), [d * scale for d in dS])
+
     return chain_cost
 
 # %% ../nbs/03_losses.ipynb #a3bc2304
 def resolve_cost(cost, Y=None):
-    """The chain cost for a name ('every', 'last', 'energy') or a callable cost(X, A, S, Y). Raises `ValueError` for anything else."""
-    if callable(cost): return custom(cost, Y)
-    if cost not in COSTS: raise ValueError(f"cost must be one of {sorted(COSTS)} or a callable cost(X, A, S, Y), got {cost!r}.")
+    """The chain cost for a name ('every', 'last', 'energy') or a callable cost(X, A, S, Y). Raises
+    `ValueError` for anything else.
+    """
+    if callable(cost):
+        return custom(cost, Y)
+    if cost not in COSTS:
+        raise ValueError(
+            f"cost must be one of {sorted(COSTS)} or a callable cost(X, A, S, Y), got {cost!r}."
+        )
     return COSTS[cost]
 
 # %% ../nbs/03_losses.ipynb #f2b54c2d
 def backpropagate(fwd, cost):
-    """Gradients dC/dA_l (list of L + 1 arrays) of a `Cost` at a forward pass, through every q of the chain. Source: slide 9."""
+    """Gradients dC/dA_l (list of L + 1 arrays) of a `Cost` at a forward pass, through every q of
+    the chain. Source: slide 9.
+    """
     dA, G = list(cost.dA), cost.dS[-1]
     for l in range(len(fwd.A) - 1, 0, -1):
         below = DataMatrix(fwd.S[l - 1], scale=1.0)
@@ -158,7 +189,10 @@ def backpropagate(fwd, cost):
 
 # %% ../nbs/03_losses.ipynb #b8cc3d76
 class ChainObjective:
-    """C(A_0 .. A_L) for a `DataMatrix` X and a chain cost: calling it returns (value, gradients, forward pass)."""
+    """C(A_0 .. A_L) for a `DataMatrix` X and a chain cost: calling it returns (value, gradients,
+    forward pass).
+    """
+
     def __init__(self, X, cost):
         self.X, self.cost, self._S, self.evaluations = X, cost, None, 0
 
@@ -170,45 +204,53 @@ class ChainObjective:
 
 # %% ../nbs/03_losses.ipynb #a4759f2f
 def column_lengths(A):
-    "Euclidean lengths of the columns of A, 1 for a zero column (float64)."
+    """Euclidean lengths of the columns of A, 1 for a zero column (float64)."""
     xp = namespace(A)
     length = xp.sqrt(xp.sum(double(A) ** 2, axis=0))
     return xp.where(length > 0, length, 1.0)
 
 # %% ../nbs/03_losses.ipynb #03bbfa45
 def unit_columns(A):
-    "A with columns of unit Euclidean length (zero columns stay zero)."
+    """A with columns of unit Euclidean length (zero columns stay zero)."""
     xp = namespace(A)
     return xp.astype(double(A) / column_lengths(A)[None, :], A.dtype)
 
 # %% ../nbs/03_losses.ipynb #aff4edb2
 def on_unit_columns(objective):
-    """The same objective evaluated at A_l with columns of unit length: a function of the directions of the columns only."""
+    """The same objective evaluated at A_l with columns of unit length: a function of the directions
+    of the columns only.
+    """
+
     def scaled(A):
         lengths = [namespace(a).astype(column_lengths(a), a.dtype)[None, :] for a in A]
         unit = tuple(a / d for a, d in zip(A, lengths))
         value, dA, fwd = objective(unit)
         along = [namespace(g).sum(g * a, axis=0, keepdims=True) for g, a in zip(dA, unit)]
         return value, [(g - a * c) / d for g, a, c, d in zip(dA, unit, along, lengths)], fwd
+
     return scaled
 
 # %% ../nbs/03_losses.ipynb #59d486f1
 def check_gradient(cost, X, A, Y=None, *, step=1e-6, directions=3, random_state=0):
-    """Largest relative deviation (dimensionless) of backpropagated gradients from central differences.
+    """Largest relative deviation (dimensionless) of backpropagated gradients from central
+    differences.
 
-    cost: a name or a callable as in `custom`; X: N x M data (or `DataMatrix`); A: list of A_l. For each layer, `directions` random directions are
-    tried with relative `step`. Expect about 1e-8 away from ties; near a tie (support changing within the step) it may be large.
+    cost: a name or a callable as in `custom`; X: N x M data (or `DataMatrix`); A: list of A_l. For
+    each layer, `directions` random directions are tried with relative `step`. Expect about 1e-8
+    away from ties; near a tie (support changing within the step) it may be large.
     """
     X, rng = as_data(X), host_rng(random_state)
     objective = ChainObjective(X, resolve_cost(cost, Y))
     _, dA, _ = objective(A)
-    return max(_deviation(objective, A, dA, l, step, rng) for l in range(len(A)) for _ in range(directions))
+    return max(
+        _deviation(objective, A, dA, l, step, rng) for l in range(len(A)) for _ in range(directions)
+    )
 
 # %% ../nbs/03_losses.ipynb #7ee24923
 def _deviation(objective, A, dA, l, step, rng):
     direction = asarray(rng.standard_normal(tuple(A[l].shape)), like=A[l])
     h = step * float(namespace(A[l]).max(namespace(A[l]).abs(A[l])))
-    up, down = ([*A[:l], A[l] + s * h * direction, *A[l + 1:]] for s in (1, -1))
+    up, down = ([*A[:l], A[l] + s * h * direction, *A[l + 1 :]] for s in (1, -1))
     numeric = (objective(up)[0] - objective(down)[0]) / (2 * h)
     exact = inner(dA[l], direction)
     size = (inner(dA[l], dA[l]) * inner(direction, direction)) ** 0.5
@@ -216,44 +258,56 @@ def _deviation(objective, A, dA, l, step, rng):
 
 # %% ../nbs/03_losses.ipynb #31bb7029
 def top_svd(X, k, random_state=0):
-    """Leading singular triplets of a `DataMatrix` as host arrays U (N x k), s (k, descending, in units of X.scale), V (M x k), through products only."""
+    """Leading singular triplets of a `DataMatrix` as host arrays U (N x k), s (k, descending, in
+    units of X.scale), V (M x k), through products only.
+    """
     N, M = X.shape
     small = N * M <= 2**22 if is_sparse(X.X) else min(N, M) <= 200
-    if small or 2 * k + 1 >= min(N, M): return _full_svd(X, k)
+    if small or 2 * k + 1 >= min(N, M):
+        return _full_svd(X, k)
     like = namespace_like(X)
-    op = LinearOperator((N, M), dtype=np.float64,
-                        matvec=lambda v: to_numpy(X.XSt(asarray(v.reshape(1, -1), like))).ravel(),
-                        rmatvec=lambda u: to_numpy(X.AtX(asarray(u.reshape(-1, 1), like))).ravel())
+    op = LinearOperator(
+        (N, M),
+        dtype=np.float64,
+        matvec=lambda v: to_numpy(X.XSt(asarray(v.reshape(1, -1), like))).ravel(),
+        rmatvec=lambda u: to_numpy(X.AtX(asarray(u.reshape(-1, 1), like))).ravel(),
+    )
     U, s, Vt = svds(op, k=k, v0=host_rng(random_state).standard_normal(min(N, M)), tol=1e-9)
     order = np.argsort(-s)
     return U[:, order], s[order], Vt[order].T
 
 # %% ../nbs/03_losses.ipynb #c7d047f1
 def namespace_like(X):
-    "A dense array that lives where the entries of the `DataMatrix` X live and has their dtype."
+    """A dense array that lives where the entries of the `DataMatrix` X live and has their dtype."""
     return X.X.data if hasattr(X.X, "indptr") else X.X
 
 # %% ../nbs/03_losses.ipynb #8bb1113e
 def _full_svd(X, k):
-    "All singular triplets of a small matrix, cut to k (padded with zeros when there are fewer)."
+    """All singular triplets of a small matrix, cut to k (padded with zeros when there are fewer)."""
     like, xp = namespace_like(X), namespace(namespace_like(X))
-    dense = to_numpy(X.XSt(xp.eye(X.shape[1], dtype=like.dtype, device=like.device)) if X.shape[1] <= X.shape[0]
-                     else X.AtX(xp.eye(X.shape[0], dtype=like.dtype, device=like.device)))
+    dense = to_numpy(
+        X.XSt(xp.eye(X.shape[1], dtype=like.dtype, device=like.device))
+        if X.shape[1] <= X.shape[0]
+        else X.AtX(xp.eye(X.shape[0], dtype=like.dtype, device=like.device))
+    )
     U, s, Vt = np.linalg.svd(dense.astype(np.float64), full_matrices=False)
     pad = lambda a: np.pad(a[:, :k], ((0, 0), (0, max(0, k - a.shape[1]))))
     return pad(U), pad(s[None])[0], pad(Vt.T)
 
 # %% ../nbs/03_losses.ipynb #0d8221fe
 def svd_floors(X, ranks, svd=None):
-    """Lowest possible relative error at each depth of a chain with these `ranks` (dimensionless); no rank counts for more than those before it.
+    """Lowest possible relative error at each depth of a chain with these `ranks` (dimensionless);
+    no rank counts for more than those before it.
 
     `svd`: triplets from `top_svd`, if known.
     A bound that holds: what rounding can do to it (1e-13 ||X||^2, in float32 1e-6 ||X||^2) is subtracted. NaN for weighted X, for which no
     such bound is known; 0 for all-zero X.
     """
     X = as_data(X)
-    if isinstance(X, WeightedDataMatrix): return np.full(len(ranks), np.nan)
-    if not X.norm2 > 0: return np.zeros(len(ranks))
+    if isinstance(X, WeightedDataMatrix):
+        return np.full(len(ranks), np.nan)
+    if not X.norm2 > 0:
+        return np.zeros(len(ranks))
     s = (top_svd(X, min(max(ranks), *X.shape)) if svd is None else svd)[1]
     slack = 1e-13 if str(X.dtype).endswith("float64") else 1e-6
     left = [1 - float((s[:k] ** 2).sum()) / X.norm2 - slack for k in np.minimum.accumulate(ranks)]

@@ -18,7 +18,14 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import asarray, host_rng, is_array, to_numpy
-from .data import WeightedDataMatrix, as_data, check_matrix, check_nonnegative, is_sparse, relative_error
+from nnmf_nb.data import (
+    WeightedDataMatrix,
+    as_data,
+    check_matrix,
+    check_nonnegative,
+    is_sparse,
+    relative_error,
+)
 from .layers import flows, topic_features
 from .losses import depth_errors, namespace_like, propagate, svd_floors, top_svd
 from .solvers.coordinate_descent import hals
@@ -30,25 +37,45 @@ def layers_of(model):
 
     Raises `NotFittedError` for an estimator that was not fitted, `TypeError` for anything else.
     """
-    if hasattr(model, "layers_"): return list(model.layers_)
-    if isinstance(model, (list, tuple)) and model and all(hasattr(one, "A") and hasattr(one, "S") for one in model): return list(model)
-    if hasattr(model, "fit"): check_is_fitted(model, "layers_")
-    raise TypeError(f"model must be a fitted model with layers_, or its list of layers, got {type(model).__name__}.")
+    if hasattr(model, "layers_"):
+        return list(model.layers_)
+    if (
+        isinstance(model, (list, tuple))
+        and model
+        and all(hasattr(one, "A") and hasattr(one, "S") for one in model)
+    ):
+        return list(model)
+    if hasattr(model, "fit"):
+        check_is_fitted(model, "layers_")
+    raise TypeError(
+        f"model must be a fitted model with layers_, or its list of layers, got {type(model).__name__}."
+    )
 
 # %% ../nbs/20_metrics.ipynb #12393a8c
 def layer_index(layers, layer):
-    "`layer` as an index 0 .. L (negative ones count from the top). Raises `ValueError` when there is no such layer."
+    """`layer` as an index 0 .. L (negative ones count from the top). Raises `ValueError` when there
+    is no such layer.
+    """
     L = len(layers)
-    if not isinstance(layer, numbers.Integral) or not -L <= layer < L: raise ValueError(f"layer must be an integer from {-L} to {L - 1}, got {layer!r}.")
+    if not isinstance(layer, numbers.Integral) or not -L <= layer < L:
+        raise ValueError(f"layer must be an integer from {-L} to {L - 1}, got {layer!r}.")
     return int(layer) % L
 
 # %% ../nbs/20_metrics.ipynb #c4914f66
 def topics_of(topics, layer=-1):
-    """Topics as a host matrix Phi (n_features x k): A_0 .. A_l of a model or list of layers, or the matrix given.
+    """Topics as a host matrix Phi (n_features x k): A_0 .. A_l of a model or list of layers, or the
+    matrix given.
 
-    Raises `ValueError` when a matrix is not two-dimensional, holds a negative value, NaN or infinity.
+    Raises `ValueError` when a matrix is not two-dimensional, holds a negative value, NaN or
+    infinity.
     """
-    if hasattr(topics, "fit") or hasattr(topics, "layers_") or isinstance(topics, (list, tuple)) and topics and hasattr(topics[0], "A"):
+    if (
+        hasattr(topics, "fit")
+        or hasattr(topics, "layers_")
+        or isinstance(topics, (list, tuple))
+        and topics
+        and hasattr(topics[0], "A")
+    ):
         layers = layers_of(topics)
         return topic_features(layers, layer_index(layers, layer))
     Phi = check_matrix(to_numpy(topics), "topics")
@@ -57,34 +84,45 @@ def topics_of(topics, layer=-1):
 
 # %% ../nbs/20_metrics.ipynb #d8f56618
 def forward(model, X, mask=None, weights=None):
-    """Forward pass of X (n_samples x n_features, >= 0, dense or sparse; mask and weights shaped like a dense X) through all layers of a model.
+    """Forward pass of X (n_samples x n_features, >= 0, dense or sparse; mask and weights shaped
+    like a dense X) through all layers of a model.
 
-    Returns a `Forward` in the paper's orientation. Raises `ValueError` for negative, NaN or infinite entries and for a wrong number of features.
+    Returns a `Forward` in the paper's orientation. Raises `ValueError` for negative, NaN or
+    infinite entries and for a wrong number of features.
     """
     layers = layers_of(model)
     X = X if is_sparse(X) or is_array(X) else np.asarray(X)
-    if mask is None and weights is None: check_nonnegative(check_matrix(X))
+    if mask is None and weights is None:
+        check_nonnegative(check_matrix(X))
     if len(X.shape) != 2 or X.shape[1] != layers[0].A.shape[0]:
-        raise ValueError(f"X has shape {tuple(X.shape)}, but the model needs {layers[0].A.shape[0]} features, one per column.")
+        raise ValueError(
+            f"X has shape {tuple(X.shape)}, but the model needs {layers[0].A.shape[0]} features, one per column."
+        )
     transposed = lambda W: None if W is None else (W if is_array(W) else np.asarray(W)).T
     data = as_data(X.T, transposed(mask), transposed(weights))
-    if isinstance(data, WeightedDataMatrix): check_nonnegative(data._known.T)
+    if isinstance(data, WeightedDataMatrix):
+        check_nonnegative(data._known.T)
     return propagate(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
 
 # %% ../nbs/20_metrics.ipynb #32f650a9
 def errors_per_depth(model, X=None, mask=None, weights=None):
     """Relative error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l, an array of L + 1 numbers (dimensionless).
 
-    X: None for the training data, or n_samples x n_features as in `forward`; entries where the mask is False or the weight 0 do not count.
-    Raises `ValueError` for bad data, or for a mask or weights without X.
+    X: None for the training data, or n_samples x n_features as in `forward`; entries where the mask
+    is False or the weight 0 do not count. Raises `ValueError` for bad data, or for a mask or
+    weights without X.
     """
-    if X is not None: return depth_errors(forward(model, X, mask, weights))
-    if mask is not None or weights is not None: raise ValueError("mask and weights belong to X: give X too, or leave them out.")
+    if X is not None:
+        return depth_errors(forward(model, X, mask, weights))
+    if mask is not None or weights is not None:
+        raise ValueError("mask and weights belong to X: give X too, or leave them out.")
     return np.array([one.error for one in layers_of(model)])
 
 # %% ../nbs/20_metrics.ipynb #41affe4a
 def _ranks(ranks):
-    "`ranks` (one integer or several) as a list. Raises `ValueError` for anything below 1 or not an integer."
+    """`ranks` (one integer or several) as a list. Raises `ValueError` for anything below 1 or not
+    an integer.
+    """
     values = [ranks] if isinstance(ranks, numbers.Integral) else list(ranks)
     if not values or not all(isinstance(k, numbers.Integral) and k >= 1 for k in values):
         raise ValueError(f"ranks must be integers >= 1, for example (20, 6), got {ranks!r}.")
@@ -92,32 +130,38 @@ def _ranks(ranks):
 
 # %% ../nbs/20_metrics.ipynb #04cde7a7
 def _transposed(X):
-    "The `DataMatrix` of X' for n_samples x n_features nonnegative X."
+    """The `DataMatrix` of X' for n_samples x n_features nonnegative X."""
     X = check_matrix(X)
     check_nonnegative(X)
     return as_data(X.T)
 
 # %% ../nbs/20_metrics.ipynb #c4df79be
 def floors(X, ranks):
-    """SVD floor of the relative error of X (n_samples x n_features) for each rank (any order): the lowest any matrix of this rank can have.
+    """SVD floor of the relative error of X (n_samples x n_features) for each rank (any order): the
+    lowest any matrix of this rank can have.
 
     Dimensionless. Raises `ValueError` for bad data or ranks.
     """
     data, ranks = _transposed(X), _ranks(ranks)
-    distinct = sorted(set(ranks), reverse=True)          # svd_floors reads ranks as a chain, which a larger rank above cannot help
+    # svd_floors reads ranks as a chain, which a larger rank above cannot help
+    distinct = sorted(set(ranks), reverse=True)
     floor = dict(zip(distinct, svd_floors(data, distinct)))
     return np.array([floor[k] for k in ranks])
 
 # %% ../nbs/20_metrics.ipynb #ff1d3834
 def flat_floors(X, ranks, *, n_init=5, max_iter=300, tol=1e-5, random_state=None):
-    """Relative error of the best flat NMF found for each rank: HALS on X (n_samples x n_features), the first start from the SVD, the others random.
+    """Relative error of the best flat NMF found for each rank: HALS on X (n_samples x n_features),
+    the first start from the SVD, the others random.
 
-    The best found, NOT a bound: a hierarchy may lie below it. `n_init` starts; `max_iter`, `tol` as in `hals`. Dimensionless. An integer
-    random_state makes every rank independent of the others asked for. Raises `ValueError` for bad data, ranks or n_init.
+    The best found, NOT a bound: a hierarchy may lie below it. `n_init` starts; `max_iter`, `tol` as
+    in `hals`. Dimensionless. An integer random_state makes every rank independent of the others
+    asked for. Raises `ValueError` for bad data, ranks or n_init.
     """
-    if not isinstance(n_init, numbers.Integral) or n_init < 1: raise ValueError(f"n_init must be an integer >= 1, got {n_init!r}.")
+    if not isinstance(n_init, numbers.Integral) or n_init < 1:
+        raise ValueError(f"n_init must be an integer >= 1, got {n_init!r}.")
     data, ranks = _transposed(X), _ranks(ranks)
-    if data.norm2 == 0: return np.zeros(len(ranks))
+    if data.norm2 == 0:
+        return np.zeros(len(ranks))
     svd = top_svd(data, min(max(ranks), *data.shape))
     found = []
     for k in ranks:
@@ -128,7 +172,10 @@ def flat_floors(X, ranks, *, n_init=5, max_iter=300, tol=1e-5, random_state=None
 
 # %% ../nbs/20_metrics.ipynb #730266fc
 class Matching(NamedTuple):
-    """Topics i of A paired with topics permutation[i] of B (-1: none), their `cosines` (0 where none), and the topics left alone on either side."""
+    """Topics i of A paired with topics permutation[i] of B (-1: none), their `cosines` (0 where
+    none), and the topics left alone on either side.
+    """
+
     permutation: np.ndarray
     cosines: np.ndarray
     only_a: np.ndarray
@@ -136,114 +183,158 @@ class Matching(NamedTuple):
 
     @property
     def mean(self):
-        "Mean cosine of the pairs."
+        """Mean cosine of the pairs."""
         return float(self.cosines[self.permutation >= 0].mean())
 
 # %% ../nbs/20_metrics.ipynb #766a7ed2
 def _unit(A):
-    "Columns of unit length in float64 whatever their scale; zero columns stay zero."
+    """Columns of unit length in float64 whatever their scale; zero columns stay zero."""
     A = np.asarray(A, dtype=np.float64)
     top = A.max(axis=0)
-    A = A / np.where(top > 0, top, 1.0)                    # first, so that squares neither overflow nor vanish
+    A = A / np.where(top > 0, top, 1.0)  # first, so that squares neither overflow nor vanish
     length = np.linalg.norm(A, axis=0)
     return A / np.where(length > 0, length, 1.0)
 
 # %% ../nbs/20_metrics.ipynb #f5c5dd04
 def match_topics(A, B, layer=-1):
-    """Pair the topics (columns) of A with those of B one to one, maximising the sum of cosines: a `Matching`.
+    """Pair the topics (columns) of A with those of B one to one, maximising the sum of cosines: a
+    `Matching`.
 
-    A: n_features x k, B: n_features x k', nonnegative matrices, or fitted models of which `layer` is taken. A zero column has cosine 0 with all.
-    B[:, permutation] is B in the order of A when k = k'. Raises `ValueError` when the numbers of features differ. Source: Kuhn 1955.
+    A: n_features x k, B: n_features x k', nonnegative matrices, or fitted models of which `layer`
+    is taken. A zero column has cosine 0 with all. B[:, permutation] is B in the order of A when k =
+    k'. Raises `ValueError` when the numbers of features differ. Source: Kuhn 1955.
     """
     A, B = topics_of(A, layer), topics_of(B, layer)
-    if len(A) != len(B): raise ValueError(f"A and B must have the same features, got {len(A)} and {len(B)} rows.")
+    if len(A) != len(B):
+        raise ValueError(f"A and B must have the same features, got {len(A)} and {len(B)} rows.")
     cosine = np.clip(_unit(A).T @ _unit(B), 0.0, 1.0)
     rows, columns = linear_sum_assignment(cosine, maximize=True)
     permutation, cosines = np.full(A.shape[1], -1), np.zeros(A.shape[1])
     permutation[rows], cosines[rows] = columns, cosine[rows, columns]
-    return Matching(permutation, cosines, np.flatnonzero(permutation < 0), np.setdiff1d(np.arange(B.shape[1]), columns))
+    return Matching(
+        permutation,
+        cosines,
+        np.flatnonzero(permutation < 0),
+        np.setdiff1d(np.arange(B.shape[1]), columns),
+    )
 
 # %% ../nbs/20_metrics.ipynb #93f0b72d
 def _fits(models, layer):
-    "The topics of several fits. Raises `ValueError` when there are fewer than two."
+    """The topics of several fits. Raises `ValueError` when there are fewer than two."""
     fits = [topics_of(one, layer) for one in models]
-    if len(fits) < 2: raise ValueError(f"models must hold at least two fits to compare, got {len(fits)}.")
+    if len(fits) < 2:
+        raise ValueError(f"models must hold at least two fits to compare, got {len(fits)}.")
     return fits
 
+
 def stability(models, layer=-1):
-    "Mean cosine of matched topics over all pairs of `models` (fitted models or n_features x k matrices), 0..1."
-    return float(np.mean([match_topics(a, b).mean for a, b in itertools.combinations(_fits(models, layer), 2)]))
+    """Mean cosine of matched topics over all pairs of `models` (fitted models or n_features x k
+    matrices), 0..1.
+    """
+    return float(
+        np.mean(
+            [match_topics(a, b).mean for a, b in itertools.combinations(_fits(models, layer), 2)]
+        )
+    )
+
 
 def topic_stability(models, layer=-1):
-    "For every topic of models[0] the mean cosine with its partners in all other models, 0..1 (no partner counts as 0)."
+    """For every topic of models[0] the mean cosine with its partners in all other models, 0..1 (no
+    partner counts as 0).
+    """
     first, *others = _fits(models, layer)
     return np.mean([match_topics(first, other).cosines for other in others], axis=0)
 
 # %% ../nbs/20_metrics.ipynb #588cedfb
 def sparsity(A):
-    """Sparsity of every column of A (n x k, a host or device array): k numbers, 0 all entries equal .. 1 a single nonzero entry.
+    """Sparsity of every column of A (n x k, a host or device array): k numbers, 0 all entries equal
+    .. 1 a single nonzero entry.
 
-    A column of zeros, and any column of a single entry, counts as 1. Source: Hoyer, J. Machine Learning Research 5, 2004.
+    A column of zeros, and any column of a single entry, counts as 1. Source: Hoyer, J. Machine
+    Learning Research 5, 2004.
     """
     unit = _unit(np.abs(to_numpy(A)))
     root = np.sqrt(len(unit))
-    if root <= 1: return np.ones(unit.shape[1])
+    if root <= 1:
+        return np.ones(unit.shape[1])
     return np.clip((root - unit.sum(axis=0)) / (root - 1), 0.0, 1.0)
 
 # %% ../nbs/20_metrics.ipynb #9a3b0af3
 def _top(Phi, top):
-    "For every topic the indices of its `top` strongest features with positive weight, strongest first."
-    if not isinstance(top, numbers.Integral) or top < 1: raise ValueError(f"top must be an integer >= 1, got {top!r}.")
+    """For every topic the indices of its `top` strongest features with positive weight, strongest
+    first.
+    """
+    if not isinstance(top, numbers.Integral) or top < 1:
+        raise ValueError(f"top must be an integer >= 1, got {top!r}.")
     order = np.argsort(-Phi, axis=0, kind="stable")[:top]
     return [order[Phi[order[:, j], j] > 0, j] for j in range(Phi.shape[1])]
 
 # %% ../nbs/20_metrics.ipynb #24aaca21
 def _cooccurrence(X, chosen):
-    "Number of data points in which each pair of the chosen features occurs (float64; the diagonal counts single features)."
+    """Number of data points in which each pair of the chosen features occurs (float64; the diagonal
+    counts single features).
+    """
     present = to_numpy(X)[:, chosen] > 0
-    if is_sparse(present): return (present.T.astype(np.float64) @ present.astype(np.float64)).toarray()
+    if is_sparse(present):
+        return (present.T.astype(np.float64) @ present.astype(np.float64)).toarray()
     return present.T.astype(np.float64) @ present.astype(np.float64)
 
 # %% ../nbs/20_metrics.ipynb #933ba3b7
 def npmi(counts, n):
-    "NPMI of every pair of features from co-occurrence `counts` (f x f) among n data points: -1 never together, 0 independent, 1 only together."
+    """NPMI of every pair of features from co-occurrence `counts` (f x f) among n data points: -1
+    never together, 0 independent, 1 only together.
+    """
     p, single = counts / n, np.diag(counts) / n
     together, always = p > 0, p >= 1
     safe = np.where(together & ~always, p, 0.5)
     value = np.log(safe / np.where(together, np.outer(single, single), 1.0)) / -np.log(safe)
     return np.where(always, 0.0, np.where(together, value, -1.0))
 
+
 def umass(counts, n):
-    "UMass score log((D_ij + 1) / D_j) of every pair (row i, column j) of features; a feature that never occurs counts once."
+    """UMass score log((D_ij + 1) / D_j) of every pair (row i, column j) of features; a feature that
+    never occurs counts once.
+    """
     return np.log((counts + 1) / np.maximum(np.diag(counts), 1.0)[None, :])
+
 
 MEASURES = {"npmi": npmi, "umass": umass}
 
 # %% ../nbs/20_metrics.ipynb #cbbbc1a3
 def topic_coherence(topics, X, layer=-1, top=10, measure="npmi"):
-    """Mean 'npmi' (-1..1) or 'umass' (<= log 2, usually negative) of the pairs of the `top` strongest features of every topic: k numbers.
+    """Mean 'npmi' (-1..1) or 'umass' (<= log 2, usually negative) of the pairs of the `top`
+    strongest features of every topic: k numbers.
 
-    topics: a fitted model (of which `layer` is taken), its layers, or Phi (n_features x k); X: n_samples x n_features, dense or sparse, in which an
-    entry > 0 means that the feature occurs. A topic with fewer than two features has coherence 0; never NaN. Raises `ValueError` for an unknown
-    measure and for shapes that do not fit. Sources: Bouma 2009; Mimno et al., EMNLP 2011; Roeder et al., WSDM 2015.
+    topics: a fitted model (of which `layer` is taken), its layers, or Phi (n_features x k); X:
+    n_samples x n_features, dense or sparse, in which an entry > 0 means that the feature occurs. A
+    topic with fewer than two features has coherence 0; never NaN. Raises `ValueError` for an
+    unknown measure and for shapes that do not fit. Sources: Bouma 2009; Mimno et al., EMNLP 2011;
+    Roeder et al., WSDM 2015.
     """
-    if measure not in MEASURES: raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}.")
+    if measure not in MEASURES:
+        raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}.")
     Phi, X = topics_of(topics, layer), check_matrix(X)
-    if X.shape[1] != len(Phi): raise ValueError(f"X has {X.shape[1]} features, the topics have {len(Phi)}.")
+    if X.shape[1] != len(Phi):
+        raise ValueError(f"X has {X.shape[1]} features, the topics have {len(Phi)}.")
     listed = _top(Phi, top)
     chosen = np.unique(np.concatenate(listed)).astype(int)
-    if not chosen.size: return np.zeros(len(listed))
+    if not chosen.size:
+        return np.zeros(len(listed))
     score = MEASURES[measure](_cooccurrence(X, chosen), X.shape[0])
     return np.array([_mean_pair(score, np.searchsorted(chosen, one)) for one in listed])
 
+
 def _mean_pair(score, features):
-    "Mean of score over pairs (weaker feature, stronger feature) of a list that begins with the strongest; 0 when there is no pair."
+    """Mean of score over pairs (weaker feature, stronger feature) of a list that begins with the
+    strongest; 0 when there is no pair.
+    """
     weaker, stronger = np.tril_indices(len(features), -1)
     return float(score[features[weaker], features[stronger]].mean()) if len(weaker) else 0.0
 
 # %% ../nbs/20_metrics.ipynb #780b90d3
 def diversity(topics, layer=-1, top=10):
-    """Distinct features among the `top` of every topic, as a share of all listed: above 0 .. 1 (0 when all topics are zero).
+    """Distinct features among the `top` of every topic, as a share of all listed: above 0 .. 1 (0
+    when all topics are zero).
 
     topics as in `topic_coherence`. Source: Dieng et al., TACL 8, 2020.
     """
@@ -252,10 +343,14 @@ def diversity(topics, layer=-1, top=10):
 
 # %% ../nbs/20_metrics.ipynb #826c94d3
 def purity(groups, labels):
-    "Share of points that carry the commonest label of their group (groups, labels: n values each): 0..1. Raises `ValueError` for n = 0."
+    """Share of points that carry the commonest label of their group (groups, labels: n values
+    each): 0..1. Raises `ValueError` for n = 0.
+    """
     groups, labels = np.asarray(groups), np.asarray(labels)
     if groups.shape != labels.shape or groups.ndim != 1 or not groups.size:
-        raise ValueError(f"groups and labels must be lists of the same length >= 1, got shapes {groups.shape} and {labels.shape}.")
+        raise ValueError(
+            f"groups and labels must be lists of the same length >= 1, got shapes {groups.shape} and {labels.shape}."
+        )
     codes = [np.unique(values, return_inverse=True)[1] for values in (groups, labels)]
     counts = np.zeros([c.max() + 1 for c in codes], dtype=int)
     np.add.at(counts, tuple(codes), 1)
@@ -263,61 +358,81 @@ def purity(groups, labels):
 
 # %% ../nbs/20_metrics.ipynb #3ce532ab
 def strongest_topic(S):
-    "Index of the largest coefficient of every data point (S: n_samples x k), -1 for a row of zeros."
+    """Index of the largest coefficient of every data point (S: n_samples x k), -1 for a row of
+    zeros.
+    """
     S = to_numpy(S)
     return np.where(S.any(axis=1), S.argmax(axis=1), -1)
 
 # %% ../nbs/20_metrics.ipynb #6b38381b
 class Agreement(NamedTuple):
-    "Mutual information `nmi` and `purity` of topics and labels (0..1), and the number of labelled data points they rest on."
+    """Mutual information `nmi` and `purity` of topics and labels (0..1), and the number of labelled
+    data points they rest on.
+    """
+
     nmi: float
     purity: float
     n_labelled: int
 
+
 def label_agreement(S, labels):
-    """How well the strongest topics of S (n_samples x k, from `transform`) agree with labels (n_samples values, -1 = unknown): an `Agreement`.
+    """How well the strongest topics of S (n_samples x k, from `transform`) agree with labels
+    (n_samples values, -1 = unknown): an `Agreement`.
 
     Raises `ValueError` when the lengths differ or no label is known.
     """
     topic, labels = strongest_topic(S), np.asarray(labels)
-    if labels.shape != topic.shape: raise ValueError(f"labels must be {len(topic)} values, one per row of S, got shape {labels.shape}.")
+    if labels.shape != topic.shape:
+        raise ValueError(
+            f"labels must be {len(topic)} values, one per row of S, got shape {labels.shape}."
+        )
     known = labels != -1 if labels.dtype.kind in "iuf" else np.ones(len(labels), bool)
-    if not known.any(): raise ValueError("labels are all -1 (unknown): nothing to compare with.")
+    if not known.any():
+        raise ValueError("labels are all -1 (unknown): nothing to compare with.")
     nmi = float(normalized_mutual_info_score(labels[known], topic[known]))
     return Agreement(nmi, float(purity(topic[known], labels[known])), int(known.sum()))
 
 # %% ../nbs/20_metrics.ipynb #6758a954
 class Parentage(NamedTuple):
-    "`mass` of every subtopic on its true parent (0..1, NaN where the parent is unknown), and the supertopic that plays each parent (a dict)."
+    """`mass` of every subtopic on its true parent (0..1, NaN where the parent is unknown), and the
+    supertopic that plays each parent (a dict).
+    """
+
     mass: np.ndarray
     plays: dict
 
     @property
     def loss(self):
-        "The topic loss, 1 - mean mass: 0 is perfect."
+        """The topic loss, 1 - mean mass: 0 is perfect."""
         return float(1 - np.nanmean(self.mass))
 
 # %% ../nbs/20_metrics.ipynb #eda9851e
 def hierarchy_agreement(flow, true_parent, layer=1):
     """How much of each subtopic flows to its true parent: a `Parentage`.
 
-    flow: k x k' >= 0, subtopics by supertopics (only proportions within a row count), or a fitted model or its layers, of which the flow between
-    layer - 1 and `layer` is taken. true_parent: k labels, -1 = unknown. A subtopic without flow has mass 0. When there are fewer supertopics than
-    parents, some parents get nothing. Raises `ValueError` when the lengths differ or no parent is known.
+    flow: k x k' >= 0, subtopics by supertopics (only proportions within a row count), or a fitted
+    model or its layers, of which the flow between layer - 1 and `layer` is taken. true_parent: k
+    labels, -1 = unknown. A subtopic without flow has mass 0. When there are fewer supertopics than
+    parents, some parents get nothing. Raises `ValueError` when the lengths differ or no parent is
+    known.
     """
     if hasattr(flow, "fit") or isinstance(flow, (list, tuple)) and flow and hasattr(flow[0], "A"):
         layers = layers_of(flow)
         flow = flows(layers, layer_index(layers, layer))
     flow, true_parent = check_matrix(to_numpy(flow), "flow"), np.asarray(true_parent)
     check_nonnegative(flow, "flow")
-    if true_parent.shape != (len(flow),): raise ValueError(f"true_parent must be {len(flow)} labels, one per subtopic, got shape {true_parent.shape}.")
+    if true_parent.shape != (len(flow),):
+        raise ValueError(
+            f"true_parent must be {len(flow)} labels, one per subtopic, got shape {true_parent.shape}."
+        )
     known = true_parent != -1 if true_parent.dtype.kind in "iuf" else np.ones(len(flow), bool)
-    if not known.any(): raise ValueError("true_parent is all -1 (unknown): nothing to compare with.")
+    if not known.any():
+        raise ValueError("true_parent is all -1 (unknown): nothing to compare with.")
     return _parentage(flow, true_parent, known)
 
 # %% ../nbs/20_metrics.ipynb #4f37e9d7
 def _parentage(flow, true_parent, known):
-    "The best assignment of supertopics to parents and the mass it leaves on them."
+    """The best assignment of supertopics to parents and the mass it leaves on them."""
     total = flow.sum(axis=1, keepdims=True)
     part = flow / np.where(total > 0, total, 1.0)
     parents, code = np.unique(true_parent[known], return_inverse=True)
@@ -326,5 +441,7 @@ def _parentage(flow, true_parent, known):
     rows, columns = linear_sum_assignment(weights, maximize=True)
     plays = dict(zip(rows.tolist(), columns.tolist()))
     mass = np.full(len(flow), np.nan)
-    mass[known] = [part[i, plays[c]] if c in plays else 0.0 for i, c in zip(np.flatnonzero(known), code)]
+    mass[known] = [
+        part[i, plays[c]] if c in plays else 0.0 for i, c in zip(np.flatnonzero(known), code)
+    ]
     return Parentage(mass, {parents[r].item(): c for r, c in plays.items()})

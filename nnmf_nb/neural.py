@@ -16,28 +16,48 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import asarray, namespace
+from .core.iteration import iterate
 from .divergences import points_of
 from .estimators import LayeredNMF, check_number, factor_like, progress_bar
 from .hierarchical import sequential
 from .labels import check_supervision, fixed_classifier_loss, with_labels
-from .losses import ChainObjective, Cost, depth_errors, every, namespace_like, on_unit_columns, resolve_cost, unit_columns
+from nnmf_nb.losses import (
+    ChainObjective,
+    Cost,
+    depth_errors,
+    every,
+    namespace_like,
+    on_unit_columns,
+    resolve_cost,
+    unit_columns,
+)
 from .optimisers import OPTIMISERS, Trace, evaluated, projected, run
-from .core.iteration import iterate
 
 # %% ../nbs/14_neural.ipynb #7098d990
 def train_chain(X, A, cost, optimiser, *, max_iter, tol, callback=None, patience=None, **options):
-    """Train the chain A (list of A_l >= 0) on a `DataMatrix` X. Returns the best chain (unit columns), its `Trace`, and the errors per iteration.
+    """Train the chain A (list of A_l >= 0) on a `DataMatrix` X. Returns the best chain (unit
+    columns), its `Trace`, and the errors per iteration.
 
-    cost: a chain cost (see `resolve_cost`); optimiser: a function of `OPTIMISERS`, `options` are its own (`step`, `memory`, ..).
-    callback(iteration, value, A, forward pass, stationarity) -> True stops. A KeyboardInterrupt returns the best chain so far. patience: see `Trace`.
+    cost: a chain cost (see `resolve_cost`); optimiser: a function of `OPTIMISERS`, `options` are
+    its own (`step`, `memory`, ..). callback(iteration, value, A, forward pass, stationarity) ->
+    True stops. A KeyboardInterrupt returns the best chain so far. patience: see `Trace`.
     """
     trace = Trace(callback, patience, note=lambda fwd: depth_errors(fwd).tolist())
-    run(optimiser, on_unit_columns(ChainObjective(X, cost)), [unit_columns(a) for a in A], trace, max_iter=max_iter, tol=tol, **options)
+    run(
+        optimiser,
+        on_unit_columns(ChainObjective(X, cost)),
+        [unit_columns(a) for a in A],
+        trace,
+        max_iter=max_iter,
+        tol=tol,
+        **options,
+    )
     return [unit_columns(a) for a in trace.A], trace, np.array(trace.notes)
 
 # %% ../nbs/14_neural.ipynb #36724ef0
 def batch_objective(X, cost, supervision, terms, index):
-    """The objective of the data points `index` (host) of a `DataMatrix`, an unbiased sample of the whole one: a function of A as `ChainObjective`.
+    """The objective of the data points `index` (host) of a `DataMatrix`, an unbiased sample of the
+    whole one: a function of A as `ChainObjective`.
 
     terms: {layer: `LabelValue` at all data points}, whose classifiers are held.
     """
@@ -45,88 +65,169 @@ def batch_objective(X, cost, supervision, terms, index):
     part = points_of(X, asarray(index, like, namespace(like).int64))
     grown = M / len(index)
     factor = grown * part.norm2 / (X.norm2 or 1.0)
+
     def sampled(fwd):
         value, dA, dS, T = cost(fwd)
-        return Cost(factor * value, [factor * g for g in dA], [factor * g for g in dS], None if T is None else factor * T)
-    fixed = {layer: fixed_classifier_loss(supervision.labels[layer], supervision.loss, term, index, like) for layer, term in terms.items()}
-    return on_unit_columns(ChainObjective(part, with_labels(sampled, fixed, supervision.lam * grown)))
+        return Cost(
+            factor * value,
+            [factor * g for g in dA],
+            [factor * g for g in dS],
+            None if T is None else factor * T,
+        )
+
+    fixed = {
+        layer: fixed_classifier_loss(supervision.labels[layer], supervision.loss, term, index, like)
+        for layer, term in terms.items()
+    }
+    return on_unit_columns(
+        ChainObjective(part, with_labels(sampled, fixed, supervision.lam * grown))
+    )
 
 # %% ../nbs/14_neural.ipynb #b23c6447
 def sgd(objective, at, *, batches, step=0.1):
-    """Projected stochastic gradient: A_l <- (A_l - step dC_batch/dA_l)_+ on unit columns; a step is one epoch. The cost never rises over an epoch.
+    """Projected stochastic gradient: A_l <- (A_l - step dC_batch/dA_l)_+ on unit columns; a step is
+    one epoch. The cost never rises over an epoch.
 
-    batches(forward pass) -> the functions A -> (value, gradients, ..) of one epoch. An epoch that raises the cost is undone and the step halved; at 1e-4 of the first step it ends.
+    batches(forward pass) -> the functions A -> (value, gradients, ..) of one epoch. An epoch that
+    raises the cost is undone and the step halved; at 1e-4 of the first step it ends.
     """
     length = at.memory or step
     while length > 1e-4 * step:
         A = at.A
-        for batch in batches(at.fwd): A = tuple(unit_columns(projected(a - length * g)) for a, g in zip(A, batch(A)[1]))
+        for batch in batches(at.fwd):
+            A = tuple(unit_columns(projected(a - length * g)) for a, g in zip(A, batch(A)[1]))
         trial = evaluated(objective, A, length)
-        if trial.value <= at.value: return trial
+        if trial.value <= at.value:
+            return trial
         length *= 0.5
     return None
 
 # %% ../nbs/14_neural.ipynb #5d230b00
 def chosen_cost(model, n_layers, y):
-    "The chain cost of a `NeuralNMF`, without labels. Raises `ValueError` for parameters that do not fit."
-    if model.depth_weights is None: return resolve_cost(model.cost, y)
+    """The chain cost of a `NeuralNMF`, without labels. Raises `ValueError` for parameters that do
+    not fit.
+    """
+    if model.depth_weights is None:
+        return resolve_cost(model.cost, y)
     weights = np.asarray(model.depth_weights, dtype=float)
-    if callable(model.cost) or model.cost != "every": raise ValueError(f"depth_weights belong to cost='every'; cost is {model.cost!r}.")
-    if weights.shape != (n_layers,) or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
-        raise ValueError(f"depth_weights must be {n_layers} finite numbers >= 0, one per layer and not all 0; got {model.depth_weights!r}.")
+    if callable(model.cost) or model.cost != "every":
+        raise ValueError(f"depth_weights belong to cost='every'; cost is {model.cost!r}.")
+    if (
+        weights.shape != (n_layers,)
+        or not (np.isfinite(weights) & (weights >= 0)).all()
+        or not weights.any()
+    ):
+        raise ValueError(
+            f"depth_weights must be {n_layers} finite numbers >= 0, one per layer and not all 0; got {model.depth_weights!r}."
+        )
     return functools.partial(every, weights=weights.tolist())
 
 # %% ../nbs/14_neural.ipynb #99af6ce0
 def chosen_optimiser(model, X, cost, supervision, losses, rng):
-    "The optimiser of a `NeuralNMF` and its options. Raises `ValueError` for parameters that do not fit."
-    if model.optimizer not in (*OPTIMISERS, "sgd"): raise ValueError(f"optimizer must be one of {sorted([*OPTIMISERS, 'sgd'])}, got {model.optimizer!r}.")
-    if model.optimizer == "lbfgs" and model.step is not None: raise ValueError("step has no meaning for optimizer='lbfgs', which finds its own; use None.")
-    if model.step is not None and (not isinstance(model.step, numbers.Real) or not model.step > 0): raise ValueError(f"step must be a number > 0 or None, got {model.step!r}.")
+    """The optimiser of a `NeuralNMF` and its options. Raises `ValueError` for parameters that do
+    not fit.
+    """
+    if model.optimizer not in (*OPTIMISERS, "sgd"):
+        raise ValueError(
+            f"optimizer must be one of {sorted([*OPTIMISERS, 'sgd'])}, got {model.optimizer!r}."
+        )
+    if model.optimizer == "lbfgs" and model.step is not None:
+        raise ValueError(
+            "step has no meaning for optimizer='lbfgs', which finds its own; use None."
+        )
+    if model.step is not None and (not isinstance(model.step, numbers.Real) or not model.step > 0):
+        raise ValueError(f"step must be a number > 0 or None, got {model.step!r}.")
     options = {} if model.step is None else {"step": model.step}
-    if model.optimizer != "sgd": return OPTIMISERS[model.optimizer], options
+    if model.optimizer != "sgd":
+        return OPTIMISERS[model.optimizer], options
     check_number("batch_size", model.batch_size, numbers.Integral, 1)
-    if callable(model.cost): raise ValueError("optimizer='sgd' needs a cost that is a sum over data points: 'every', 'last' or 'energy', got a callable.")
+    if callable(model.cost):
+        raise ValueError(
+            "optimizer='sgd' needs a cost that is a sum over data points: 'every', 'last' or 'energy', got a callable."
+        )
+
     def batches(fwd):
-        terms, order = {layer: loss(fwd.S[layer]) for layer, loss in losses.items()}, rng.permutation(X.shape[1])
-        for start in range(0, len(order), model.batch_size): yield batch_objective(X, cost, supervision, terms, np.sort(order[start:start + model.batch_size]))
+        terms, order = (
+            {layer: loss(fwd.S[layer]) for layer, loss in losses.items()},
+            rng.permutation(X.shape[1]),
+        )
+        for start in range(0, len(order), model.batch_size):
+            yield batch_objective(
+                X, cost, supervision, terms, np.sort(order[start : start + model.batch_size])
+            )
+
     return sgd, options | {"batches": batches}
 
 # %% ../nbs/14_neural.ipynb #5855da0d
 def training(model, X, supervision, rng, n_layers):
-    "How a `NeuralNMF` trains with its parameters as they are now: a function (A, max_iter, callback) -> as `train_chain`. Raises `ValueError` for parameters that do not fit."
+    """How a `NeuralNMF` trains with its parameters as they are now: a function (A, max_iter,
+    callback) -> as `train_chain`. Raises `ValueError` for parameters that do not fit.
+    """
     check_supervision(model.label_loss, model.lam)
     supervision = supervision._replace(lam=float(model.lam))
-    losses, cost = supervision.losses(namespace_like(X)), chosen_cost(model, n_layers, supervision.y)
+    losses, cost = (
+        supervision.losses(namespace_like(X)),
+        chosen_cost(model, n_layers, supervision.y),
+    )
     optimiser, options = chosen_optimiser(model, X, cost, supervision, losses, rng)
-    whole, more = with_labels(cost, losses, supervision.lam), dict(tol=model.tol, patience=20 if losses else None, **options)
-    return lambda A, max_iter, callback: train_chain(X, A, whole, optimiser, max_iter=max_iter, callback=callback, **more)
+    whole, more = (
+        with_labels(cost, losses, supervision.lam),
+        dict(tol=model.tol, patience=20 if losses else None, **options),
+    )
+    return lambda A, max_iter, callback: train_chain(
+        X, A, whole, optimiser, max_iter=max_iter, callback=callback, **more
+    )
 
 # %% ../nbs/14_neural.ipynb #2bad1fdc
 def check_warm_start(model, ranks, supervision):
-    "Raise `ValueError` unless a fit with these `ranks` and labels can start from the fitted layers of `model`."
+    """Raise `ValueError` unless a fit with these `ranks` and labels can start from the fitted
+    layers of `model`.
+    """
     hint = "or set_params(warm_start=False) to start anew."
     fitted = tuple(one.rank for one in model.layers_)
-    if fitted != ranks: raise ValueError(f"ranks are {ranks}, but warm_start=True goes on from fitted layers_ of ranks {fitted}: use set_params(ranks={fitted}), {hint}")
+    if fitted != ranks:
+        raise ValueError(
+            f"ranks are {ranks}, but warm_start=True goes on from fitted layers_ of ranks {fitted}: use set_params(ranks={fitted}), {hint}"
+        )
     for layer, labels in supervision.labels.items():
-        known, given = model.classifiers_[layer].classes.tolist() if layer in model.classifiers_ else None, labels.classes.tolist()
+        known, given = (
+            model.classifiers_[layer].classes.tolist() if layer in model.classifiers_ else None,
+            labels.classes.tolist(),
+        )
         if known not in (None, given):
             one = next(name for name in given + known if (name in given) != (name in known))
-            raise ValueError(f"y has other classes than the fitted classifier of layer {layer}, from which warm_start=True goes on ({one!r} is in one of them only): give y the same {len(known)} classes, {hint}")
+            raise ValueError(
+                f"y has other classes than the fitted classifier of layer {layer}, from which warm_start=True goes on ({one!r} is in one of them only): give y the same {len(known)} classes, {hint}"
+            )
+
 
 def check_features(model, X):
-    "Raise `ValueError` unless X has as many columns as the fitted layers of `model` have features."
+    """Raise `ValueError` unless X has as many columns as the fitted layers of `model` have
+    features.
+    """
     shape, N = getattr(X, "shape", None) or np.shape(X), model.layers_[0].A.shape[0]
     if len(shape) == 2 and shape[1] != N:
-        raise ValueError(f"X has {shape[1]} features, but warm_start=True goes on from fitted layers_ with {N}: give X with {N} features, or set_params(warm_start=False) to start anew.")
+        raise ValueError(
+            f"X has {shape[1]} features, but warm_start=True goes on from fitted layers_ with {N}: give X with {N} features, or set_params(warm_start=False) to start anew."
+        )
 
 # %% ../nbs/14_neural.ipynb #0f295253
 CHANGEABLE = ("cost", "depth_weights", "lam", "optimizer", "step", "batch_size", "tol")
 
+
 def check_change(model, params):
-    "Raise `ValueError` unless a running fit of a `NeuralNMF` may go on with the parameters `params` (a dict)."
+    """Raise `ValueError` unless a running fit of a `NeuralNMF` may go on with the parameters
+    `params` (a dict).
+    """
     other = [name for name in params if name not in CHANGEABLE]
-    if other: raise ValueError(f"{other[0]} cannot change in the middle of a fit; {', '.join(CHANGEABLE)} can.")
-    if "cost" in params and (callable(model.cost) or callable(params["cost"])): raise ValueError("cost cannot change to or from a callable in the middle of a fit; between 'every', 'last' and 'energy' it can.")
+    if other:
+        raise ValueError(
+            f"{other[0]} cannot change in the middle of a fit; {', '.join(CHANGEABLE)} can."
+        )
+    if "cost" in params and (callable(model.cost) or callable(params["cost"])):
+        raise ValueError(
+            "cost cannot change to or from a callable in the middle of a fit; between 'every', 'last' and 'energy' it can."
+        )
     then = type(model)(**{**model.get_params(deep=False), **params})
     check_number("tol", then.tol, numbers.Real, 0)
     check_supervision(then.label_loss, then.lam)
@@ -135,116 +236,225 @@ def check_change(model, params):
 
 # %% ../nbs/14_neural.ipynb #9e0cbf45
 class Change(NamedTuple):
-    "Parameters (a dict, empty for none) with which a fit goes on. A `Checkpoint` keeps it between two runs, as if it were a loop."
+    """Parameters (a dict, empty for none) with which a fit goes on. A `Checkpoint` keeps it between
+    two runs, as if it were a loop.
+    """
+
     params: dict
     reason: str = "max_iter"
 
+
 class Changes:
-    "Changes of one fit: `asked` (dicts of parameters, from any thread) and `done` (pairs of the iterations before and the parameters)."
-    def __init__(self): self.requested, self.done = [], []
+    """Changes of one fit: `asked` (dicts of parameters, from any thread) and `done` (pairs of the
+    iterations before and the parameters).
+    """
+
+    def __init__(self):
+        self.requested, self.done = [], []
 
     def next(self, iterations):
-        "All that is asked, or what was asked here according to a checkpoint: a dict, empty for nothing."
+        """All that is asked, or what was asked here according to a checkpoint: a dict, empty for
+        nothing.
+        """
         requested = {}
-        while self.requested: requested |= self.requested.pop(0)
+        while self.requested:
+            requested |= self.requested.pop(0)
         params = iterate(None, Change(requested), 0).params
-        if params: self.done.append((iterations, params))
+        if params:
+            self.done.append((iterations, params))
         return params
+
 
 @contextlib.contextmanager
 def changing(model):
-    "Context in which a model may be asked for changes."
+    """Context in which a model may be asked for changes."""
     model._changes = Changes()
-    try: yield model._changes
-    finally: del model._changes
+    try:
+        yield model._changes
+    finally:
+        del model._changes
 
 # %% ../nbs/14_neural.ipynb #5a085e72
 def progress(bar, report, changes):
-    "A training callback that moves a tqdm bar, shows cost and stationarity, asks report(A, forward pass) whether to stop, and ends the run when a change is asked for."
+    """A training callback that moves a tqdm bar, shows cost and stationarity, asks report(A,
+    forward pass) whether to stop, and ends the run when a change is asked for.
+    """
+
     def on_iteration(n, value, A, fwd, pg):
-        if n == 0 and changes.done: return False               # where the run before has ended
+        if n == 0 and changes.done:
+            return False  # where the run before has ended
         bar.update()
         bar.set_postfix(cost=f"{value:.5f}", stationarity=f"{pg:.1e}")
         stop = report(fwd.A, fwd)
-        if stop: changes.requested.clear()
+        if stop:
+            changes.requested.clear()
         return stop or bool(changes.requested)
+
     return on_iteration
 
 # %% ../nbs/14_neural.ipynb #cb0229f9
 def in_restarts(model, prepare, A, max_iter, changes, callback):
-    """Train a chain, run after run while changes are asked for; ready() -> as `training`, for the model's parameters of the moment. Returns the best chain of the last run, why it ended, and the history of all.
+    """Train a chain, run after run while changes are asked for; ready() -> as `training`, for the
+    model's parameters of the moment. Returns the best chain of the last run, why it ended, and the
+    history of all.
 
-    The history holds the start of the first run and every iteration; the start of another run is the best so far and no iteration.
+    The history holds the start of the first run and every iteration; the start of another run is
+    the best so far and no iteration.
     """
     A, trace, errors = prepare()(A, max_iter, callback)
     values, pg, reason = trace.values, trace.stationarity, trace.reason
     while reason == "callback" and (params := changes.next(len(values))):
         model.set_params(**params)
-        try: A, trace, more = prepare()(A, max_iter + 1 - len(values), callback)
-        except KeyboardInterrupt: reason = "interrupted"       # before the run had anything to give
-        else: values, pg, errors, reason = values + trace.values[1:], pg + trace.stationarity[1:], np.concatenate([errors, more[1:]]), trace.reason
-    return A, reason, {"cost": values, "stationarity": pg, "errors": errors, "changes": changes.done}
+        try:
+            A, trace, more = prepare()(A, max_iter + 1 - len(values), callback)
+        except KeyboardInterrupt:
+            reason = "interrupted"  # before the run had anything to give
+        else:
+            values, pg, errors, reason = (
+                values + trace.values[1:],
+                pg + trace.stationarity[1:],
+                np.concatenate([errors, more[1:]]),
+                trace.reason,
+            )
+    return (
+        A,
+        reason,
+        {"cost": values, "stationarity": pg, "errors": errors, "changes": changes.done},
+    )
 
 # %% ../nbs/14_neural.ipynb #6e3f9d3b
 class ContinuesTraining:
-    "Mixin of `NeuralNMF`: a fit may start where an earlier one ended, and go on with other parameters in the middle."
-    def change(self, **params):
-        """Let the fit that is running go on with other parameters (of `CHANGEABLE`) after the present iteration: from a callback or another thread. Returns self.
+    """Mixin of `NeuralNMF`: a fit may start where an earlier one ended, and go on with other
+    parameters in the middle.
+    """
 
-        They become the parameters of the model. Raises `ValueError`, here and at once, for parameters that do not fit or cannot change, and when no fit is running.
+    def change(self, **params):
+        """Let the fit that is running go on with other parameters (of `CHANGEABLE`) after the
+        present iteration: from a callback or another thread. Returns self.
+
+        They become the parameters of the model. Raises `ValueError`, here and at once, for
+        parameters that do not fit or cannot change, and when no fit is running.
         """
         changes = getattr(self, "_changes", None)
-        if changes is None: raise ValueError("No fit is running that could change. Use set_params(warm_start=True, ...) and fit.")
+        if changes is None:
+            raise ValueError(
+                "No fit is running that could change. Use set_params(warm_start=True, ...) and fit."
+            )
         check_change(self, functools.reduce(dict.__or__, [*changes.requested, params]))
         changes.requested.append(params)
         return self
 
-    def __getstate__(self): return {name: value for name, value in super().__getstate__().items() if name != "_changes"}
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_changes"}
 
     def _continues(self, X):
-        if not (self.warm_start and hasattr(self, "layers_")): return False
+        if not (self.warm_start and hasattr(self, "layers_")):
+            return False
         check_features(self, X)
         return True
 
     def _earlier(self, ranks, supervision):
-        if not (self.warm_start and hasattr(self, "layers_")): return {}
+        if not (self.warm_start and hasattr(self, "layers_")):
+            return {}
         check_warm_start(self, ranks, supervision)
         return {"layers_": [one.A for one in self.layers_]}
 
 # %% ../nbs/14_neural.ipynb #91cfdf89
 class NeuralNMF(ContinuesTraining, LayeredNMF):
-    """Neural NMF: all A_l of the chain X ~ A_0 A_1 .. A_l S_l, S_l = q(S_(l-1), A_l), trained jointly by exact backpropagation through q.
+    """Neural NMF: all A_l of the chain X ~ A_0 A_1 .. A_l S_l, S_l = q(S_(l-1), A_l), trained
+    jointly by exact backpropagation through q.
 
-    Parameters: `ranks` topics per layer; `cost` 'every' (reconstruction at every depth), 'last', 'energy' or a callable cost(X, A, S, Y) ->
-    (value, dA, dS) (X is n_features x n_samples, as in the paper; Y is the y of `fit`; topics are then not sorted by share); `depth_weights` one weight >= 0 per layer for the
-    errors of 'every' (dimensionless; None: all 1); `lam` weight and `label_loss` 'l2' or 'cross_entropy' of the label
-    terms, when `fit` gets labels (dimensionless, relative: see the labels notebook); `optimizer` 'lbfgs', 'backtracking', 'gd' (the slides' Method 1), 'adam' or 'sgd' (epochs over random
-    batches of `batch_size` data points); `step` its step length (None: the optimiser's default; unused by lbfgs); `n_init`, `n_init_upper` starts tried for the first and the
-    upper layers of the hierarchical start, which gets `start_iter` iterations per layer; `max_iter` training iterations; `tol` on the
-    stationarity (dimensionless; with labels also on the relative decrease of the cost in twenty iterations); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'.
-    `warm_start` True: `fit` goes on from the fitted `layers_`, if there are any, instead of the hierarchical start; ranks, features and classes must be the same.
-    Fitted attributes as in `HierarchicalNMF`; `history_` (of the last fit) holds 'cost', 'stationarity' and 'errors' (iterations x depths), each under the parameters of its time, and 'changes': pairs of
-    the entries before a change of parameters (see `change`) and what it was. Source: Gao, Haddock et al., CAMSAP 2019; slides 8-10.
+    Parameters: `ranks` topics per layer; `cost` 'every' (reconstruction at every depth), 'last',
+    'energy' or a callable cost(X, A, S, Y) -> (value, dA, dS) (X is n_features x n_samples, as in
+    the paper; Y is the y of `fit`; topics are then not sorted by share); `depth_weights` one weight
+    >= 0 per layer for the errors of 'every' (dimensionless; None: all 1); `lam` weight and
+    `label_loss` 'l2' or 'cross_entropy' of the label terms, when `fit` gets labels (dimensionless,
+    relative: see the labels notebook); `optimizer` 'lbfgs', 'backtracking', 'gd' (the slides'
+    Method 1), 'adam' or 'sgd' (epochs over random batches of `batch_size` data points); `step` its
+    step length (None: the optimiser's default; unused by lbfgs); `n_init`, `n_init_upper` starts
+    tried for the first and the upper layers of the hierarchical start, which gets `start_iter`
+    iterations per layer; `max_iter` training iterations; `tol` on the stationarity (dimensionless;
+    with labels also on the relative decrease of the cost in twenty iterations); `random_state`;
+    `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. `warm_start` True: `fit` goes on
+    from the fitted `layers_`, if there are any, instead of the hierarchical start; ranks, features
+    and classes must be the same. Fitted attributes as in `HierarchicalNMF`; `history_` (of the last
+    fit) holds 'cost', 'stationarity' and 'errors' (iterations x depths), each under the parameters
+    of its time, and 'changes': pairs of the entries before a change of parameters (see `change`)
+    and what it was. Source: Gao, Haddock et al., CAMSAP 2019; slides 8-10.
     """
-    def __init__(self, ranks=(20, 6), *, cost="every", depth_weights=None, lam=1.0, label_loss="l2", optimizer="lbfgs", step=None, batch_size=256, n_init=1, n_init_upper=5,
-                 start_iter=50, max_iter=500, tol=1e-4, warm_start=False, random_state=None, verbose=0, device="auto"):
-        self.ranks, self.cost, self.depth_weights, self.lam, self.label_loss = ranks, cost, depth_weights, lam, label_loss
+
+    def __init__(
+        self,
+        ranks=(20, 6),
+        *,
+        cost="every",
+        depth_weights=None,
+        lam=1.0,
+        label_loss="l2",
+        optimizer="lbfgs",
+        step=None,
+        batch_size=256,
+        n_init=1,
+        n_init_upper=5,
+        start_iter=50,
+        max_iter=500,
+        tol=1e-4,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.ranks, self.cost, self.depth_weights, self.lam, self.label_loss = (
+            ranks,
+            cost,
+            depth_weights,
+            lam,
+            label_loss,
+        )
         self.optimizer, self.step, self.batch_size = optimizer, step, batch_size
-        self.n_init, self.n_init_upper, self.start_iter, self.warm_start = n_init, n_init_upper, start_iter, warm_start
-        self.max_iter, self.tol, self.random_state, self.verbose, self.device = max_iter, tol, random_state, verbose, device
+        self.n_init, self.n_init_upper, self.start_iter, self.warm_start = (
+            n_init,
+            n_init_upper,
+            start_iter,
+            warm_start,
+        )
+        self.max_iter, self.tol, self.random_state, self.verbose, self.device = (
+            max_iter,
+            tol,
+            random_state,
+            verbose,
+            device,
+        )
 
     def _start(self, X, ranks, rng, svd, supervision):
-        "The chain from which training starts, and whether finding it was interrupted."
+        """The chain from which training starts, and whether finding it was interrupted."""
         earlier = self._earlier(ranks, supervision)
-        if earlier: return [factor_like(A, namespace_like(X)) for A in earlier["layers_"]], False
-        fits = sequential(X, ranks, rng, n_init=self.n_init, n_init_upper=self.n_init_upper, max_iter=self.start_iter, tol=self.tol, svd=svd)
+        if earlier:
+            return [factor_like(A, namespace_like(X)) for A in earlier["layers_"]], False
+        fits = sequential(
+            X,
+            ranks,
+            rng,
+            n_init=self.n_init,
+            n_init_upper=self.n_init_upper,
+            max_iter=self.start_iter,
+            tol=self.tol,
+            svd=svd,
+        )
         return [fit.A for fit in fits], any(fit.reason == "interrupted" for fit in fits)
 
     def _train(self, X, ranks, rng, svd, supervision, report):
         check_number("start_iter", self.start_iter, numbers.Integral, 0)
         prepare = functools.partial(training, self, X, supervision, rng, len(ranks))
-        prepare()                                                # parameters that do not fit are found before the work begins
+        prepare()  # parameters that do not fit are found before the work begins
         with changing(self) as changes, progress_bar(self, self.max_iter) as bar:
             A, stopped = self._start(X, ranks, rng, svd, supervision)
-            A, reason, history = in_restarts(self, prepare, A, 0 if stopped else self.max_iter, changes, progress(bar, report, changes))
+            A, reason, history = in_restarts(
+                self,
+                prepare,
+                A,
+                0 if stopped else self.max_iter,
+                changes,
+                progress(bar, report, changes),
+            )
         return A, "interrupted" if stopped else reason, max(1, len(history["cost"]) - 1), history

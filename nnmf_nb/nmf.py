@@ -18,25 +18,51 @@ from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import asarray, blas_in_one_thread, double, gram, inner, namespace, to_numpy
+from .core.iteration import iterate
 from .data import WeightedDataMatrix, relative_error, residual2, transposed
-from .divergences import beta_of, coefficients, divergence, kkt_of_ratios, mu, mu_step, ratios
-from .estimators import CertifiedEstimator, MapsForward, ReadsLayers, check_number, check_samples, factor_like, fitted_attributes, fitting, leading_svd, progress_bar, reporter, store
+from nnmf_nb.divergences import (
+    beta_of,
+    coefficients,
+    divergence,
+    kkt_of_ratios,
+    mu,
+    mu_step,
+    ratios,
+)
+from nnmf_nb.estimators import (
+    CertifiedEstimator,
+    MapsForward,
+    ReadsLayers,
+    check_number,
+    check_samples,
+    factor_like,
+    fitted_attributes,
+    fitting,
+    leading_svd,
+    progress_bar,
+    reporter,
+    store,
+)
 from .layers import by_share, describe
 from .losses import Forward, namespace_like, svd_floors, unit_columns
 from .nnls import kkt_of_layer, solve_layer
-from .solvers.coordinate_descent import coordinate_descent, Factorization, hals
+from .solvers.coordinate_descent import Factorization, coordinate_descent, hals
 from .solvers.extrapolation import extrapolated_nmf
 from .solvers.initialization import nndsvd, random_start
 from .solvers.stationarity import projected_gradient_norm
-from .core.iteration import iterate
 
 # %% ../nbs/10_nmf.ipynb #b5c78369
 class Penalties(NamedTuple):
-    "l1 sum(F) + l2/2 ||F||^2 for a factor F, added to half the squared error / X.scale^2."
+    """l1 sum(F) + l2/2 ||F||^2 for a factor F, added to half the squared error / X.scale^2."""
+
     l1: float = 0.0
     l2: float = 0.0
 
-    def of(self, F): return (self.l1 * float(namespace(F).sum(double(F))) if self.l1 else 0.0) + (self.l2 / 2 * inner(F, F) if self.l2 else 0.0)
+    def of(self, F):
+        return (self.l1 * float(namespace(F).sum(double(F))) if self.l1 else 0.0) + (
+            self.l2 / 2 * inner(F, F) if self.l2 else 0.0
+        )
+
 
 FREE = Penalties()
 
@@ -44,144 +70,239 @@ FREE = Penalties()
 def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=None):
     """S (k x M) with rows first.. improved for min ||X - A S||^2 / 2 + penalties, S >= 0 (units of X.scale); `exact`: minimised over those rows.
 
-    X: `DataMatrix` (N x M), A: N x k, product: A'X (k x M) if it is known. The objective never rises. For A: half_step(transposed(X), S.T, A.T, ..).T.
+    X: `DataMatrix` (N x M), A: N x k, product: A'X (k x M) if it is known. The objective never
+    rises. For A: half_step(transposed(X), S.T, A.T, ..).T.
     """
-    if first == S.shape[0]: return S
+    if first == S.shape[0]:
+        return S
     xp, free, fixed = namespace(S), A[:, first:], S[:first, :]
     F = X.AtX(free) if product is None else product[first:, :]
-    if first: F = F - X.AtM(free, A[:, :first], fixed)
+    if first:
+        F = F - X.AtM(free, A[:, :first], fixed)
     if exact or isinstance(X, WeightedDataMatrix):
         new, _ = solve_layer(X, free, S[first:, :], F=F, l1=penalties.l1 * X.scale, l2=penalties.l2)
     else:
         G = gram(free)
         G = G + penalties.l2 * xp.eye(G.shape[0], dtype=G.dtype, device=G.device)
-        new = xp.astype(coordinate_descent(G, F.T - penalties.l1, S[first:, :].T, sweeps).factor, S.dtype).T
-        if penalties.l1: new = xp.where(xp.linalg.diagonal(G)[:, None] > 0, new, xp.zeros_like(new))    # a sweep leaves alone what has no use, but it has a price
+        new = xp.astype(
+            coordinate_descent(G, F.T - penalties.l1, S[first:, :].T, sweeps).factor, S.dtype
+        ).T
+        # a sweep leaves alone what has no use, but it has a price
+        if penalties.l1:
+            new = xp.where(xp.linalg.diagonal(G)[:, None] > 0, new, xp.zeros_like(new))
     return xp.concat([fixed, new], axis=0) if first else new
 
 # %% ../nbs/10_nmf.ipynb #4961fee0
-def alternate(X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=200, tol=1e-4, callback=None):
+def alternate(
+    X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=200, tol=1e-4, callback=None
+):
     """Minimise ||X - A S||^2 / 2 + penalties (units of X.scale) by alternating half-steps; columns of A before `first` stay. Returns a `Factorization`.
 
     `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the relative error. Stopping and callback as in `hals`.
     """
     total, Xt = X.norm2 or 1.0, transposed(X)
+
     def step(fit):
         S = half_step(X, fit.A, fit.S, on_S, exact=exact)
         Q = X.XSt(S)
         pg = _stationarity(X, fit.A, S, Q, on_A, first, total)
         A = half_step(Xt, S.T, fit.A.T, on_A, first, exact, product=Q.T).T
-        objective = residual2(X, A, S, X.norm2 - 2 * inner(Q, A) + inner(X.MSt(A, S, S), A)) / 2 + on_A.of(A) + on_S.of(S)
-        return Factorization(A, S, [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
+        objective = (
+            residual2(X, A, S, X.norm2 - 2 * inner(Q, A) + inner(X.MSt(A, S, S), A)) / 2
+            + on_A.of(A)
+            + on_S.of(S)
+        )
+        return Factorization(
+            A,
+            S,
+            [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))],
+            [*fit.stationarity, pg],
+            "stationary" if pg <= tol else "max_iter",
+        )
+
     report = callback and (lambda n, fit: callback(n, fit.errors[-1], fit.stationarity[-1], fit.A))
     return iterate(step, Factorization(A, S, [], [], "max_iter"), max_iter, report)
 
 # %% ../nbs/10_nmf.ipynb #a880aefe
 def _stationarity(X, A, S, Q, on_A, first, total):
-    "Stationarity of the free columns of A, given Q = X S' (N x k)."
+    """Stationarity of the free columns of A, given Q = X S' (N x k)."""
     gradient = X.MSt(A, S, S[first:, :]) - Q[:, first:] + on_A.l1 + on_A.l2 * A[:, first:]
     return projected_gradient_norm([A[:, first:]], [2 * gradient / total])
 
 # %% ../nbs/10_nmf.ipynb #8f31c411
 def filled_start(X, k, init, svd, rng):
-    "Start by name for a `DataMatrix`: 'nndsvd', 'nndsvda' or 'nndsvdar' as in scikit-learn, or 'random'. A (N x k), S (k x M, units of X.scale)."
-    if init == "random": return random_start(X, k, rng)
+    """Start by name for a `DataMatrix`: 'nndsvd', 'nndsvda' or 'nndsvdar' as in scikit-learn, or
+    'random'. A (N x k), S (k x M, units of X.scale).
+    """
+    if init == "random":
+        return random_start(X, k, rng)
     like, factors = namespace_like(X), nndsvd(X, k, svd)
     mean = math.sqrt(X.norm2 / math.prod(X.shape))
     for F, size in zip(factors, (1 / math.sqrt(X.shape[0]), mean)):
         zero = F <= 0
-        if init == "nndsvda": F[zero] = size
-        if init == "nndsvdar": F[zero] = size / 100 * rng.random(int(zero.sum()))
+        if init == "nndsvda":
+            F[zero] = size
+        if init == "nndsvdar":
+            F[zero] = size / 100 * rng.random(int(zero.sum()))
     A, St = (asarray(F, like, X.dtype) for F in factors)
     return A, St.T
 
 # %% ../nbs/10_nmf.ipynb #9766ad03
 class Problem(NamedTuple):
-    "What to solve and how: rank k, beta, penalties on A and S, frozen columns (N x n, unit length) or None, custom start (A, S) or None, solver ('auto' only where it can)."
-    k: int; beta: float; on_A: Penalties; on_S: Penalties; fixed: object; start: object; solver: str
+    """What to solve and how: rank k, beta, penalties on A and S, frozen columns (N x n, unit
+    length) or None, custom start (A, S) or None, solver ('auto' only where it can).
+    """
+
+    k: int
+    beta: float
+    on_A: Penalties
+    on_S: Penalties
+    fixed: object
+    start: object
+    solver: str
 
 # %% ../nbs/10_nmf.ipynb #e38884dd
 SOLVERS = ("auto", "hals", "cd", "anls", "mu")
 INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 
+
 def check_problem(model, X, W, H):
-    "The `Problem` of an `NMF` model for a `DataMatrix` X (features x data points). Raises `ValueError` naming the parameter."
+    """The `Problem` of an `NMF` model for a `DataMatrix` X (features x data points). Raises
+    `ValueError` naming the parameter.
+    """
     for name, allowed in (("solver", SOLVERS), ("init", INITS)):
-        if getattr(model, name) not in allowed: raise ValueError(f"{name} must be one of {allowed}, got {getattr(model, name)!r}.")
-    for name, kind, lowest in (("n_init", numbers.Integral, 1), ("max_iter", numbers.Integral, 0), ("tol", numbers.Real, 0), ("alpha_W", numbers.Real, 0), ("l1_ratio", numbers.Real, 0)):
+        if getattr(model, name) not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, got {getattr(model, name)!r}.")
+    for name, kind, lowest in (
+        ("n_init", numbers.Integral, 1),
+        ("max_iter", numbers.Integral, 0),
+        ("tol", numbers.Real, 0),
+        ("alpha_W", numbers.Real, 0),
+        ("l1_ratio", numbers.Real, 0),
+    ):
         check_number(name, getattr(model, name), kind, lowest)
-    if model.alpha_H != "same": check_number("alpha_H", model.alpha_H, numbers.Real, 0)
-    if model.l1_ratio > 1: raise ValueError(f"l1_ratio must be between 0 and 1, got {model.l1_ratio!r}.")
+    if model.alpha_H != "same":
+        check_number("alpha_H", model.alpha_H, numbers.Real, 0)
+    if model.l1_ratio > 1:
+        raise ValueError(f"l1_ratio must be between 0 and 1, got {model.l1_ratio!r}.")
     beta = beta_of(model.beta_loss)
-    if beta != 2 and model.solver not in ("auto", "mu"): raise ValueError(f"solver={model.solver!r} minimises the Frobenius loss only: use solver='mu' or 'auto' for beta_loss={model.beta_loss!r}.")
+    if beta != 2 and model.solver not in ("auto", "mu"):
+        raise ValueError(
+            f"solver={model.solver!r} minimises the Frobenius loss only: use solver='mu' or 'auto' for beta_loss={model.beta_loss!r}."
+        )
     start, fixed = check_start(model, X, W, H), check_fixed(model, X)
     on_A, on_S = penalties(model, X)
     plain = fixed is None and not any(on_A + on_S) and not isinstance(X, WeightedDataMatrix)
-    solver = "mu" if beta != 2 else "hals" if model.solver == "cd" or model.solver == "auto" and not plain else model.solver
+    solver = (
+        "mu"
+        if beta != 2
+        else "hals"
+        if model.solver == "cd" or model.solver == "auto" and not plain
+        else model.solver
+    )
     return Problem(check_rank(model, X, start, fixed), beta, on_A, on_S, fixed, start, solver)
 
 # %% ../nbs/10_nmf.ipynb #93ab9577
 def check_rank(model, X, start, fixed):
-    "The number of topics. Raises `ValueError` when it contradicts the start or the frozen components."
+    """The number of topics. Raises `ValueError` when it contradicts the start or the frozen
+    components.
+    """
     k = model.n_components
     if k is None or isinstance(k, str):
-        if isinstance(k, str) and k != "auto": raise ValueError(f"n_components must be an integer >= 1, 'auto' or None, got {k!r}.")
+        if isinstance(k, str) and k != "auto":
+            raise ValueError(f"n_components must be an integer >= 1, 'auto' or None, got {k!r}.")
         return start[0].shape[1] if start else fixed.shape[1] if fixed is not None else X.shape[0]
     check_number("n_components", k, numbers.Integral, 1)
-    if start and start[0].shape[1] != k: raise ValueError(f"n_components={k}, but W and H have {start[0].shape[1]} components.")
-    if fixed is not None and fixed.shape[1] > k: raise ValueError(f"n_components={k}, but fixed has {fixed.shape[1]} components.")
+    if start and start[0].shape[1] != k:
+        raise ValueError(f"n_components={k}, but W and H have {start[0].shape[1]} components.")
+    if fixed is not None and fixed.shape[1] > k:
+        raise ValueError(f"n_components={k}, but fixed has {fixed.shape[1]} components.")
     return int(k)
 
 # %% ../nbs/10_nmf.ipynb #0720b9c5
 def check_start(model, X, W, H):
-    "The custom start (A, S) from W (n_samples x k) and H (k x n_features), or None. Raises `ValueError` for missing, negative or misshapen ones."
+    """The custom start (A, S) from W (n_samples x k) and H (k x n_features), or None. Raises
+    `ValueError` for missing, negative or misshapen ones.
+    """
     if model.init != "custom":
-        if W is None and H is None: return None
+        if W is None and H is None:
+            return None
         raise ValueError(f"W and H are the start of init='custom'; init is {model.init!r}.")
-    if W is None or H is None: raise ValueError("init='custom' needs both W (n_samples x k) and H (k x n_features) in fit.")
+    if W is None or H is None:
+        raise ValueError(
+            "init='custom' needs both W (n_samples x k) and H (k x n_features) in fit."
+        )
     W, H = (np.array(to_numpy(F), dtype=np.float64) for F in (W, H))
     N, M = X.shape
     if W.ndim != 2 or H.ndim != 2 or W.shape[0] != M or H.shape[1] != N or W.shape[1] != H.shape[0]:
         raise ValueError(f"W and H must be {M} x k and k x {N}, got {W.shape} and {H.shape}.")
     for name, F in (("W", W), ("H", H)):
-        if not np.isfinite(F).all() or F.min() < 0: raise ValueError(f"{name} must be finite and >= 0; its smallest entry is {F.min():.3g}.")
+        if not np.isfinite(F).all() or F.min() < 0:
+            raise ValueError(
+                f"{name} must be finite and >= 0; its smallest entry is {F.min():.3g}."
+            )
     like = namespace_like(X)
     return asarray(H.T, like, X.dtype), asarray(W / X.scale, like, X.dtype).T
 
 # %% ../nbs/10_nmf.ipynb #3ed0cbc1
 def check_fixed(model, X):
-    "The frozen columns of A (N x n, unit length) from `fixed` (n x n_features), or None. Raises `ValueError` for negative, zero or misshapen ones."
-    if model.fixed is None: return None
+    """The frozen columns of A (N x n, unit length) from `fixed` (n x n_features), or None. Raises
+    `ValueError` for negative, zero or misshapen ones.
+    """
+    if model.fixed is None:
+        return None
     H = np.atleast_2d(np.array(to_numpy(model.fixed), dtype=np.float64))
-    if H.ndim != 2 or H.shape[1] != X.shape[0]: raise ValueError(f"fixed must be n_fixed x {X.shape[0]} (components x features), got {H.shape}.")
+    if H.ndim != 2 or H.shape[1] != X.shape[0]:
+        raise ValueError(
+            f"fixed must be n_fixed x {X.shape[0]} (components x features), got {H.shape}."
+        )
     bad = ~(np.isfinite(H).all(axis=1) & (H >= 0).all(axis=1) & H.any(axis=1))
-    if bad.any(): raise ValueError(f"fixed components must be finite, >= 0 and not all zero; number {int(bad.argmax())} is not.")
+    if bad.any():
+        raise ValueError(
+            f"fixed components must be finite, >= 0 and not all zero; number {int(bad.argmax())} is not."
+        )
     return unit_columns(asarray((H / H.max(axis=1, keepdims=True)).T, namespace_like(X), X.dtype))
 
 # %% ../nbs/10_nmf.ipynb #c60e8e3f
 def penalties(model, X):
-    "Penalties on A and on S for a `DataMatrix` X (features x data points), in units of X.scale^2."
+    """Penalties on A and on S for a `DataMatrix` X (features x data points), in units of X.scale^2."""
     N, M = X.shape
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
     l1, l2, unit = model.l1_ratio, 1 - model.l1_ratio, 1 / X.scale
-    return (Penalties(alpha_H * M * l1 * unit * unit, alpha_H * M * l2 * unit * unit), Penalties(model.alpha_W * N * l1 * unit, model.alpha_W * N * l2))
+    return (
+        Penalties(alpha_H * M * l1 * unit * unit, alpha_H * M * l2 * unit * unit),
+        Penalties(model.alpha_W * N * l1 * unit, model.alpha_W * N * l2),
+    )
 
 # %% ../nbs/10_nmf.ipynb #07ac34ba
 def solve(X, problem, A, S, **options):
-    "Run the solver of a `Problem` on a `DataMatrix` from A, S: a `Factorization` (or `ExtrapolationState`) whose `errors` are the objective relative to that of an empty model."
-    if problem.solver == "auto": return unit_fit(extrapolated_nmf(X, A, S, **options))
+    """Run the solver of a `Problem` on a `DataMatrix` from A, S: a `Factorization` (or
+    `ExtrapolationState`) whose `errors` are the objective relative to that of an empty model.
+    """
+    if problem.solver == "auto":
+        return unit_fit(extrapolated_nmf(X, A, S, **options))
     first = 0 if problem.fixed is None else problem.fixed.shape[1]
-    if problem.solver == "mu": return _by_mu(X, problem, A, S, first=first, **options)
+    if problem.solver == "mu":
+        return _by_mu(X, problem, A, S, first=first, **options)
     bare = not (first or any(problem.on_A + problem.on_S))
-    if bare and problem.solver == "hals": return unit_fit(hals(X, A, S, **options))
-    fit = alternate(X, A, S, problem.on_A, problem.on_S, first=first, exact=problem.solver == "anls", **options)
+    if bare and problem.solver == "hals":
+        return unit_fit(hals(X, A, S, **options))
+    fit = alternate(
+        X, A, S, problem.on_A, problem.on_S, first=first, exact=problem.solver == "anls", **options
+    )
     return unit_fit(fit) if bare else fit
 
-def unit_fit(fit): return replace(fit, A=unit_columns(fit.A))
+
+def unit_fit(fit):
+    return replace(fit, A=unit_columns(fit.A))
+
 
 def used_solver(problem, fit):
-    "The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals' and 'e-anls' with extrapolation."
+    """The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals' and 'e-anls' with
+    extrapolation.
+    """
     return problem.solver if problem.solver != "auto" else "e-anls" if fit.exact else "e-hals"
+
 
 def _by_mu(X, problem, A, S, **options):
     (l1_A, l2_A), (l1_S, l2_S) = problem.on_A, problem.on_S
@@ -190,41 +311,71 @@ def _by_mu(X, problem, A, S, **options):
 
 # %% ../nbs/10_nmf.ipynb #8c4cadf7
 def train(X, problem, model, svd, rng, report):
-    "The best of the model's `n_init` starts after 30 iterations, trained to the end; report(A) -> True stops it. Returns a `Factorization`."
+    """The best of the model's `n_init` starts after 30 iterations, trained to the end; report(A) ->
+    True stops it. Returns a `Factorization`.
+    """
     best = None
     for n in range(model.n_init):
-        A, S = problem.start if problem.start and n == 0 else filled_start(X, problem.k, _init(model, X, problem) if n == 0 else "random", svd, rng)
-        if problem.fixed is not None: A = namespace(A).concat([problem.fixed, A[:, problem.fixed.shape[1]:]], axis=1)
-        fit = Factorization(A, S, [], [], "max_iter") if model.n_init == 1 else solve(X, problem, A, S, max_iter=30, tol=0.0)
-        if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]): best = fit
-        if fit.reason == "interrupted": return replace(best, reason="interrupted")
+        A, S = (
+            problem.start
+            if problem.start and n == 0
+            else filled_start(
+                X, problem.k, _init(model, X, problem) if n == 0 else "random", svd, rng
+            )
+        )
+        if problem.fixed is not None:
+            A = namespace(A).concat([problem.fixed, A[:, problem.fixed.shape[1] :]], axis=1)
+        fit = (
+            Factorization(A, S, [], [], "max_iter")
+            if model.n_init == 1
+            else solve(X, problem, A, S, max_iter=30, tol=0.0)
+        )
+        if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]):
+            best = fit
+        if fit.reason == "interrupted":
+            return replace(best, reason="interrupted")
     with progress_bar(model, model.max_iter) as bar:
+
         def step(n, value, pg, A):
             bar.update()
             return report(A)
-        return solve(X, problem, best.A, best.S, max_iter=model.max_iter, tol=model.tol, callback=step)
+
+        return solve(
+            X, problem, best.A, best.S, max_iter=model.max_iter, tol=model.tol, callback=step
+        )
+
 
 def _init(model, X, problem):
-    "scikit-learn's default: NNDSVD with the mean for zeros where there are enough singular vectors."
-    if model.init not in (None, "custom"): return model.init
+    """scikit-learn's default: NNDSVD with the mean for zeros where there are enough singular
+    vectors.
+    """
+    if model.init not in (None, "custom"):
+        return model.init
     return "nndsvda" if problem.k <= min(X.shape) else "random"
 
 # %% ../nbs/10_nmf.ipynb #99eb145d
 def coefficients_of(model, X, A):
-    "S (k x M, units of X.scale) and status of a `DataMatrix` X under the loss and the penalties of the model: exact for Frobenius, else converged steps."
+    """S (k x M, units of X.scale) and status of a `DataMatrix` X under the loss and the penalties
+    of the model: exact for Frobenius, else converged steps.
+    """
     beta, on_S = beta_of(model.beta_loss), penalties(model, X)[1]
-    if beta == 2: return solve_layer(X, A, l1=on_S.l1 * X.scale, l2=on_S.l2)
+    if beta == 2:
+        return solve_layer(X, A, l1=on_S.l1 * X.scale, l2=on_S.l2)
     xp = namespace(A)
     S = coefficients(X, A, beta)
     if any(on_S):
-        for _ in range(500): S = mu_step(X, A, S, beta, *on_S)
+        for _ in range(500):
+            S = mu_step(X, A, S, beta, *on_S)
     return S, xp.zeros(X.shape[1], dtype=xp.int64, device=A.device)
 
 # %% ../nbs/10_nmf.ipynb #61e1a51e
 def kkt_of(model, X, A, S):
-    "Largest relative KKT residual of a column of S under the loss and penalties of the model (dimensionless, 0 = optimal)."
+    """Largest relative KKT residual of a column of S under the loss and penalties of the model
+    (dimensionless, 0 = optimal).
+    """
     beta, on_S = beta_of(model.beta_loss), penalties(model, X)[1]
-    if beta == 2: residual = kkt_of_layer(X, A, S, l1=on_S.l1 * X.scale, l2=on_S.l2)
+    if beta == 2:
+        residual = kkt_of_layer(X, A, S, l1=on_S.l1 * X.scale, l2=on_S.l2)
     else:
         above, below = ratios(X, A, S, beta)
         residual = kkt_of_ratios(S, above, below + on_S.l1 + on_S.l2 * S)
@@ -232,21 +383,23 @@ def kkt_of(model, X, A, S):
 
 # %% ../nbs/10_nmf.ipynb #3537e656
 class OneLayer(ReadsLayers, MapsForward, CertifiedEstimator):
-    "What the models of one layer share, whose coefficients depend on their loss and penalties."
+    """What the models of one layer share, whose coefficients depend on their loss and penalties."""
+
     def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None):
-        "Train, and return the coefficients (n_samples x k): the same as `fit(X).transform(X)`."
+        """Train, and return the coefficients (n_samples x k): the same as `fit(X).transform(X)`."""
         return self.fit(X, y, W, H, mask, weights).layers_[-1].S.T
 
     def _forward(self, X, depth, mask, weights):
         data = check_samples(self, X, mask, weights, reset=False)
-        with blas_in_one_thread(): return self._pass(data, factor_like(self.layers_[0].A, namespace_like(data)))
+        with blas_in_one_thread():
+            return self._pass(data, factor_like(self.layers_[0].A, namespace_like(data)))
 
     def _pass(self, data, A):
         S, status = coefficients_of(self, data, A)
         return Forward(data, (A,), (S,), (status,), None)
 
     def score(self, X, y=None, mask=None, weights=None):
-        "1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its own coefficients, whatever the loss; 1 is perfect."
+        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its own coefficients, whatever the loss; 1 is perfect."""
         check_is_fitted(self)
         fwd = self._forward(X, 1, mask, weights)
         return 1.0 - relative_error(fwd.X, fwd.A[0], fwd.S[0]) ** 2
@@ -259,46 +412,103 @@ class OneLayer(ReadsLayers, MapsForward, CertifiedEstimator):
 
 # %% ../nbs/10_nmf.ipynb #4de4f18b
 class NMF(OneLayer):
-    """Nonnegative matrix factorisation, X ~ A S, with the parameter names and meaning of scikit-learn.
+    """Nonnegative matrix factorisation, X ~ A S, with the parameter names and meaning of
+    scikit-learn.
 
-    Parameters: `n_components` topics ('auto' or None: as many as the custom start or `fixed` has, else all features); `init` None, 'random', 'nndsvd',
-    'nndsvda', 'nndsvdar' or 'custom' (give W and H to `fit`); `solver` 'auto' (extrapolated, by sweeps or exact halves, whichever pays), 'hals' ('cd' is the same), 'anls' (both halves exact) or 'mu';
-    `beta_loss` 'frobenius', 'kullback-leibler', 'itakura-saito' or a number (others than Frobenius need solver 'mu' or 'auto'); `tol` on the stationarity of A
-    (dimensionless); `max_iter`; `random_state`; `alpha_W`, `alpha_H` ('same'), `l1_ratio` penalties on coefficients and components, scaled by n_features and
-    n_samples as in scikit-learn (absolute: they mean something else for c X); `n_init` starts; `fixed` (n_fixed x n_features) components that stay, up to
-    their length, as the first ones; `verbose`; `device`.
-    Fitted: `components_` (k x n_features), `layers_` (one `Layer`), `reconstruction_err_` (square root of twice the divergence, in units of X for
-    Frobenius), `n_iter_`, `converged_`, `stop_reason_`, `solver_` ('hals', 'anls', 'mu', 'e-hals' or 'e-anls'), `history_` ('objective', 'stationarity').
-    Source: Lee & Seung 2001; Cichocki & Phan 2009 (HALS); Kim & Park 2011 (ANLS); Fevotte & Idier 2011 (MU).
+    Parameters: `n_components` topics ('auto' or None: as many as the custom start or `fixed` has,
+    else all features); `init` None, 'random', 'nndsvd', 'nndsvda', 'nndsvdar' or 'custom' (give W
+    and H to `fit`); `solver` 'auto' (extrapolated, by sweeps or exact halves, whichever pays),
+    'hals' ('cd' is the same), 'anls' (both halves exact) or 'mu'; `beta_loss` 'frobenius',
+    'kullback-leibler', 'itakura-saito' or a number (others than Frobenius need solver 'mu' or
+    'auto'); `tol` on the stationarity of A (dimensionless); `max_iter`; `random_state`; `alpha_W`,
+    `alpha_H` ('same'), `l1_ratio` penalties on coefficients and components, scaled by n_features
+    and n_samples as in scikit-learn (absolute: they mean something else for c X); `n_init` starts;
+    `fixed` (n_fixed x n_features) components that stay, up to their length, as the first ones;
+    `verbose`; `device`. Fitted: `components_` (k x n_features), `layers_` (one `Layer`),
+    `reconstruction_err_` (square root of twice the divergence, in units of X for Frobenius),
+    `n_iter_`, `converged_`, `stop_reason_`, `solver_` ('hals', 'anls', 'mu', 'e-hals' or 'e-anls'),
+    `history_` ('objective', 'stationarity'). Source: Lee & Seung 2001; Cichocki & Phan 2009 (HALS);
+    Kim & Park 2011 (ANLS); Fevotte & Idier 2011 (MU).
     """
-    def __init__(self, n_components="auto", *, init=None, solver="auto", beta_loss="frobenius", tol=1e-4, max_iter=500, random_state=None, alpha_W=0.0,
-                 alpha_H="same", l1_ratio=0.0, n_init=1, fixed=None, verbose=0, device="auto"):
-        self.n_components, self.init, self.solver, self.beta_loss, self.tol, self.max_iter = n_components, init, solver, beta_loss, tol, max_iter
-        self.random_state, self.alpha_W, self.alpha_H, self.l1_ratio = random_state, alpha_W, alpha_H, l1_ratio
+
+    def __init__(
+        self,
+        n_components="auto",
+        *,
+        init=None,
+        solver="auto",
+        beta_loss="frobenius",
+        tol=1e-4,
+        max_iter=500,
+        random_state=None,
+        alpha_W=0.0,
+        alpha_H="same",
+        l1_ratio=0.0,
+        n_init=1,
+        fixed=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.n_components, self.init, self.solver, self.beta_loss, self.tol, self.max_iter = (
+            n_components,
+            init,
+            solver,
+            beta_loss,
+            tol,
+            max_iter,
+        )
+        self.random_state, self.alpha_W, self.alpha_H, self.l1_ratio = (
+            random_state,
+            alpha_W,
+            alpha_H,
+            l1_ratio,
+        )
         self.n_init, self.fixed, self.verbose, self.device = n_init, fixed, verbose, device
 
     @with_callbacks
     def fit(self, X, y=None, W=None, H=None, mask=None, weights=None):
-        """Train on X (n_samples x n_features, >= 0). W (n_samples x k) and H (k x n_features): the start when init='custom'. Returns self.
+        """Train on X (n_samples x n_features, >= 0). W (n_samples x k) and H (k x n_features): the
+        start when init='custom'. Returns self.
 
-        mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0 are ignored whatever they hold.
-        Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter ends the training.
+        mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0
+        are ignored whatever they hold. Raises `ValueError` for bad values; warns with
+        `ConvergenceWarning` when max_iter ends the training.
         """
         data = check_samples(self, X, mask, weights, reset=True)
         problem = check_problem(self, data, W, H)
-        with fitting(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng: self._fit(data, problem, X, y, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
+        with fitting(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng:
+            self._fit(data, problem, X, y, rng)
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         return self
 
     def _fit(self, data, problem, X, y, rng):
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
-        report = reporter(self, X, y, lambda A: fitted_attributes(self._pass(data, A), floors), max(1, self.max_iter))
+        report = reporter(
+            self,
+            X,
+            y,
+            lambda A: fitted_attributes(self._pass(data, A), floors),
+            max(1, self.max_iter),
+        )
         fit = train(data, problem, self, svd, rng, report)
-        self.stop_reason_, self.n_iter_, self.solver_ = fit.reason, max(1, len(fit.stationarity)), used_solver(problem, fit)
+        self.stop_reason_, self.n_iter_, self.solver_ = (
+            fit.reason,
+            max(1, len(fit.stationarity)),
+            used_solver(problem, fit),
+        )
         self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
-        A = fit.A if problem.fixed is not None else by_share([fit.A], describe(self._pass(data, fit.A), floors))[0]
+        A = (
+            fit.A
+            if problem.fixed is not None
+            else by_share([fit.A], describe(self._pass(data, fit.A), floors))[0]
+        )
         fwd = self._pass(data, A)
         store(self, fwd, floors)
         self.layers_ = [replace(self.layers_[0], kkt=kkt_of(self, data, A, fwd.S[0]))]
-        if problem.beta != 2: self.reconstruction_err_ = math.sqrt(2 * max(divergence(data, A, fwd.S[0], problem.beta), 0.0)) * data.scale ** (problem.beta / 2)
+        if problem.beta != 2:
+            self.reconstruction_err_ = math.sqrt(
+                2 * max(divergence(data, A, fwd.S[0], problem.beta), 0.0)
+            ) * data.scale ** (problem.beta / 2)

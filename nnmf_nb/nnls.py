@@ -19,75 +19,121 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from . import cuda_kernels
-from .backend import DEGENERATE, NOT_CONVERGED, OK, TIED, asarray, blas_in_one_thread, double, gram, in_threads, namespace, to_numpy
-from .data import WeightedDataMatrix, as_data, check_matrix, in_chunks, is_sparse, power_of_two
+from nnmf_nb.backend import (
+    DEGENERATE,
+    NOT_CONVERGED,
+    OK,
+    TIED,
+    asarray,
+    blas_in_one_thread,
+    double,
+    gram,
+    in_threads,
+    namespace,
+    to_numpy,
+)
+from nnmf_nb.data import (
+    WeightedDataMatrix,
+    as_data,
+    check_matrix,
+    in_chunks,
+    is_sparse,
+    power_of_two,
+)
 
 # %% ../nbs/02_nnls.ipynb #06a59aae
 @functools.cache
 def cpu_kernels():
-    "The compiled kernels, or None when numba is missing, switched off, or has no place to keep what it compiles (a read-only system)."
+    """The compiled kernels, or None when numba is missing, switched off, or has no place to keep
+    what it compiles (a read-only system).
+    """
     try:
         import numba
-        if numba.config.DISABLE_JIT: return None
+
+        if numba.config.DISABLE_JIT:
+            return None
         kernels = importlib.import_module("nnmf_nb.kernels.cpu")
         kernels.announce_compilation()
         return kernels
-    except (ImportError, RuntimeError): return None
+    except (ImportError, RuntimeError):
+        return None
+
 
 def point_work(k):
-    "Cost of one small problem of size k in multiplications, roughly: what `in_threads` asks for."
+    """Cost of one small problem of size k in multiplications, roughly: what `in_threads` asks for."""
     return (k + 10) ** 2
 
+
 def compiled(x):
-    "True when the compiled kernels are there and `x` is a NumPy array."
+    """True when the compiled kernels are there and `x` is a NumPy array."""
     return isinstance(x, np.ndarray) and cpu_kernels() is not None
 
 # %% ../nbs/02_nnls.ipynb #11637d3e
 def masked_cholesky(G, passive):
-    """Factors L (M x k x k) of the passive blocks of unit-diagonal G (M x k x k or 1 x k x k), and the columns kept (M x k bool)."""
+    """Factors L (M x k x k) of the passive blocks of unit-diagonal G (M x k x k or 1 x k x k), and
+    the columns kept (M x k bool).
+    """
     xp, (M, k) = namespace(G), passive.shape
-    independent, tol = xp.asarray(passive, copy=True), 1e-14 * k ** 0.5
+    independent, tol = xp.asarray(passive, copy=True), 1e-14 * k**0.5
     L = xp.zeros((M, k, k), dtype=G.dtype, device=G.device)
     for c in range(k):
-        head = L[:, :, :c] @ xp.matrix_transpose(L[:, c:c + 1, :c]) if c else 0.0
-        column = xp.where((independent & independent[:, c:c + 1])[:, :, None], G[:, :, c:c + 1] - head, 0.0)[:, :, 0]
+        head = L[:, :, :c] @ xp.matrix_transpose(L[:, c : c + 1, :c]) if c else 0.0
+        column = xp.where(
+            (independent & independent[:, c : c + 1])[:, :, None], G[:, :, c : c + 1] - head, 0.0
+        )[:, :, 0]
         pivot = column[:, c]
         keep = independent[:, c] & (pivot > tol)
         independent[:, c] = keep
         root = xp.sqrt(xp.where(keep, pivot, 1.0))
         column = xp.where(keep[:, None], column, 0.0) / root[:, None]
         column[:, :c] = 0.0
-        if c: L[:, c, :c] = xp.where(keep[:, None], L[:, c, :c], 0.0)         # a dropped row must not reach the solution
+        # a dropped row must not reach the solution
+        if c:
+            L[:, c, :c] = xp.where(keep[:, None], L[:, c, :c], 0.0)
         L[:, :, c] = column
         L[:, c, c] = root
     return L, independent
 
 # %% ../nbs/02_nnls.ipynb #8634c521
 def cholesky_solve(L, b):
-    "Solve (L L') y = b for a stack L (M x k x k) and rows b (M x k), by substitution."
+    """Solve (L L') y = b for a stack L (M x k x k) and rows b (M x k), by substitution."""
     xp, k = namespace(L), L.shape[1]
     y = xp.zeros_like(b)
     for r in range(k):
         y[:, r] = (b[:, r] - xp.vecdot(L[:, r, :r], y[:, :r]) if r else b[:, r]) / L[:, r, r]
     for r in range(k - 1, -1, -1):
-        y[:, r] = (y[:, r] - xp.vecdot(L[:, r + 1:, r], y[:, r + 1:]) if r < k - 1 else y[:, r]) / L[:, r, r]
+        y[:, r] = (
+            y[:, r] - xp.vecdot(L[:, r + 1 :, r], y[:, r + 1 :]) if r < k - 1 else y[:, r]
+        ) / L[:, r, r]
     return y
 
 # %% ../nbs/02_nnls.ipynb #a8a770c3
 class _Points(NamedTuple):
-    "Points still being solved: their number, Gram matrices, right-hand sides, passive sets and the state of the exchange rule."
-    id: object; G: object; f: object; passive: object; fewest: object; patience: object
+    """Points still being solved: their number, Gram matrices, right-hand sides, passive sets and
+    the state of the exchange rule.
+    """
+
+    id: object
+    G: object
+    f: object
+    passive: object
+    fewest: object
+    patience: object
 
 # %% ../nbs/02_nnls.ipynb #018f82d4
 def noise_level(f, s):
-    "Rounding error of g = G s - f per point (M x 1), for unit-diagonal G; anything below it counts as zero."
+    """Rounding error of g = G s - f per point (M x 1), for unit-diagonal G; anything below it
+    counts as zero.
+    """
     xp = namespace(f)
     top = xp.max(xp.abs(f), axis=1, keepdims=True) + xp.sum(xp.abs(s), axis=1, keepdims=True)
     return 4 * 2.3e-16 * max(f.shape[1], 4) * top
 
 # %% ../nbs/02_nnls.ipynb #e73c62d8
 def _passive_point(G, f, passive):
-    "Solution s and gradient g on the passive set, the kept columns and the noise level of g (M x 1)."
+    """Solution s and gradient g on the passive set, the kept columns and the noise level of g (M x
+    1).
+    """
     xp = namespace(f)
     L, independent = masked_cholesky(G, passive)
     s = xp.where(independent, cholesky_solve(L, xp.where(independent, f, 0.0)), 0.0)
@@ -96,7 +142,9 @@ def _passive_point(G, f, passive):
 
 # %% ../nbs/02_nnls.ipynb #eb4edf9b
 def _exchange(points, bad):
-    "Kim & Park's rule: exchange all infeasible coordinates, or only the last one when their number stopped falling."
+    """Kim & Park's rule: exchange all infeasible coordinates, or only the last one when their
+    number stopped falling.
+    """
     xp, k = namespace(bad), bad.shape[1]
     count = xp.sum(xp.astype(bad, xp.int64), axis=1)
     fewer = count < points.fewest
@@ -104,11 +152,17 @@ def _exchange(points, bad):
     index = xp.arange(k, device=bad.device)[None, :]
     last = xp.max(xp.where(bad, index, -1), axis=1, keepdims=True)
     flip = bad & ((patience >= 0)[:, None] | (index == last))
-    return points._replace(passive=points.passive ^ flip, fewest=xp.where(fewer, count, points.fewest), patience=patience)
+    return points._replace(
+        passive=points.passive ^ flip,
+        fewest=xp.where(fewer, count, points.fewest),
+        patience=patience,
+    )
 
 # %% ../nbs/02_nnls.ipynb #76e42924
 def _pivot_stack(G, f, passive):
-    """Block pivoting for rows f (M x k) and unit-diagonal G (M x k x k or 1 x k x k). Returns s (M x k) and status (M, int64)."""
+    """Block pivoting for rows f (M x k) and unit-diagonal G (M x k x k or 1 x k x k). Returns s (M
+    x k) and status (M, int64).
+    """
     xp, (M, k) = namespace(f), f.shape
     full = lambda v: xp.full(M, v, dtype=xp.int64, device=f.device)
     points = _Points(xp.arange(M, device=f.device), G, f, passive, full(k + 1), full(3))
@@ -119,21 +173,25 @@ def _pivot_stack(G, f, passive):
         stay = xp.any(bad, axis=1)
         done.append(_finish(points, s, g, noise, ~stay))
         points = _select(_exchange(points, bad), stay)
-        if points.id.shape[0] == 0: break
-    else: done.append(_careful(points))
+        if points.id.shape[0] == 0:
+            break
+    else:
+        done.append(_careful(points))
     return _in_order(done)
 
 # %% ../nbs/02_nnls.ipynb #cfe7eb63
 def _rows(x, where):
-    "The rows of `x` at the integer positions `where`; a single shared row stays shared."
+    """The rows of `x` at the integer positions `where`; a single shared row stays shared."""
     return x if x.shape[0] == 1 and x.ndim == 3 else namespace(x).take(x, where, axis=0)
+
 
 def _select(points, keep):
     where = namespace(keep).nonzero(keep)[0]
     return _Points(*(_rows(x, where) for x in points))
 
+
 def _in_order(parts):
-    "Concatenate (id, s, status) triples and put the points back in their order."
+    """Concatenate (id, s, status) triples and put the points back in their order."""
     xp = namespace(parts[0][1])
     ids, s, status = (xp.concat([p[i] for p in parts], axis=0) for i in range(3))
     order = xp.argsort(ids)
@@ -141,21 +199,32 @@ def _in_order(parts):
 
 # %% ../nbs/02_nnls.ipynb #4627186c
 def _triangular_inverse(L):
-    "Inverse of lower triangular matrices (M x k x k) by forward substitution: `inv` would look for a pivot, and on a GPU wait for it."
+    """Inverse of lower triangular matrices (M x k x k) by forward substitution: `inv` would look
+    for a pivot, and on a GPU wait for it.
+    """
     xp, k = namespace(L), L.shape[-1]
     unit, inverse = xp.eye(k, dtype=L.dtype, device=L.device), xp.zeros_like(L)
-    for i in range(k): inverse[:, i:i + 1, :] = (unit[None, i:i + 1, :] - L[:, i:i + 1, :] @ inverse) / L[:, i:i + 1, i:i + 1]
+    for i in range(k):
+        inverse[:, i : i + 1, :] = (unit[None, i : i + 1, :] - L[:, i : i + 1, :] @ inverse) / L[
+            :, i : i + 1, i : i + 1
+        ]
     return inverse
 
+
 def _dependent(G, possible):
-    "Rows (M bool) whose `possible` columns (M x k bool) are dependent up to the rounding of the unit-diagonal G (M x k x k or 1 x k x k)."
+    """Rows (M bool) whose `possible` columns (M x k bool) are dependent up to the rounding of the
+    unit-diagonal G (M x k x k or 1 x k x k).
+    """
     xp, k = namespace(G), possible.shape[1]
     L, independent = masked_cholesky(G, possible)
     rows = xp.sum(xp.abs(_triangular_inverse(L)), axis=2)
-    return xp.any(possible & ~independent, axis=1) | (xp.max(rows, axis=1) ** 2 >= 1 / (4 * 2.3e-16 * max(k, 4)))
+    return xp.any(possible & ~independent, axis=1) | (
+        xp.max(rows, axis=1) ** 2 >= 1 / (4 * 2.3e-16 * max(k, 4))
+    )
+
 
 def _finish(points, s, g, noise, is_done):
-    "Clean solutions and status bits of the points that are ready, with their numbers."
+    """Clean solutions and status bits of the points that are ready, with their numbers."""
     xp = namespace(s)
     where = xp.nonzero(is_done)[0]
     s, g, noise, G = (_rows(x, where) for x in (s, g, noise, points.G))
@@ -163,46 +232,62 @@ def _finish(points, s, g, noise, is_done):
     possible = (s > 0) | (g <= noise)
     tied = xp.any(possible & (s == 0), axis=1)
     degenerate = tied & _dependent(G, possible & tied[:, None])
-    return xp.take(points.id, where, axis=0), s, TIED * xp.astype(tied, xp.int64) + DEGENERATE * xp.astype(degenerate, xp.int64)
+    return (
+        xp.take(points.id, where, axis=0),
+        s,
+        TIED * xp.astype(tied, xp.int64) + DEGENERATE * xp.astype(degenerate, xp.int64),
+    )
 
 # %% ../nbs/02_nnls.ipynb #78c8df4c
 def _careful(points):
-    "The left-over points by the active set method on the host."
+    """The left-over points by the active set method on the host."""
     G, f = to_numpy(points.G), to_numpy(points.f)
     solved = [_active_set_point(G[j if len(G) > 1 else 0], f[j]) for j in range(len(f))]
     s = asarray(np.stack([v for v, _ in solved]), like=points.f)
     xp = namespace(s)
     g = (points.G @ s[:, :, None])[:, :, 0] - points.f
-    ids, s, status = _finish(points, s, g, noise_level(points.f, s), xp.ones(s.shape[0], dtype=xp.bool, device=s.device))
+    ids, s, status = _finish(
+        points, s, g, noise_level(points.f, s), xp.ones(s.shape[0], dtype=xp.bool, device=s.device)
+    )
     return ids, s, status + asarray(np.array([c for _, c in solved]), like=points.id)
 
 # %% ../nbs/02_nnls.ipynb #795f5b7f
 def _active_set_point(G, f):
-    "Lawson & Hanson in Gram space for one point (NumPy), refusing dependent columns. Returns s and status."
+    """Lawson & Hanson in Gram space for one point (NumPy), refusing dependent columns. Returns s
+    and status.
+    """
     k, s, passive, barred = len(f), np.zeros(len(f)), np.zeros(len(f), bool), np.zeros(len(f), bool)
     newest = -1
     for _ in range(30 * k + 100):
-        target, g, independent, noise = (x[0] for x in _passive_point(G[None], f[None], passive[None]))
+        target, g, independent, noise = (
+            x[0] for x in _passive_point(G[None], f[None], passive[None])
+        )
         low = passive & (target <= 0)
         if low.any():
             ratio = np.where(low, s / np.maximum(s - target, 1e-300), np.inf)
             s = np.where(passive, s + ratio.min() * (target - s), 0.0)
             passive &= (s > 0) & (np.arange(k) != ratio.argmin())
             s = np.where(passive, s, 0.0)
-            if newest >= 0 and not passive[newest]: barred[newest] = True
+            if newest >= 0 and not passive[newest]:
+                barred[newest] = True
             continue
         s = target
         open_ = ~passive & ~barred & (g < -noise)
-        if not open_.any(): return s, OK
+        if not open_.any():
+            return s, OK
         newest = int(np.where(open_, g, np.inf).argmin())
         grown = passive | (np.arange(k) == newest)
-        if masked_cholesky(G[None], grown[None])[1].sum() < grown.sum(): barred[newest] = True
-        else: passive, barred = grown, np.zeros(k, bool)
+        if masked_cholesky(G[None], grown[None])[1].sum() < grown.sum():
+            barred[newest] = True
+        else:
+            passive, barred = grown, np.zeros(k, bool)
     return s, NOT_CONVERGED
 
 # %% ../nbs/02_nnls.ipynb #bbabff5c
 def unit_diagonal(G):
-    "D G D with unit diagonal, and the diagonal of D (zero where G has a zero column). G: g x k x k."
+    """D G D with unit diagonal, and the diagonal of D (zero where G has a zero column). G: g x k x
+    k.
+    """
     xp = namespace(G)
     diagonal = xp.linalg.diagonal(G)
     d = xp.where(diagonal > 0, 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0)), 0.0)
@@ -210,18 +295,22 @@ def unit_diagonal(G):
 
 # %% ../nbs/02_nnls.ipynb #f968f34a
 def solve_gram(G, F, S0=None, gram_of=None):
-    """Rows s >= 0 minimising s'G s/2 - f's, for F (M x k) and Gram matrices G (g x k x k); point j uses G[gram_of[j]] (default 0).
+    """Rows s >= 0 minimising s'G s/2 - f's, for F (M x k) and Gram matrices G (g x k x k); point j
+    uses G[gram_of[j]] (default 0).
 
-    `S0` (M x k) is a warm start: only its support matters, and not for the result. Returns S (M x k, float64), status (M, int64).
+    `S0` (M x k) is a warm start: only its support matters, and not for the result. Returns S (M x
+    k, float64), status (M, int64).
     """
-    if cuda_kernels.takes(F): return cuda_kernels.solve_points(*unit_diagonal(double(G)), F, S0, gram_of)
+    if cuda_kernels.takes(F):
+        return cuda_kernels.solve_points(*unit_diagonal(double(G)), F, S0, gram_of)
     G, scale = _scaled(G, gram_of)
     F = double(F) * scale
     S, status = (_solve_compiled if compiled(F) else _solve_stacks)(G, gram_of, F, S0)
     return S * scale, status
 
+
 def _scaled(G, gram_of):
-    "Gram matrices with unit diagonal, and what scales the rows of right-hand sides and solutions."
+    """Gram matrices with unit diagonal, and what scales the rows of right-hand sides and solutions."""
     G, d = unit_diagonal(double(G))
     return G, d if gram_of is None else namespace(d).take(d, gram_of, axis=0)
 
@@ -229,38 +318,57 @@ def _scaled(G, gram_of):
 def _solve_compiled(G, gram_of, F, S0):
     kernels, (M, k), warm = cpu_kernels(), F.shape, S0 is not None
     which = np.zeros(M, np.int64) if gram_of is None else gram_of
-    if warm: S = np.array(S0, dtype=np.float64, order="C")
-    elif gram_of is None and M > 10 * k: S, warm = F @ np.linalg.pinv(G[0], hermitian=True), True
-    else: S = np.zeros((M, k))
+    if warm:
+        S = np.array(S0, dtype=np.float64, order="C")
+    elif gram_of is None and M > 10 * k:
+        S, warm = F @ np.linalg.pinv(G[0], hermitian=True), True
+    else:
+        S = np.zeros((M, k))
     status, G, F = np.empty(M, np.int64), np.ascontiguousarray(G), np.ascontiguousarray(F)
-    in_threads(lambda r: kernels.solve_points(G, which[r], F[r], S[r], warm, status[r]), M, point_work(k))
-    if (status & NOT_CONVERGED).any(): kernels.solve_points_carefully(G, which, F, S, warm, status)
+    in_threads(
+        lambda r: kernels.solve_points(G, which[r], F[r], S[r], warm, status[r]), M, point_work(k)
+    )
+    if (status & NOT_CONVERGED).any():
+        kernels.solve_points_carefully(G, which, F, S, warm, status)
     return S, status
 
 # %% ../nbs/02_nnls.ipynb #b4037189
 def _solve_stacks(G, which, F, S0):
-    "The array API engine, in blocks of points so that a stack of k x k factors stays small."
+    """The array API engine, in blocks of points so that a stack of k x k factors stays small."""
     xp, (M, k) = namespace(F), F.shape
+
     def run(c):
         Gc = G if which is None else xp.take(G, which[c], axis=0)
         S, status = _pivot_stack(Gc, F[c, :], F[c, :] > 0 if S0 is None else S0[c, :] > 0)
         return (S, status) if S0 is None else _recold(Gc, F[c, :], S, status)
+
     return tuple(xp.concat(list(p), axis=0) for p in zip(*in_chunks(run, M, 3 * k * k)))
 
 # %% ../nbs/02_nnls.ipynb #47ec69c9
 def _recold(G, F, S, status):
-    "Solve degenerate points again without the warm start, so that the answer depends on A and x alone."
+    """Solve degenerate points again without the warm start, so that the answer depends on A and x
+    alone.
+    """
     xp = namespace(F)
     where = xp.nonzero(status % 2 == 1)[0]
-    if where.shape[0] == 0: return S, status
+    if where.shape[0] == 0:
+        return S, status
     rest = xp.nonzero(status % 2 == 0)[0]
     f = xp.take(F, where, axis=0)
     cold, cold_status = _pivot_stack(_rows(G, where), f, f > 0)
-    return _in_order([(where, cold, cold_status), (rest, xp.take(S, rest, axis=0), xp.take(status, rest, axis=0))])
+    return _in_order(
+        [
+            (where, cold, cold_status),
+            (rest, xp.take(S, rest, axis=0), xp.take(status, rest, axis=0)),
+        ]
+    )
 
 # %% ../nbs/02_nnls.ipynb #747a458b
 class NNLSResult(NamedTuple):
-    """S (k x M), `status` (M integers, sum of DEGENERATE=1, TIED=2, NOT_CONVERGED=4) and `kkt` (M, relative KKT residual)."""
+    """S (k x M), `status` (M integers, sum of DEGENERATE=1, TIED=2, NOT_CONVERGED=4) and `kkt` (M,
+    relative KKT residual).
+    """
+
     S: object
     status: object
     kkt: object
@@ -269,11 +377,13 @@ class NNLSResult(NamedTuple):
 def nnls(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
     """q(X, A) = argmin_{S>=0} ||X - A S||_F^2, exactly, for all M columns of X at once.
 
-    A: N x k and X: N x M (dense of any array namespace, SciPy/CuPy sparse, or a `DataMatrix`), any signs. S0: k x M warm start, used for its
+    A: N x k and X: N x M (dense of any array namespace, SciPy/CuPy sparse, or a `DataMatrix`), any
+    signs. S0: k x M warm start, used for its
     support only. `mask` (bool) and `weights` (>= 0): N x M. `l1`, `l2` >= 0 add l1 sum(S) + l2/2 ||S||^2 to half the squared error
-    (units of X A and A^2). Returns S: k x M, >= 0, dtype of the data. If the minimiser is not unique (dependent columns of A), one that
-    uses independent columns only is returned. Warns with `ConvergenceWarning`, and returns the best point, should a column not converge.
-    Source: slide 8; Kim & Park 2011. See `nnls_certified` for status and optimality per column.
+    (units of X A and A^2). Returns S: k x M, >= 0, dtype of the data. If the minimiser is not
+    unique (dependent columns of A), one that uses independent columns only is returned. Warns with
+    `ConvergenceWarning`, and returns the best point, should a column not converge. Source: slide 8;
+    Kim & Park 2011. See `nnls_certified` for status and optimality per column.
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     S, status = _solve_scaled(A, X, S0, l1, l2)
@@ -282,9 +392,11 @@ def nnls(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
 
 # %% ../nbs/02_nnls.ipynb #c73dd271
 def nnls_certified(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
-    """Like `nnls`, with a certificate: returns `NNLSResult(S, status, kkt)`; `kkt` is `kkt_residual(A, X, S)` (dimensionless).
+    """Like `nnls`, with a certificate: returns `NNLSResult(S, status, kkt)`; `kkt` is
+    `kkt_residual(A, X, S)` (dimensionless).
 
-    A column whose residual is above 1e-10 (float32: 1e-5) gets the status NOT_CONVERGED: it may be good, but it is not certified.
+    A column whose residual is above 1e-10 (float32: 1e-5) gets the status NOT_CONVERGED: it may be
+    good, but it is not certified.
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     S, status = _solve_scaled(A, X, S0, l1, l2)
@@ -296,25 +408,32 @@ def nnls_certified(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
 
 # %% ../nbs/02_nnls.ipynb #c3b9c4e3
 def _solve_scaled(A, X, S0, l1, l2):
-    "S and status in the units of X."
-    if S0 is not None: check_coefficients(S0, "S0", A, X)
+    """S and status in the units of X."""
+    if S0 is not None:
+        check_coefficients(S0, "S0", A, X)
     A, c, penalties = _of_size_one(A, l1, l2)
-    with blas_in_one_thread(): S, status = solve_layer(X, A, S0, **penalties)       # else its threads go on spinning after the product, in the way of ours
+    # else its threads go on spinning after the product, in the way of ours
+    with blas_in_one_thread():
+        S, status = solve_layer(X, A, S0, **penalties)
     return S * (X.scale / c), status
 
+
 def _of_size_one(A, l1, l2):
-    "A / c for a power of two c, c, and the penalties that belong to c S."
+    """A / c for a power of two c, c, and the penalties that belong to c S."""
     c = power_of_two(A)
     return A if c == 1.0 else A * (1 / c), c, dict(l1=l1 / c, l2=l2 / c / c)
 
 # %% ../nbs/02_nnls.ipynb #2034368f
 def _checked(A, X, mask, weights, l1, l2):
-    "X as a DataMatrix after checking that A fits and the penalties are >= 0."
+    """X as a DataMatrix after checking that A fits and the penalties are >= 0."""
     X = as_data(X, mask, weights)
     A = check_matrix(A.toarray() if is_sparse(A) else A, "A")
-    namespace(A, X.X.data if is_sparse(X.X) else X.X)          # TypeError where they are arrays of two libraries
+    # TypeError where they are arrays of two libraries
+    namespace(A, X.X.data if is_sparse(X.X) else X.X)
     if A.shape[0] != X.shape[0]:
-        raise ValueError(f"A has {A.shape[0]} rows, X has {X.shape[0]}: both need one row per feature (A: N x k, X: N x M).")
+        raise ValueError(
+            f"A has {A.shape[0]} rows, X has {X.shape[0]}: both need one row per feature (A: N x k, X: N x M)."
+        )
     for name, value in (("l1", l1), ("l2", l2)):
         if not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
             raise ValueError(f"{name} must be a finite number >= 0, got {value!r}.")
@@ -322,73 +441,104 @@ def _checked(A, X, mask, weights, l1, l2):
 
 # %% ../nbs/02_nnls.ipynb #23aeae71
 def check_coefficients(S, name, A, X):
-    "Raise `ValueError` unless S has one row per column of A and one column per data point: the kernels trust it."
+    """Raise `ValueError` unless S has one row per column of A and one column per data point: the
+    kernels trust it.
+    """
     expected = (A.shape[1], X.shape[1])
-    if tuple(S.shape) != expected: raise ValueError(f"{name} must have shape {expected} (k x M), got {tuple(S.shape)}.")
+    if tuple(S.shape) != expected:
+        raise ValueError(f"{name} must have shape {expected} (k x M), got {tuple(S.shape)}.")
 
 # %% ../nbs/02_nnls.ipynb #48ab1a0f
 def warn_not_converged(status):
-    "One `ConvergenceWarning` for all columns that the solver gave up on."
+    """One `ConvergenceWarning` for all columns that the solver gave up on."""
     xp = namespace(status)
     n = int(xp.sum(xp.astype(status >= NOT_CONVERGED, xp.int64)))
-    if n: warnings.warn(f"nnls: {n} columns did not converge; their best point is returned (status >= 4).", ConvergenceWarning, stacklevel=3)
+    if n:
+        warnings.warn(
+            f"nnls: {n} columns did not converge; their best point is returned (status >= 4).",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
 # %% ../nbs/02_nnls.ipynb #21bf2e3f
 def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0):
-    """q for a `DataMatrix` X (N x M): S (k x M, in units of X.scale, dtype of X) and status. F = A'X may be given if known."""
+    """q for a `DataMatrix` X (N x M): S (k x M, in units of X.scale, dtype of X) and status. F =
+    A'X may be given if known.
+    """
     F = (X.AtX(A) if F is None else F).T
     S0 = None if S0 is None else S0.T
-    if l1: F = F - l1 / X.scale
-    if isinstance(X, WeightedDataMatrix): S, status = _solve_weighted(X, A, F, S0, l2)
-    else: S, status = solve_gram(ridged(gram(A)[None, ...], l2), F, S0)
+    if l1:
+        F = F - l1 / X.scale
+    if isinstance(X, WeightedDataMatrix):
+        S, status = _solve_weighted(X, A, F, S0, l2)
+    else:
+        S, status = solve_gram(ridged(gram(A)[None, ...], l2), F, S0)
     return namespace(S).astype(S, X.dtype).T, status
 
 # %% ../nbs/02_nnls.ipynb #9c9dbfa0
 def ridged(G, l2):
-    "G + l2 I."
+    """G + l2 I."""
     xp = namespace(G)
     return G if not l2 else G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
 
 # %% ../nbs/02_nnls.ipynb #c6873968
 def grams_of_patterns(A, W):
-    "Stack (M x k x k, float64) of A' diag(w_j) A for the columns w_j of W (N x M)."
+    """Stack (M x k x k, float64) of A' diag(w_j) A for the columns w_j of W (N x M)."""
     xp, (N, k), M = namespace(A), A.shape, W.shape[1]
     A = double(A)
-    def run(rows): return double(W[rows, :]).T @ xp.reshape(A[rows, :, None] * A[rows, None, :], (-1, k * k))
+
+    def run(rows):
+        return double(W[rows, :]).T @ xp.reshape(A[rows, :, None] * A[rows, None, :], (-1, k * k))
+
     return xp.reshape(sum(in_chunks(run, N, k * k)), (M, k, k))
 
 # %% ../nbs/02_nnls.ipynb #a7af449f
 def equal_columns(W):
-    "The first of each kind of columns of W (g integers) and, for every column, which of the g kinds it is."
+    """The first of each kind of columns of W (g integers) and, for every column, which of the g
+    kinds it is.
+    """
     xp = namespace(W)
     host = np.ascontiguousarray(to_numpy(W).T)
     keys = host.view(np.dtype((np.void, host.dtype.itemsize * host.shape[1])))[:, 0]
     _, first, which = np.unique(keys, return_index=True, return_inverse=True)
     return xp.asarray(first, device=W.device), xp.asarray(which.reshape(-1), device=W.device)
 
+
 def weight_patterns(W):
-    "Columns of W that differ (as an N x g array) and, for every column, which of them it is."
+    """Columns of W that differ (as an N x g array) and, for every column, which of them it is."""
     first, which = equal_columns(W)
     return namespace(W).take(W, first, axis=1), which
 
+
 def _patterns_of(X, c):
-    "`weight_patterns` for the columns c of a weighted X, found once for each block."
+    """`weight_patterns` for the columns c of a weighted X, found once for each block."""
     found = X.__dict__.setdefault("_equal_columns", {})
-    if (c.start, c.stop) not in found: found[c.start, c.stop] = equal_columns(X.W[:, c])
+    if (c.start, c.stop) not in found:
+        found[c.start, c.stop] = equal_columns(X.W[:, c])
     first, which = found[c.start, c.stop]
     return namespace(X.W).take(X.W[:, c], first, axis=1), which
 
 # %% ../nbs/02_nnls.ipynb #4d73eb8a
 def _per_pattern(X, A, l2, work):
-    "Call work(G, which, columns) on blocks of columns of a weighted X and join the results along the points."
+    """Call work(G, which, columns) on blocks of columns of a weighted X and join the results along
+    the points.
+    """
     xp, k = namespace(A), A.shape[1]
+
     def run(c):
         patterns, which = _patterns_of(X, c)
         return work(ridged(grams_of_patterns(A, patterns), l2), which, c)
+
     return tuple(xp.concat(list(p), axis=0) for p in zip(*in_chunks(run, X.shape[1], k * k)))
 
+
 def _solve_weighted(X, A, F, S0, l2):
-    return _per_pattern(X, A, l2, lambda G, which, c: solve_gram(G, F[c, :], None if S0 is None else S0[c, :], which))
+    return _per_pattern(
+        X,
+        A,
+        l2,
+        lambda G, which, c: solve_gram(G, F[c, :], None if S0 is None else S0[c, :], which),
+    )
 
 # %% ../nbs/02_nnls.ipynb #0416b4e5
 def kkt_residual(A, X, S, *, mask=None, weights=None, l1=0.0, l2=0.0):
@@ -403,13 +553,14 @@ def kkt_residual(A, X, S, *, mask=None, weights=None, l1=0.0, l2=0.0):
 
 # %% ../nbs/02_nnls.ipynb #e844df33
 def kkt_of_layer(X, A, S, *, l1=0.0, l2=0.0):
-    "`kkt_residual` for a `DataMatrix` and S in units of X.scale (M, float64)."
+    """`kkt_residual` for a `DataMatrix` and S in units of X.scale (M, float64)."""
     xp = namespace(S)
     A64, S = double(A), double(S)
     g = X.AtM(A64, A64, S) - double(X.AtX(_dtype_of_products(X, A64))) + l1 / X.scale + l2 * S
     length = xp.sqrt(double(X.lengths2(A64)) + l2)
     top = xp.max(length, axis=0, keepdims=True)
-    length = xp.where(length > 0, length, xp.where(top > 0, top, 1.0))          # a zero column is judged in units of the longest
+    # a zero column is judged in units of the longest
+    length = xp.where(length > 0, length, xp.where(top > 0, top, 1.0))
     natural = xp.max(xp.abs(xp.minimum(S * length, g / length)), axis=0)
     size = column_norms(X)
     size = xp.where(size > 0, size, xp.max(S * length, axis=0))
@@ -417,25 +568,37 @@ def kkt_of_layer(X, A, S, *, l1=0.0, l2=0.0):
 
 # %% ../nbs/02_nnls.ipynb #624acb66
 def _dtype_of_products(X, A):
-    "SciPy's sparse products promote by themselves; array namespaces need equal dtypes, and float32 data meets float32 factors."
+    """SciPy's sparse products promote by themselves; array namespaces need equal dtypes, and
+    float32 data meets float32 factors.
+    """
     return A if X.dtype == A.dtype or isinstance(A, np.ndarray) else namespace(A).astype(A, X.dtype)
 
 # %% ../nbs/02_nnls.ipynb #3a3ecc65
 def column_norms(X):
-    "||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64, length M."
+    """||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64, length M."""
     if hasattr(X.X, "multiply"):
         squares = (double(X.X.data) * (1.0 / X.scale)) ** 2
-        sums = type(X.X)((squares, X.X.indices, X.X.indptr), shape=X.X.shape).sum(axis=0)                          # shares all but the numbers
-        return np.sqrt(np.asarray(sums).ravel()) if isinstance(sums, np.ndarray) else sums.ravel() ** 0.5      # the latter: CuPy
+        # shares all but the numbers
+        sums = type(X.X)((squares, X.X.indices, X.X.indptr), shape=X.X.shape).sum(axis=0)
+        # the latter: CuPy
+        return (
+            np.sqrt(np.asarray(sums).ravel())
+            if isinstance(sums, np.ndarray)
+            else sums.ravel() ** 0.5
+        )
     xp = namespace(X.X)
+
     def run(c):
-        if isinstance(X, WeightedDataMatrix): return xp.sum(double(X.W[:, c]) * (double(X._known[:, c]) / X.scale) ** 2, axis=0)
+        if isinstance(X, WeightedDataMatrix):
+            return xp.sum(double(X.W[:, c]) * (double(X._known[:, c]) / X.scale) ** 2, axis=0)
         return xp.sum((double(X.X[:, c]) / X.scale) ** 2, axis=0)
+
     return xp.sqrt(xp.concat(list(in_chunks(run, X.shape[1], X.shape[0]))))
 
 # %% ../nbs/02_nnls.ipynb #a487e795
 class NNLSGradient(NamedTuple):
     """dC/dA (N x k), dC/dX (N x M) and the derivatives by the penalties l1 and l2 (floats)."""
+
     A: object
     X: object
     l1: float
@@ -443,10 +606,12 @@ class NNLSGradient(NamedTuple):
 
 # %% ../nbs/02_nnls.ipynb #480de441
 def nnls_vjp(A, X, S, dS, *, mask=None, weights=None, l1=0.0, l2=0.0):
-    """The derivative of q, transposed: from dS = dC/dS (k x M) at S = nnls(A, X) to `NNLSGradient(A, X, l1, l2)`.
+    """The derivative of q, transposed: from dS = dC/dS (k x M) at S = nnls(A, X) to
+    `NNLSGradient(A, X, l1, l2)`.
 
-    Exact away from ties (where S_i and its gradient vanish together); there, one element of the generalised derivative.
-    X dense (dC/dX has its size; for sparse X use `layer_vjp`). Source: slide 9, closed form as derived above.
+    Exact away from ties (where S_i and its gradient vanish together); there, one element of the
+    generalised derivative. X dense (dC/dX has its size; for sparse X use `layer_vjp`). Source:
+    slide 9, closed form as derived above.
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)
@@ -460,19 +625,31 @@ def nnls_vjp(A, X, S, dS, *, mask=None, weights=None, l1=0.0, l2=0.0):
 
 # %% ../nbs/02_nnls.ipynb #d4240e65
 def adjoint(X, A, S, dS, *, l2=0.0):
-    """Z (k x M): (A'A + l2 I)^-1 dS on the support of each column of S, 0 elsewhere. X is asked for its weights only."""
-    if not isinstance(X, WeightedDataMatrix): Z = adjoint_gram(ridged(gram(A)[None, ...], l2), S.T, dS.T)
-    else: Z, = _per_pattern(X, A, l2, lambda G, which, c: (adjoint_gram(G, S.T[c, :], dS.T[c, :], which),))
+    """Z (k x M): (A'A + l2 I)^-1 dS on the support of each column of S, 0 elsewhere. X is asked for
+    its weights only.
+    """
+    if not isinstance(X, WeightedDataMatrix):
+        Z = adjoint_gram(ridged(gram(A)[None, ...], l2), S.T, dS.T)
+    else:
+        (Z,) = _per_pattern(
+            X, A, l2, lambda G, which, c: (adjoint_gram(G, S.T[c, :], dS.T[c, :], which),)
+        )
     return namespace(S).astype(Z, S.dtype).T
 
+
 def layer_vjp(X, A, S, Z):
-    "dC/dA (N x k) of a layer with adjoint Z, for a `DataMatrix` X and S in units of X.scale: X Z' - A (S Z' + Z S')."
+    """dC/dA (N x k) of a layer with adjoint Z, for a `DataMatrix` X and S in units of X.scale: X Z'
+    - A (S Z' + Z S').
+    """
     return X.XSt(Z) - X.MSt2(A, S, Z)
 
 # %% ../nbs/02_nnls.ipynb #ac0ffae3
 def adjoint_gram(G, S, U, gram_of=None):
-    "Rows z = G[P, P]^-1 u[P] on the supports P of the rows of S (M x k); G and gram_of as in `solve_gram`."
-    if cuda_kernels.takes(S): return cuda_kernels.adjoint_points(*unit_diagonal(double(G)), S, U, gram_of)
+    """Rows z = G[P, P]^-1 u[P] on the supports P of the rows of S (M x k); G and gram_of as in
+    `solve_gram`.
+    """
+    if cuda_kernels.takes(S):
+        return cuda_kernels.adjoint_points(*unit_diagonal(double(G)), S, U, gram_of)
     G, scale = _scaled(G, gram_of)
     U = double(U) * scale
     return scale * (_adjoint_compiled if compiled(S) else _adjoint_stacks)(G, gram_of, S, U)
@@ -481,13 +658,26 @@ def adjoint_gram(G, S, U, gram_of=None):
 def _adjoint_compiled(G, gram_of, S, U):
     kernels, Z = cpu_kernels(), np.empty(S.shape)
     which = np.zeros(len(S), np.int64) if gram_of is None else gram_of
-    G, S, U = np.ascontiguousarray(G), np.ascontiguousarray(S, dtype=np.float64), np.ascontiguousarray(U)
-    in_threads(lambda r: kernels.adjoint_points(G, which[r], S[r], U[r], Z[r]), len(S), point_work(S.shape[1]))
+    G, S, U = (
+        np.ascontiguousarray(G),
+        np.ascontiguousarray(S, dtype=np.float64),
+        np.ascontiguousarray(U),
+    )
+    in_threads(
+        lambda r: kernels.adjoint_points(G, which[r], S[r], U[r], Z[r]),
+        len(S),
+        point_work(S.shape[1]),
+    )
     return Z
+
 
 def _adjoint_stacks(G, which, S, U):
     xp, (M, k) = namespace(S), S.shape
+
     def run(c):
-        L, independent = masked_cholesky(G if which is None else xp.take(G, which[c], axis=0), S[c, :] > 0)
+        L, independent = masked_cholesky(
+            G if which is None else xp.take(G, which[c], axis=0), S[c, :] > 0
+        )
         return xp.where(independent, cholesky_solve(L, xp.where(independent, U[c, :], 0.0)), 0.0)
+
     return xp.concat(list(in_chunks(run, M, 2 * k * k)), axis=0)

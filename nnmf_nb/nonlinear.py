@@ -18,55 +18,106 @@ from sklearn.callback import with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import asarray, blas_in_one_thread, double, gram, inner, is_non_numpy_array, namespace, to_numpy
+from nnmf_nb.backend import (
+    asarray,
+    blas_in_one_thread,
+    double,
+    gram,
+    inner,
+    is_non_numpy_array,
+    namespace,
+    to_numpy,
+)
 from .data import DataMatrix, in_chunks, residual2
-from .estimators import CertifiedEstimator, check_layer, check_number, check_ranks, factor_like, fitting, progress_bar, reporter
+from nnmf_nb.estimators import (
+    CertifiedEstimator,
+    check_layer,
+    check_number,
+    check_ranks,
+    factor_like,
+    fitting,
+    progress_bar,
+    reporter,
+)
 from .losses import namespace_like
 from .nnls import solve_gram, solve_layer
-from .semi import SemiTerms, not_converged, pretrain_semi, read_signed
 from .optimisers import pack, unpack
+from .semi import SemiTerms, not_converged, pretrain_semi, read_signed
 from .solvers.stationarity import CONVERGED
 from .sparse_coding import descend
 
 # %% ../nbs/13d_nonlinear.ipynb #962970b2
 class Activation(NamedTuple):
-    "g, its derivative, its inverse for values from `low` to `high`; entry by entry."
+    """g, its derivative, its inverse for values from `low` to `high`; entry by entry."""
+
     value: object
     slope: object
     inverse: object
     low: float
     high: float
 
-def _sigmoid(x): return 0.5 * (1 + namespace(x).tanh(0.5 * x))
 
-def _softplus(x): return namespace(x).log1p(namespace(x).exp(-abs(x))) + namespace(x).clip(x, min=0.0)
+def _sigmoid(x):
+    return 0.5 * (1 + namespace(x).tanh(0.5 * x))
 
-def _sigmoid_slope(x): return _sigmoid(x) * (1 - _sigmoid(x))
 
-def _tanh_slope(x): return 1.7159 * 2 / 3 * (1 - namespace(x).tanh(2 / 3 * x) ** 2)
+def _softplus(x):
+    return namespace(x).log1p(namespace(x).exp(-abs(x))) + namespace(x).clip(x, min=0.0)
 
-def _logit(h): return namespace(h).log(h / (1 - h))
+
+def _sigmoid_slope(x):
+    return _sigmoid(x) * (1 - _sigmoid(x))
+
+
+def _tanh_slope(x):
+    return 1.7159 * 2 / 3 * (1 - namespace(x).tanh(2 / 3 * x) ** 2)
+
+
+def _logit(h):
+    return namespace(h).log(h / (1 - h))
+
 
 ACTIVATIONS = {
-    "softplus": Activation(_softplus, _sigmoid, lambda h: h + namespace(h).log(-namespace(h).expm1(-h)), 0.05, math.inf),
+    "softplus": Activation(
+        _softplus, _sigmoid, lambda h: h + namespace(h).log(-namespace(h).expm1(-h)), 0.05, math.inf
+    ),
     "sigmoid": Activation(_sigmoid, _sigmoid_slope, _logit, 0.05, 0.95),
-    "tanh": Activation(lambda x: 1.7159 * namespace(x).tanh(2 / 3 * x), _tanh_slope, lambda h: 1.5 * namespace(h).atanh(h / 1.7159), 0.0, 1.55),
-    "square": Activation(lambda x: x * x, lambda x: 2 * x, lambda h: namespace(h).sqrt(h), 0.0, math.inf),
-    "relu": Activation(lambda x: namespace(x).clip(x, min=0.0), lambda x: namespace(x).astype(x > 0, x.dtype), lambda h: h, 0.0, math.inf),
-    "identity": Activation(lambda x: x, lambda x: namespace(x).ones_like(x), lambda h: h, 0.0, math.inf),
+    "tanh": Activation(
+        lambda x: 1.7159 * namespace(x).tanh(2 / 3 * x),
+        _tanh_slope,
+        lambda h: 1.5 * namespace(h).atanh(h / 1.7159),
+        0.0,
+        1.55,
+    ),
+    "square": Activation(
+        lambda x: x * x, lambda x: 2 * x, lambda h: namespace(h).sqrt(h), 0.0, math.inf
+    ),
+    "relu": Activation(
+        lambda x: namespace(x).clip(x, min=0.0),
+        lambda x: namespace(x).astype(x > 0, x.dtype),
+        lambda h: h,
+        0.0,
+        math.inf,
+    ),
+    "identity": Activation(
+        lambda x: x, lambda x: namespace(x).ones_like(x), lambda h: h, 0.0, math.inf
+    ),
 }
 
 # %% ../nbs/13d_nonlinear.ipynb #a69e7f16
 def decode(Z, H, g):
-    "Codes C_1 .. C_m (list, top last: C_m = H, k_m x M) and slopes g'(Z_l C_l) (k_(l-1) x M) from the upper factors Z_2 .. Z_m (list)."
+    """Codes C_1 .. C_m (list, top last: C_m = H, k_m x M) and slopes g'(Z_l C_l) (k_(l-1) x M) from
+    the upper factors Z_2 .. Z_m (list).
+    """
     codes, slopes = [H], []
     for z in reversed(Z):
         P = z @ codes[0]
         codes, slopes = [g.value(P), *codes], [g.slope(P), *slopes]
     return codes, slopes
 
+
 def backpropagate(Z, codes, slopes, D):
-    "Derivatives by Z_2 .. Z_m (list) and by C_m, from D, that by C_1 (k_1 x M)."
+    """Derivatives by Z_2 .. Z_m (list) and by C_m, from D, that by C_1 (k_1 x M)."""
     dZ = []
     for z, above, slope in zip(Z, codes[1:], slopes):
         E = D * slope
@@ -76,15 +127,19 @@ def backpropagate(Z, codes, slopes, D):
 
 # %% ../nbs/13d_nonlinear.ipynb #607f2930
 class NonlinearObjective:
-    """M times E of a `DataMatrix` X, as a function of one host vector: sqrt(M) Z_2, .., sqrt(M) Z_m and H (so that entries weigh alike). Returns (value, gradient).
+    """M times E of a `DataMatrix` X, as a function of one host vector: sqrt(M) Z_2, .., sqrt(M) Z_m
+    and H (so that entries weigh alike). Returns (value, gradient).
 
-    `upper(vector)` and `vector(Z, H)` translate; `first(C)` is the best Z_1 (N x k_1, units of X.scale) and X C'. Activation g, ridge > 0.
+    `upper(vector)` and `vector(Z, H)` translate; `first(C)` is the best Z_1 (N x k_1, units of
+    X.scale) and X C'. Activation g, ridge > 0.
     """
+
     def __init__(self, X, Z, H, g, ridge):
         self.X, self.g, self.ridge, self.M, self.total = X, g, ridge, X.shape[1], X.norm2 or 1.0
         self._like = [*Z, H]
 
-    def vector(self, Z, H): return pack([*(math.sqrt(self.M) * to_numpy(double(z)) for z in Z), to_numpy(double(H))])
+    def vector(self, Z, H):
+        return pack([*(math.sqrt(self.M) * to_numpy(double(z)) for z in Z), to_numpy(double(H))])
 
     def upper(self, vector):
         xp, like = namespace(self._like[-1]), namespace_like(self.X)
@@ -105,170 +160,270 @@ class NonlinearObjective:
         dZ, dH = backpropagate(Z, codes, slopes, D)
         dZ = [d + 2 * self.ridge / z.shape[0] * z for d, z in zip(dZ, Z)]
         value = (self.X.norm2 - inner(Q, Z1)) / self.total + self.ridge * penalty
-        return self.M * value, pack([*(math.sqrt(self.M) * to_numpy(d) for d in dZ), to_numpy(self.M * dH + 2 * self.ridge * H)])
+        return self.M * value, pack(
+            [
+                *(math.sqrt(self.M) * to_numpy(d) for d in dZ),
+                to_numpy(self.M * dH + 2 * self.ridge * H),
+            ]
+        )
 
 # %% ../nbs/13d_nonlinear.ipynb #dc404ad0
 def into_range(H, g):
-    "H (k x M) with every row scaled into the range of g (largest entry `high`, or mean square 1 where there is no highest), clipped, as g^-1 of it; and the k divisors. float64."
+    """H (k x M) with every row scaled into the range of g (largest entry `high`, or mean square 1
+    where there is no highest), clipped, as g^-1 of it; and the k divisors. float64.
+    """
     xp, H = namespace(H), double(H)
-    size = xp.max(H, axis=1, keepdims=True) / g.high if math.isfinite(g.high) else xp.sqrt(xp.mean(H * H, axis=1, keepdims=True))
+    size = (
+        xp.max(H, axis=1, keepdims=True) / g.high
+        if math.isfinite(g.high)
+        else xp.sqrt(xp.mean(H * H, axis=1, keepdims=True))
+    )
     size = xp.where(size > 0, size, 1.0)
     scaled = H / size
-    return g.inverse(xp.clip(scaled, min=g.low, max=g.high) if math.isfinite(g.high) else xp.clip(scaled, min=g.low)), size
+    return g.inverse(
+        xp.clip(scaled, min=g.low, max=g.high)
+        if math.isfinite(g.high)
+        else xp.clip(scaled, min=g.low)
+    ), size
+
 
 def nonlinear_start(X, ranks, rng, g, *, max_iter=50, tol=1e-4):
-    "Upper factors Z_2 .. Z_m (list) and H_m by Semi-NMF of X, then of g^-1 of the codes below; and whether a KeyboardInterrupt cut it short."
+    """Upper factors Z_2 .. Z_m (list) and H_m by Semi-NMF of X, then of g^-1 of the codes below;
+    and whether a KeyboardInterrupt cut it short.
+    """
     data, upper, stopped = X, [], False
     for l, k in enumerate(ranks):
-        fit, = pretrain_semi(data, (k,), rng, SemiTerms(), max_iter=0 if stopped else max_iter, tol=tol)
+        (fit,) = pretrain_semi(
+            data, (k,), rng, SemiTerms(), max_iter=0 if stopped else max_iter, tol=tol
+        )
         stopped = stopped or fit.reason == "interrupted"
         H = double(fit.H[0])
-        if l: upper.append(double(fit.Z[0]))
-        if l + 1 == len(ranks): return upper, H, stopped
+        if l:
+            upper.append(double(fit.Z[0]))
+        if l + 1 == len(ranks):
+            return upper, H, stopped
         target, size = into_range(H, g)
-        if l: upper[-1] = upper[-1] * size.T
+        if l:
+            upper[-1] = upper[-1] * size.T
         data = DataMatrix(target, scale=1.0)
 
 # %% ../nbs/13d_nonlinear.ipynb #9348b22d
 class Decoder(NamedTuple):
-    "What new data are explained with: G = Z_1'Z_1 (k_1 x k_1), upper factors Z_2 .. Z_m, activation g, and rho, the price of ||h||^2 (all float64, in units of the data's scale)."
+    """What new data are explained with: G = Z_1'Z_1 (k_1 x k_1), upper factors Z_2 .. Z_m, activation g, and rho, the price of ||h||^2 (all float64, in units of the data's scale)."""
+
     G: object
     Z: list
     g: Activation
     rho: float
 
     def value(self, F, H):
-        "||x - Z_1 C_1(h)||^2 + rho ||h||^2 - ||x||^2 (M) for F = Z_1'X (k_1 x M) and codes H (k_m x M)."
+        """||x - Z_1 C_1(h)||^2 + rho ||h||^2 - ||x||^2 (M) for F = Z_1'X (k_1 x M) and codes H (k_m x M)."""
         xp, C = namespace(H), decode(self.Z, H, self.g)[0][0]
         return xp.sum(C * (self.G @ C - 2 * F), axis=0) + self.rho * xp.sum(H * H, axis=0)
 
     def linearised(self, F, H):
-        "J'GJ + rho I (M x k x k) and half the derivative of `value` (M x k)."
+        """J'GJ + rho I (M x k x k) and half the derivative of `value` (M x k)."""
         xp, (codes, slopes) = namespace(H), decode(self.Z, H, self.g)
         eye = xp.eye(H.shape[0], dtype=H.dtype, device=H.device)
         J = xp.broadcast_to(eye, (H.shape[1], *eye.shape))
-        for z, slope in zip(reversed(self.Z), reversed(slopes)): J = slope.T[:, :, None] * (z @ J)
+        for z, slope in zip(reversed(self.Z), reversed(slopes)):
+            J = slope.T[:, :, None] * (z @ J)
         R = (self.G @ codes[0] - F).T[:, :, None]
-        return xp.matrix_transpose(J) @ (self.G @ J) + self.rho * eye, (xp.matrix_transpose(J) @ R)[:, :, 0] + self.rho * H.T
+        return xp.matrix_transpose(J) @ (self.G @ J) + self.rho * eye, (xp.matrix_transpose(J) @ R)[
+            :, :, 0
+        ] + self.rho * H.T
 
 # %% ../nbs/13d_nonlinear.ipynb #5055e181
 class NewtonState(NamedTuple):
-    "Points (M) on their way: their numbers, F (k_1 x M), H (k_m x M), value (M), K and gradient as from `Decoder.linearised`, unrest and damping (M)."
-    number: object; F: object; H: object; value: object; K: object; gradient: object; step_size: object; damping: object
+    """Points (M) on their way: their numbers, F (k_1 x M), H (k_m x M), value (M), K and gradient
+    as from `Decoder.linearised`, unrest and damping (M).
+    """
+
+    number: object
+    F: object
+    H: object
+    value: object
+    K: object
+    gradient: object
+    step_size: object
+    damping: object
 
     def choose(self, better, other):
-        "The fields of `other` for points where `better` (M, bool), else the own ones."
+        """The fields of `other` for points where `better` (M, bool), else the own ones."""
         xp, pick = namespace(better), lambda mask, new, old: namespace(mask).where(mask, new, old)
-        return self._replace(H=pick(better[None, :], other.H, self.H), value=pick(better, other.value, self.value), K=pick(better[:, None, None], other.K, self.K),
-                             gradient=pick(better[:, None], other.gradient, self.gradient), step_size=pick(better, other.step_size, self.step_size),
-                             damping=xp.where(better, xp.clip(self.damping / 5, min=1e-9), 6 * self.damping))
+        return self._replace(
+            H=pick(better[None, :], other.H, self.H),
+            value=pick(better, other.value, self.value),
+            K=pick(better[:, None, None], other.K, self.K),
+            gradient=pick(better[:, None], other.gradient, self.gradient),
+            step_size=pick(better, other.step_size, self.step_size),
+            damping=xp.where(better, xp.clip(self.damping / 5, min=1e-9), 6 * self.damping),
+        )
 
     def only(self, index):
         take = lambda a, axis: namespace(a).take(a, index, axis=axis)
-        return NewtonState(*(take(a, 1 if name in ("F", "H") else 0) for name, a in zip(self._fields, self)))
+        return NewtonState(
+            *(take(a, 1 if name in ("F", "H") else 0) for name, a in zip(self._fields, self))
+        )
+
 
 def newton_state_at(decoder, number, F, H, damping):
-    "`NewtonState` for codes H. Unrest: the largest change that a Newton step of a single coordinate would make, relative to the largest code."
+    """`NewtonState` for codes H. Unrest: the largest change that a Newton step of a single
+    coordinate would make, relative to the largest code.
+    """
     xp, (K, gradient) = namespace(H), decoder.linearised(F, H)
     curvature = xp.linalg.diagonal(K)
     moved = xp.clip(H.T - gradient / xp.where(curvature > 0, curvature, 1.0), min=0.0)
-    step_size = xp.max(xp.abs(moved - H.T), axis=1) / (xp.max(H, axis=0) + xp.max(moved, axis=1) + 1e-300)
+    step_size = xp.max(xp.abs(moved - H.T), axis=1) / (
+        xp.max(H, axis=0) + xp.max(moved, axis=1) + 1e-300
+    )
     return NewtonState(number, F, H, decoder.value(F, H), K, gradient, step_size, damping)
 
 # %% ../nbs/13d_nonlinear.ipynb #1ad820bf
 def settle(decoder, F, H, max_iter=1000, tol=1e-11):
-    """Codes H (k_m x M, >= 0) moved to a local minimum of `decoder.value` by damped Gauss-Newton steps with H >= 0, each point on its own, and the values. A value never rises; where differences drown in
-    rounding a step has to lower the unrest instead, and `tol` ends it."""
+    """Codes H (k_m x M, >= 0) moved to a local minimum of `decoder.value` by damped Gauss-Newton
+    steps with H >= 0, each point on its own, and the values. A value never rises; where differences
+    drown in rounding a step has to lower the unrest instead, and `tol` ends it.
+    """
     xp, (k, M) = namespace(H), H.shape
-    size = xp.sum(F * F, axis=0) / (float(xp.max(xp.linalg.diagonal(decoder.G))) or 1.0)          # ||x||^2, or what can be explained of it
-    now, done = newton_state_at(decoder, xp.arange(M, dtype=xp.int64, device=H.device), F, H, 0.0 * size + 1e-3), []
+    # ||x||^2, or what can be explained of it
+    size = xp.sum(F * F, axis=0) / (float(xp.max(xp.linalg.diagonal(decoder.G))) or 1.0)
+    now, done = (
+        newton_state_at(
+            decoder, xp.arange(M, dtype=xp.int64, device=H.device), F, H, 0.0 * size + 1e-3
+        ),
+        [],
+    )
     for n in range(max_iter):
         trace = xp.sum(xp.linalg.diagonal(now.K), axis=1) / k
         K = now.K + (now.damping * trace)[:, None, None] * xp.eye(k, dtype=H.dtype, device=H.device)
-        step = solve_gram(K, xp.sum(K * now.H.T[:, None, :], axis=2) - now.gradient, now.H.T, xp.arange(K.shape[0], dtype=xp.int64, device=H.device))[0].T
+        step = solve_gram(
+            K,
+            xp.sum(K * now.H.T[:, None, :], axis=2) - now.gradient,
+            now.H.T,
+            xp.arange(K.shape[0], dtype=xp.int64, device=H.device),
+        )[0].T
         new = newton_state_at(decoder, now.number, now.F, step, now.damping)
         noise = 1e-14 * (xp.take(size, now.number, axis=0) + xp.abs(now.value))
-        better = (new.value < now.value - noise) | (new.value <= now.value + noise) & (new.step_size < now.step_size)
+        better = (new.value < now.value - noise) | (new.value <= now.value + noise) & (
+            new.step_size < now.step_size
+        )
         now = now.choose((now.step_size > tol) & better, new)
         rests = (now.step_size <= tol) | (now.damping > 1e8)
-        if n + 1 < max_iter and not bool(xp.any(rests)): continue
+        if n + 1 < max_iter and not bool(xp.any(rests)):
+            continue
         done.append(now.only(xp.nonzero(rests if n + 1 < max_iter else rests | True)[0]))
         now = now.only(xp.nonzero(~rests)[0])
-        if now.number.shape[0] == 0: break
+        if now.number.shape[0] == 0:
+            break
     order = xp.argsort(xp.concat([one.number for one in done]))
-    together = lambda name, axis: xp.take(xp.concat([getattr(one, name) for one in done], axis=axis), order, axis=axis)
+    together = lambda name, axis: xp.take(
+        xp.concat([getattr(one, name) for one in done], axis=axis), order, axis=axis
+    )
     return together("H", 1), together("value", 0)
 
 # %% ../nbs/13d_nonlinear.ipynb #ecbe16a9
 def codes_of(X, Z, g, rho, typical):
-    """Codes (k_m x M, float64, >= 0) of a `DataMatrix` X for factors Z_1 .. Z_m (Z_1 in units of X.scale): the lower of two local minima.
+    """Codes (k_m x M, float64, >= 0) of a `DataMatrix` X for factors Z_1 .. Z_m (Z_1 in units of
+    X.scale): the lower of two local minima.
 
     rho: price of ||h||^2 beside ||x - ..||^2 (units of X.scale^2); typical (k_m): a code to start from.
     """
     xp, wide = namespace(Z[0]), [double(z) for z in Z]
     decoder, F = Decoder(gram(Z[0]), wide[1:], g, rho), double(X.AtX(Z[0]))
+
     def run(block):
         f = F[:, block]
         one = solve_gram(decoder.G[None, ...], f.T)[0].T
-        for z in wide[1:]: one = solve_layer(DataMatrix(into_interval(one, g), scale=1.0), z)[0]
+        for z in wide[1:]:
+            one = solve_layer(DataMatrix(into_interval(one, g), scale=1.0), z)[0]
         two = xp.broadcast_to(typical[:, None], one.shape)
         (one, low), (two, other) = settle(decoder, f, one), settle(decoder, f, two)
         return xp.where((low <= other)[None, :], one, two)
+
     return xp.concat(list(in_chunks(run, X.shape[1], 3 * Z[0].shape[1] * Z[-1].shape[1])), axis=1)
 
+
 def into_interval(H, g):
-    "g^-1 of H clipped to the interval on which it is defined."
+    """g^-1 of H clipped to the interval on which it is defined."""
     xp = namespace(H)
     H = xp.clip(H, min=g.low)
     return g.inverse(xp.minimum(H, g.high * xp.ones_like(H)) if math.isfinite(g.high) else H)
 
 # %% ../nbs/13d_nonlinear.ipynb #e7703c10
 def check_nonlinear(model):
-    "The ranks of a `NonlinearSemiNMF` as a tuple and its activation, after checking all its parameters (`ValueError`)."
+    """The ranks of a `NonlinearSemiNMF` as a tuple and its activation, after checking all its
+    parameters (`ValueError`).
+    """
     ranks = check_ranks(model.ranks)
-    for name in ("pretrain_iter", "max_iter"): check_number(name, getattr(model, name), numbers.Integral, 0)
-    for name in ("tol", "ridge"): check_number(name, getattr(model, name), numbers.Real, 0)
-    if not 0 < model.ridge < math.inf: raise ValueError(f"ridge must be finite and > 0, got {model.ridge!r}: 0.001 is usual.")
-    if model.activation not in ACTIVATIONS: raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {model.activation!r}.")
+    for name in ("pretrain_iter", "max_iter"):
+        check_number(name, getattr(model, name), numbers.Integral, 0)
+    for name in ("tol", "ridge"):
+        check_number(name, getattr(model, name), numbers.Real, 0)
+    if not 0 < model.ridge < math.inf:
+        raise ValueError(f"ridge must be finite and > 0, got {model.ridge!r}: 0.001 is usual.")
+    if model.activation not in ACTIVATIONS:
+        raise ValueError(
+            f"activation must be one of {sorted(ACTIVATIONS)}, got {model.activation!r}."
+        )
     return ranks, ACTIVATIONS[model.activation]
 
+
 class DecodesSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    "Mixin: transform, inverse_transform and score of a model with `factors_`, `typical_code_`, `unit_`, `ridge` and `activation`."
+    """Mixin: transform, inverse_transform and score of a model with `factors_`, `typical_code_`,
+    `unit_`, `ridge` and `activation`.
+    """
+
     def transform(self, X, layer=-1):
-        """Codes of X (n_samples x n_features, any sign) at a layer (default: the last): n_samples x k_l, dimensionless; >= 0 at the last one, below it what g makes of them.
+        """Codes of X (n_samples x n_features, any sign) at a layer (default: the last): n_samples x
+        k_l, dimensionless; >= 0 at the last one, below it what g makes of them.
 
         A local minimum for each data point (see the notebook), which does not depend on the others.
         """
         check_is_fitted(self)
         data, l = DataMatrix(read_signed(self, X, reset=False).T), self._index(layer)
-        with blas_in_one_thread(): H = self._codes(data)
+        with blas_in_one_thread():
+            H = self._codes(data)
         return namespace(H).astype(self._decoded(H, l).T, data.dtype)
 
     def inverse_transform(self, H, layer=-1):
-        "Reconstruction (n_samples x n_features) from codes H (n_samples x k_l) of a layer: (Z_1 g(Z_2 .. g(Z_l H')))'."
+        """Reconstruction (n_samples x n_features) from codes H (n_samples x k_l) of a layer: (Z_1
+        g(Z_2 .. g(Z_l H')))'.
+        """
         check_is_fitted(self)
         l = self._index(layer)
         H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
-        if H.shape[1] != self.factors_[l].shape[1]: raise ValueError(f"H has {H.shape[1]} columns, layer {layer} has {self.factors_[l].shape[1]} components.")
-        Z = [factor_like(z, H) for z in self.factors_[:l + 1]]
+        if H.shape[1] != self.factors_[l].shape[1]:
+            raise ValueError(
+                f"H has {H.shape[1]} columns, layer {layer} has {self.factors_[l].shape[1]} components."
+            )
+        Z = [factor_like(z, H) for z in self.factors_[: l + 1]]
         return decode(Z[1:], H.T, ACTIVATIONS[self.activation])[0][0].T @ Z[0].T
 
     def score(self, X, y=None):
-        "1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its codes; 1 is perfect. y is ignored."
+        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its codes; 1 is perfect. y is ignored."""
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
-        with blas_in_one_thread(): return 1.0 - self._error2(data, self._codes(data)) / (data.norm2 or 1.0)
+        with blas_in_one_thread():
+            return 1.0 - self._error2(data, self._codes(data)) / (data.norm2 or 1.0)
 
 # %% ../nbs/13d_nonlinear.ipynb #94c2b60d
 class KnowsFactors:
-    "Mixin: what `DecodesSigned` computes with."
+    """Mixin: what `DecodesSigned` computes with."""
+
     def _codes(self, X):
         Z, Z1 = self._factors(X)
         typical = asarray(self.typical_code_, Z1, namespace(Z1).float64)
-        return codes_of(X, [Z1, *Z], ACTIVATIONS[self.activation], self.ridge * (self.unit_ / X.scale) ** 2, typical)
+        return codes_of(
+            X,
+            [Z1, *Z],
+            ACTIVATIONS[self.activation],
+            self.ridge * (self.unit_ / X.scale) ** 2,
+            typical,
+        )
 
     def _factors(self, X):
-        "Z_2 .. and Z_1 in units of X.scale, in the dtype of X."
+        """Z_2 .. and Z_1 in units of X.scale, in the dtype of X."""
         Z1, *Z = (factor_like(z, namespace_like(X)) for z in self.factors_)
         return Z, namespace(Z1).astype(double(Z1) * (1.0 / X.scale), Z1.dtype)
 
@@ -278,8 +433,12 @@ class KnowsFactors:
         return residual2(X, Z1, namespace(C).astype(C, X.dtype))
 
     def _decoded(self, H, l):
-        "Codes of layer l from those of the last one."
-        return decode([asarray(to_numpy(z), H, H.dtype) for z in self.factors_[1:]], H, ACTIVATIONS[self.activation])[0][l]
+        """Codes of layer l from those of the last one."""
+        return decode(
+            [asarray(to_numpy(z), H, H.dtype) for z in self.factors_[1:]],
+            H,
+            ACTIVATIONS[self.activation],
+        )[0][l]
 
     def _index(self, layer):
         return check_layer(layer, len(self.factors_))
@@ -291,67 +450,137 @@ class KnowsFactors:
 
 # %% ../nbs/13d_nonlinear.ipynb #c0ac6172
 class TrainsNonlinear:
-    "Mixin: how `NonlinearSemiNMF` gets from checked data to its fitted attributes."
+    """Mixin: how `NonlinearSemiNMF` gets from checked data to its fitted attributes."""
+
     def _train(self, X, ranks, rng, g, report_of):
-        upper, H, stopped = nonlinear_start(X, ranks, rng, g, max_iter=self.pretrain_iter, tol=self.tol)
+        upper, H, stopped = nonlinear_start(
+            X, ranks, rng, g, max_iter=self.pretrain_iter, tol=self.tol
+        )
         objective = NonlinearObjective(X, upper, H, g, float(self.ridge))
-        vector, attributes = objective.vector(upper, H), lambda vector: nonlinear_attributes(X, objective, vector)
+        vector, attributes = (
+            objective.vector(upper, H),
+            lambda vector: nonlinear_attributes(X, objective, vector),
+        )
         report, lower = report_of(attributes), np.full(vector.shape, -np.inf)
-        lower[-math.prod(H.shape):] = 0.0
+        lower[-math.prod(H.shape) :] = 0.0
         with progress_bar(self, self.max_iter) as bar:
+
             def report_iteration(value, vector):
                 bar.update()
                 bar.set_postfix(objective=f"{value / X.shape[1]:.5f}")
                 return report(vector)
-            end = descend(objective, vector, lower, max_iter=0 if stopped else self.max_iter, tol=self.tol, callback=report_iteration)
-        self.history_, self.n_iter_ = {"objective": [value / X.shape[1] for value in end.values]}, max(1, len(end.values) - 1)
+
+            end = descend(
+                objective,
+                vector,
+                lower,
+                max_iter=0 if stopped else self.max_iter,
+                tol=self.tol,
+                callback=report_iteration,
+            )
+        self.history_, self.n_iter_ = (
+            {"objective": [value / X.shape[1] for value in end.values]},
+            max(1, len(end.values) - 1),
+        )
         self.stop_reason_ = "interrupted" if stopped else end.reason
-        for name, value in attributes(end.vector).items(): setattr(self, name, value)
+        for name, value in attributes(end.vector).items():
+            setattr(self, name, value)
 
 # %% ../nbs/13d_nonlinear.ipynb #39c23a89
 class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEstimator):
-    """Deep Semi-NMF with an activation between the layers: X ~ Z_1 g(Z_2 g(.. g(Z_m H_m))), H_m >= 0, for data of any sign.
+    """Deep Semi-NMF with an activation between the layers: X ~ Z_1 g(Z_2 g(.. g(Z_m H_m))), H_m >=
+    0, for data of any sign.
 
-    Parameters: `ranks` components per layer (they may increase: g makes that useful, and a warning says so for the linear models); `activation` 'softplus', 'sigmoid', 'tanh', 'square', 'relu' or 'identity'; `ridge` > 0,
-    the price of large factors and codes (dimensionless); `pretrain_iter` turns of Semi-NMF per layer; `max_iter` iterations of L-BFGS-B over everything (0: the start only); `tol` on the gradient, and on the relative
-    decrease in ten iterations (dimensionless); `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `factors_` (Z_1 in units of X, n_features x k_1, then Z_2 ..),
-    `codes_` (n_samples x k_m, >= 0: what `transform` gives for the training data), `components_` (k_m x n_features: change of the reconstruction with each code, at the mean code), `typical_code_`,
-    `unit_` (root mean square length of a data point), `reconstruction_err_` (units of X, for `codes_`), `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective'). No masks, no labels.
-    Source: Trigeorgis et al., TPAMI 2017, section 3.3.
+    Parameters: `ranks` components per layer (they may increase: g makes that useful, and a warning
+    says so for the linear models); `activation` 'softplus', 'sigmoid', 'tanh', 'square', 'relu' or
+    'identity'; `ridge` > 0, the price of large factors and codes (dimensionless); `pretrain_iter`
+    turns of Semi-NMF per layer; `max_iter` iterations of L-BFGS-B over everything (0: the start
+    only); `tol` on the gradient, and on the relative decrease in ten iterations (dimensionless);
+    `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or
+    'cuda'. Fitted: `factors_` (Z_1 in units of X, n_features x k_1, then Z_2 ..), `codes_`
+    (n_samples x k_m, >= 0: what `transform` gives for the training data), `components_` (k_m x
+    n_features: change of the reconstruction with each code, at the mean code), `typical_code_`,
+    `unit_` (root mean square length of a data point), `reconstruction_err_` (units of X, for
+    `codes_`), `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective'). No masks, no
+    labels. Source: Trigeorgis et al., TPAMI 2017, section 3.3.
     """
-    def __init__(self, ranks=(20, 6), *, activation="softplus", ridge=1e-3, pretrain_iter=50, max_iter=1000, tol=1e-3, random_state=None, verbose=0, device="auto"):
-        self.ranks, self.activation, self.ridge, self.pretrain_iter, self.max_iter = ranks, activation, ridge, pretrain_iter, max_iter
+
+    def __init__(
+        self,
+        ranks=(20, 6),
+        *,
+        activation="softplus",
+        ridge=1e-3,
+        pretrain_iter=50,
+        max_iter=1000,
+        tol=1e-3,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.ranks, self.activation, self.ridge, self.pretrain_iter, self.max_iter = (
+            ranks,
+            activation,
+            ridge,
+            pretrain_iter,
+            max_iter,
+        )
         self.tol, self.random_state, self.verbose, self.device = tol, random_state, verbose, device
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on X (n_samples x n_features, any sign; dense, sparse, pandas, or any array namespace). y is ignored. Returns self.
+        """Train on X (n_samples x n_features, any sign; dense, sparse, pandas, or any array
+        namespace). y is ignored. Returns self.
 
-        Warns with `ConvergenceWarning` when max_iter ends the training; a KeyboardInterrupt keeps what there is.
+        Warns with `ConvergenceWarning` when max_iter ends the training; a KeyboardInterrupt keeps
+        what there is.
         """
         (ranks, g), data = check_nonlinear(self), DataMatrix(read_signed(self, X, reset=True).T)
         with fitting(self, X=X) as rng:
-            self._train(data, ranks, rng, g, lambda attributes: reporter(self, X, y, attributes, self.max_iter + 1))
+            self._train(
+                data,
+                ranks,
+                rng,
+                g,
+                lambda attributes: reporter(self, X, y, attributes, self.max_iter + 1),
+            )
             H = self._codes(data)
             self.reconstruction_err_ = math.sqrt(self._error2(data, H)) * data.scale
-        self.codes_, self.converged_ = namespace(H).astype(H.T, data.dtype), self.stop_reason_ in CONVERGED
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
-        if self.stop_reason_ == "max_iter": not_converged(self)
+        self.codes_, self.converged_ = (
+            namespace(H).astype(H.T, data.dtype),
+            self.stop_reason_ in CONVERGED,
+        )
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
+        if self.stop_reason_ == "max_iter":
+            not_converged(self)
         return self
 
     def fit_transform(self, X, y=None):
-        "Train, and return the codes of the last layer (n_samples x k_m): the same as `fit(X).transform(X)`."
+        """Train, and return the codes of the last layer (n_samples x k_m): the same as
+        `fit(X).transform(X)`.
+        """
         return self.fit(X).codes_
 
 # %% ../nbs/13d_nonlinear.ipynb #264f2f49
 def nonlinear_attributes(X, objective, vector):
-    "The fitted attributes that follow from a vector of a `NonlinearObjective` alone; reconstruction_err_ is that of the codes in it."
+    """The fitted attributes that follow from a vector of a `NonlinearObjective` alone;
+    reconstruction_err_ is that of the codes in it.
+    """
     Z, H = objective.upper(vector)
     xp, codes = namespace(H), decode(Z, H, objective.g)[0]
     Z1, Q = objective.first(codes[0])
     mean = xp.mean(H, axis=1)
     J, slopes = Z1, decode(Z, mean[:, None], objective.g)[1]
-    for z, slope in zip(Z, slopes): J = J @ (slope * z)
+    for z, slope in zip(Z, slopes):
+        J = J @ (slope * z)
     keep = lambda a: xp.astype(a, X.dtype)
-    return dict(factors_=[keep(Z1 * X.scale), *map(keep, Z)], typical_code_=to_numpy(mean), unit_=math.sqrt((X.norm2 or 1.0) / X.shape[1]) * X.scale,
-                components_=to_numpy(keep(J * X.scale)).T, _n_features_out=H.shape[0], reconstruction_err_=math.sqrt(residual2(X, keep(Z1), keep(codes[0]))) * X.scale)
+    return dict(
+        factors_=[keep(Z1 * X.scale), *map(keep, Z)],
+        typical_code_=to_numpy(mean),
+        unit_=math.sqrt((X.norm2 or 1.0) / X.shape[1]) * X.scale,
+        components_=to_numpy(keep(J * X.scale)).T,
+        _n_features_out=H.shape[0],
+        reconstruction_err_=math.sqrt(residual2(X, keep(Z1), keep(codes[0]))) * X.scale,
+    )

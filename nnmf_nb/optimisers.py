@@ -13,12 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import inner, namespace
-from .solvers.stationarity import CONVERGED, projected_gradient_norm
 from .core.iteration import iterate
+from .solvers.stationarity import CONVERGED, projected_gradient_norm
 
 # %% ../nbs/04a_optimisers.ipynb #20febc46
 class Iterate(NamedTuple):
-    "A chain A, and value, gradients and forward pass of the objective there; `memory`: what the optimiser remembers from step to step (plain data and arrays, None at the start)."
+    """A chain A, and value, gradients and forward pass of the objective there; `memory`: what the
+    optimiser remembers from step to step (plain data and arrays, None at the start).
+    """
+
     A: tuple
     value: float
     dA: list
@@ -27,21 +30,36 @@ class Iterate(NamedTuple):
 
 # %% ../nbs/04a_optimisers.ipynb #1b2b0d61
 class Trace:
-    """What happened in a training run: values, stationarity, the best chain so far (A, value), `notes`, and why the run ended (`reason`).
+    """What happened in a training run: values, stationarity, the best chain so far (A, value),
+    `notes`, and why the run ended (`reason`).
 
-    `callback(iteration, value, A, forward, stationarity)` is called at every iterate; returning True stops the run. `patience`: the run also ends, with 'no progress', when that many
-    iterations lowered the cost by no more than the fraction tol (for costs with kinks; None: never). note(forward) -> plain data, collected in `notes`, one per iterate.
+    `callback(iteration, value, A, forward, stationarity)` is called at every iterate; returning
+    True stops the run. `patience`: the run also ends, with 'no progress', when that many iterations
+    lowered the cost by no more than the fraction tol (for costs with kinks; None: never).
+    note(forward) -> plain data, collected in `notes`, one per iterate.
     """
+
     def __init__(self, callback=None, patience=None, note=None):
-        self.values, self.stationarity, self.notes, self.A, self.value, self.reason = [], [], [], None, math.inf, "max_iter"
+        self.values, self.stationarity, self.notes, self.A, self.value, self.reason = (
+            [],
+            [],
+            [],
+            None,
+            math.inf,
+            "max_iter",
+        )
         self.callback, self.patience, self.note = callback, patience, note
 
     @property
-    def converged(self): return self.reason in CONVERGED
+    def converged(self):
+        return self.reason in CONVERGED
 
 # %% ../nbs/04a_optimisers.ipynb #e63902a0
 class OptimizationState(NamedTuple):
-    "Where a run stands: chain and memory of the optimiser, books of all iterates, the best chain (None: the present one) with its value, and why it ended."
+    """Where a run stands: chain and memory of the optimiser, books of all iterates, the best chain
+    (None: the present one) with its value, and why it ended.
+    """
+
     A: tuple
     memory: object
     values: list
@@ -52,128 +70,202 @@ class OptimizationState(NamedTuple):
     reason: str
 
     def after(self, here, trace, tol):
-        "The books with the iterate `here` in them."
-        better, pg = here.value < self.value or not self.values or self.value != self.value, projected_gradient_norm(here.A, here.dA)
+        """The books with the iterate `here` in them."""
+        better, pg = (
+            here.value < self.value or not self.values or self.value != self.value,
+            projected_gradient_norm(here.A, here.dA),
+        )
         best, value = (None, here.value) if better else (self.best or self.A, self.value)
         notes = [*self.notes, trace.note(here.fwd)] if trace.note else self.notes
-        state = OptimizationState(here.A, here.memory, [*self.values, here.value], [*self.stationarity, pg], notes, best, value, "max_iter")
-        return state._replace(reason="stationary" if pg <= tol else "no progress" if state.rests(trace.patience, tol) else "max_iter")
+        state = OptimizationState(
+            here.A,
+            here.memory,
+            [*self.values, here.value],
+            [*self.stationarity, pg],
+            notes,
+            best,
+            value,
+            "max_iter",
+        )
+        return state._replace(
+            reason="stationary"
+            if pg <= tol
+            else "no progress"
+            if state.rests(trace.patience, tol)
+            else "max_iter"
+        )
 
     def rests(self, patience, tol):
-        if patience is None or len(self.values) <= patience: return False
+        if patience is None or len(self.values) <= patience:
+            return False
         return min(self.values[:-patience]) - self.value <= tol * abs(self.value)
 
     def stuck(self, patience, tol):
-        "No step lowers the cost: 'no progress' (rounding, a kink) if the stationarity is within 10 tol or 1e-3 or the cost is known for its kinks, 'stalled' if not."
-        return self._replace(reason="no progress" if patience or self.stationarity[-1] <= max(10 * tol, 1e-3) else "stalled")
+        """No step lowers the cost: 'no progress' (rounding, a kink) if the stationarity is within
+        10 tol or 1e-3 or the cost is known for its kinks, 'stalled' if not.
+        """
+        return self._replace(
+            reason="no progress"
+            if patience or self.stationarity[-1] <= max(10 * tol, 1e-3)
+            else "stalled"
+        )
 
 # %% ../nbs/04a_optimisers.ipynb #478cc336
 def run(optimiser, objective, A, trace, *, max_iter=1000, tol=1e-4, **options):
-    """At most `max_iter` steps of an optimiser from a chain A, until the stationarity is at most `tol`; `options` are the optimiser's own. Returns the trace, filled.
+    """At most `max_iter` steps of an optimiser from a chain A, until the stationarity is at most
+    `tol`; `options` are the optimiser's own. Returns the trace, filled.
 
     A KeyboardInterrupt ends it with the best chain so far, once there is one.
     """
     here = None
+
     def step_once(state):
         nonlocal here
-        if here is None: here = Iterate(state.A, *objective(state.A), state.memory)      # the start, or where a checkpoint stopped
+        # the start, or where a checkpoint stopped
+        if here is None:
+            here = Iterate(state.A, *objective(state.A), state.memory)
         if state.values:
             step = optimiser(objective, here, **options)
-            if step is None: return state.stuck(trace.patience, tol)
+            if step is None:
+                return state.stuck(trace.patience, tol)
             here = step
         return state.after(here, trace, tol)
-    def report(n, state):                                                                    # a turn that found no step has nothing to tell
-        return n < len(state.values) and trace.callback(n, here.value, here.A, here.fwd, state.stationarity[-1])
-    state = iterate(step_once, OptimizationState(tuple(A), None, [], [], [], None, math.inf, "max_iter"), max_iter + 1, report if trace.callback else None)
-    if not state.values: raise KeyboardInterrupt
+
+    def report(n, state):  # a turn that found no step has nothing to tell
+        return n < len(state.values) and trace.callback(
+            n, here.value, here.A, here.fwd, state.stationarity[-1]
+        )
+
+    state = iterate(
+        step_once,
+        OptimizationState(tuple(A), None, [], [], [], None, math.inf, "max_iter"),
+        max_iter + 1,
+        report if trace.callback else None,
+    )
+    if not state.values:
+        raise KeyboardInterrupt
     trace.A, trace.value, trace.reason = state.best or state.A, state.value, state.reason
     trace.values, trace.stationarity, trace.notes = state.values, state.stationarity, state.notes
     return trace
 
 # %% ../nbs/04a_optimisers.ipynb #54457fbc
-def projected(a): return namespace(a).maximum(a, 0.0)
+def projected(a):
+    return namespace(a).maximum(a, 0.0)
+
 
 def evaluated(objective, A, memory=None):
-    "The `Iterate` at a chain."
+    """The `Iterate` at a chain."""
     return Iterate(A, *objective(A), memory)
 
+
 def gradient_descent(objective, at, *, step=1.0):
-    """Method 1 of the slides: A_l <- (A_l - step dC/dA_l)_+ for all l at once, `step` fixed. No line search: too large a step may diverge."""
+    """Method 1 of the slides: A_l <- (A_l - step dC/dA_l)_+ for all l at once, `step` fixed. No
+    line search: too large a step may diverge.
+    """
     return evaluated(objective, tuple(projected(a - step * g) for a, g in zip(at.A, at.dA)))
 
 # %% ../nbs/04a_optimisers.ipynb #48f7b2fa
 def dot(u, v):
-    "Sum of inner products over the layers."
+    """Sum of inner products over the layers."""
     return sum(inner(a, b) for a, b in zip(u, v))
 
 # %% ../nbs/04a_optimisers.ipynb #cf64e69e
 def line_search(objective, A, value, dA, direction, t, *, halvings=30):
-    """Backtrack along (A + t d)_+ until the Armijo condition holds. Returns (A, value, gradients, forward, t), or None if no step helps."""
+    """Backtrack along (A + t d)_+ until the Armijo condition holds. Returns (A, value, gradients,
+    forward, t), or None if no step helps.
+    """
     for _ in range(halvings):
         new = tuple(projected(a + t * d) for a, d in zip(A, direction))
         slope = dot(dA, [n - a for n, a in zip(new, A)])
         if slope < 0:
             trial = objective(new)
-            if trial[0] <= value + 1e-4 * slope: return (new, *trial, t)
+            if trial[0] <= value + 1e-4 * slope:
+                return (new, *trial, t)
         t *= 0.5
     return None
 
 # %% ../nbs/04a_optimisers.ipynb #c43fd2b9
 def backtracking_descent(objective, at, *, step=1.0):
-    "Projected gradient with Armijo backtracking along the projection arc; `step` is the first length tried. The cost never rises."
+    """Projected gradient with Armijo backtracking along the projection arc; `step` is the first
+    length tried. The cost never rises.
+    """
     found = line_search(objective, *at[:3], [-g for g in at.dA], at.memory or step)
-    if found is None: return None
+    if found is None:
+        return None
     *new, t = found
     return Iterate(*new, 2 * t)
 
 # %% ../nbs/04a_optimisers.ipynb #e884f06b
 def adam(objective, at, *, step=0.01, beta1=0.9, beta2=0.999):
-    "Projected Adam: `step` bounds the change of an entry per iteration (entries of unit columns are at most 1). The cost may rise."
+    """Projected Adam: `step` bounds the change of an entry per iteration (entries of unit columns
+    are at most 1). The cost may rise.
+    """
     n, m, v = at.memory or (0, [0.0] * len(at.A), [0.0] * len(at.A))
     n, m = n + 1, [beta1 * a + (1 - beta1) * g for a, g in zip(m, at.dA)]
     v = [beta2 * a + (1 - beta2) * g * g for a, g in zip(v, at.dA)]
-    A = tuple(projected(a - step * (p / (1 - beta1**n)) / (namespace(a).sqrt(q / (1 - beta2**n)) + 1e-12)) for a, p, q in zip(at.A, m, v))
+    A = tuple(
+        projected(a - step * (p / (1 - beta1**n)) / (namespace(a).sqrt(q / (1 - beta2**n)) + 1e-12))
+        for a, p, q in zip(at.A, m, v)
+    )
     return evaluated(objective, A, (n, m, v))
 
 # %% ../nbs/04a_optimisers.ipynb #0041cc9c
 def pack(arrays):
-    "One flat vector from the arrays of a chain."
+    """One flat vector from the arrays of a chain."""
     xp = namespace(*arrays)
     return xp.concat([xp.reshape(a, (-1,)) for a in arrays])
 
+
 def unpack(vector, like):
-    "The arrays of a chain, shaped as in `like`, from one flat vector."
+    """The arrays of a chain, shaped as in `like`, from one flat vector."""
     ends = np.cumsum([math.prod(a.shape) for a in like]).tolist()
     xp = namespace(vector)
-    return [xp.reshape(vector[end - math.prod(a.shape):end], a.shape) for a, end in zip(like, ends)]
+    return [
+        xp.reshape(vector[end - math.prod(a.shape) : end], a.shape) for a, end in zip(like, ends)
+    ]
 
 # %% ../nbs/04a_optimisers.ipynb #7db26661
 def two_loop(pairs, g, free):
-    "L-BFGS approximation of (inverse Hessian) g on the entries where `free` is 1, from pairs (s, y) of flat vectors; None without curvature."
+    """L-BFGS approximation of (inverse Hessian) g on the entries where `free` is 1, from pairs (s,
+    y) of flat vectors; None without curvature.
+    """
     used = []
     for s, y in ((s * free, y * free) for s, y in pairs):
         sy, yy = inner(s, y), inner(y, y)
-        if sy > 1e-10 * (yy * inner(s, s)) ** 0.5: used.append((s, y, sy, yy))
-    if not used: return None
+        if sy > 1e-10 * (yy * inner(s, s)) ** 0.5:
+            used.append((s, y, sy, yy))
+    if not used:
+        return None
     q, alphas = g * free, []
     for s, y, sy, _ in reversed(used):
         alphas.append(inner(s, q) / sy)
         q = q - alphas[-1] * y
     q = q * (used[-1][2] / used[-1][3])
-    for (s, y, sy, _), alpha in zip(used, reversed(alphas)): q = q + (alpha - inner(y, q) / sy) * s
+    for (s, y, sy, _), alpha in zip(used, reversed(alphas)):
+        q = q + (alpha - inner(y, q) / sy) * s
     return q * free
 
 # %% ../nbs/04a_optimisers.ipynb #3813b379
 def lbfgs(objective, at, *, memory=10):
-    """Projected L-BFGS with `memory` pairs and Armijo backtracking. The cost never rises. None, no step that helps, is what it comes to at rounding level."""
+    """Projected L-BFGS with `memory` pairs and Armijo backtracking. The cost never rises. None, no
+    step that helps, is what it comes to at rounding level.
+    """
     x, g, pairs = pack(at.A), pack(at.dA), at.memory or []
     free = namespace(x).astype((x > 0) | (g < 0), x.dtype)
     direction, t = two_loop(pairs, g, free), 1.0
-    if direction is None: direction, t = g * free, 0.1 / math.sqrt(inner(g * free, g) or 1.0)
+    if direction is None:
+        direction, t = g * free, 0.1 / math.sqrt(inner(g * free, g) or 1.0)
     found = line_search(objective, *at[:3], unpack(-direction, at.A), t)
-    if found is None: return at._replace(memory=[]) if pairs else None          # forget a misleading curvature and try steepest descent once
+    # forget a misleading curvature and try steepest descent once
+    if found is None:
+        return at._replace(memory=[]) if pairs else None
     A, value, dA, fwd, _ = found
     return Iterate(A, value, dA, fwd, [*pairs, (pack(A) - x, pack(dA) - g)][-memory:])
 
 # %% ../nbs/04a_optimisers.ipynb #0ead7420
-OPTIMISERS = {"lbfgs": lbfgs, "gd": gradient_descent, "backtracking": backtracking_descent, "adam": adam}
+OPTIMISERS = {
+    "lbfgs": lbfgs,
+    "gd": gradient_descent,
+    "backtracking": backtracking_descent,
+    "adam": adam,
+}

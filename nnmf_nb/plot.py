@@ -22,8 +22,8 @@ import scipy.sparse as sp
 from matplotlib.colors import to_rgba
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import PathPatch, Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.isotonic import isotonic_regression
@@ -36,14 +36,17 @@ from .metrics import forward, layer_index, layers_of
 
 # %% ../nbs/21_plot.ipynb #b137f0ad
 def main_parents(model):
-    "For every layer but the deepest, the main parent of each topic: a list of index arrays (k_l values, -1 when nothing flows upwards)."
+    """For every layer but the deepest, the main parent of each topic: a list of index arrays (k_l
+    values, -1 when nothing flows upwards).
+    """
     layers = layers_of(model)
     upwards = [flows(layers, l) for l in range(1, len(layers))]
     return [np.where(flow.any(axis=1), flow.argmax(axis=1), -1) for flow in upwards]
 
 # %% ../nbs/21_plot.ipynb #08339712
 def tree_order(model):
-    """The order in which the topics of every layer are drawn (a list of index arrays): supertopics by index, below them family by family.
+    """The order in which the topics of every layer are drawn (a list of index arrays): supertopics
+    by index, below them family by family.
 
     Inside a family, topics that are shared with an earlier or later family stand on that side.
     """
@@ -58,23 +61,26 @@ def tree_order(model):
 
 # %% ../nbs/21_plot.ipynb #ec121974
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#A89B00", "#595959", "#56B4E9")
-DEAD, INK, PALE = "#C8C8C8", "#222222", "#6B6B6B"        # topics without any share, text, quiet text
+DEAD, INK, PALE = "#C8C8C8", "#222222", "#6B6B6B"  # topics without any share, text, quiet text
+
 
 def mix(color, other, part):
-    "RGBA of `color` with `part` (0..1) of `other` in it."
+    """RGBA of `color` with `part` (0..1) of `other` in it."""
     return tuple((1 - part) * a + part * b for a, b in zip(to_rgba(color), to_rgba(other)))
 
 # %% ../nbs/21_plot.ipynb #1680e10d
 def base_color(i):
-    "RGBA of supertopic i."
+    """RGBA of supertopic i."""
     cycle, shade = divmod(i, len(PALETTE))[0] % 3, PALETTE[i % len(PALETTE)]
-    return mix(shade, ("white", "white", "black")[cycle], (0, .45, .35)[cycle])
+    return mix(shade, ("white", "white", "black")[cycle], (0, 0.45, 0.35)[cycle])
 
 # %% ../nbs/21_plot.ipynb #e79e57f6
 def topic_colors(model):
-    """RGBA colours (0..1) of all topics: a list with a k_l x 4 array per layer, the same whenever it is called on a fitted model.
+    """RGBA colours (0..1) of all topics: a list with a k_l x 4 array per layer, the same whenever
+    it is called on a fitted model.
 
-    Supertopics have the base palette; all below that belong to one by their main parents have tints of it, in tree order; without share: grey.
+    Supertopics have the base palette; all below that belong to one by their main parents have tints
+    of it, in tree order; without share: grey.
     """
     layers, parents, orders = layers_of(model), main_parents(model), tree_order(model)
     root = np.arange(layers[-1].rank)
@@ -84,74 +90,105 @@ def topic_colors(model):
         tints = np.array([to_rgba(DEAD)] * len(parent))
         for j in range(len(colors[-1])):
             family = order[root[order] == j]
-            for i, part in zip(family, np.linspace(.12, .55, len(family)) if len(family) > 1 else [.2]): tints[i] = mix(colors[-1][j], "white", part)
+            for i, part in zip(
+                family, np.linspace(0.12, 0.55, len(family)) if len(family) > 1 else [0.2]
+            ):
+                tints[i] = mix(colors[-1][j], "white", part)
         colors.insert(0, tints)
-    for l, c in enumerate(colors): c[topic_shares(layers, l) <= 0] = to_rgba(DEAD)
+    for l, c in enumerate(colors):
+        c[topic_shares(layers, l) <= 0] = to_rgba(DEAD)
     return colors
 
 # %% ../nbs/21_plot.ipynb #14e0bb5f
 def new_figure(width, height):
-    "A pyplot figure of width x height inches with constrained layout."
+    """A pyplot figure of width x height inches with constrained layout."""
     import matplotlib.pyplot as plt
+
     return plt.figure(figsize=(width, height), layout="constrained")
 
 # %% ../nbs/21_plot.ipynb #2b44c487
 def box_of(ax):
-    "Width and height of axes in inches, after layout."
+    """Width and height of axes in inches, after layout."""
     root = ax.figure.canvas.figure
-    if root.get_layout_engine() is not None: root.draw_without_rendering()
+    if root.get_layout_engine() is not None:
+        root.draw_without_rendering()
     box = ax.get_window_extent()
     return box.width / root.dpi, box.height / root.dpi
 
 # %% ../nbs/21_plot.ipynb #2fd15dbb
 def quiet(ax):
-    "Axes without the upper and right line, and with readable small ticks."
+    """Axes without the upper and right line, and with readable small ticks."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=9)
     return ax
 
 # %% ../nbs/21_plot.ipynb #254961e8
 def names_of(model, features):
-    "Names of the features: those given, else those the model saw in fit, else x0, x1, .."
-    return feature_names(getattr(model, "feature_names_in_", None) if features is None else features, layers_of(model)[0].A.shape[0])
+    """Names of the features: those given, else those the model saw in fit, else x0, x1, .."""
+    return feature_names(
+        getattr(model, "feature_names_in_", None) if features is None else features,
+        layers_of(model)[0].A.shape[0],
+    )
 
 # %% ../nbs/21_plot.ipynb #6f7ea72c
 def plain(text, width=28):
-    "Text as it is, cut to `width` characters, with no character that matplotlib would read as mathematics."
-    if len(text) > width: text = textwrap.shorten(text, width, placeholder="…") if " " in text[:width] else text[:width - 1] + "…"
+    """Text as it is, cut to `width` characters, with no character that matplotlib would read as
+    mathematics.
+    """
+    if len(text) > width:
+        text = (
+            textwrap.shorten(text, width, placeholder="…")
+            if " " in text[:width]
+            else text[: width - 1] + "…"
+        )
     return text.replace("$", r"\$")
 
 # %% ../nbs/21_plot.ipynb #7f42741a
-CELLS = 400                                              # rows and columns that a heat map has at most
+CELLS = 400  # rows and columns that a heat map has at most
+
 
 def grouped(weights, order):
-    "Order of the rows of weights (n x k) by their strongest column, columns in the given order, strongest rows first, zero rows last."
+    """Order of the rows of weights (n x k) by their strongest column, columns in the given order,
+    strongest rows first, zero rows last.
+    """
     weights = to_numpy(weights)
     strongest, value = np.argsort(order)[weights.argmax(axis=1)], weights.max(axis=1)
     return np.lexsort((-value, np.where(value > 0, strongest, weights.shape[1])))
 
 # %% ../nbs/21_plot.ipynb #07140817
 def averager(order):
-    "Sparse matrix that puts n things into an order and averages neighbours, so that at most `CELLS` remain (b x n)."
+    """Sparse matrix that puts n things into an order and averages neighbours, so that at most
+    `CELLS` remain (b x n).
+    """
     n = len(order)
     group = np.arange(n) * min(n, CELLS) // n
     return sp.csr_array((1.0 / np.bincount(group)[group], (group, order)), shape=(group[-1] + 1, n))
 
 # %% ../nbs/21_plot.ipynb #8827bc6c
 def plot_factor(model, layer=0, features=None, top=None, ax=None):
-    """Heat map of A_l (rows: features, or the topics below; columns: topics, unit length) in tree order, so that blocks show. Returns the axes.
+    """Heat map of A_l (rows: features, or the topics below; columns: topics, unit length) in tree
+    order, so that blocks show. Returns the axes.
 
-    features: n_features names, shown when they can be read. top: show only the `top` strongest rows of every column (default: all rows, neighbours
-    averaged when there are more than 400). Raises `ValueError` for a layer that does not exist or a wrong number of names.
+    features: n_features names, shown when they can be read. top: show only the `top` strongest rows
+    of every column (default: all rows, neighbours averaged when there are more than 400). Raises
+    `ValueError` for a layer that does not exist or a wrong number of names.
     """
     layers = layers_of(model)
     l, orders = layer_index(layers, layer), tree_order(model)
     A = to_numpy(layers[l].A)
     rows = grouped(A, orders[l]) if l == 0 else orders[l - 1]
-    if top is not None: rows = rows[np.isin(rows, np.argsort(-A, axis=0, kind="stable")[:top])]
-    names = [plain(str(name)) for name in names_of(model, features)] if l == 0 else [str(i) for i in range(len(A))]
+    if top is not None:
+        rows = rows[np.isin(rows, np.argsort(-A, axis=0, kind="stable")[:top])]
+    names = (
+        [plain(str(name)) for name in names_of(model, features)]
+        if l == 0
+        else [str(i) for i in range(len(A))]
+    )
     shown = averager(rows) @ A[:, orders[l]] if len(rows) > CELLS else A[rows][:, orders[l]]
-    if ax is None: ax = new_figure(4.2, max(2.6, .7 + .115 * len(shown)) if len(shown) <= 60 else 4).subplots()
+    if ax is None:
+        ax = new_figure(
+            4.2, max(2.6, 0.7 + 0.115 * len(shown)) if len(shown) <= 60 else 4
+        ).subplots()
     image = ax.imshow(shown, aspect="auto", cmap="Blues", vmin=0, interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label=f"entry of $A_{{{l}}}$")
     _label_factor(ax, l, orders[l], [names[i] for i in rows], len(shown))
@@ -159,161 +196,279 @@ def plot_factor(model, layer=0, features=None, top=None, ax=None):
 
 # %% ../nbs/21_plot.ipynb #f03103f2
 def _label_factor(ax, l, columns, rows, n_shown):
-    "Ticks and labels of the heat map of A_l; rows are named when their names can be read."
+    """Ticks and labels of the heat map of A_l; rows are named when their names can be read."""
     below = "features" if l == 0 else f"topics of layer {l - 1}"
     size = min(9, box_of(ax)[1] / n_shown * 72 / 1.15)
     crowded = size < 5.5 or n_shown != len(rows)
-    ax.set(xticks=range(len(columns)), xticklabels=columns, xlabel=f"topic of layer {l}", ylabel=f"{len(rows)} {below}" if crowded else below,
-           yticks=[] if crowded else range(n_shown), yticklabels=[] if crowded else rows)
+    ax.set(
+        xticks=range(len(columns)),
+        xticklabels=columns,
+        xlabel=f"topic of layer {l}",
+        ylabel=f"{len(rows)} {below}" if crowded else below,
+        yticks=[] if crowded else range(n_shown),
+        yticklabels=[] if crowded else rows,
+    )
     ax.tick_params(axis="y", labelsize=size, length=0)
     ax.tick_params(axis="x", labelsize=9 if len(columns) <= 14 else 7, length=0)
 
 # %% ../nbs/21_plot.ipynb #ea6b6577
 def plot_reconstructions(model, X, depths=None, order=None, mask=None, fig=None):
-    """X and its reconstruction at each depth side by side, features x data points, one colour scale. Returns an array of axes (X first).
+    """X and its reconstruction at each depth side by side, features x data points, one colour
+    scale. Returns an array of axes (X first).
 
-    X: n_samples x n_features, dense or sparse. depths: which (default all). order: None (as they come), 'topics' (features and data points by
-    their strongest topic) or a pair of index arrays (features, data points). mask: True = known; cells without a known entry stay grey. Cells are
-    means of neighbours when there are more than 400. Titles hold the relative error. Raises `ValueError` for bad data, depths or order.
+    X: n_samples x n_features, dense or sparse. depths: which (default all). order: None (as they
+    come), 'topics' (features and data points by their strongest topic) or a pair of index arrays
+    (features, data points). mask: True = known; cells without a known entry stay grey. Cells are
+    means of neighbours when there are more than 400. Titles hold the relative error. Raises
+    `ValueError` for bad data, depths or order.
     """
     fwd = forward(model, X, mask)
     layers = layers_of(model)
-    depths = range(len(layers)) if depths is None else [layer_index(layers, depth) for depth in depths]
+    depths = (
+        range(len(layers)) if depths is None else [layer_index(layers, depth) for depth in depths]
+    )
     P, Q = (averager(one) for one in _orders(model, fwd, order))
     images, errors = [_data_cells(fwd.X, P, Q)], depth_errors(fwd)
-    for depth in depths: images.append((P @ to_numpy(fwd.A[0])) @ (to_numpy(unfold(fwd, depth)[-1]) * fwd.X.scale @ Q.T))
+    for depth in depths:
+        images.append(
+            (P @ to_numpy(fwd.A[0])) @ (to_numpy(unfold(fwd, depth)[-1]) * fwd.X.scale @ Q.T)
+        )
     titles = ["X"] + [f"depth {depth}\nerror {errors[depth]:.3f}" for depth in depths]
     return _side_by_side(images, titles, fwd.X.shape, "" if order is None else ", reordered", fig)
 
 # %% ../nbs/21_plot.ipynb #f4772da1
 def _orders(model, fwd, order):
-    "Orders of features and data points for plot_reconstructions."
+    """Orders of features and data points for plot_reconstructions."""
     N, M = fwd.X.shape
-    if order is None: return np.arange(N), np.arange(M)
+    if order is None:
+        return np.arange(N), np.arange(M)
     if isinstance(order, str) and order == "topics":
         first = tree_order(model)[0]
         mass = to_numpy(fwd.A[0]).sum(axis=0)[:, None] * to_numpy(fwd.S[0])
         return grouped(fwd.A[0], first), grouped(mass.T, first)
-    if isinstance(order, str) or len(order) != 2 or any(sorted(o) != list(range(n)) for o, n in zip(order, (N, M))):
-        raise ValueError(f"order must be None, 'topics', or two permutations of {N} features and {M} data points.")
+    if (
+        isinstance(order, str)
+        or len(order) != 2
+        or any(sorted(o) != list(range(n)) for o, n in zip(order, (N, M)))
+    ):
+        raise ValueError(
+            f"order must be None, 'topics', or two permutations of {N} features and {M} data points."
+        )
     return np.asarray(order[0]), np.asarray(order[1])
 
 # %% ../nbs/21_plot.ipynb #3b9395e5
 def _data_cells(data, P, Q):
-    "Cell means of a `DataMatrix` (over known entries when it has weights; NaN where nothing is known), at most `CELLS` x `CELLS`."
+    """Cell means of a `DataMatrix` (over known entries when it has weights; NaN where nothing is
+    known), at most `CELLS` x `CELLS`.
+    """
     if not isinstance(data, WeightedDataMatrix):
         cells = P @ to_numpy(data.X) @ Q.T
         return cells.toarray() if is_sparse(cells) else cells
     W = to_numpy(data.W)
     known = P @ W @ Q.T
-    with np.errstate(invalid="ignore"): return np.where(known > 0, P @ (W * to_numpy(data._known)) @ Q.T / known, np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.where(known > 0, P @ (W * to_numpy(data._known)) @ Q.T / known, np.nan)
 
 # %% ../nbs/21_plot.ipynb #c67dfbfd
 def _side_by_side(images, titles, shape, remark, fig):
-    "Heat maps on one colour scale; its top is the 99.5th percentile of all cells, so that one outlier does not darken everything."
-    if fig is None: fig = new_figure(min(11, 1.1 + 2.4 * len(images)), 2.9)
+    """Heat maps on one colour scale; its top is the 99.5th percentile of all cells, so that one
+    outlier does not darken everything.
+    """
+    if fig is None:
+        fig = new_figure(min(11, 1.1 + 2.4 * len(images)), 2.9)
     axes = fig.subplots(1, len(images), sharex=True, sharey=True, squeeze=False)[0]
     cells = np.concatenate([image.ravel() for image in images])
     most = np.nanmax(cells, initial=0.0)
-    top = np.nanquantile(cells, .995) or most or 1.0
+    top = np.nanquantile(cells, 0.995) or most or 1.0
     for ax, image, title in zip(axes, images, titles):
         ax.set_facecolor("#D9D9D9")
-        drawn = ax.imshow(image, aspect="auto", cmap="viridis", vmin=0, vmax=top, interpolation="nearest", extent=(0, shape[1], shape[0], 0))
+        drawn = ax.imshow(
+            image,
+            aspect="auto",
+            cmap="viridis",
+            vmin=0,
+            vmax=top,
+            interpolation="nearest",
+            extent=(0, shape[1], shape[0], 0),
+        )
         ax.set_title(title, fontsize=10)
         ax.tick_params(labelsize=8)
     axes[0].set_ylabel("feature" + remark, fontsize=9)
     fig.supxlabel("data point" + remark, fontsize=9)
-    fig.colorbar(drawn, ax=list(axes), label="value", extend="max" if most > 1.001 * top else "neither", pad=.01)
+    fig.colorbar(
+        drawn,
+        ax=list(axes),
+        label="value",
+        extend="max" if most > 1.001 * top else "neither",
+        pad=0.01,
+    )
     return axes
 
 # %% ../nbs/21_plot.ipynb #616ee347
 def plot_errors(models, names=None, ax=None):
-    """Relative error at every depth of one or several models beside the SVD floor. Returns the axes.
+    """Relative error at every depth of one or several models beside the SVD floor. Returns the
+    axes.
 
-    models: a fitted model or a list of them; names: one per model for the legend (default: their class). Raises `ValueError` when the numbers differ.
+    models: a fitted model or a list of them; names: one per model for the legend (default: their
+    class). Raises `ValueError` when the numbers differ.
     """
     models = [models] if hasattr(models, "fit") or hasattr(models[0], "A") else list(models)
-    names = [type(one).__name__ if hasattr(one, "fit") else f"model {i}" for i, one in enumerate(models)] if names is None else list(names)
-    if len(names) != len(models): raise ValueError(f"names must be {len(models)} names, one per model, got {len(names)}.")
+    names = (
+        [
+            type(one).__name__ if hasattr(one, "fit") else f"model {i}"
+            for i, one in enumerate(models)
+        ]
+        if names is None
+        else list(names)
+    )
+    if len(names) != len(models):
+        raise ValueError(f"names must be {len(models)} names, one per model, got {len(names)}.")
     chains = [layers_of(one) for one in models]
-    if ax is None: ax = new_figure(4.8, 3).subplots()
+    if ax is None:
+        ax = new_figure(4.8, 3).subplots()
     for i, (layers, name) in enumerate(zip(chains, names)):
-        ax.plot([one.error for one in layers], "o-", color=base_color(_CONTRAST[i % 8]), lw=2, ms=6, label=name, zorder=3)
+        ax.plot(
+            [one.error for one in layers],
+            "o-",
+            color=base_color(_CONTRAST[i % 8]),
+            lw=2,
+            ms=6,
+            label=name,
+            zorder=3,
+        )
     _draw_floors(quiet(ax), chains)
-    ax.set(xlabel="depth (number of topics)" if len(_rank_sets(chains)) == 1 else "depth", ylabel="relative error", ylim=(0, None))
+    ax.set(
+        xlabel="depth (number of topics)" if len(_rank_sets(chains)) == 1 else "depth",
+        ylabel="relative error",
+        ylim=(0, None),
+    )
     ax.legend(frameon=False, fontsize=9)
     return ax
 
-_CONTRAST = (0, 4, 2, 3, 5, 1, 6, 7)                     # order of base colours in which neighbours differ most
+
+_CONTRAST = (0, 4, 2, 3, 5, 1, 6, 7)  # order of base colours in which neighbours differ most
 
 # %% ../nbs/21_plot.ipynb #23ebd3ed
-def _rank_sets(chains): return {tuple(one.rank for one in layers) for layers in chains}
+def _rank_sets(chains):
+    return {tuple(one.rank for one in layers) for layers in chains}
+
 
 def _draw_floors(ax, chains):
-    "The SVD floors that are known, once for each pair of depth and height, and ticks with the ranks when all models share them."
-    known = {(l, round(one.floor, 9)) for layers in chains for l, one in enumerate(layers) if one.floor == one.floor}
-    if known: ax.plot(*zip(*sorted(known)), "_", color="k", ms=20, mew=2, label="SVD floor", zorder=4)
+    """The SVD floors that are known, once for each pair of depth and height, and ticks with the
+    ranks when all models share them.
+    """
+    known = {
+        (l, round(one.floor, 9))
+        for layers in chains
+        for l, one in enumerate(layers)
+        if one.floor == one.floor
+    }
+    if known:
+        ax.plot(*zip(*sorted(known)), "_", color="k", ms=20, mew=2, label="SVD floor", zorder=4)
     depths, ranks = range(max(map(len, chains))), _rank_sets(chains)
-    ax.set_xticks(depths, [f"{l} ({k})" for l, k in enumerate(min(ranks))] if len(ranks) == 1 else [str(l) for l in depths])
-    ax.margins(x=.12)
+    ax.set_xticks(
+        depths,
+        [f"{l} ({k})" for l, k in enumerate(min(ranks))]
+        if len(ranks) == 1
+        else [str(l) for l in depths],
+    )
+    ax.margins(x=0.12)
 
 # %% ../nbs/21_plot.ipynb #ddc691b2
 def plot_training(model, ax=None):
-    """Error / floor of every depth against the training iteration (the error itself where some floor is unknown or zero), a thin line at every change of parameters. Returns the axes.
+    """Error / floor of every depth against the training iteration (the error itself where some
+    floor is unknown or zero), a thin line at every change of parameters. Returns the axes.
 
     Raises `TypeError` for a model without a training history.
     """
     layers, history = layers_of(model), getattr(model, "history_", {})
-    if "errors" not in history: raise TypeError(f"model must have a training history (history_['errors']), {type(model).__name__} has none.")
+    if "errors" not in history:
+        raise TypeError(
+            f"model must have a training history (history_['errors']), {type(model).__name__} has none."
+        )
     curves, jointly = _curves(history["errors"])
     bounds = _training_floors(layers, jointly)
-    relative = all(bound > 1e-9 for bound in bounds)                   # false for NaN too
-    if ax is None: ax = new_figure(5, 3).subplots()
+    relative = all(bound > 1e-9 for bound in bounds)  # false for NaN too
+    if ax is None:
+        ax = new_figure(5, 3).subplots()
     for l, (curve, bound) in enumerate(zip(curves, bounds)):
-        if len(curve): ax.plot(np.arange(1, len(curve) + 1), curve / bound if relative else curve, color=base_color(_CONTRAST[l % 8]), lw=2,
-                               marker="o" if len(curve) == 1 else None, label=f"depth {l}" if jointly else f"layer {l}")
-    for n, _ in history.get("changes", ()): ax.axvline(max(n, 1), color="#7A7A7A", lw=0.8)         # parameters changed in the middle
+        if len(curve):
+            ax.plot(
+                np.arange(1, len(curve) + 1),
+                curve / bound if relative else curve,
+                color=base_color(_CONTRAST[l % 8]),
+                lw=2,
+                marker="o" if len(curve) == 1 else None,
+                label=f"depth {l}" if jointly else f"layer {l}",
+            )
+    # parameters changed in the middle
+    for n, _ in history.get("changes", ()):
+        ax.axvline(max(n, 1), color="#7A7A7A", lw=0.8)
     _label_training(quiet(ax), relative, jointly, any(map(len, curves)))
     return ax
 
 # %% ../nbs/21_plot.ipynb #fbf50811
 def _curves(errors):
-    "A list with the errors of every depth, and whether they were trained together."
-    if isinstance(errors, np.ndarray): return (list(errors.T) if errors.ndim == 2 else []), True
-    return [np.asarray(one, dtype=float) for one in (errors if not errors or np.ndim(errors[0]) else [errors])], False
+    """A list with the errors of every depth, and whether they were trained together."""
+    if isinstance(errors, np.ndarray):
+        return (list(errors.T) if errors.ndim == 2 else []), True
+    return [
+        np.asarray(one, dtype=float)
+        for one in (errors if not errors or np.ndim(errors[0]) else [errors])
+    ], False
+
 
 def _training_floors(layers, jointly):
-    "The floor of what each curve shows: of X at every depth, or of each layer's own data."
-    if jointly: return [one.floor for one in layers]
+    """The floor of what each curve shows: of X at every depth, or of each layer's own data."""
+    if jointly:
+        return [one.floor for one in layers]
     pairs = [(to_numpy(below.S), one.rank) for below, one in zip(layers, layers[1:])]
-    return [layers[0].floor] + [float(svd_floors(S, [rank])[0]) if S.any() else 0.0 for S, rank in pairs]
+    return [layers[0].floor] + [
+        float(svd_floors(S, [rank])[0]) if S.any() else 0.0 for S, rank in pairs
+    ]
 
 # %% ../nbs/21_plot.ipynb #570aec95
 def _label_training(ax, relative, jointly, any_curve):
     whose = "" if jointly else " of its own data"
-    ax.set(xlabel="iteration", ylabel=f"error / SVD floor{whose}" if relative else f"relative error{whose}", xscale="log" if any_curve else "linear")
+    ax.set(
+        xlabel="iteration",
+        ylabel=f"error / SVD floor{whose}" if relative else f"relative error{whose}",
+        xscale="log" if any_curve else "linear",
+    )
     ax.xaxis.set_major_formatter("{x:.0f}")
-    if relative: ax.axhline(1, color="k", lw=1, ls=":")
-    if any_curve: ax.legend(frameon=False, fontsize=9)
-    else: ax.text(.5, .5, "no iterations recorded", transform=ax.transAxes, ha="center", color=PALE)
+    if relative:
+        ax.axhline(1, color="k", lw=1, ls=":")
+    if any_curve:
+        ax.legend(frameon=False, fontsize=9)
+    else:
+        ax.text(0.5, 0.5, "no iterations recorded", transform=ax.transAxes, ha="center", color=PALE)
 
 # %% ../nbs/21_plot.ipynb #df6924ba
-BAR, LINE, DOT = .11, 1.3, " · "                          # width of a bar in inches, line height in font sizes, what separates words
+# width of a bar in inches, line height in font sizes, what separates words
+BAR, LINE, DOT = 0.11, 1.3, " · "
+
 
 def text_width(text, size):
-    "Width of a line of text in inches."
-    return text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0] / 72
+    """Width of a line of text in inches."""
+    return (
+        text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0] / 72
+    )
+
 
 def fit_words(words, width, size):
-    "As many of the words as fit in `width` inches, at least one (shortened when it must be)."
+    """As many of the words as fit in `width` inches, at least one (shortened when it must be)."""
     words = [plain(word) for word in words]
-    while len(words) > 1 and text_width(DOT.join(words), size) > width: words = words[:-1]
-    while len(words[0]) > 4 and text_width(words[0], size) > width: words[0] = words[0][:-2] + "…"
+    while len(words) > 1 and text_width(DOT.join(words), size) > width:
+        words = words[:-1]
+    while len(words[0]) > 4 and text_width(words[0], size) > width:
+        words[0] = words[0][:-2] + "…"
     return DOT.join(words)
 
 # %% ../nbs/21_plot.ipynb #a12f3689
 def slots(heights, low, gap, total):
-    "Tops of slots, each at least `low` high, one above the other over `total`: left-over space goes into the gaps. `gap`: n - 1 numbers."
+    """Tops of slots, each at least `low` high, one above the other over `total`: left-over space
+    goes into the gaps. `gap`: n - 1 numbers.
+    """
     size = np.maximum(heights, low)
     spare = max(0.0, total - size.sum() - gap.sum())
     gap = gap + spare / max(1, len(gap)) if len(gap) else gap
@@ -322,7 +477,9 @@ def slots(heights, low, gap, total):
 
 # %% ../nbs/21_plot.ipynb #e08f95d1
 def unit_height(shares, low, gap, total):
-    "Inches per unit of share with which the slots of a layer just fill `total` (bisection; the sum grows with the unit)."
+    """Inches per unit of share with which the slots of a layer just fill `total` (bisection; the
+    sum grows with the unit).
+    """
     few, many = 0.0, total
     for _ in range(50):
         middle = (few + many) / 2
@@ -332,31 +489,59 @@ def unit_height(shares, low, gap, total):
 
 # %% ../nbs/21_plot.ipynb #f887e8cc
 def ribbon(x0, top0, bottom0, x1, top1, bottom1):
-    "Path of a band that leaves (x0, top0..bottom0) and arrives at (x1, top1..bottom1), both horizontally."
+    """Path of a band that leaves (x0, top0..bottom0) and arrives at (x1, top1..bottom1), both
+    horizontally.
+    """
     m = (x0 + x1) / 2
-    points = [(x0, top0), (m, top0), (m, top1), (x1, top1), (x1, bottom1), (m, bottom1), (m, bottom0), (x0, bottom0), (x0, top0)]
-    return Path(points, [Path.MOVETO] + [Path.CURVE4] * 3 + [Path.LINETO] + [Path.CURVE4] * 3 + [Path.CLOSEPOLY])
+    points = [
+        (x0, top0),
+        (m, top0),
+        (m, top1),
+        (x1, top1),
+        (x1, bottom1),
+        (m, bottom1),
+        (m, bottom0),
+        (x0, bottom0),
+        (x0, top0),
+    ]
+    return Path(
+        points,
+        [Path.MOVETO] + [Path.CURVE4] * 3 + [Path.LINETO] + [Path.CURVE4] * 3 + [Path.CLOSEPOLY],
+    )
 
 # %% ../nbs/21_plot.ipynb #5754d67f
-HEAD, FOOT = .36, .3                                     # inches kept for the headings above and the explanation below
+HEAD, FOOT = 0.36, 0.3  # inches kept for the headings above and the explanation below
+
 
 def label_size(layers, height):
-    "Font size (points) at which every topic of the largest layer has a line of its own in `height` inches, between 5.5 and 9.5."
-    return min(9.5, max(5.5, .9 * (height - HEAD - FOOT) / max(one.rank for one in layers) * 72 / LINE))
+    """Font size (points) at which every topic of the largest layer has a line of its own in
+    `height` inches, between 5.5 and 9.5.
+    """
+    return min(
+        9.5, max(5.5, 0.9 * (height - HEAD - FOOT) / max(one.rank for one in layers) * 72 / LINE)
+    )
+
 
 def family_gaps(order, parent, room):
-    "Gaps in inches between neighbouring bars: small inside a family, larger between families (parent: None for supertopics)."
-    most = .1 * room / len(order)
+    """Gaps in inches between neighbouring bars: small inside a family, larger between families
+    (parent: None for supertopics).
+    """
+    most = 0.1 * room / len(order)
     between = np.full(len(order) - 1, True) if parent is None else np.diff(parent[order]) != 0
-    return np.where(between, min(.1, most), min(.015, most / 5))
+    return np.where(between, min(0.1, most), min(0.015, most / 5))
 
 # %% ../nbs/21_plot.ipynb #971bb606
 def stack_bars(model, height, size):
-    """Tops and heights in inches of all bars of a tree `height` inches high: two lists with an array per layer. One scale for all layers."""
+    """Tops and heights in inches of all bars of a tree `height` inches high: two lists with an
+    array per layer. One scale for all layers.
+    """
     layers, order, room = layers_of(model), tree_order(model), height - HEAD - FOOT
     parents, last = [*main_parents(model), None], len(layers) - 1
     shares = [topic_shares(layers, l)[o] for l, o in enumerate(order)]
-    lows = [min((2.2 if l == last and l else 1) * size * LINE / 72, .9 * room / one.rank) for l, one in enumerate(layers)]
+    lows = [
+        min((2.2 if l == last and l else 1) * size * LINE / 72, 0.9 * room / one.rank)
+        for l, one in enumerate(layers)
+    ]
     gaps = [family_gaps(o, parent, room) for o, parent in zip(order, parents)]
     unit = min(unit_height(s, low, gap, room) for s, low, gap in zip(shares, lows, gaps))
     tops, talls = [np.empty(len(o)) for o in order], [np.empty(len(o)) for o in order]
@@ -365,65 +550,123 @@ def stack_bars(model, height, size):
     return tops, talls
 
 # %% ../nbs/21_plot.ipynb #4862c46c
-HAIR = .25 / 72                                          # ribbons thinner than this many inches are left out
+HAIR = 0.25 / 72  # ribbons thinner than this many inches are left out
+
 
 def draw_ribbons(ax, model, l, x, tops, talls, colors):
-    "The ribbons between layer l - 1 (right) and layer l (left), widest first, in the colour of the supertopic."
+    """The ribbons between layer l - 1 (right) and layer l (left), widest first, in the colour of
+    the supertopic.
+    """
     order, flow = tree_order(model), flows(layers_of(model), l)
     upper = flow / np.maximum(flow.sum(axis=0), 1e-300) * talls[l]
     lower = flow / np.maximum(flow.sum(axis=1, keepdims=True), 1e-300) * talls[l - 1][:, None]
     start, end = np.empty_like(flow), np.empty_like(flow)
     rows, columns = order[l - 1], order[l]
     start[rows] = tops[l] + np.cumsum(upper[rows], axis=0) - upper[rows]
-    end[:, columns] = tops[l - 1][:, None] + np.cumsum(lower[:, columns], axis=1) - lower[:, columns]
+    end[:, columns] = (
+        tops[l - 1][:, None] + np.cumsum(lower[:, columns], axis=1) - lower[:, columns]
+    )
     for i, j in sorted(np.ndindex(*flow.shape), key=lambda ij: -flow[ij]):
-        if max(upper[i, j], lower[i, j]) < HAIR: continue
-        band = ribbon(x[l] + BAR, start[i, j], start[i, j] + upper[i, j], x[l - 1], end[i, j], end[i, j] + lower[i, j])
-        ax.add_patch(PathPatch(band, facecolor=colors[l][j], alpha=.38, lw=0))
+        if max(upper[i, j], lower[i, j]) < HAIR:
+            continue
+        band = ribbon(
+            x[l] + BAR,
+            start[i, j],
+            start[i, j] + upper[i, j],
+            x[l - 1],
+            end[i, j],
+            end[i, j] + lower[i, j],
+        )
+        ax.add_patch(PathPatch(band, facecolor=colors[l][j], alpha=0.38, lw=0))
 
 # %% ../nbs/21_plot.ipynb #18fc60a8
 def draw_bars(ax, x, tops, talls, colors):
-    "The bars of one layer; a topic without share is a thin line."
-    for top, tall, color in zip(tops, talls, colors): ax.add_patch(Rectangle((x, top), BAR, max(tall, .01), facecolor=color, lw=0, zorder=3))
+    """The bars of one layer; a topic without share is a thin line."""
+    for top, tall, color in zip(tops, talls, colors):
+        ax.add_patch(Rectangle((x, top), BAR, max(tall, 0.01), facecolor=color, lw=0, zorder=3))
 
-def percent(share): return f"{share:.0%}" if share >= .0095 or share <= 0 else "<1%"
+
+def percent(share):
+    return f"{share:.0%}" if share >= 0.0095 or share <= 0 else "<1%"
 
 # %% ../nbs/21_plot.ipynb #8aa7bfd8
 def roomy(middles, shares, distance):
-    "Which labels to show so that none come closer than `distance`: larger shares first (boolean array)."
+    """Which labels to show so that none come closer than `distance`: larger shares first (boolean
+    array).
+    """
     shown = np.zeros(len(middles), dtype=bool)
-    for i in np.argsort(-shares, kind="stable"): shown[i] = not shown.any() or np.abs(middles[shown] - middles[i]).min() >= .98 * distance
+    for i in np.argsort(-shares, kind="stable"):
+        shown[i] = not shown.any() or np.abs(middles[shown] - middles[i]).min() >= 0.98 * distance
     return shown
 
+
 def write(ax, x, y, text, size, color=INK, **style):
-    "Text that takes part in no layout: what is laid out in inches must not move."
+    """Text that takes part in no layout: what is laid out in inches must not move."""
     ax.text(x, y, text, size=size, color=color, **style).set_in_layout(False)
 
 # %% ../nbs/21_plot.ipynb #ed876698
 def label_leaves(ax, x, middles, shares, labels, size):
-    "Percentages in a column and words beside it, to the right of the bars; the smallest topics stay without when there is no room for all."
+    """Percentages in a column and words beside it, to the right of the bars; the smallest topics
+    stay without when there is no room for all.
+    """
     for i in np.flatnonzero(roomy(middles, shares, size * 1.1 / 72)):
-        write(ax, x + BAR + .36, middles[i], percent(shares[i]), size * .9, PALE, ha="right", va="center")
-        write(ax, x + BAR + .43, middles[i], labels[i], size, ha="left", va="center")
+        write(
+            ax,
+            x + BAR + 0.36,
+            middles[i],
+            percent(shares[i]),
+            size * 0.9,
+            PALE,
+            ha="right",
+            va="center",
+        )
+        write(ax, x + BAR + 0.43, middles[i], labels[i], size, ha="left", va="center")
+
 
 def label_roots(ax, x, middles, shares, labels, colors, size):
-    "Percentages and one or two lines of words to the left of the bars, the first line in the topic's own (darkened) colour."
+    """Percentages and one or two lines of words to the left of the bars, the first line in the
+    topic's own (darkened) colour.
+    """
     double = len(middles) == 1 or np.diff(np.sort(middles)).min() >= 2.1 * size * LINE / 72
     for i in np.flatnonzero(roomy(middles, shares, size * 1.1 / 72)):
         first, second = labels[i][0], labels[i][1] if double else ""
-        write(ax, x - .07, middles[i], percent(shares[i]), size * .9, PALE, ha="right", va="center")
-        write(ax, x - .47, middles[i], first, size, mix(colors[i], "black", .3), ha="right", va="bottom" if second else "center")
-        if second: write(ax, x - .47, middles[i] + .02, second, size * .95, ha="right", va="top")
+        write(
+            ax, x - 0.07, middles[i], percent(shares[i]), size * 0.9, PALE, ha="right", va="center"
+        )
+        write(
+            ax,
+            x - 0.47,
+            middles[i],
+            first,
+            size,
+            mix(colors[i], "black", 0.3),
+            ha="right",
+            va="bottom" if second else "center",
+        )
+        if second:
+            write(ax, x - 0.47, middles[i] + 0.02, second, size * 0.95, ha="right", va="top")
+
 
 def label_between(ax, x, middles, shares, labels, size):
-    "Words on the ribbons, right of the bars of a middle layer, with a white rim."
-    rim = [withStroke(linewidth=2.5, foreground="white", alpha=.85)]
+    """Words on the ribbons, right of the bars of a middle layer, with a white rim."""
+    rim = [withStroke(linewidth=2.5, foreground="white", alpha=0.85)]
     for i in np.flatnonzero(roomy(middles, shares, size * 1.1 / 72)):
-        write(ax, x + BAR + .06, middles[i], labels[i], size * .95, va="center", path_effects=rim, zorder=4)
+        write(
+            ax,
+            x + BAR + 0.06,
+            middles[i],
+            labels[i],
+            size * 0.95,
+            va="center",
+            path_effects=rim,
+            zorder=4,
+        )
 
 # %% ../nbs/21_plot.ipynb #200f43ea
 def empty_box(ax):
-    "Axes that are a sheet of paper: units are inches, y downwards, nothing drawn. Returns width and height."
+    """Axes that are a sheet of paper: units are inches, y downwards, nothing drawn. Returns width
+    and height.
+    """
     ax.axis("off")
     width, height = box_of(ax)
     ax.set(xlim=(0, width), ylim=(height, 0))
@@ -431,224 +674,381 @@ def empty_box(ax):
 
 # %% ../nbs/21_plot.ipynb #8d3c9c8a
 def plot_tree(model, features=None, top=4, ax=None):
-    """The topic hierarchy: bars as high as shares, ribbons as wide as flows, the `top` strongest features of every topic. Returns the axes.
+    """The topic hierarchy: bars as high as shares, ribbons as wide as flows, the `top` strongest
+    features of every topic. Returns the axes.
 
-    Supertopics stand left, the finest topics right. Shares are those of the reconstructed mass at each depth (dimensionless, each layer adds up
-    to 1). A ribbon's width is its flow at the supertopic; at the topic below, ribbons divide the bar. Ribbons under 0.25 pt are left out, labels of
-    the smallest topics when the axes are too low for all, words when they are too narrow: the axes are measured as they are now, so in a
-    figure with other panels draw the tree last. features: n_features names. Raises `ValueError` for a wrong number of names.
+    Supertopics stand left, the finest topics right. Shares are those of the reconstructed mass at
+    each depth (dimensionless, each layer adds up to 1). A ribbon's width is its flow at the
+    supertopic; at the topic below, ribbons divide the bar. Ribbons under 0.25 pt are left out,
+    labels of the smallest topics when the axes are too low for all, words when they are too narrow:
+    the axes are measured as they are now, so in a figure with other panels draw the tree last.
+    features: n_features names. Raises `ValueError` for a wrong number of names.
     """
     layers, names = layers_of(model), names_of(model, features)
     if ax is None:
         most = max(one.rank for one in layers)
-        ax = new_figure(7 if len(layers) > 1 else 4.5, max(2.4, HEAD + FOOT + most * .19)).subplots()
+        ax = new_figure(
+            7 if len(layers) > 1 else 4.5, max(2.4, HEAD + FOOT + most * 0.19)
+        ).subplots()
     width, height = empty_box(ax)
-    size, words = label_size(layers, height), [[w or ["(dead)"] for w in top_features(layers, l, names, top)] for l in range(len(layers))]
+    size, words = (
+        label_size(layers, height),
+        [
+            [w or ["(dead)"] for w in top_features(layers, l, names, top)]
+            for l in range(len(layers))
+        ],
+    )
     x, labels = tree_columns(words, width, size)
     (tops, talls), colors = stack_bars(model, height, size), topic_colors(model)
-    for l in range(1, len(layers)): draw_ribbons(ax, model, l, x, tops, talls, colors)
-    for l in range(len(layers)): draw_bars(ax, x[l], tops[l], talls[l], colors[l])
+    for l in range(1, len(layers)):
+        draw_ribbons(ax, model, l, x, tops, talls, colors)
+    for l in range(len(layers)):
+        draw_bars(ax, x[l], tops[l], talls[l], colors[l])
     label_tree(ax, layers, x, tops, talls, labels, colors, size)
     return ax
 
 # %% ../nbs/21_plot.ipynb #8e89f7ac
 def two_lines(words, width, size):
-    "The words in at most two lines of `width` inches: the second maybe empty."
+    """The words in at most two lines of `width` inches: the second maybe empty."""
     first = fit_words(words, width, size)
-    rest = words[first.count(DOT) + 1:]
-    return first, fit_words(rest, width, size * .95) if rest and text_width(plain(rest[0]), size) <= width else ""
+    rest = words[first.count(DOT) + 1 :]
+    return first, fit_words(rest, width, size * 0.95) if rest and text_width(
+        plain(rest[0]), size
+    ) <= width else ""
+
 
 def tree_columns(words, width, size):
-    "x of the bars of every layer (inches, supertopics left) and the labels, cut to the `share` of the width they may take."
+    """x of the bars of every layer (inches, supertopics left) and the labels, cut to the `share` of
+    the width they may take.
+    """
     last = len(words) - 1
-    share = (1.0, .37, .3)[min(last, 2)]
-    labels = [[fit_words(one, share * width - .45, size) for one in words[0]]] + [[]] * last
-    right = max(text_width(label, size) for label in labels[0]) + .48
-    if not last: return np.array([.02]), labels
-    labels[last] = [two_lines(one, (share - .12) * width, size) for one in words[last]]
-    left = max(max(text_width(first, size), text_width(second, size)) for first, second in labels[last]) + .5
+    share = (1.0, 0.37, 0.3)[min(last, 2)]
+    labels = [[fit_words(one, share * width - 0.45, size) for one in words[0]]] + [[]] * last
+    right = max(text_width(label, size) for label in labels[0]) + 0.48
+    if not last:
+        return np.array([0.02]), labels
+    labels[last] = [two_lines(one, (share - 0.12) * width, size) for one in words[last]]
+    left = (
+        max(
+            max(text_width(first, size), text_width(second, size)) for first, second in labels[last]
+        )
+        + 0.5
+    )
     x = np.linspace(max(left, width - right - BAR), left, last + 1)
-    for l in range(1, last): labels[l] = [fit_words(one[:3], .8 * (x[l - 1] - x[l] - BAR), size) for one in words[l]]
+    for l in range(1, last):
+        labels[l] = [fit_words(one[:3], 0.8 * (x[l - 1] - x[l] - BAR), size) for one in words[l]]
     return x, labels
 
 # %% ../nbs/21_plot.ipynb #bce47f60
 def label_tree(ax, layers, x, tops, talls, labels, colors, size):
-    "All words of a tree: topics, headings, and what the widths mean."
+    """All words of a tree: topics, headings, and what the widths mean."""
     last, height = len(layers) - 1, ax.get_ylim()[0]
     shares = [topic_shares(layers, l) for l in range(last + 1)]
     middles = [top + tall / 2 for top, tall in zip(tops, talls)]
     label_leaves(ax, x[0], middles[0], shares[0], labels[0], size)
-    if last: label_roots(ax, x[last], middles[last], shares[last], labels[last], colors[last], size)
-    for l in range(1, last): label_between(ax, x[l], middles[l], shares[l], labels[l], size)
+    if last:
+        label_roots(ax, x[last], middles[last], shares[last], labels[last], colors[last], size)
+    for l in range(1, last):
+        label_between(ax, x[l], middles[l], shares[l], labels[l], size)
     narrow = last and (x[0] - x[-1]) / last < 1.3
     for l, one in enumerate(layers):
         side, shift = ("right", BAR) if l == last and l else ("left", 0)
-        write(ax, x[l] + shift, .04, str(one.rank) if narrow else f"layer {l}: {one.rank} topic{'s' * (one.rank > 1)}", 8, PALE, ha=side, va="top")
-    meaning = "bar: share of the reconstruction" + ("    ribbon: share of a topic that flows to a supertopic" if last else "")
-    start = min(x[last], ax.get_xlim()[1] - 1.08 * text_width(meaning, 7.5))             # hinting makes small letters up to 8% wider
-    if start >= 0: write(ax, start, height - .03, meaning, 7.5, PALE, va="bottom")
+        write(
+            ax,
+            x[l] + shift,
+            0.04,
+            str(one.rank) if narrow else f"layer {l}: {one.rank} topic{'s' * (one.rank > 1)}",
+            8,
+            PALE,
+            ha=side,
+            va="top",
+        )
+    meaning = "bar: share of the reconstruction" + (
+        "    ribbon: share of a topic that flows to a supertopic" if last else ""
+    )
+    # hinting makes small letters up to 8% wider
+    start = min(x[last], ax.get_xlim()[1] - 1.08 * text_width(meaning, 7.5))
+    if start >= 0:
+        write(ax, start, height - 0.03, meaning, 7.5, PALE, va="bottom")
 
 # %% ../nbs/21_plot.ipynb #7dcedc9f
 def frequencies(layers, X=None):
-    "Share p of every feature in X (n_samples x n_features, NaN counts 0), or in the reconstruction of the finest layer: n_features numbers that add up to 1 (or all 0)."
+    """Share p of every feature in X (n_samples x n_features, NaN counts 0), or in the
+    reconstruction of the finest layer: n_features numbers that add up to 1 (or all 0).
+    """
     if X is None:
         Phi = topic_features(layers, 0)
         p = Phi @ (topic_shares(layers, 0) / np.maximum(Phi.sum(axis=0, dtype=np.float64), 1e-300))
     else:
         X = to_numpy(X)
-        p = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel() if is_sparse(X) else np.nansum(X, axis=0, dtype=np.float64)
+        p = (
+            np.asarray(X.sum(axis=0, dtype=np.float64)).ravel()
+            if is_sparse(X)
+            else np.nansum(X, axis=0, dtype=np.float64)
+        )
     return p / (p.sum() or 1.0)
 
 # %% ../nbs/21_plot.ipynb #20c9c9f1
 def relevance(phi, p, lam):
-    "lam log phi + (1 - lam) log(phi / p) for shares phi (n_features x k) and p (n_features, all > 0); -inf where phi is 0. Source: Sievert & Shirley 2014."
-    with np.errstate(divide="ignore"): return np.log(phi) - (1 - lam) * np.log(p)[:, None]
+    """lam log phi + (1 - lam) log(phi / p) for shares phi (n_features x k) and p (n_features, all >
+    0); -inf where phi is 0. Source: Sievert & Shirley 2014.
+    """
+    with np.errstate(divide="ignore"):
+        return np.log(phi) - (1 - lam) * np.log(p)[:, None]
+
 
 def topic_shares_of_features(Phi):
-    "Columns of Phi (n_features x k) as shares that add up to 1 (a zero column stays zero), float64."
+    """Columns of Phi (n_features x k) as shares that add up to 1 (a zero column stays zero),
+    float64.
+    """
     top = Phi.max(axis=0)
     Phi = Phi / np.where(top > 0, top, 1.0).astype(np.float64)
     return Phi / np.maximum(Phi.sum(axis=0), 1e-300)
 
 # %% ../nbs/21_plot.ipynb #6695a698
 def plot_topics(model, layer=-1, features=None, top=8, lam=1.0, X=None, fig=None):
-    """Bars of the `top` most relevant features of every topic of a layer, one panel per topic, in tree order. Returns an array of axes, one per topic.
+    """Bars of the `top` most relevant features of every topic of a layer, one panel per topic, in
+    tree order. Returns an array of axes, one per topic.
 
-    Weights are shares of the topic's weight over all features (each topic adds up to 1). features: n_features names. lam: 1 ranks by weight, 0 by how much more frequent
-    a feature is than in X (n_samples x n_features; default: in the reconstruction). fig: a figure or subfigure. Axes come in topic order: axes[j] shows topic j.
-    Raises `ValueError` for a layer that does not exist, a wrong number of names, or lam outside 0..1.
+    Weights are shares of the topic's weight over all features (each topic adds up to 1). features:
+    n_features names. lam: 1 ranks by weight, 0 by how much more frequent a feature is than in X
+    (n_samples x n_features; default: in the reconstruction). fig: a figure or subfigure. Axes come
+    in topic order: axes[j] shows topic j. Raises `ValueError` for a layer that does not exist, a
+    wrong number of names, or lam outside 0..1.
     """
-    if not 0 <= lam <= 1: raise ValueError(f"lam must be between 0 (distinctive) and 1 (frequent), got {lam!r}.")
+    if not 0 <= lam <= 1:
+        raise ValueError(f"lam must be between 0 (distinctive) and 1 (frequent), got {lam!r}.")
     layers, names = layers_of(model), names_of(model, features)
     l = layer_index(layers, layer)
     colors, shares, order = topic_colors(model)[l], topic_shares(layers, l), tree_order(model)[l]
-    phi, p = topic_shares_of_features(topic_features(layers, l)), None if lam == 1 and X is None else frequencies(layers, X)
-    rank = relevance(phi, np.ones(len(phi)) if p is None else np.maximum(p, p[p > 0].min(initial=1.0)), lam)
+    phi, p = (
+        topic_shares_of_features(topic_features(layers, l)),
+        None if lam == 1 and X is None else frequencies(layers, X),
+    )
+    rank = relevance(
+        phi, np.ones(len(phi)) if p is None else np.maximum(p, p[p > 0].min(initial=1.0)), lam
+    )
     columns = math.ceil(len(order) / 2) if len(order) in (4, 5, 6) else min(len(order), 4)
     rows = math.ceil(len(order) / columns)
-    if fig is None: fig = new_figure(2.3 * columns, .55 + rows * (.35 + .165 * min(top, len(phi))))
+    if fig is None:
+        fig = new_figure(2.3 * columns, 0.55 + rows * (0.35 + 0.165 * min(top, len(phi))))
     grid = fig.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-    for ax in grid[len(order):]: ax.remove()
+    for ax in grid[len(order) :]:
+        ax.remove()
     panels = np.empty(len(order), dtype=object)
     for ax, j in zip(grid, order):
         best = np.argsort(-rank[:, j], kind="stable")[:top]
         best = best[phi[best, j] > 0]
-        panels[j] = _card(ax, phi[best, j], None if p is None else p[best], [names[i] for i in best], top, colors[j])
-        ax.set_title(f"topic {j}  ({percent(shares[j]) if shares[j] > 0 else 'dead'})", fontsize=9.5, loc="left", color=mix(colors[j], "black", .35))
-    for ax in grid[max(0, len(order) - columns):len(order)]: ax.tick_params(labelbottom=True)
-    fig.supxlabel("share of the topic's weight" + ("" if p is None else f" (thin: share of {'the reconstruction' if X is None else 'all data'})"), fontsize=9)
+        panels[j] = _card(
+            ax,
+            phi[best, j],
+            None if p is None else p[best],
+            [names[i] for i in best],
+            top,
+            colors[j],
+        )
+        ax.set_title(
+            f"topic {j}  ({percent(shares[j]) if shares[j] > 0 else 'dead'})",
+            fontsize=9.5,
+            loc="left",
+            color=mix(colors[j], "black", 0.35),
+        )
+    for ax in grid[max(0, len(order) - columns) : len(order)]:
+        ax.tick_params(labelbottom=True)
+    fig.supxlabel(
+        "share of the topic's weight"
+        + (
+            ""
+            if p is None
+            else f" (thin: share of {'the reconstruction' if X is None else 'all data'})"
+        ),
+        fontsize=9,
+    )
     return panels
 
 # %% ../nbs/21_plot.ipynb #3d8f54f6
 def _card(ax, weights, everywhere, names, top, color):
-    "Features of one topic as horizontal bars: their weights in the topic, and, unless None, everywhere."
-    ax.barh(range(len(weights)), weights, color=color, height=.72)
-    if everywhere is not None: ax.barh(np.arange(len(weights)) + .4, everywhere, color=PALE, height=.16)
+    """Features of one topic as horizontal bars: their weights in the topic, and, unless None,
+    everywhere.
+    """
+    ax.barh(range(len(weights)), weights, color=color, height=0.72)
+    if everywhere is not None:
+        ax.barh(np.arange(len(weights)) + 0.4, everywhere, color=PALE, height=0.16)
     ax.set_yticks(range(len(weights)), [plain(str(name), 20) for name in names])
-    ax.set_ylim(top - .4, -.6)
+    ax.set_ylim(top - 0.4, -0.6)
     quiet(ax).tick_params(axis="both", labelsize=8.5, length=0)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.spines["bottom"].set_visible(False)
-    ax.grid(axis="x", color="#E4E4E4", lw=.8)
+    ax.grid(axis="x", color="#E4E4E4", lw=0.8)
     ax.set_axisbelow(True)
     return ax
 
 # %% ../nbs/21_plot.ipynb #9d18338c
 def bin_width(when):
-    "A round bin width (1, 2 or 5 times a power of ten) that makes at most about 60 bins; at least 1 for whole numbers."
+    """A round bin width (1, 2 or 5 times a power of ten) that makes at most about 60 bins; at least
+    1 for whole numbers.
+    """
     span = float(np.ptp(when)) or 1.0
     power = 10.0 ** math.floor(math.log10(span / 60))
     width = next(power * step for step in (1, 2, 5, 10) if power * step >= span / 60 * (1 - 1e-9))
     return max(width, 1.0) if (np.asarray(when) == np.floor(when)).all() else width
 
+
 def binned(when, width):
-    "Bin index of every value (bins without any are left out) and the centres of the bins."
+    """Bin index of every value (bins without any are left out) and the centres of the bins."""
     first = math.floor(when.min() / width) * width
-    numbers, index = np.unique(np.floor((when - first) / width + 1e-9).astype(int), return_inverse=True)
+    numbers, index = np.unique(
+        np.floor((when - first) / width + 1e-9).astype(int), return_inverse=True
+    )
     whole = width == round(width) and (when == np.floor(when)).all()
-    return index, first + numbers * width + (width - 1 if whole else width) / 2      # years 2020 .. 2024 are centred at 2022
+    # years 2020 .. 2024 are centred at 2022
+    return index, first + numbers * width + (width - 1 if whole else width) / 2
 
 # %% ../nbs/21_plot.ipynb #5c1e6b91
 def _when(when, n):
-    "The covariate as n floats. Raises `ValueError` for anything else."
+    """The covariate as n floats. Raises `ValueError` for anything else."""
     values = np.asarray(when)
-    if values.shape != (n,): raise ValueError(f"when must be {n} numbers, one per data point, got shape {values.shape}.")
-    if values.dtype.kind not in "iuf" or not np.isfinite(values).all(): raise ValueError("when must be finite numbers; give dates as decimal years, for example.")
+    if values.shape != (n,):
+        raise ValueError(f"when must be {n} numbers, one per data point, got shape {values.shape}.")
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise ValueError("when must be finite numbers; give dates as decimal years, for example.")
     return values.astype(np.float64)
 
+
 def _coefficients(layers, l, X, S):
-    "Coefficients of a layer as k_l x n host array: of the training data, of new X, or as given (n x k_l)."
-    if X is not None and S is not None: raise ValueError("give X or S, not both: S are the coefficients of X.")
-    if X is not None: return to_numpy(forward(layers, X).S[l])
+    """Coefficients of a layer as k_l x n host array: of the training data, of new X, or as given (n
+    x k_l).
+    """
+    if X is not None and S is not None:
+        raise ValueError("give X or S, not both: S are the coefficients of X.")
+    if X is not None:
+        return to_numpy(forward(layers, X).S[l])
     S = to_numpy(layers[l].S).T if S is None else to_numpy(S)
-    if S.ndim != 2 or S.shape[1] != layers[l].rank: raise ValueError(f"S must have {layers[l].rank} columns, one per topic of layer {l}, got shape {S.shape}.")
+    if S.ndim != 2 or S.shape[1] != layers[l].rank:
+        raise ValueError(
+            f"S must have {layers[l].rank} columns, one per topic of layer {l}, got shape {S.shape}."
+        )
     return S.T
 
 # %% ../nbs/21_plot.ipynb #8c31af84
 def shares_over(model, layer, when, X=None, S=None, width=None):
-    """Share of every topic of a layer in bins of `when`: centres (b), shares (k_l x b, columns add up to 1 or are 0), and the bin width.
+    """Share of every topic of a layer in bins of `when`: centres (b), shares (k_l x b, columns add
+    up to 1 or are 0), and the bin width.
 
-    when: n numbers; X: n_samples x n_features of new data, or S: n x k_l coefficients; neither: the training data. width in units of `when`
-    (default `bin_width`). Raises `ValueError` for lengths that do not fit, values that are not finite, a width that is not positive.
+    when: n numbers; X: n_samples x n_features of new data, or S: n x k_l coefficients; neither: the
+    training data. width in units of `when` (default `bin_width`). Raises `ValueError` for lengths
+    that do not fit, values that are not finite, a width that is not positive.
     """
     layers = layers_of(model)
     l = layer_index(layers, layer)
     S = _coefficients(layers, l, X, S)
     when = _when(when, S.shape[1])
     width = bin_width(when) if width is None else float(width)
-    if not width > 0: raise ValueError(f"width must be a number > 0, got {width}.")
+    if not width > 0:
+        raise ValueError(f"width must be a number > 0, got {width}.")
     index, centres = binned(when, width)
-    into = sp.csr_array((np.ones(len(index)), (np.arange(len(index)), index)), shape=(len(index), len(centres)))
-    mass = topic_features(layers, l).sum(axis=0, dtype=np.float64)[:, None] * ((S / (S.max() or 1.0)) @ into)
+    into = sp.csr_array(
+        (np.ones(len(index)), (np.arange(len(index)), index)), shape=(len(index), len(centres))
+    )
+    mass = topic_features(layers, l).sum(axis=0, dtype=np.float64)[:, None] * (
+        (S / (S.max() or 1.0)) @ into
+    )
     total = mass.sum(axis=0)
     return centres, mass / np.where(total > 0, total, 1.0), width
 
 # %% ../nbs/21_plot.ipynb #775b288e
 def spread(wanted, distance, low, high):
-    "Positions as near as possible to those wanted (least squares) within low..high, at least `distance` apart (less when there is no room)."
+    """Positions as near as possible to those wanted (least squares) within low..high, at least
+    `distance` apart (less when there is no room).
+    """
     order, n = np.argsort(wanted, kind="stable"), len(wanted)
     distance = min(distance, (high - low) / max(1, n - 1))
     steps = distance * np.arange(n)
-    fitted = np.clip(isotonic_regression(np.asarray(wanted, dtype=float)[order] - steps), low, max(low, high - distance * (n - 1))) + steps
+    fitted = (
+        np.clip(
+            isotonic_regression(np.asarray(wanted, dtype=float)[order] - steps),
+            low,
+            max(low, high - distance * (n - 1)),
+        )
+        + steps
+    )
     result = np.empty(n)
     result[order] = fitted
     return result
 
 # %% ../nbs/21_plot.ipynb #8868255b
 def plot_over_time(model, layer, when, X=None, S=None, features=None, width=None, top=3, ax=None):
-    """Stacked shares of the topics of a layer over an ordered covariate, labelled at the right end with their `top` features. Returns the axes.
+    """Stacked shares of the topics of a layer over an ordered covariate, labelled at the right end
+    with their `top` features. Returns the axes.
 
-    Arguments and errors as in `shares_over`; features: n_features names. The axis is called by the name of a pandas Series, else "when". Between the centres of bins shares are joined by straight lines.
+    Arguments and errors as in `shares_over`; features: n_features names. The axis is called by the
+    name of a pandas Series, else "when". Between the centres of bins shares are joined by straight
+    lines.
     """
     layers, names = layers_of(model), names_of(model, features)
     centres, shares, width = shares_over(model, layer, when, X, S, width)
     l = layer_index(layers, layer)
-    order, colors, words = tree_order(model)[l][::-1], topic_colors(model)[l], top_features(layers, l, names, top)
-    if ax is None: ax = new_figure(7, max(3.2, .8 + .16 * len(order))).subplots()
-    if len(centres) == 1: centres, shares = centres[0] + np.array([-.5, .5]) * width, np.repeat(shares, 2, axis=1)
-    ax.stackplot(centres, shares[order], colors=colors[order], edgecolor="white", linewidth=.6)
-    quiet(ax).set(xlim=(centres[0], centres[-1]), ylim=(0, 1), xlabel=f"{getattr(when, 'name', None) or 'when'} (bins of {width:g})", ylabel="share of the reconstruction")
+    order, colors, words = (
+        tree_order(model)[l][::-1],
+        topic_colors(model)[l],
+        top_features(layers, l, names, top),
+    )
+    if ax is None:
+        ax = new_figure(7, max(3.2, 0.8 + 0.16 * len(order))).subplots()
+    if len(centres) == 1:
+        centres, shares = centres[0] + np.array([-0.5, 0.5]) * width, np.repeat(shares, 2, axis=1)
+    ax.stackplot(centres, shares[order], colors=colors[order], edgecolor="white", linewidth=0.6)
+    quiet(ax).set(
+        xlim=(centres[0], centres[-1]),
+        ylim=(0, 1),
+        xlabel=f"{getattr(when, 'name', None) or 'when'} (bins of {width:g})",
+        ylabel="share of the reconstruction",
+    )
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.spines["left"].set_visible(False)
-    _label_ends(ax, shares[order][:, -1], [DOT.join(plain(w) for w in words[j]) or "(dead)" for j in order], colors[order])
+    _label_ends(
+        ax,
+        shares[order][:, -1],
+        [DOT.join(plain(w) for w in words[j]) or "(dead)" for j in order],
+        colors[order],
+    )
     return ax
 
 # %% ../nbs/21_plot.ipynb #05553080
 def _label_ends(ax, ends, labels, colors):
-    "Labels beside the right ends of stacked areas, pushed apart where they would overlap, with lines to what they name."
+    """Labels beside the right ends of stacked areas, pushed apart where they would overlap, with
+    lines to what they name.
+    """
     middles = np.cumsum(ends) - ends / 2
-    size = min(9, max(5.5, .95 * box_of(ax)[1] / len(ends) * 72 / LINE))
-    places = spread(middles, size * LINE / 72 / box_of(ax)[1], 0.01, .99)
+    size = min(9, max(5.5, 0.95 * box_of(ax)[1] / len(ends) * 72 / LINE))
+    places = spread(middles, size * LINE / 72 / box_of(ax)[1], 0.01, 0.99)
     for middle, place, label, color in zip(middles, places, labels, colors):
-        ax.annotate("", (1.0, middle), (1.035, place), xycoords="axes fraction", arrowprops=dict(arrowstyle="-", color=color, lw=1, shrinkA=0, shrinkB=0))
-        ax.text(1.04, place, label, transform=ax.transAxes, size=size, color=mix(color, "black", .45), va="center", ha="left")
+        ax.annotate(
+            "",
+            (1.0, middle),
+            (1.035, place),
+            xycoords="axes fraction",
+            arrowprops=dict(arrowstyle="-", color=color, lw=1, shrinkA=0, shrinkB=0),
+        )
+        ax.text(
+            1.04,
+            place,
+            label,
+            transform=ax.transAxes,
+            size=size,
+            color=mix(color, "black", 0.45),
+            va="center",
+            ha="left",
+        )
 
 # %% ../nbs/21_plot.ipynb #f42a1fa7
 def plot_images(model, layer=0, shape=None, columns=None, ax=None):
-    """Topics of a layer as small grey pictures, the largest share first, framed in their colours, with shares. Returns the axes.
+    """Topics of a layer as small grey pictures, the largest share first, framed in their colours,
+    with shares. Returns the axes.
 
-    shape: (height, width) with height * width = n_features (default: square). Every picture has its own scale, white 0 to black its maximum.
-    columns: pictures per row. Raises `ValueError` when the shape does not fit.
+    shape: (height, width) with height * width = n_features (default: square). Every picture has its
+    own scale, white 0 to black its maximum. columns: pictures per row. Raises `ValueError` when the
+    shape does not fit.
     """
     layers = layers_of(model)
     l = layer_index(layers, layer)
@@ -657,68 +1057,109 @@ def plot_images(model, layer=0, shape=None, columns=None, ax=None):
     order, k = np.argsort(-shares, kind="stable"), Phi.shape[1]
     columns = min(k, columns or math.ceil(math.sqrt(k * 1.8)))
     rows = math.ceil(k / columns)
-    if ax is None: ax = new_figure(7, min(6, rows * (7 / columns / STEP * height / width + _LABEL))).subplots()
+    if ax is None:
+        ax = new_figure(7, min(6, rows * (7 / columns / STEP * height / width + _LABEL))).subplots()
     pitch = height / width + _LABEL / (box_of(ax)[0] / columns / STEP)
     for n, j in enumerate(order):
-        _tile(ax, n % columns * STEP, n // columns * pitch, Phi[:, j].reshape(height, width), colors[j], f"{j}: {percent(shares[j])}")
-    ax.set(xlim=(-.04, columns * STEP - .08), ylim=(rows * pitch - pitch + height / width + .04, height / width - pitch), aspect="equal")
+        _tile(
+            ax,
+            n % columns * STEP,
+            n // columns * pitch,
+            Phi[:, j].reshape(height, width),
+            colors[j],
+            f"{j}: {percent(shares[j])}",
+        )
+    ax.set(
+        xlim=(-0.04, columns * STEP - 0.08),
+        ylim=(rows * pitch - pitch + height / width + 0.04, height / width - pitch),
+        aspect="equal",
+    )
     ax.axis("off")
     return ax
 
-STEP, _LABEL = 1.12, .24                                 # from picture to picture in widths of one, inches for a label
+
+STEP, _LABEL = 1.12, 0.24  # from picture to picture in widths of one, inches for a label
 
 # %% ../nbs/21_plot.ipynb #f5feba98
 def _image_shape(shape, n):
-    "`shape` when it has n pixels, or the square that has. Raises `ValueError` otherwise."
+    """`shape` when it has n pixels, or the square that has. Raises `ValueError` otherwise."""
     side = math.isqrt(n)
     height, width = shape if shape is not None else (side, side)
-    if height * width != n: raise ValueError(f"shape must be (height, width) with height * width = {n} features, got {shape}.")
+    if height * width != n:
+        raise ValueError(
+            f"shape must be (height, width) with height * width = {n} features, got {shape}."
+        )
     return height, width
 
+
 def _tile(ax, x, y, image, color, label):
-    "One picture with its upper left corner at (x, y), one unit wide, with frame and label."
+    """One picture with its upper left corner at (x, y), one unit wide, with frame and label."""
     tall = image.shape[0] / image.shape[1]
-    ax.imshow(image, cmap="gray_r", vmin=0, vmax=image.max() or 1.0, extent=(x, x + 1, y + tall, y), interpolation="nearest")
+    ax.imshow(
+        image,
+        cmap="gray_r",
+        vmin=0,
+        vmax=image.max() or 1.0,
+        extent=(x, x + 1, y + tall, y),
+        interpolation="nearest",
+    )
     ax.add_patch(Rectangle((x, y), 1, tall, fill=False, edgecolor=color, lw=2.2))
-    ax.text(x, y - .05, label, size=8, color=PALE, va="bottom")
+    ax.text(x, y - 0.05, label, size=8, color=PALE, va="bottom")
 
 # %% ../nbs/21_plot.ipynb #a6caa2ea
 def axis_of(features, n):
-    "The n features as ordered numbers: theirs when they are finite numbers that rise or fall throughout, else None."
+    """The n features as ordered numbers: theirs when they are finite numbers that rise or fall
+    throughout, else None.
+    """
     values = np.asarray(features) if features is not None else np.empty(0)
-    if values.shape != (n,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all(): return None
+    if values.shape != (n,) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        return None
     steps = np.diff(values.astype(np.float64))
     return values.astype(np.float64) if (steps > 0).all() or (steps < 0).all() else None
 
 # %% ../nbs/21_plot.ipynb #9f9b832c
 def plot_curves(model, layer=0, axis=None, ax=None):
-    """Topics of a layer as curves over the features, one lane each, the largest share on top, scaled to its maximum and labelled with its share. Returns the axes.
+    """Topics of a layer as curves over the features, one lane each, the largest share on top,
+    scaled to its maximum and labelled with its share. Returns the axes.
 
-    axis: n_features ordered numbers (a pandas Series names the axis), default 0, 1, ..; they must rise or fall throughout. Raises `ValueError` when they do not.
+    axis: n_features ordered numbers (a pandas Series names the axis), default 0, 1, ..; they must
+    rise or fall throughout. Raises `ValueError` when they do not.
     """
     layers = layers_of(model)
     l = layer_index(layers, layer)
     Phi, colors, shares = topic_features(layers, l), topic_colors(model)[l], topic_shares(layers, l)
     at = axis_of(np.arange(len(Phi)) if axis is None else axis, len(Phi))
-    if at is None: raise ValueError(f"axis must be {len(Phi)} finite numbers, one per feature, that rise or fall throughout.")
+    if at is None:
+        raise ValueError(
+            f"axis must be {len(Phi)} finite numbers, one per feature, that rise or fall throughout."
+        )
     order, k = np.argsort(-shares, kind="stable"), Phi.shape[1]
-    if ax is None: ax = new_figure(6.5, float(np.clip(.5 * k + .8, 2, 10))).subplots()
+    if ax is None:
+        ax = new_figure(6.5, float(np.clip(0.5 * k + 0.8, 2, 10))).subplots()
     for lane, j in enumerate(order):
-        curve, ground = Phi[:, j] / (Phi[:, j].max() or 1.0) * .85, k - 1 - lane
-        ax.fill_between(at, ground, ground + curve, color=colors[j], alpha=.3, lw=0)
-        ax.plot(at, ground + curve, color=mix(colors[j], "black", .15), lw=1.2)
-    named = range(0, k, math.ceil(k / 30))                                   # more names than that cannot be read
-    quiet(ax).set(xlim=(at[0], at[-1]), ylim=(-.08, k), xlabel=getattr(axis, "name", None) or "feature", ylabel="topic: share",
-                  yticks=[k - 1 - lane for lane in named], yticklabels=[f"{order[lane]}: {percent(shares[order[lane]])}" for lane in named])
+        curve, ground = Phi[:, j] / (Phi[:, j].max() or 1.0) * 0.85, k - 1 - lane
+        ax.fill_between(at, ground, ground + curve, color=colors[j], alpha=0.3, lw=0)
+        ax.plot(at, ground + curve, color=mix(colors[j], "black", 0.15), lw=1.2)
+    named = range(0, k, math.ceil(k / 30))  # more names than that cannot be read
+    quiet(ax).set(
+        xlim=(at[0], at[-1]),
+        ylim=(-0.08, k),
+        xlabel=getattr(axis, "name", None) or "feature",
+        ylabel="topic: share",
+        yticks=[k - 1 - lane for lane in named],
+        yticklabels=[f"{order[lane]}: {percent(shares[order[lane]])}" for lane in named],
+    )
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
 
 # %% ../nbs/21_plot.ipynb #15a2f7a9
 def best_paths(layers, n):
-    """The n heaviest paths into every topic of the deepest layer: their masses (k_L x n, 0 where there are fewer) and topics (k_L x n x layers, finest first).
+    """The n heaviest paths into every topic of the deepest layer: their masses (k_L x n, 0 where
+    there are fewer) and topics (k_L x n x layers, finest first).
 
-    The mass of a path is sum(A_0[:, i0]) A_1[i0, i1] .. A_L[.., iL], dimensionless: times S_L[iL, m] it is what the path puts into data point m.
+    The mass of a path is sum(A_0[:, i0]) A_1[i0, i1] .. A_L[.., iL], dimensionless: times S_L[iL,
+    m] it is what the path puts into data point m.
     """
     A = [to_numpy(one.A).astype(np.float64) for one in layers]
     mass, paths = A[0].sum(axis=0)[:, None], np.arange(A[0].shape[1])[:, None, None]
@@ -733,11 +1174,14 @@ def best_paths(layers, n):
 
 # %% ../nbs/21_plot.ipynb #c5dec34c
 def path_shares(layers, points, n):
-    "For each of the data points (indices) its at most n heaviest paths, heaviest first: a list of lists (topics finest first, share of the point's reconstruction)."
+    """For each of the data points (indices) its at most n heaviest paths, heaviest first: a list of
+    lists (topics finest first, share of the point's reconstruction).
+    """
     return paths_of(layers, to_numpy(layers[-1].S)[:, points], n)
 
+
 def paths_of(layers, S, n):
-    "As `path_shares`, for coefficients S of the deepest layer (k_L x number of points)."
+    """As `path_shares`, for coefficients S of the deepest layer (k_L x number of points)."""
     mass, paths = best_paths(layers, n)
     S = S.astype(np.float64)
     S = S / np.maximum(S.max(axis=0, initial=0.0), 1e-300)
@@ -746,59 +1190,108 @@ def paths_of(layers, S, n):
     for m in range(S.shape[1]):
         each = (mass * S[:, m, None]).ravel() / (whole[m] or 1.0)
         order = np.argsort(-each, kind="stable")[:n]
-        listed.append([(tuple(map(int, paths.reshape(-1, len(layers))[q])), float(each[q])) for q in order if each[q] > 0])
+        listed.append(
+            [
+                (tuple(map(int, paths.reshape(-1, len(layers))[q])), float(each[q]))
+                for q in order
+                if each[q] > 0
+            ]
+        )
     return listed
 
 # %% ../nbs/21_plot.ipynb #df2bd56a
 def plot_paths(model, point, X=None, features=None, top=6, ax=None):
-    """The reconstruction of one data point at the deepest layer as a sum over paths: bars of the `top` heaviest, and all others in one. They add up to 1. Returns the axes.
+    """The reconstruction of one data point at the deepest layer as a sum over paths: bars of the
+    `top` heaviest, and all others in one. They add up to 1. Returns the axes.
 
-    point: number of the data point in the training data, or in X (n_samples x n_features) when that is given. features: n_features names. Bars have the colour of the
-    path's finest topic and are named by strong features, supertopic first. Raises `ValueError` when there is no such data point or layer.
+    point: number of the data point in the training data, or in X (n_samples x n_features) when that
+    is given. features: n_features names. Bars have the colour of the path's finest topic and are
+    named by strong features, supertopic first. Raises `ValueError` when there is no such data point
+    or layer.
     """
     layers, names = layers_of(model), names_of(model, features)
     S = to_numpy(layers[-1].S if X is None else forward(layers, X).S[-1])
-    if not 0 <= point < S.shape[1]: raise ValueError(f"point must be a data point from 0 to {S.shape[1] - 1}, got {point!r}.")
+    if not 0 <= point < S.shape[1]:
+        raise ValueError(f"point must be a data point from 0 to {S.shape[1] - 1}, got {point!r}.")
     listed = paths_of(layers, S[:, [point]], top)[0]
     few = 2 if len(layers) > 2 else 3
-    words = [[DOT.join(plain(w, 14) for w in row) for row in top_features(layers, l, names, few)] for l in range(len(layers))]
-    labels = [" › ".join(words[l][i] or "(dead)" for l, i in reversed(list(enumerate(path)))) for path, _ in listed]
-    shares, colors = [share for _, share in listed], [topic_colors(model)[0][path[0]] for path, _ in listed]
+    words = [
+        [DOT.join(plain(w, 14) for w in row) for row in top_features(layers, l, names, few)]
+        for l in range(len(layers))
+    ]
+    labels = [
+        " › ".join(words[l][i] or "(dead)" for l, i in reversed(list(enumerate(path))))
+        for path, _ in listed
+    ]
+    shares, colors = (
+        [share for _, share in listed],
+        [topic_colors(model)[0][path[0]] for path, _ in listed],
+    )
     rest = 1 - sum(shares)
-    if rest > 1e-9 and shares: shares, colors, labels = [*shares, rest], [*colors, to_rgba(DEAD)], [*labels, "all other paths"]
-    if ax is None: ax = new_figure(7, .8 + .3 * max(1, len(shares))).subplots()
+    if rest > 1e-9 and shares:
+        shares, colors, labels = (
+            [*shares, rest],
+            [*colors, to_rgba(DEAD)],
+            [*labels, "all other paths"],
+        )
+    if ax is None:
+        ax = new_figure(7, 0.8 + 0.3 * max(1, len(shares))).subplots()
     return _path_bars(ax, shares, colors, labels)
 
 # %% ../nbs/21_plot.ipynb #e47329f0
 def _path_bars(ax, shares, colors, labels):
-    "Horizontal bars that add up to 1, with their percentages."
-    ax.barh(range(len(shares)), shares, color=colors, height=.72)
-    for y, share in enumerate(shares): ax.text(share, y, f" {percent(share)}", va="center", size=8.5, color=PALE)
-    if not shares: ax.text(.5, .5, "nothing is reconstructed", transform=ax.transAxes, ha="center", color=PALE)
-    quiet(ax).set(yticks=range(len(shares)), yticklabels=labels, ylim=(max(1, len(shares)) - .4, -.6), xlim=(0, 1.15 * max(shares, default=1.0)),
-                  xlabel="share of the reconstruction")
+    """Horizontal bars that add up to 1, with their percentages."""
+    ax.barh(range(len(shares)), shares, color=colors, height=0.72)
+    for y, share in enumerate(shares):
+        ax.text(share, y, f" {percent(share)}", va="center", size=8.5, color=PALE)
+    if not shares:
+        ax.text(
+            0.5, 0.5, "nothing is reconstructed", transform=ax.transAxes, ha="center", color=PALE
+        )
+    quiet(ax).set(
+        yticks=range(len(shares)),
+        yticklabels=labels,
+        ylim=(max(1, len(shares)) - 0.4, -0.6),
+        xlim=(0, 1.15 * max(shares, default=1.0)),
+        xlabel="share of the reconstruction",
+    )
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.tick_params(axis="y", length=0)
     return ax
 
 # %% ../nbs/21_plot.ipynb #d36c0221
 def labelled_layers(model):
-    "The numbers of the layers that have a classifier, or, for `GuidedNMF`, seed groups."
-    return [0] if hasattr(model, "seed_shares_") and len(model.groups_) else sorted(getattr(model, "classifiers_", None) or {})
+    """The numbers of the layers that have a classifier, or, for `GuidedNMF`, seed groups."""
+    return (
+        [0]
+        if hasattr(model, "seed_shares_") and len(model.groups_)
+        else sorted(getattr(model, "classifiers_", None) or {})
+    )
+
 
 def labelled_layer(model, layer=None):
-    "The number of a layer with labels: `layer`, or the deepest that has them. Raises `ValueError` when there is none."
+    """The number of a layer with labels: `layer`, or the deepest that has them. Raises `ValueError`
+    when there is none.
+    """
     found = labelled_layers(model)
-    if not found: raise ValueError(f"model must have been fitted with labels y; {type(model).__name__} has no classes.")
+    if not found:
+        raise ValueError(
+            f"model must have been fitted with labels y; {type(model).__name__} has no classes."
+        )
     l = found[-1] if layer is None else layer_index(layers_of(model), layer)
-    if l not in found: raise ValueError(f"layer {l} has no labels; those with labels are {found}.")
+    if l not in found:
+        raise ValueError(f"layer {l} has no labels; those with labels are {found}.")
     return l
 
 # %% ../nbs/21_plot.ipynb #7cf867ed
 def class_weights(model, layer=None):
-    "Names of the classes (n_classes), and what each topic of a labelled layer (default: the deepest) adds to their scores where it occurs: n_classes x k_l. For `GuidedNMF`: its groups, `seed_shares_`."
+    """Names of the classes (n_classes), and what each topic of a labelled layer (default: the
+    deepest) adds to their scores where it occurs: n_classes x k_l. For `GuidedNMF`: its groups,
+    `seed_shares_`.
+    """
     l = labelled_layer(model, layer)
-    if hasattr(model, "seed_shares_"): return [str(one) for one in model.groups_], np.asarray(model.seed_shares_)
+    if hasattr(model, "seed_shares_"):
+        return [str(one) for one in model.groups_], np.asarray(model.seed_shares_)
     one, S = model.classifiers_[l], to_numpy(layers_of(model)[l].S).astype(np.float64)
     typical = S.sum(axis=1) / np.maximum((S > 0).sum(axis=1), 1)
     B = one.B - one.B.mean(axis=0) if one.loss == "cross_entropy" else one.B
@@ -806,26 +1299,57 @@ def class_weights(model, layer=None):
 
 # %% ../nbs/21_plot.ipynb #a4153c5b
 def plot_classes(model, layer=None, features=None, top=2, ax=None):
-    """Heat map of what each topic of a labelled layer adds to the scores of the classes, topics in tree order, named by `top` features. Returns the axes.
+    """Heat map of what each topic of a labelled layer adds to the scores of the classes, topics in
+    tree order, named by `top` features. Returns the axes.
 
-    layer: one with labels (default: the deepest). features: n_features names. Dimensionless; purple adds, orange takes away. For `GuidedNMF`: groups, and the share of each topic
-    in the reconstruction of their seeds. Raises `ValueError` for a model or layer without labels.
+    layer: one with labels (default: the deepest). features: n_features names. Dimensionless; purple
+    adds, orange takes away. For `GuidedNMF`: groups, and the share of each topic in the
+    reconstruction of their seeds. Raises `ValueError` for a model or layer without labels.
     """
-    l, layers, names, (classes, weights) = labelled_layer(model, layer), layers_of(model), names_of(model, features), class_weights(model, layer)
+    l, layers, names, (classes, weights) = (
+        labelled_layer(model, layer),
+        layers_of(model),
+        names_of(model, features),
+        class_weights(model, layer),
+    )
     order, words = tree_order(model)[l], top_features(layers, l, names, top)
-    if ax is None: ax = new_figure(min(11, 2.8 + .5 * len(classes)), min(9, 1.1 + .24 * len(order))).subplots()
+    if ax is None:
+        ax = new_figure(
+            min(11, 2.8 + 0.5 * len(classes)), min(9, 1.1 + 0.24 * len(order))
+        ).subplots()
     most = np.abs(weights).max(initial=0.0) or 1.0
-    signed = dict(cmap="PuOr_r", vmin=-most) if (weights < 0).any() else dict(cmap="Purples", vmin=0)
+    signed = (
+        dict(cmap="PuOr_r", vmin=-most) if (weights < 0).any() else dict(cmap="Purples", vmin=0)
+    )
     image = ax.imshow(weights.T[order], aspect="auto", vmax=most, interpolation="nearest", **signed)
-    ax.figure.colorbar(image, ax=ax, label="share of the seeds" if hasattr(model, "seed_shares_") else "added to the score")
-    _label_classes(ax, [plain(name, 16) for name in classes], [f"{j}: {DOT.join(plain(w, 14) for w in words[j])}" if words[j] and top else str(j) for j in order], l)
+    ax.figure.colorbar(
+        image,
+        ax=ax,
+        label="share of the seeds" if hasattr(model, "seed_shares_") else "added to the score",
+    )
+    _label_classes(
+        ax,
+        [plain(name, 16) for name in classes],
+        [
+            f"{j}: {DOT.join(plain(w, 14) for w in words[j])}" if words[j] and top else str(j)
+            for j in order
+        ],
+        l,
+    )
     return ax
 
 # %% ../nbs/21_plot.ipynb #e9e20afb
 def _label_classes(ax, classes, topics, l):
-    "Ticks and labels of the class heat map; long names of classes are slanted."
+    """Ticks and labels of the class heat map; long names of classes are slanted."""
     slant = dict(rotation=30, ha="right") if max(map(len, classes)) > 4 and len(classes) > 2 else {}
-    ax.set(xticks=range(len(classes)), xlabel="class", yticks=range(len(topics)), ylabel=f"topic of layer {l}")
+    ax.set(
+        xticks=range(len(classes)),
+        xlabel="class",
+        yticks=range(len(topics)),
+        ylabel=f"topic of layer {l}",
+    )
     ax.set_xticklabels(classes, fontsize=9, **slant)
-    ax.set_yticklabels(topics, fontsize=float(np.clip(box_of(ax)[1] / len(topics) * 72 / 1.15, 4, 9)))
+    ax.set_yticklabels(
+        topics, fontsize=float(np.clip(box_of(ax)[1] / len(topics) * 72 / 1.15, 4, 9))
+    )
     ax.tick_params(length=0)

@@ -24,171 +24,273 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import asarray, blas_in_one_thread, double, gram, inner, is_non_numpy_array, namespace, to_device, to_numpy
+from nnmf_nb.backend import (
+    asarray,
+    blas_in_one_thread,
+    double,
+    gram,
+    inner,
+    is_non_numpy_array,
+    namespace,
+    to_device,
+    to_numpy,
+)
+from .core.iteration import iterate
 from .data import DataMatrix, check_matrix, relative_error, residual2
 from .deep import scaled_gradient_norm
-from .estimators import CertifiedEstimator, _check_foreign, check_layer, check_number, check_ranks, factor_like, fitting, is_foreign, progress_bar, reporter
+from nnmf_nb.estimators import (
+    CertifiedEstimator,
+    _check_foreign,
+    check_layer,
+    check_number,
+    check_ranks,
+    factor_like,
+    fitting,
+    is_foreign,
+    progress_bar,
+    reporter,
+)
 from .labels import Picked, check_supervision, labels_per_layer
 from .losses import column_lengths, namespace_like, top_svd
 from .nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
-from .core.iteration import iterate
 
 # %% ../nbs/13a_semi.ipynb #0e6a6607
 def positive_part(M):
-    "(|M| + M) / 2."
+    """(|M| + M) / 2."""
     return namespace(M).clip(M, min=0.0)
 
-def multiplicative_H(G, F, H, up=0.0, down=0.0):
-    """One step on <H, G H>/2 - <F, H>, H >= 0, which it never raises: G = Phi'Phi (k x k), F = Phi'X and H (k x M). Where nothing pulls, H stays.
 
-    up, down (k x M, >= 0): negative and positive part of the derivative of what else is minimised. Source: Ding, Li & Jordan 2010, eq. 10.
+def multiplicative_H(G, F, H, up=0.0, down=0.0):
+    """One step on <H, G H>/2 - <F, H>, H >= 0, which it never raises: G = Phi'Phi (k x k), F =
+    Phi'X and H (k x M). Where nothing pulls, H stays.
+
+    up, down (k x M, >= 0): negative and positive part of the derivative of what else is minimised.
+    Source: Ding, Li & Jordan 2010, eq. 10.
     """
     xp = namespace(H)
-    up, down = up + positive_part(F) + positive_part(-G) @ H, down + positive_part(-F) + positive_part(G) @ H
+    up, down = (
+        up + positive_part(F) + positive_part(-G) @ H,
+        down + positive_part(-F) + positive_part(G) @ H,
+    )
     return H * xp.sqrt(xp.where(down > 0, up / xp.where(down > 0, down, 1.0), 1.0))
 
 # %% ../nbs/13a_semi.ipynb #7d4b0fb8
 class ClassGraph:
-    "The graph that joins data points of a class, from `Labels` of one layer, on the device of the array `like`."
+    """The graph that joins data points of a class, from `Labels` of one layer, on the device of the
+    array `like`.
+    """
+
     def __init__(self, labels, like):
         self.pick = Picked(labels.known, labels.n_samples, like)
         size, degree = labels.Y.sum(axis=1), np.zeros(labels.n_samples)
         degree[labels.known] = labels.Y.sum(axis=0)
         kinds, kind = np.unique(degree, return_inverse=True)
         wide = namespace(like).float64
-        self.Y, self.shares = (asarray(F, like, wide) for F in (labels.Y, labels.Y / np.where(size > 0, size, 1.0)[:, None]))
-        self.degree, self.kinds, self.kind = asarray(degree, like, wide)[None, :], kinds.tolist(), asarray(kind, like, namespace(like).int64)
+        self.Y, self.shares = (
+            asarray(F, like, wide)
+            for F in (labels.Y, labels.Y / np.where(size > 0, size, 1.0)[:, None])
+        )
+        self.degree, self.kinds, self.kind = (
+            asarray(degree, like, wide)[None, :],
+            kinds.tolist(),
+            asarray(kind, like, namespace(like).int64),
+        )
 
     def neighbours(self, H):
-        "H W (k x M): for every labelled data point the mean of its class, else 0."
+        """H W (k x M): for every labelled data point the mean of its class, else 0."""
         return self.pick.back(self.pick.out(H) @ self.shares.T @ self.Y)
 
     def scatter(self, H):
-        "The diagonal of H L H' (k, >= 0): the scatter within the classes, row by row."
+        """The diagonal of H L H' (k, >= 0): the scatter within the classes, row by row."""
         xp, H = namespace(H), double(H)
         return xp.clip(xp.sum(H * (self.degree * H - self.neighbours(H)), axis=1), min=0.0)
 
 # %% ../nbs/13a_semi.ipynb #84d70ccf
 def product(factors):
-    "Z_1 Z_2 .. of a non-empty list."
+    """Z_1 Z_2 .. of a non-empty list."""
     return functools.reduce(lambda a, b: a @ b, factors)
+
 
 def semi_objective(X, Phi, H, mu=0.0, graph=None, gamma=0.0, identity=None):
     """(||X - Phi H||^2 + mu (||Phi||^2 + ||H||^2) + gamma tr(H L H')) / ||X||^2 for a `DataMatrix` X; Phi: N x k, H: k x M, Phi H, mu and gamma in units of X.scale;
-    graph: `ClassGraph` or None. Dimensionless."""
+    graph: `ClassGraph` or None. Dimensionless.
+    """
     scatter = float(namespace(H).sum(graph.scatter(H))) if graph else 0.0
-    return (residual2(X, Phi, H, identity) + mu * (inner(Phi, Phi) + inner(H, H)) + gamma * scatter) / (X.norm2 or 1.0)
+    return (
+        residual2(X, Phi, H, identity) + mu * (inner(Phi, Phi) + inner(H, H)) + gamma * scatter
+    ) / (X.norm2 or 1.0)
+
 
 def exact_H(G, F, H, graph, gamma, repeats):
-    "`repeats` rounds of exact steps on <H, G H>/2 - <F, H> + gamma tr(H L H')/2, class means held; G: k x k, F and H: k x M. Returns float64."
+    """`repeats` rounds of exact steps on <H, G H>/2 - <F, H> + gamma tr(H L H')/2, class means
+    held; G: k x k, F and H: k x M. Returns float64.
+    """
     xp, eye = namespace(H), namespace(H).eye(G.shape[0], dtype=G.dtype, device=G.device)
     stack = xp.stack([G + gamma * kind * eye for kind in graph.kinds])
-    for _ in range(repeats): H = solve_gram(stack, (F + gamma * graph.neighbours(H)).T, H.T, graph.kind)[0].T
+    for _ in range(repeats):
+        H = solve_gram(stack, (F + gamma * graph.neighbours(H)).T, H.T, graph.kind)[0].T
     return H
 
 # %% ../nbs/13a_semi.ipynb #5931c471
 def step_H(X, Z, H, mu, solver, graph=None, gamma=0.0, repeats=4):
-    """H (k x M) for X ~ Z_1 .. Z_m H made exact ('nnls', with a graph for the class means as they are, `repeats` times) or improved by `repeats` multiplicative steps
-    ('mu'). Returns the new H, the objective, and the stationarity of the old H (dimensionless)."""
+    """H (k x M) for X ~ Z_1 .. Z_m H made exact ('nnls', with a graph for the class means as they
+    are, `repeats` times) or improved by `repeats` multiplicative steps ('mu'). Returns the new H,
+    the objective, and the stationarity of the old H (dimensionless).
+    """
     xp, Phi, new = namespace(H), product(Z), double(H)
     G, F = gram(Phi), X.AtX(Phi)
     ridged, wide = G + mu * xp.eye(G.shape[0], dtype=G.dtype, device=G.device), double(F)
     neighbours_term = (lambda H: gamma * graph.neighbours(H)) if graph else (lambda H: 0.0)
     degree = gamma * graph.degree if graph else 0.0
     curvature = xp.linalg.diagonal(ridged)[:, None] + degree
-    gradient_norm = scaled_gradient_norm(H.T, (ridged @ new - wide + degree * new - neighbours_term(new)).T, curvature.T, X.norm2 or 1.0)
-    if solver == "nnls": new = exact_H(ridged, wide, new, graph, gamma, repeats) if graph else solve_layer(X, Phi, H, F, l2=mu)[0]
-    for _ in range(repeats if solver == "mu" else 0): new = multiplicative_H(ridged, wide, new, neighbours_term(new), degree * new)
+    gradient_norm = scaled_gradient_norm(
+        H.T,
+        (ridged @ new - wide + degree * new - neighbours_term(new)).T,
+        curvature.T,
+        X.norm2 or 1.0,
+    )
+    if solver == "nnls":
+        new = (
+            exact_H(ridged, wide, new, graph, gamma, repeats)
+            if graph
+            else solve_layer(X, Phi, H, F, l2=mu)[0]
+        )
+    for _ in range(repeats if solver == "mu" else 0):
+        new = multiplicative_H(ridged, wide, new, neighbours_term(new), degree * new)
     new = xp.astype(new, X.dtype)
-    return new, semi_objective(X, Phi, new, mu, graph, gamma, X.norm2 - 2 * inner(F, new) + inner(new, G @ double(new))), gradient_norm
+    return (
+        new,
+        semi_objective(
+            X, Phi, new, mu, graph, gamma, X.norm2 - 2 * inner(F, new) + inner(new, G @ double(new))
+        ),
+        gradient_norm,
+    )
 
 # %% ../nbs/13a_semi.ipynb #d75b0cbd
 def inverse_in_rank(G, precision):
-    "Generalised inverse P of a Gram matrix (k x k): P G P = P, on the directions above `precision` (relative, after scaling to unit diagonal)."
+    """Generalised inverse P of a Gram matrix (k x k): P G P = P, on the directions above
+    `precision` (relative, after scaling to unit diagonal).
+    """
     xp, (U, d) = namespace(G), (part[0, ...] for part in unit_diagonal(G[None, ...]))
     w, V = xp.linalg.eigh(U)
     known = w > precision * xp.max(w)
     return d[:, None] * ((V * xp.where(known, 1 / xp.where(known, w, 1.0), 0.0)) @ V.T) * d[None, :]
 
+
 def step_Z(Q, K, Z, l, precision):
-    """The list Z with the best Z_l for X ~ Z_1 .. Z_d H_d at all depths d, from dictionaries {d: Q = X H' (N x k)} and {d: K = H H' + mu I (k x k)}; all float64.
-    Also C, minus half the derivative by the old Z_l."""
+    """The list Z with the best Z_l for X ~ Z_1 .. Z_d H_d at all depths d, from dictionaries {d: Q
+    = X H' (N x k)} and {d: K = H H' + mu I (k x k)}; all float64. Also C, minus half the derivative
+    by the old Z_l.
+    """
     C, D, eye = 0.0, 0.0, namespace(Z[l]).eye(Z[l].shape[1], dtype=Z[l].dtype, device=Z[l].device)
     for d in (d for d in Q if d >= l):
-        B = product(Z[l + 1:d + 1]) if d > l else eye
-        C, D = C + (Q[d] - product(Z[:d + 1]) @ K[d]) @ B.T, D + B @ K[d] @ B.T
+        B = product(Z[l + 1 : d + 1]) if d > l else eye
+        C, D = C + (Q[d] - product(Z[: d + 1]) @ K[d]) @ B.T, D + B @ K[d] @ B.T
     step = C = C if l == 0 else product(Z[:l]).T @ C
-    if l: step = inverse_in_rank(gram(product(Z[:l])), precision) @ step
-    return [*Z[:l], Z[l] + step @ inverse_in_rank(D, precision), *Z[l + 1:]], C
+    if l:
+        step = inverse_in_rank(gram(product(Z[:l])), precision) @ step
+    return [*Z[:l], Z[l] + step @ inverse_in_rank(D, precision), *Z[l + 1 :]], C
 
 # %% ../nbs/13a_semi.ipynb #5ac3d26f
 def rescaled(Z, H, l, length):
-    "The same products with the columns of Z_l divided by `length` (k_l), the rows of H_l and of the next Z multiplied. H: dictionary {depth: H_d}."
+    """The same products with the columns of Z_l divided by `length` (k_l), the rows of H_l and of
+    the next Z multiplied. H: dictionary {depth: H_d}.
+    """
     xp, Z, H = namespace(Z[l]), list(Z), dict(H)
     Z[l] = Z[l] / xp.astype(length, Z[l].dtype)[None, :]
-    if l + 1 < len(Z): Z[l + 1] = Z[l + 1] * xp.astype(length, Z[l].dtype)[:, None]
-    if l in H: H[l] = H[l] * xp.astype(length, H[l].dtype)[:, None]
+    if l + 1 < len(Z):
+        Z[l + 1] = Z[l + 1] * xp.astype(length, Z[l].dtype)[:, None]
+    if l in H:
+        H[l] = H[l] * xp.astype(length, H[l].dtype)[:, None]
     return Z, H
+
 
 def with_unit_columns(Z, H):
-    "The same products Z_1 .. Z_d H_d with unit columns in every Z_l (zero columns stay zero). H: dictionary {depth: H_d}."
-    for l in range(len(Z)): Z, H = rescaled(Z, H, l, column_lengths(Z[l]))
+    """The same products Z_1 .. Z_d H_d with unit columns in every Z_l (zero columns stay zero). H:
+    dictionary {depth: H_d}.
+    """
+    for l in range(len(Z)):
+        Z, H = rescaled(Z, H, l, column_lengths(Z[l]))
     return Z, H
 
+
 def balanced(Z, H, graphs={}, ratio=0.0):
-    "The same products, with columns of Z_1 .. Z_d of the length at which the price is least (ratio: gamma / mu), unit columns in Z_l without an H_l."
+    """The same products, with columns of Z_1 .. Z_d of the length at which the price is least
+    (ratio: gamma / mu), unit columns in Z_l without an H_l.
+    """
     Z, H = with_unit_columns(Z, H)
     for d in H:
         xp, size = namespace(H[d]), column_lengths(H[d].T)
-        if d in graphs: size = xp.sqrt(size * size + ratio * graphs[d].scatter(H[d]))
-        Z, H = rescaled(Z, H, d, xp.sqrt(column_lengths(product(Z[:d + 1])) / size))
+        if d in graphs:
+            size = xp.sqrt(size * size + ratio * graphs[d].scatter(H[d]))
+        Z, H = rescaled(Z, H, d, xp.sqrt(column_lengths(product(Z[: d + 1])) / size))
     return Z, H
 
 # %% ../nbs/13a_semi.ipynb #4b3ffe4d
 class SemiTerms(NamedTuple):
-    "What is minimised and how: `ridge`, `solver`, `graphs` {layer: `ClassGraph`} and their weight `lam` (ridge and lam dimensionless)."
+    """What is minimised and how: `ridge`, `solver`, `graphs` {layer: `ClassGraph`} and their weight
+    `lam` (ridge and lam dimensionless).
+    """
+
     ridge: float = 1e-2
     solver: str = "nnls"
     lam: float = 1.0
     graphs: dict = {}
 
-    def of_layer(self, l): return self._replace(graphs={0: self.graphs[l]} if l in self.graphs else {})
+    def of_layer(self, l):
+        return self._replace(graphs={0: self.graphs[l]} if l in self.graphs else {})
+
 
 def semi_iteration(X, Z, H, terms=SemiTerms()):
-    """All Z_l exactly, last to first, then all H_d of the dictionary H (the last depth and those of `terms.graphs`): returns Z, H, the objective (summed over depths), and
-    the stationarity (dimensionless: each column's derivative times its length, before its step, relative to ||X||^2)."""
+    """All Z_l exactly, last to first, then all H_d of the dictionary H (the last depth and those of
+    `terms.graphs`): returns Z, H, the objective (summed over depths), and
+    the stationarity (dimensionless: each column's derivative times its length, before its step, relative to ||X||^2).
+    """
     xp, gradient_norm, value, size = namespace(Z[0]), [], 0.0, math.sqrt(X.norm2)
     mu, gamma = terms.ridge * size, terms.lam * size
-    K, Q, Z = {d: gram(h.T) for d, h in H.items()}, {d: double(X.XSt(h)) for d, h in H.items()}, [double(z) for z in Z]
+    K, Q, Z = (
+        {d: gram(h.T) for d, h in H.items()},
+        {d: double(X.XSt(h)) for d, h in H.items()},
+        [double(z) for z in Z],
+    )
     K = {d: k + mu * xp.eye(k.shape[0], dtype=k.dtype, device=k.device) for d, k in K.items()}
     for l in reversed(range(len(Z))):
         length = column_lengths(Z[l])
         Z, C = step_Z(Q, K, Z, l, 1e-12 if X.dtype == xp.float64 else 1e-6)
-        gradient_norm.append(2 / (X.norm2 or 1.0) * math.sqrt(inner(C * C, xp.broadcast_to(length[None, :] ** 2, C.shape))))
+        gradient_norm.append(
+            2
+            / (X.norm2 or 1.0)
+            * math.sqrt(inner(C * C, xp.broadcast_to(length[None, :] ** 2, C.shape)))
+        )
     Z, H = balanced(Z, {d: double(h) for d, h in H.items()}, terms.graphs, gamma / (mu or 1.0))
     Z, H = [xp.astype(z, X.dtype) for z in Z], {d: xp.astype(h, X.dtype) for d, h in H.items()}
     for d in H:
-        H[d], one, last = step_H(X, Z[:d + 1], H[d], mu, terms.solver, terms.graphs.get(d), gamma)
+        H[d], one, last = step_H(X, Z[: d + 1], H[d], mu, terms.solver, terms.graphs.get(d), gamma)
         value, gradient_norm = value + one, [*gradient_norm, last]
     return Z, H, value, math.hypot(*gradient_norm)
 
 # %% ../nbs/13a_semi.ipynb #905e3dca
 def kmeans_start(X, k, rng):
-    "H (k x M, > 0) from k-means on the coordinates of the data points along k singular vectors of a `DataMatrix` X. ||H||^2 is ||X||, as for balanced factors."
+    """H (k x M, > 0) from k-means on the coordinates of the data points along k singular vectors of a `DataMatrix` X. ||H||^2 is ||X||, as for balanced factors."""
     like, M = namespace_like(X), X.shape[1]
     H = np.full((M, k), 0.2)
     if X.norm2 > 0:
         _, s, V = top_svd(X, min(k, *X.shape))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)        # fewer distinct points than clusters: some clusters stay empty
-            own = KMeans(min(k, M), n_init=10, random_state=int(rng.integers(2**31))).fit_predict(V * (s / s[0]))
+            # fewer distinct points than clusters: some clusters stay empty
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            own = KMeans(min(k, M), n_init=10, random_state=int(rng.integers(2**31))).fit_predict(
+                V * (s / s[0])
+            )
         H[np.arange(M), own] += 1.0
-    return asarray(H * (X.norm2 ** .25 / np.linalg.norm(H) or 1.0), like, X.dtype).T
+    return asarray(H * (X.norm2**0.25 / np.linalg.norm(H) or 1.0), like, X.dtype).T
 
 # %% ../nbs/13a_semi.ipynb #312e2647
 class SemiFit(NamedTuple):
-    """Z (list), H ({depth: H_d}, Z H in units of X.scale), objective after and stationarity during every turn, and why it ended: 'stationary', 'max_iter', 'callback'
-    or 'interrupted'."""
+    """Z (list), H ({depth: H_d}, Z H in units of X.scale), objective after and stationarity during
+    every turn, and why it ended: 'stationary', 'max_iter', 'callback' or 'interrupted'.
+    """
+
     Z: list
     H: dict
     objective: list
@@ -196,79 +298,153 @@ class SemiFit(NamedTuple):
     reason: str
 
     @property
-    def stopped(self): return self.reason in ("interrupted", "callback")
+    def stopped(self):
+        return self.reason in ("interrupted", "callback")
+
 
 def train_semi(X, Z, H, terms=SemiTerms(), *, max_iter=500, tol=1e-4, callback=None):
-    """Lower the objective of a `DataMatrix` X from a list Z and a dictionary H of H_d >= 0, turn by turn; it never rises. Returns a `SemiFit`.
+    """Lower the objective of a `DataMatrix` X from a list Z and a dictionary H of H_d >= 0, turn by
+    turn; it never rises. Returns a `SemiFit`.
 
-    Stops when the stationarity (dimensionless) falls to `tol`, after `max_iter` turns, when callback(objective, stationarity, Z) returns True, or on a
-    KeyboardInterrupt, which loses nothing.
+    Stops when the stationarity (dimensionless) falls to `tol`, after `max_iter` turns, when
+    callback(objective, stationarity, Z) returns True, or on a KeyboardInterrupt, which loses
+    nothing.
     """
+
     def step(fit):
         Z, H, value, gradient_norm = semi_iteration(X, fit.Z, fit.H, terms)
-        return SemiFit(Z, H, [*fit.objective, value], [*fit.stationarity, gradient_norm], "stationary" if gradient_norm <= tol else "max_iter")
-    start = SemiFit(*balanced(Z, H, terms.graphs, terms.lam / (terms.ridge or 1.0)), [], [], "max_iter")
-    return iterate(step, start, max_iter, callback and (lambda n, fit: callback(fit.objective[-1], fit.stationarity[-1], fit.Z)))
+        return SemiFit(
+            Z,
+            H,
+            [*fit.objective, value],
+            [*fit.stationarity, gradient_norm],
+            "stationary" if gradient_norm <= tol else "max_iter",
+        )
+
+    start = SemiFit(
+        *balanced(Z, H, terms.graphs, terms.lam / (terms.ridge or 1.0)), [], [], "max_iter"
+    )
+    return iterate(
+        step,
+        start,
+        max_iter,
+        callback and (lambda n, fit: callback(fit.objective[-1], fit.stationarity[-1], fit.Z)),
+    )
 
 # %% ../nbs/13a_semi.ipynb #43c4e408
 def pretrain_semi(X, ranks, rng, terms=SemiTerms(), *, max_iter=100, tol=1e-4, callback=None):
-    """Semi-NMF layer by layer, X ~ Z_1 H_1, H_1 ~ Z_2 H_2, ..: a list of `SemiFit`, one per layer. callback(objective, stationarity, Z) gets the chain so far; once it returned
-    True, or after a KeyboardInterrupt, the layers above get their start only."""
+    """Semi-NMF layer by layer, X ~ Z_1 H_1, H_1 ~ Z_2 H_2, ..: a list of `SemiFit`, one per layer.
+    callback(objective, stationarity, Z) gets the chain so far; once it returned True, or after a
+    KeyboardInterrupt, the layers above get their start only.
+    """
     fits, data = [], X
     for l, k in enumerate(ranks):
         own, below, H = terms.of_layer(l), [fit.Z[0] for fit in fits], kmeans_start(data, k, rng)
         Z, H, value, _ = semi_iteration(data, [namespace(H).zeros_like(data.XSt(H))], {0: H}, own)
         fit = SemiFit(Z, H, [value], [], fits[-1].reason if fits else "")
-        report = None if callback is None else (lambda value, gradient_norm, Z, below=below: callback(value, gradient_norm, [*below, *Z]))
-        fits.append(fit if fit.stopped else train_semi(data, Z, H, own, max_iter=max_iter, tol=tol, callback=report))
+        report = (
+            None
+            if callback is None
+            else (
+                lambda value, gradient_norm, Z, below=below: callback(
+                    value, gradient_norm, [*below, *Z]
+                )
+            )
+        )
+        fits.append(
+            fit
+            if fit.stopped
+            else train_semi(data, Z, H, own, max_iter=max_iter, tol=tol, callback=report)
+        )
         data = DataMatrix(fits[-1].H[0], scale=1.0)
     return fits
 
 # %% ../nbs/13a_semi.ipynb #bd26b92e
-def train_deep_semi(X, ranks, rng, terms=SemiTerms(), *, pretrain_iter=100, max_iter=1000, tol=1e-4, callback=None):
-    "Pretraining of all layers, then tuning of the chain: its `SemiFit`, and the list of those of the layers."
+def train_deep_semi(
+    X, ranks, rng, terms=SemiTerms(), *, pretrain_iter=100, max_iter=1000, tol=1e-4, callback=None
+):
+    """Pretraining of all layers, then tuning of the chain: its `SemiFit`, and the list of those of
+    the layers.
+    """
     below = pretrain_semi(X, ranks, rng, terms, max_iter=pretrain_iter, tol=tol, callback=callback)
     H = {d: below[d].H[0] for d in sorted({*terms.graphs, len(ranks) - 1})}
-    fit = train_semi(X, [one.Z[0] for one in below], H, terms, max_iter=0 if below[-1].stopped else max_iter, tol=tol, callback=callback)
+    fit = train_semi(
+        X,
+        [one.Z[0] for one in below],
+        H,
+        terms,
+        max_iter=0 if below[-1].stopped else max_iter,
+        tol=tol,
+        callback=callback,
+    )
     return (fit._replace(reason=below[-1].reason) if below[-1].stopped else fit), below
 
 # %% ../nbs/13a_semi.ipynb #fd1a7e0f
 def read_signed(estimator, X, reset):
-    "X (n_samples x n_features, any sign, dense or sparse), checked and on the device of the estimator. Raises `ValueError` or `TypeError` for what is no finite matrix."
-    if is_foreign(X): _check_foreign(estimator, X, reset)
-    else: X = validate_data(estimator, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), ensure_all_finite=False)
-    try: return check_matrix(to_device(X, estimator.device))
-    except ValueError as error: raise ValueError(str(error).replace("Replace it, or pass mask= with False there.", "Replace it: there is no mask for this model.")) from None
+    """X (n_samples x n_features, any sign, dense or sparse), checked and on the device of the
+    estimator. Raises `ValueError` or `TypeError` for what is no finite matrix.
+    """
+    if is_foreign(X):
+        _check_foreign(estimator, X, reset)
+    else:
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse=("csr", "csc"),
+            dtype=(np.float64, np.float32),
+            ensure_all_finite=False,
+        )
+    try:
+        return check_matrix(to_device(X, estimator.device))
+    except ValueError as error:
+        raise ValueError(
+            str(error).replace(
+                "Replace it, or pass mask= with False there.",
+                "Replace it: there is no mask for this model.",
+            )
+        ) from None
+
 
 def check_semi(model):
-    "The ranks of a `DeepSemiNMF` as a tuple, after checking all its parameters (`ValueError`)."
+    """The ranks of a `DeepSemiNMF` as a tuple, after checking all its parameters (`ValueError`)."""
     ranks = check_ranks(model.ranks)
-    for name in ("pretrain_iter", "max_iter"): check_number(name, getattr(model, name), numbers.Integral, 0)
-    for name in ("tol", "ridge"): check_number(name, getattr(model, name), numbers.Real, 0)
+    for name in ("pretrain_iter", "max_iter"):
+        check_number(name, getattr(model, name), numbers.Integral, 0)
+    for name in ("tol", "ridge"):
+        check_number(name, getattr(model, name), numbers.Real, 0)
     check_supervision("l2", model.lam)
-    if model.ridge == math.inf: raise ValueError("ridge must be finite, got inf: 0.01 is usual.")
-    if model.solver not in ("nnls", "mu"): raise ValueError(f"solver must be 'nnls' or 'mu', got {model.solver!r}.")
+    if model.ridge == math.inf:
+        raise ValueError("ridge must be finite, got inf: 0.01 is usual.")
+    if model.solver not in ("nnls", "mu"):
+        raise ValueError(f"solver must be 'nnls' or 'mu', got {model.solver!r}.")
     return ranks
 
 # %% ../nbs/13a_semi.ipynb #9f2a2d6e
 @dataclass(frozen=True, repr=False)
 class SemiLayer:
-    """One layer in the paper's orientation: Z (k_(l-1) x k_l, any sign, unit columns), H = q(X, Z_1 .. Z_l) (k_l x M, >= 0, units of X), and `error`,
-    the relative reconstruction error of X at this depth (dimensionless)."""
+    """One layer in the paper's orientation: Z (k_(l-1) x k_l, any sign, unit columns), H = q(X, Z_1
+    .. Z_l) (k_l x M, >= 0, units of X), and `error`, the relative reconstruction error of X at this
+    depth (dimensionless).
+    """
+
     Z: object
     H: object
     error: float
 
     @property
-    def rank(self): return self.Z.shape[1]
+    def rank(self):
+        return self.Z.shape[1]
 
-    def __repr__(self): return f"SemiLayer(Z {self.Z.shape[0]} x {self.rank}, H {self.rank} x {self.H.shape[1]}, error {self.error:.4f})"
+    def __repr__(self):
+        return f"SemiLayer(Z {self.Z.shape[0]} x {self.rank}, H {self.rank} x {self.H.shape[1]}, error {self.error:.4f})"
+
 
 def semi_layers(X, Z):
-    "The list of `SemiLayer` of a `DataMatrix` X and a chain Z."
+    """The list of `SemiLayer` of a `DataMatrix` X and a chain Z."""
     layers = []
     for l in range(len(Z)):
-        Phi = product(Z[:l + 1])
+        Phi = product(Z[: l + 1])
         H, status = solve_layer(X, Phi)
         warn_not_converged(status)
         layers.append(SemiLayer(Z[l], H * X.scale, relative_error(X, Phi, H)))
@@ -276,47 +452,64 @@ def semi_layers(X, Z):
 
 # %% ../nbs/13a_semi.ipynb #83bfe883
 def semi_attributes(X, Z):
-    "The fitted attributes that follow from a chain Z (of any lengths) alone."
+    """The fitted attributes that follow from a chain Z (of any lengths) alone."""
     layers = semi_layers(X, with_unit_columns(Z, {})[0])
-    return dict(layers_=layers, components_=to_numpy(product([one.Z for one in layers])).T, _n_features_out=layers[-1].rank,
-                reconstruction_err_=layers[-1].error * math.sqrt(X.norm2) * X.scale)
+    return dict(
+        layers_=layers,
+        components_=to_numpy(product([one.Z for one in layers])).T,
+        _n_features_out=layers[-1].rank,
+        reconstruction_err_=layers[-1].error * math.sqrt(X.norm2) * X.scale,
+    )
+
 
 def not_converged(model):
-    "Warn that max_iter ended the training of a model."
-    warnings.warn(f"{type(model).__name__} stopped at max_iter={model.max_iter} before its stationarity fell to tol={model.tol:g}: increase max_iter or tol.",
-                  ConvergenceWarning, stacklevel=4)
+    """Warn that max_iter ended the training of a model."""
+    warnings.warn(
+        f"{type(model).__name__} stopped at max_iter={model.max_iter} before its stationarity fell to tol={model.tol:g}: increase max_iter or tol.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
 
 # %% ../nbs/13a_semi.ipynb #e02c3f45
 class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    "Mixin: transform and inverse_transform of a model with `layers_` of `SemiLayer`."
+    """Mixin: transform and inverse_transform of a model with `layers_` of `SemiLayer`."""
+
     def transform(self, X, layer=-1):
-        """Nonnegative coefficients of X (n_samples x n_features, any sign) at a layer (default: the deepest): n_samples x k_l, exact for the product Z_1 .. Z_l.
+        """Nonnegative coefficients of X (n_samples x n_features, any sign) at a layer (default: the
+        deepest): n_samples x k_l, exact for the product Z_1 .. Z_l.
 
         A model may transform on another device or in another dtype than it was trained in.
         """
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
-        with blas_in_one_thread(): H, status = solve_layer(data, factor_like(self._phi(layer), namespace_like(data)))
+        with blas_in_one_thread():
+            H, status = solve_layer(data, factor_like(self._phi(layer), namespace_like(data)))
         warn_not_converged(status)
         return H.T * data.scale
 
     def score(self, X, y=None):
-        "1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x n_features) and its own exact coefficients; 1 is perfect. y is ignored."
+        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x n_features) and its own exact coefficients; 1 is perfect. y is ignored."""
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
         Phi = factor_like(self._phi(-1), namespace_like(data))
-        with blas_in_one_thread(): return 1.0 - relative_error(data, Phi, solve_layer(data, Phi)[0]) ** 2
+        with blas_in_one_thread():
+            return 1.0 - relative_error(data, Phi, solve_layer(data, Phi)[0]) ** 2
 
     def inverse_transform(self, H, layer=-1):
-        "Reconstruction (n_samples x n_features) from coefficients H (n_samples x k_l) of a layer: H (Z_1 .. Z_l)'."
+        """Reconstruction (n_samples x n_features) from coefficients H (n_samples x k_l) of a layer:
+        H (Z_1 .. Z_l)'.
+        """
         check_is_fitted(self)
         Phi = self._phi(layer)
         H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
-        if H.shape[1] != Phi.shape[1]: raise ValueError(f"H has {H.shape[1]} columns, layer {layer} has {Phi.shape[1]} components.")
+        if H.shape[1] != Phi.shape[1]:
+            raise ValueError(
+                f"H has {H.shape[1]} columns, layer {layer} has {Phi.shape[1]} components."
+            )
         return H @ factor_like(Phi, H).T
 
     def _phi(self, layer):
-        return product([one.Z for one in self.layers_[:check_layer(layer, len(self.layers_)) + 1]])
+        return product([one.Z for one in self.layers_[: check_layer(layer, len(self.layers_)) + 1]])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -325,52 +518,124 @@ class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
 # %% ../nbs/13a_semi.ipynb #c71397ca
 class TrainsSemi:
-    "Mixin: how `DeepSemiNMF` gets from checked data to its `SemiFit` and `history_`."
+    """Mixin: how `DeepSemiNMF` gets from checked data to its `SemiFit` and `history_`."""
+
     def _train(self, X, ranks, rng, terms, report):
         with progress_bar(self, self.pretrain_iter * len(ranks) + self.max_iter) as bar:
+
             def step(value, gradient_norm, Z):
                 bar.update()
                 bar.set_postfix(objective=f"{value:.5f}", stationarity=f"{gradient_norm:.1e}")
                 return report(Z)
-            fit, below = train_deep_semi(X, ranks, rng, terms, pretrain_iter=self.pretrain_iter, max_iter=self.max_iter, tol=self.tol, callback=step)
-        self.history_ = {"objective": fit.objective, "stationarity": fit.stationarity, "pretraining": [one.objective for one in below]}
+
+            fit, below = train_deep_semi(
+                X,
+                ranks,
+                rng,
+                terms,
+                pretrain_iter=self.pretrain_iter,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                callback=step,
+            )
+        self.history_ = {
+            "objective": fit.objective,
+            "stationarity": fit.stationarity,
+            "pretraining": [one.objective for one in below],
+        }
         return fit
 
 # %% ../nbs/13a_semi.ipynb #ba8ac39a
 class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
-    """Deep Semi-NMF: X ~ Z_1 Z_2 .. Z_m H_m with H >= 0, for data of any sign; pretrained layer by layer, then tuned together, with labels for some data points or none.
+    """Deep Semi-NMF: X ~ Z_1 Z_2 .. Z_m H_m with H >= 0, for data of any sign; pretrained layer by
+    layer, then tuned together, with labels for some data points or none.
 
-    Parameters: `ranks` components per layer; `solver` 'nnls' (exact H) or 'mu' (multiplicative); `ridge` >= 0, the price of large factors (dimensionless); `lam` >= 0, the
-    price of scatter within the classes of `fit` (dimensionless); `pretrain_iter` turns per layer; `max_iter` turns over the whole chain (0: pretraining only); `tol` on the
-    stationarity (dimensionless); `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `layers_` (list of `SemiLayer`:
-    Z, H, error), `components_` (k_m x n_features, the product, any sign), `reconstruction_err_` (units of X, with exact H), `n_iter_`, `converged_`, `stop_reason_`, `history_`
-    ('objective' and 'stationarity' per turn, 'pretraining': the objectives of each layer). Every entry of X must be known: masks and weights would give each data point a Gram
-    matrix of its own in all steps, and there are none. Source: Trigeorgis et al., ICML 2014 and TPAMI 2017; Ding, Li & Jordan 2010.
+    Parameters: `ranks` components per layer; `solver` 'nnls' (exact H) or 'mu' (multiplicative);
+    `ridge` >= 0, the price of large factors (dimensionless); `lam` >= 0, the price of scatter
+    within the classes of `fit` (dimensionless); `pretrain_iter` turns per layer; `max_iter` turns
+    over the whole chain (0: pretraining only); `tol` on the stationarity (dimensionless);
+    `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or
+    'cuda'. Fitted: `layers_` (list of `SemiLayer`: Z, H, error), `components_` (k_m x n_features,
+    the product, any sign), `reconstruction_err_` (units of X, with exact H), `n_iter_`,
+    `converged_`, `stop_reason_`, `history_` ('objective' and 'stationarity' per turn,
+    'pretraining': the objectives of each layer). Every entry of X must be known: masks and weights
+    would give each data point a Gram matrix of its own in all steps, and there are none. Source:
+    Trigeorgis et al., ICML 2014 and TPAMI 2017; Ding, Li & Jordan 2010.
     """
-    def __init__(self, ranks=(20, 6), *, solver="nnls", ridge=1e-2, lam=1.0, pretrain_iter=100, max_iter=1000, tol=1e-4, random_state=None, verbose=0, device="auto"):
-        self.ranks, self.solver, self.ridge, self.lam, self.pretrain_iter, self.max_iter = ranks, solver, ridge, lam, pretrain_iter, max_iter
+
+    def __init__(
+        self,
+        ranks=(20, 6),
+        *,
+        solver="nnls",
+        ridge=1e-2,
+        lam=1.0,
+        pretrain_iter=100,
+        max_iter=1000,
+        tol=1e-4,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.ranks, self.solver, self.ridge, self.lam, self.pretrain_iter, self.max_iter = (
+            ranks,
+            solver,
+            ridge,
+            lam,
+            pretrain_iter,
+            max_iter,
+        )
         self.tol, self.random_state, self.verbose, self.device = tol, random_state, verbose, device
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on X (n_samples x n_features, any sign; dense, sparse, pandas, or any array namespace). Returns self.
+        """Train on X (n_samples x n_features, any sign; dense, sparse, pandas, or any array
+        namespace). Returns self.
 
-        y: classes (n_samples, -1: unknown) of the last layer, or a matrix of shares (n_samples x c, >= 0), or a dictionary {layer: y}; they act on Z only. Raises `ValueError` for labels
-        with ridge=0. Warns with `ConvergenceWarning` when max_iter ends the tuning; a KeyboardInterrupt keeps what there is.
+        y: classes (n_samples, -1: unknown) of the last layer, or a matrix of shares (n_samples x c,
+        >= 0), or a dictionary {layer: y}; they act on Z only. Raises `ValueError` for labels with
+        ridge=0. Warns with `ConvergenceWarning` when max_iter ends the tuning; a KeyboardInterrupt
+        keeps what there is.
         """
         ranks, data = check_semi(self), DataMatrix(read_signed(self, X, reset=True).T)
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
-        if labels and not self.ridge: raise ValueError("labels need ridge > 0: without a price on Z their term can be made as small as one likes. 0.01 is usual.")
-        terms = SemiTerms(float(self.ridge), self.solver, float(self.lam), {l: ClassGraph(one, namespace_like(data)) for l, one in labels.items()})
+        if labels and not self.ridge:
+            raise ValueError(
+                "labels need ridge > 0: without a price on Z their term can be made as small as one likes. 0.01 is usual."
+            )
+        terms = SemiTerms(
+            float(self.ridge),
+            self.solver,
+            float(self.lam),
+            {l: ClassGraph(one, namespace_like(data)) for l, one in labels.items()},
+        )
         with fitting(self, X=X, y=y) as rng:
             attributes = lambda Z: semi_attributes(data, Z)
-            fit = self._train(data, ranks, rng, terms, reporter(self, X, y, attributes, self.pretrain_iter * len(ranks) + self.max_iter + 1))
-            for name, value in attributes(fit.Z).items(): setattr(self, name, value)
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
-        self.n_iter_, self.stop_reason_, self.converged_ = max(1, len(fit.objective)), fit.reason, fit.reason == "stationary"
-        if fit.reason == "max_iter": not_converged(self)
+            fit = self._train(
+                data,
+                ranks,
+                rng,
+                terms,
+                reporter(
+                    self, X, y, attributes, self.pretrain_iter * len(ranks) + self.max_iter + 1
+                ),
+            )
+            for name, value in attributes(fit.Z).items():
+                setattr(self, name, value)
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
+        self.n_iter_, self.stop_reason_, self.converged_ = (
+            max(1, len(fit.objective)),
+            fit.reason,
+            fit.reason == "stationary",
+        )
+        if fit.reason == "max_iter":
+            not_converged(self)
         return self
 
     def fit_transform(self, X, y=None):
-        "Train, and return the coefficients of the deepest layer (n_samples x k_m): the same as `fit(X, y).transform(X)`, which knows no labels."
+        """Train, and return the coefficients of the deepest layer (n_samples x k_m): the same as
+        `fit(X, y).transform(X)`, which knows no labels.
+        """
         return self.fit(X, y).layers_[-1].H.T

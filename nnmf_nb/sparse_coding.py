@@ -24,20 +24,40 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import asarray, blas_in_one_thread, double, gram, inner, is_non_numpy_array, namespace, to_numpy
+from nnmf_nb.backend import (
+    asarray,
+    blas_in_one_thread,
+    double,
+    gram,
+    inner,
+    is_non_numpy_array,
+    namespace,
+    to_numpy,
+)
+from .core.iteration import Recorder, current_recorder, iterate, recording
 from .data import DataMatrix, is_sparse, residual2
-from .estimators import CertifiedEstimator, check_layer, check_number, factor_like, fitting, progress_bar, reporter
+from nnmf_nb.estimators import (
+    CertifiedEstimator,
+    check_layer,
+    check_number,
+    factor_like,
+    fitting,
+    progress_bar,
+    reporter,
+)
 from .labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
 from .losses import column_lengths, namespace_like, unit_columns
 from .nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
-from .semi import read_signed
 from .optimisers import pack, unpack
+from .semi import read_signed
 from .solvers.stationarity import CONVERGED
-from .core.iteration import current_recorder, iterate, Recorder, recording
 
 # %% ../nbs/13c_sparse_coding.ipynb #f5bd2239
 class Coded(NamedTuple):
-    "A forward pass: X (`DataMatrix`, N x M), D (list of k_(l-1) x k_l), l1 and l2 (one number per layer), codes S (list of k_l x M), solver status per layer."
+    """A forward pass: X (`DataMatrix`, N x M), D (list of k_(l-1) x k_l), l1 and l2 (one number per
+    layer), codes S (list of k_l x M), solver status per layer.
+    """
+
     X: DataMatrix
     D: list
     l1: list
@@ -45,114 +65,164 @@ class Coded(NamedTuple):
     S: list
     status: list
 
+
 def code_forward(X, D, l1, l2, S=None):
     """Codes S_l = argmin_{s>=0} ||S_(l-1) - D_l s||^2 / 2 + l1_l sum(s) + l2_l ||s||^2 / 2 of a `DataMatrix` X, layer by layer. Returns `Coded`.
 
-    D: list of dictionaries of any sign; l1 (units of X.scale) and l2 (dimensionless), >= 0: one per layer. `S`: earlier codes, for a warm start.
-    Source: Sun, Nasrabadi & Tran, arXiv 1701.08349.
+    D: list of dictionaries of any sign; l1 (units of X.scale) and l2 (dimensionless), >= 0: one per
+    layer. `S`: earlier codes, for a warm start. Source: Sun, Nasrabadi & Tran, arXiv 1701.08349.
     """
     data, solved = X, []
     for l, d in enumerate(D):
-        solved.append(solve_layer(data, d, None if S is None else S[l], l1=float(l1[l]) * data.scale, l2=float(l2[l])))
+        solved.append(
+            solve_layer(
+                data, d, None if S is None else S[l], l1=float(l1[l]) * data.scale, l2=float(l2[l])
+            )
+        )
         data = DataMatrix(solved[-1][0], scale=1.0)
     return Coded(X, list(D), list(l1), list(l2), [s for s, _ in solved], [c for _, c in solved])
 
 # %% ../nbs/13c_sparse_coding.ipynb #23143782
 class CodeGradient(NamedTuple):
-    "Derivatives of a cost by the dictionaries D (list), l1 (per unit of X.scale) and l2 (arrays, one number per layer)."
+    """Derivatives of a cost by the dictionaries D (list), l1 (per unit of X.scale) and l2 (arrays,
+    one number per layer).
+    """
+
     D: list
     l1: np.ndarray
     l2: np.ndarray
 
+
 def code_backward(fwd, dS):
-    "`CodeGradient` from dS = dC/dS_L (k_L x M, by the last codes) at a forward pass `Coded`. Exact away from ties, where a code and its derivative vanish together."
+    """`CodeGradient` from dS = dC/dS_L (k_L x M, by the last codes) at a forward pass `Coded`.
+    Exact away from ties, where a code and its derivative vanish together.
+    """
     dD, dl1, dl2 = [None] * len(fwd.D), np.zeros(len(fwd.D)), np.zeros(len(fwd.D))
     for l in reversed(range(len(fwd.D))):
         data = fwd.X if l == 0 else DataMatrix(fwd.S[l - 1], scale=1.0)
         Z = adjoint(data, fwd.D[l], fwd.S[l], dS, l2=float(fwd.l2[l]))
         dD[l] = layer_vjp(data, fwd.D[l], fwd.S[l], Z)
         dl1[l], dl2[l] = -float(namespace(Z).sum(double(Z))), -inner(Z, fwd.S[l])
-        if l: dS = fwd.D[l] @ Z                                       # below the first layer there is only X, and N x M numbers
+        if l:
+            dS = fwd.D[l] @ Z  # below the first layer there is only X, and N x M numbers
     return CodeGradient(dD, dl1, dl2)
 
 # %% ../nbs/13c_sparse_coding.ipynb #c28b9e36
 def improve_atoms(D, H, Q, sweeps=2):
-    "Coordinate descent on <D H, D>/2 - <Q, D> over unit columns of D (N x k), H: k x k. An atom that is not used stays. Returns float64."
+    """Coordinate descent on <D H, D>/2 - <Q, D> over unit columns of D (N x k), H: k x k. An atom
+    that is not used stays. Returns float64.
+    """
     xp, D = namespace(D), namespace(D).asarray(double(D), copy=True)
     used = [j for j in range(D.shape[1]) if float(H[j, j]) > 0]
     for _ in range(sweeps):
         for j in used:
             d = Q[:, j] - D @ H[:, j] + H[j, j] * D[:, j]
             length = math.sqrt(inner(d, d))
-            if length > 0: D[:, j] = d / length
+            if length > 0:
+                D[:, j] = d / length
     return xp.asarray(D)
 
+
 def some_points(X, k, rng):
-    "k unit columns (N x k, host): data points of a `DataMatrix` X drawn at random with a tenth of noise; noise alone where there are not enough, or zeros."
+    """k unit columns (N x k, host): data points of a `DataMatrix` X drawn at random with a tenth of
+    noise; noise alone where there are not enough, or zeros.
+    """
     N, M = X.shape
     pick = np.zeros((k, M))
-    for j, i in enumerate(rng.permutation(M)[:k]): pick[j, i] = 1.0
+    for j, i in enumerate(rng.permutation(M)[:k]):
+        pick[j, i] = 1.0
     noise = unit_columns(rng.standard_normal((N, k)))
     points = unit_columns(to_numpy(X.XSt(asarray(pick, namespace_like(X)))).astype(np.float64))
-    return unit_columns(points + (0.1 if N > 1 else 0.0) * noise + (0.0 if N > 1 else 1.0) * noise * (points == 0))
+    return unit_columns(
+        points + (0.1 if N > 1 else 0.0) * noise + (0.0 if N > 1 else 1.0) * noise * (points == 0)
+    )
 
 # %% ../nbs/13c_sparse_coding.ipynb #46f54a9f
 def coding_cost(X, D, S, l1, l2):
-    "(||X - D S||^2 + 2 l1 sum(S) + l2 ||S||^2) / ||X||^2, dimensionless; S and l1 in units of X.scale."
-    return (residual2(X, D, S) + 2 * l1 * float(namespace(S).sum(double(S))) + l2 * inner(S, S)) / (X.norm2 or 1.0)
+    """(||X - D S||^2 + 2 l1 sum(S) + l2 ||S||^2) / ||X||^2, dimensionless; S and l1 in units of X.scale."""
+    return (residual2(X, D, S) + 2 * l1 * float(namespace(S).sum(double(S))) + l2 * inner(S, S)) / (
+        X.norm2 or 1.0
+    )
+
 
 class DictionaryFit(NamedTuple):
-    "D (N x k, unit columns), exact codes S (k x M), the cost at the start and after every turn, and why it ended: 'no progress', 'max_iter', 'callback', 'interrupted'."
+    """D (N x k, unit columns), exact codes S (k x M), the cost at the start and after every turn,
+    and why it ended: 'no progress', 'max_iter', 'callback', 'interrupted'.
+    """
+
     D: object
     S: object
     costs: list
     reason: str
 
-def learn_dictionary(X, D, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None):
-    """Lower `coding_cost` from D (N x k, unit columns): all atoms, then exact codes, in turns; it never rises. An unused atom becomes a data point.
 
-    Ends when a turn lowers the cost by no more than the fraction `tol`, when callback(turn, cost, D) returns True, or on a KeyboardInterrupt.
+def learn_dictionary(X, D, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None):
+    """Lower `coding_cost` from D (N x k, unit columns): all atoms, then exact codes, in turns; it
+    never rises. An unused atom becomes a data point.
+
+    Ends when a turn lowers the cost by no more than the fraction `tol`, when callback(turn, cost,
+    D) returns True, or on a KeyboardInterrupt.
     """
     code = lambda D: solve_layer(X, D, l1=l1 * X.scale, l2=l2)[0]
+
     def after_iteration(fit):
         D = revived(X, improve_atoms(fit.D, gram(fit.S.T), double(X.XSt(fit.S))), fit.S, rng)
         S = code(D)
         cost, before = coding_cost(X, D, S, l1, l2), fit.costs[-1]
-        if cost < before: fit = DictionaryFit(D, S, [*fit.costs, cost], fit.reason)
+        if cost < before:
+            fit = DictionaryFit(D, S, [*fit.costs, cost], fit.reason)
         return fit._replace(reason="no progress") if before - cost <= tol * before else fit
+
     S = code(D)
     start = DictionaryFit(D, S, [coding_cost(X, D, S, l1, l2)], "max_iter")
-    return iterate(after_iteration, start, max_iter, callback and (lambda n, fit: fit.reason == "max_iter" and callback(n, fit.costs[-1], fit.D)))
+    return iterate(
+        after_iteration,
+        start,
+        max_iter,
+        callback
+        and (lambda n, fit: fit.reason == "max_iter" and callback(n, fit.costs[-1], fit.D)),
+    )
 
 # %% ../nbs/13c_sparse_coding.ipynb #01a5aa5a
 def revived(X, D, S, rng):
-    "D (N x k) in the dtype of X, with data points in place of the atoms that no code uses: this costs nothing, as their codes are zero."
+    """D (N x k) in the dtype of X, with data points in place of the atoms that no code uses: this
+    costs nothing, as their codes are zero.
+    """
     xp = namespace(D)
     dead = to_numpy(xp.max(S, axis=1) <= 0)
     D = xp.astype(D, X.dtype)
-    if not dead.any(): return D
+    if not dead.any():
+        return D
     fresh = np.zeros(D.shape)
     fresh[:, dead] = some_points(X, int(dead.sum()), rng)
     return xp.where(asarray(dead, D, xp.bool)[None, :], asarray(fresh, D), D)
 
 # %% ../nbs/13c_sparse_coding.ipynb #55a395cc
 class Network(NamedTuple):
-    "Dictionaries D (list, unit columns), penalties l1 (units of X.scale) and l2 (one per layer), classifier W (c x k_L, per unit of X.scale) and b (c), None without one."
+    """Dictionaries D (list, unit columns), penalties l1 (units of X.scale) and l2 (one per layer),
+    classifier W (c x k_L, per unit of X.scale) and b (c), None without one.
+    """
+
     D: list
     l1: list
     l2: list
     W: object = None
     b: object = None
 
+
 def typical_length(X):
-    "Root mean square length of the data points of a `DataMatrix`, in units of X.scale; 1 for all-zero X."
+    """Root mean square length of the data points of a `DataMatrix`, in units of X.scale; 1 for
+    all-zero X.
+    """
     return math.sqrt(X.norm2 / X.shape[1]) or 1.0
 
-def pretrain(X, ranks, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None):
-    """`learn_dictionary` layer by layer: returns a `Network` without classifier and the list of `DictionaryFit`.
 
-    l1: relative to the typical length of what the layer sees, l2: dimensionless. callback(cost, network so far) -> True, or a KeyboardInterrupt, ends it: layers above get
-    their start only.
+def pretrain(X, ranks, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None):
+    """`learn_dictionary` layer by layer: returns a `Network` without classifier and the list of
+    `DictionaryFit`.
+
+    l1: relative to the typical length of what the layer sees, l2: dimensionless. callback(cost,
+    network so far) -> True, or a KeyboardInterrupt, ends it: layers above get their start only.
     """
     net, fits, data = Network([], [], []), [], X
     for k in ranks:
@@ -161,107 +231,181 @@ def pretrain(X, ranks, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None):
         grown = lambda D: Network([*below.D, D], [*below.l1, penalty], [*below.l2, float(l2)])
         report = None if callback is None else lambda n, cost, D: callback(cost, grown(D))
         D = asarray(some_points(data, k, rng), namespace_like(data), data.dtype)
-        fit = learn_dictionary(data, D, penalty, float(l2), rng, max_iter=0 if stopped else max_iter, tol=tol, callback=report)
+        fit = learn_dictionary(
+            data,
+            D,
+            penalty,
+            float(l2),
+            rng,
+            max_iter=0 if stopped else max_iter,
+            tol=tol,
+            callback=report,
+        )
         fits.append(fit._replace(reason=fits[-1].reason) if stopped else fit)
         net, data = grown(fit.D), DataMatrix(fit.S, scale=1.0)
     return net, fits
 
 # %% ../nbs/13c_sparse_coding.ipynb #6ceb426d
 class NetworkObjective:
-    """Cross-entropy of a network on a `DataMatrix` X with labels Y (c x M, one-hot), as a function of one float64 vector: returns (value, gradient).
+    """Cross-entropy of a network on a `DataMatrix` X with labels Y (c x M, one-hot), as a function
+    of one float64 vector: returns (value, gradient).
 
-    The classifier sees codes / size. `network(vector)` is the `Network` of a vector, `vector(network)` one vector of a network.
+    The classifier sees codes / size. `network(vector)` is the `Network` of a vector,
+    `vector(network)` one vector of a network.
     """
+
     def __init__(self, X, Y, net, ridge, size):
         self.X, self.Y, self.ridge, self.size, self._S = X, Y, ridge, size, None
         self._like = self._arrays(net)
 
     def _arrays(self, net):
         host = lambda a, unit=1.0: to_numpy(a).astype(np.float64) * unit
-        return [*map(host, net.D), np.asarray(net.l1, float), np.asarray(net.l2, float), host(net.W, self.size), host(net.b)]
+        return [
+            *map(host, net.D),
+            np.asarray(net.l1, float),
+            np.asarray(net.l2, float),
+            host(net.W, self.size),
+            host(net.b),
+        ]
 
-    def vector(self, net): return pack(self._arrays(net))
+    def vector(self, net):
+        return pack(self._arrays(net))
 
     def network(self, vector):
         *D, l1, l2, W, b = unpack(vector, self._like)
         put = lambda a, dtype=None: asarray(a, namespace_like(self.X), dtype)
         wide = namespace(self.Y).float64
-        return Network([put(unit_columns(d)) for d in D], l1.tolist(), l2.tolist(), put(W / self.size, wide), put(b, wide))
+        return Network(
+            [put(unit_columns(d)) for d in D],
+            l1.tolist(),
+            l2.tolist(),
+            put(W / self.size, wide),
+            put(b, wide),
+        )
 
     def __call__(self, vector):
         net = self.network(vector)
         fwd = code_forward(self.X, net.D, net.l1, net.l2, self._S)
         self._S = fwd.S
-        value, dS, dW, db = softmax_loss(double(fwd.S[-1]) / self.size, self.Y, net.W * self.size, net.b, self.ridge)
+        value, dS, dW, db = softmax_loss(
+            double(fwd.S[-1]) / self.size, self.Y, net.W * self.size, net.b, self.ridge
+        )
         back = code_backward(fwd, namespace(dS).astype(dS / self.size, self.X.dtype))
-        return value, pack([*map(along_sphere, unpack(vector, self._like), back.D), back.l1, back.l2, to_numpy(dW), to_numpy(db)])
+        return value, pack(
+            [
+                *map(along_sphere, unpack(vector, self._like), back.D),
+                back.l1,
+                back.l2,
+                to_numpy(dW),
+                to_numpy(db),
+            ]
+        )
 
 # %% ../nbs/13c_sparse_coding.ipynb #04bc6a56
 def along_sphere(V, dD):
-    "Derivative by V (N x k, host) from dD, that by D = V with unit columns."
+    """Derivative by V (N x k, host) from dD, that by D = V with unit columns."""
     dD, length = to_numpy(dD).astype(np.float64), column_lengths(V)
     D = V / length
     return (dD - D * (dD * D).sum(axis=0)) / length
 
+
 def lower_bounds(net):
-    "The least value of every entry of a vector of a network: 0 for l1, a tenth of the start for l2 (a layer stays strictly convex), -inf for the rest."
+    """The least value of every entry of a vector of a network: 0 for l1, a tenth of the start for
+    l2 (a layer stays strictly convex), -inf for the rest.
+    """
     parts = [np.full(a.shape, -np.inf) for a in (*net.D, net.W, net.b)]
     return pack([*parts[:-2], np.zeros(len(net.l1)), 0.1 * np.asarray(net.l2), *parts[-2:]])
 
 # %% ../nbs/13c_sparse_coding.ipynb #da1c1a33
 class Calls(NamedTuple):
-    "Values (floats) and gradients (arrays) that an optimiser was told, in order, and why it ended."
+    """Values (floats) and gradients (arrays) that an optimiser was told, in order, and why it
+    ended.
+    """
+
     values: list
     gradients: list
     reason: str
 
+
 class RecordedObjective:
-    "An objective(vector) -> (value, gradient) whose answers are kept, if somebody keeps, and that answers from what was kept."
+    """An objective(vector) -> (value, gradient) whose answers are kept, if somebody keeps, and that
+    answers from what was kept.
+    """
+
     def __init__(self, objective, max_iter):
         self.objective, self.recorder = objective, current_recorder()
         self.known, self.calls = self.recorder.begin(Calls([], [], "max_iter"), max_iter)
         self.replay = iter(list(zip(self.calls.values, self.calls.gradients)))
 
     def __call__(self, vector):
-        for value, gradient in self.replay: return value, gradient.copy()
-        with recording(Recorder()): value, gradient = self.objective(vector)
-        if self.recorder.is_recording: self.calls = Calls([*self.calls.values, float(value)], [*self.calls.gradients, gradient.copy()], "max_iter")
+        for value, gradient in self.replay:
+            return value, gradient.copy()
+        with recording(Recorder()):
+            value, gradient = self.objective(vector)
+        if self.recorder.is_recording:
+            self.calls = Calls(
+                [*self.calls.values, float(value)],
+                [*self.calls.gradients, gradient.copy()],
+                "max_iter",
+            )
         return value, gradient
 
     def stops(self, n, callback):
-        "Keep iteration n and ask the callback whether to stop, unless it was asked before."
-        if n <= self.known: return n == self.known and self.calls.reason == "callback"
+        """Keep iteration n and ask the callback whether to stop, unless it was asked before."""
+        if n <= self.known:
+            return n == self.known and self.calls.reason == "callback"
         stop = bool(callback and callback())
         self.recorder.record(n, self.calls)
         return stop
 
 # %% ../nbs/13c_sparse_coding.ipynb #bb08af09
 class Descent(NamedTuple):
-    "The best vector, the value at the start and after every iteration, and why it ended: 'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or 'interrupted'."
+    """The best vector, the value at the start and after every iteration, and why it ended:
+    'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or 'interrupted'.
+    """
+
     vector: np.ndarray
     values: list
     reason: str
 
-def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=None):
-    """Minimise objective(vector) -> (value, gradient) from `vector`, entries >= `lower`, by L-BFGS-B; the values never rise.
 
-    Ends when no entry of the projected gradient exceeds `tol`, when ten iterations lower the value by no more than the fraction `tol`, when
-    callback(value, vector) returns True, or on a KeyboardInterrupt.
+def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=None):
+    """Minimise objective(vector) -> (value, gradient) from `vector`, entries >= `lower`, by
+    L-BFGS-B; the values never rise.
+
+    Ends when no entry of the projected gradient exceeds `tol`, when ten iterations lower the value
+    by no more than the fraction `tol`, when callback(value, vector) returns True, or on a
+    KeyboardInterrupt.
     """
     best, values, reason, recorded = vector, [], None, RecordedObjective(objective, max_iter)
+
     def after_iteration(intermediate_result):
         nonlocal best, reason
         best = intermediate_result.x.copy()
         values.append(float(intermediate_result.fun))
-        if recorded.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))): reason = "callback"
-        elif len(values) > 10 and values[-11] - values[-1] <= tol * values[-1]: reason = "no progress"
-        if reason: raise StopIteration
+        if recorded.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))):
+            reason = "callback"
+        elif len(values) > 10 and values[-11] - values[-1] <= tol * values[-1]:
+            reason = "no progress"
+        if reason:
+            raise StopIteration
+
     try:
         values.append(float(recorded(vector)[0]))
-        if max_iter == 0: return Descent(best, values, "max_iter")
+        if max_iter == 0:
+            return Descent(best, values, "max_iter")
         bounds = None if lower is None else Bounds(lower, np.inf)
-        end = minimize(recorded, vector, jac=True, method="L-BFGS-B", bounds=bounds, callback=after_iteration,
-                       options=dict(maxiter=max_iter, maxfun=20 * max_iter + 100, gtol=tol, ftol=0.0, maxcor=20))
+        end = minimize(
+            recorded,
+            vector,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            callback=after_iteration,
+            options=dict(
+                maxiter=max_iter, maxfun=20 * max_iter + 100, gtol=tol, ftol=0.0, maxcor=20
+            ),
+        )
     except KeyboardInterrupt:
         recorded.recorder.close()
         return Descent(best, values, "interrupted")
@@ -271,29 +415,45 @@ def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=N
 
 # %% ../nbs/13c_sparse_coding.ipynb #d67fc626
 def why(end, lower, tol):
-    "The reason in our words for SciPy's result; at a kink no step helps, which is progress enough when the gradient is small (as in `Trace`)."
-    if end.status == 1: return "max_iter"
+    """The reason in our words for SciPy's result; at a kink no step helps, which is progress enough
+    when the gradient is small (as in `Trace`).
+    """
+    if end.status == 1:
+        return "max_iter"
     g = end.jac if lower is None else end.x - np.maximum(end.x - end.jac, lower)
     largest = float(np.abs(g).max())
-    return "stationary" if largest <= tol else "no progress" if largest <= max(10 * tol, 1e-3) else "stalled"
+    return (
+        "stationary"
+        if largest <= tol
+        else "no progress"
+        if largest <= max(10 * tol, 1e-3)
+        else "stalled"
+    )
 
 # %% ../nbs/13c_sparse_coding.ipynb #572a49d4
 def train_classifier(S, Y, ridge, size, *, max_iter=500, tol=1e-5):
-    "W (c x k, for S / size, returned per unit of S) and b (c) of a softmax classifier on codes S (k x M) with labels Y (c x M); float64, like Y. Also the reason why it ended."
+    """W (c x k, for S / size, returned per unit of S) and b (c) of a softmax classifier on codes S
+    (k x M) with labels Y (c x M); float64, like Y. Also the reason why it ended.
+    """
     like = [np.zeros((Y.shape[0], S.shape[0])), np.zeros(Y.shape[0])]
     S = double(S) / size
+
     def objective(vector):
         W, b = (asarray(a, Y) for a in unpack(vector, like))
         value, _, dW, db = softmax_loss(S, Y, W, b, ridge)
         return value, pack([to_numpy(dW), to_numpy(db)])
+
     end = descend(objective, pack(like), max_iter=max_iter, tol=tol)
     W, b = unpack(end.vector, like)
     return asarray(W / size, Y), asarray(b, Y), end.reason
 
-def train_network(X, Y, net, *, ridge=1e-3, max_iter=200, tol=1e-4, callback=None):
-    """Train a `Network` end to end on a `DataMatrix` X (N x M) with labels Y (c x M, one-hot, float64). Returns the network and its `Descent`.
 
-    The classifier of `net` is not looked at: one is trained on its codes first. callback(cost, network) -> True ends it.
+def train_network(X, Y, net, *, ridge=1e-3, max_iter=200, tol=1e-4, callback=None):
+    """Train a `Network` end to end on a `DataMatrix` X (N x M) with labels Y (c x M, one-hot,
+    float64). Returns the network and its `Descent`.
+
+    The classifier of `net` is not looked at: one is trained on its codes first. callback(cost,
+    network) -> True ends it.
     """
     S = code_forward(X, net.D, net.l1, net.l2).S[-1]
     size = typical_length(DataMatrix(S, scale=1.0))
@@ -301,90 +461,178 @@ def train_network(X, Y, net, *, ridge=1e-3, max_iter=200, tol=1e-4, callback=Non
     stopped = reason == "interrupted"
     net = net._replace(W=W, b=b)
     objective = NetworkObjective(X, Y, net, ridge, size)
-    report = None if callback is None else lambda value, vector: callback(value, objective.network(vector))
-    end = descend(objective, objective.vector(net), lower_bounds(net), max_iter=0 if stopped else max_iter, tol=tol, callback=report)
+    report = (
+        None
+        if callback is None
+        else lambda value, vector: callback(value, objective.network(vector))
+    )
+    end = descend(
+        objective,
+        objective.vector(net),
+        lower_bounds(net),
+        max_iter=0 if stopped else max_iter,
+        tol=tol,
+        callback=report,
+    )
     return objective.network(end.vector), end._replace(reason=reason) if stopped else end
 
 # %% ../nbs/13c_sparse_coding.ipynb #c66aecfc
 class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    "Mixin: transform and inverse_transform of a model with fitted `dictionaries_`, `penalties_` and `unit_`."
+    """Mixin: transform and inverse_transform of a model with fitted `dictionaries_`, `penalties_`
+    and `unit_`.
+    """
+
     def transform(self, X, layer=-1):
-        "Codes of X (n_samples x n_features) at a layer (default: the last): n_samples x k_l, >= 0, in units of X."
+        """Codes of X (n_samples x n_features) at a layer (default: the last): n_samples x k_l, >=
+        0, in units of X.
+        """
         check_is_fitted(self)
         X, l = read_signed(self, X, reset=False), self._index(layer)
         data = DataMatrix(X.T, scale=self.unit_)
-        D, (l1, l2) = [factor_like(d, namespace_like(data)) for d in self.dictionaries_[:l + 1]], self.penalties_.T
-        with blas_in_one_thread(): fwd = code_forward(data, D, l1 / self.unit_, l2)
-        for status in fwd.status: warn_not_converged(status)
+        D, (l1, l2) = (
+            [factor_like(d, namespace_like(data)) for d in self.dictionaries_[: l + 1]],
+            self.penalties_.T,
+        )
+        with blas_in_one_thread():
+            fwd = code_forward(data, D, l1 / self.unit_, l2)
+        for status in fwd.status:
+            warn_not_converged(status)
         return fwd.S[-1].T * self.unit_
 
     def inverse_transform(self, S, layer=-1):
-        "Reconstruction (n_samples x n_features) from codes S (n_samples x k_l) of a layer: S (D_0 .. D_l)'. The penalties make codes, and with them reconstructions, smaller."
+        """Reconstruction (n_samples x n_features) from codes S (n_samples x k_l) of a layer: S (D_0
+        .. D_l)'. The penalties make codes, and with them reconstructions, smaller.
+        """
         check_is_fitted(self)
-        Phi = atoms_in_data(self.dictionaries_[:self._index(layer) + 1])
+        Phi = atoms_in_data(self.dictionaries_[: self._index(layer) + 1])
         S = S if is_non_numpy_array(S) else check_array(S, dtype=(np.float64, np.float32))
-        if S.shape[1] != Phi.shape[1]: raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} atoms.")
+        if S.shape[1] != Phi.shape[1]:
+            raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} atoms.")
         return S @ factor_like(Phi, S).T
 
-    def _index(self, layer): return check_layer(layer, len(self.dictionaries_))
+    def _index(self, layer):
+        return check_layer(layer, len(self.dictionaries_))
 
 # %% ../nbs/13c_sparse_coding.ipynb #95547e1f
 def atoms_in_data(D):
-    "D_0 D_1 .. D_l: what the atoms of the last dictionary of a list look like in the data (N x k_l)."
+    """D_0 D_1 .. D_l: what the atoms of the last dictionary of a list look like in the data (N x
+    k_l).
+    """
     Phi = D[0]
-    for d in D[1:]: Phi = Phi @ d
+    for d in D[1:]:
+        Phi = Phi @ d
     return Phi
 
+
 def check_network(model):
-    "`ranks` of a model as a tuple; `ValueError` for parameters out of range."
+    """`ranks` of a model as a tuple; `ValueError` for parameters out of range."""
     ranks = (model.ranks,) if isinstance(model.ranks, numbers.Integral) else tuple(model.ranks)
     if not ranks or not all(isinstance(k, numbers.Integral) and k >= 1 for k in ranks):
-        raise ValueError(f"ranks must be integers >= 1, one per layer, for example (64, 16); got {model.ranks!r}.")
-    for name in ("start_iter", "max_iter"): check_number(name, getattr(model, name), numbers.Integral, 0)
+        raise ValueError(
+            f"ranks must be integers >= 1, one per layer, for example (64, 16); got {model.ranks!r}."
+        )
+    for name in ("start_iter", "max_iter"):
+        check_number(name, getattr(model, name), numbers.Integral, 0)
     for name in ("l1", "l2", "ridge", "tol"):
         check_number(name, getattr(model, name), numbers.Real, 0)
-        if not math.isfinite(getattr(model, name)): raise ValueError(f"{name} must be finite, got {getattr(model, name)!r}.")
+        if not math.isfinite(getattr(model, name)):
+            raise ValueError(f"{name} must be finite, got {getattr(model, name)!r}.")
     return tuple(int(k) for k in ranks)
 
 # %% ../nbs/13c_sparse_coding.ipynb #789e0592
 class TrainsNetwork:
-    "Mixin: how `SparseCodingNetwork` gets from checked data to its fitted attributes."
+    """Mixin: how `SparseCodingNetwork` gets from checked data to its fitted attributes."""
+
     def _fit(self, X, number, ranks, rng, report):
         whole = DataMatrix(X.T)
-        self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)     # its inverse must be a number
+        # its inverse must be a number
+        self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)
         with progress_bar(self, self.start_iter * len(ranks) + self.max_iter) as bar:
+
             def after_iteration(cost, net):
                 bar.update()
                 bar.set_postfix(cost=f"{cost:.4f}")
                 return report(net)
-            net, fits = pretrain(DataMatrix(X.T, scale=self.unit_), ranks, self.l1, self.l2, rng, max_iter=self.start_iter, tol=self.tol, callback=after_iteration)
+
+            net, fits = pretrain(
+                DataMatrix(X.T, scale=self.unit_),
+                ranks,
+                self.l1,
+                self.l2,
+                rng,
+                max_iter=self.start_iter,
+                tol=self.tol,
+                callback=after_iteration,
+            )
             self.history_ = {"start": [fit.costs for fit in fits], "cost": []}
-            self.stop_reason_ = next((r for r in ("interrupted", "callback", "max_iter") if r in [fit.reason for fit in fits]), "no progress")
+            self.stop_reason_ = next(
+                (
+                    r
+                    for r in ("interrupted", "callback", "max_iter")
+                    if r in [fit.reason for fit in fits]
+                ),
+                "no progress",
+            )
             self.n_iter_ = max(1, max(len(fit.costs) - 1 for fit in fits))
-            if len(self.classes_): net = self._train(X, number, net, after_iteration)
-        for name, value in self._attributes(net).items(): setattr(self, name, value)
+            if len(self.classes_):
+                net = self._train(X, number, net, after_iteration)
+        for name, value in self._attributes(net).items():
+            setattr(self, name, value)
 
     def _train(self, X, number, net, after_iteration):
-        "End to end on the labelled data points; a start that was cut short is not trained further."
-        known, stopped = np.flatnonzero(number >= 0), self.stop_reason_ in ("interrupted", "callback")
+        """End to end on the labelled data points; a start that was cut short is not trained
+        further.
+        """
+        known, stopped = (
+            np.flatnonzero(number >= 0),
+            self.stop_reason_ in ("interrupted", "callback"),
+        )
         data = DataMatrix(rows_of(X, known).T, scale=self.unit_)
-        Y = asarray(np.eye(len(self.classes_))[:, number[known]], namespace_like(data), namespace(namespace_like(data)).float64)
-        net, end = train_network(data, Y, net, ridge=self.ridge, max_iter=0 if stopped else self.max_iter, tol=self.tol, callback=after_iteration)
-        if not stopped: self.stop_reason_, self.n_iter_ = end.reason, max(1, len(end.values) - 1)
+        Y = asarray(
+            np.eye(len(self.classes_))[:, number[known]],
+            namespace_like(data),
+            namespace(namespace_like(data)).float64,
+        )
+        net, end = train_network(
+            data,
+            Y,
+            net,
+            ridge=self.ridge,
+            max_iter=0 if stopped else self.max_iter,
+            tol=self.tol,
+            callback=after_iteration,
+        )
+        if not stopped:
+            self.stop_reason_, self.n_iter_ = end.reason, max(1, len(end.values) - 1)
         self.history_["cost"] = end.values
         return net
 
     def _attributes(self, net):
         atoms = atoms_in_data(net.D)
-        fitted = dict(dictionaries_=net.D, penalties_=np.stack([np.array(net.l1) * self.unit_, net.l2], axis=1), components_=atoms.T, _n_features_out=atoms.shape[1])
-        if net.W is None: return fitted | dict(classifiers_={})
+        fitted = dict(
+            dictionaries_=net.D,
+            penalties_=np.stack([np.array(net.l1) * self.unit_, net.l2], axis=1),
+            components_=atoms.T,
+            _n_features_out=atoms.shape[1],
+        )
+        if net.W is None:
+            return fitted | dict(classifiers_={})
         coef, intercept = to_numpy(net.W) / self.unit_, to_numpy(net.b)
-        return fitted | dict(coef_=coef, intercept_=intercept, classifiers_={len(net.D) - 1: Classifier(self.classes_, coef, intercept, "cross_entropy")})
+        return fitted | dict(
+            coef_=coef,
+            intercept_=intercept,
+            classifiers_={
+                len(net.D) - 1: Classifier(self.classes_, coef, intercept, "cross_entropy")
+            },
+        )
+
 
 def rows_of(X, known):
-    "The rows of X (dense of any namespace, or sparse) with the numbers `known` (host)."
-    if len(known) == X.shape[0]: return X
-    if is_sparse(X) or isinstance(X, np.ndarray): return X[known]
+    """The rows of X (dense of any namespace, or sparse) with the numbers `known` (host)."""
+    if len(known) == X.shape[0]:
+        return X
+    if is_sparse(X) or isinstance(X, np.ndarray):
+        return X[known]
     xp = namespace(X)
     return xp.take(X, asarray(known, X, xp.int64), axis=0)
 
@@ -392,36 +640,86 @@ def rows_of(X, known):
 class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
     """Supervised deep sparse coding network: codes a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 + l1_l sum(a) + l2_l ||a||^2/2, softmax on the last ones, trained end to end.
 
-    Parameters: `ranks` atoms per layer (wide and slim ones in turns are the paper's bottleneck modules); `l1`, `l2` penalties at the start, l1 relative to the typical
+    Parameters: `ranks` atoms per layer (wide and slim ones in turns are the paper's bottleneck
+    modules); `l1`, `l2` penalties at the start, l1 relative to the typical
     length of what a layer sees, l2 dimensionless (learned when there are labels); `ridge` times ||W||^2 mean ||a_L||^2 / 2 holds the classifier back (dimensionless); `start_iter` turns of dictionary learning per layer; `max_iter`
-    iterations of L-BFGS-B end to end (0: none, and without labels never any); `tol` on the gradient, and on the relative decrease of the cost (per turn of the start, per ten iterations end to end);
-    `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `dictionaries_` (k_(l-1) x k_l, unit columns, any sign), `penalties_` (layers x 2: l1 in units of X, l2),
-    `classes_` (empty without labels), `coef_` (per unit of X) and `intercept_`, `components_` (k_L x n_features), `unit_` (typical length of a data point), `n_iter_`,
-    `history_` ('start': costs per layer, 'cost': cross-entropy + ridge), `converged_`, `stop_reason_`. Source: Sun, Nasrabadi & Tran, arXiv 1701.08349.
+    iterations of L-BFGS-B end to end (0: none, and without labels never any); `tol` on the
+    gradient, and on the relative decrease of the cost (per turn of the start, per ten iterations
+    end to end); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'.
+    Fitted: `dictionaries_` (k_(l-1) x k_l, unit columns, any sign), `penalties_` (layers x 2: l1 in
+    units of X, l2), `classes_` (empty without labels), `coef_` (per unit of X) and `intercept_`,
+    `components_` (k_L x n_features), `unit_` (typical length of a data point), `n_iter_`,
+    `history_` ('start': costs per layer, 'cost': cross-entropy + ridge), `converged_`,
+    `stop_reason_`. Source: Sun, Nasrabadi & Tran, arXiv 1701.08349.
     """
-    def __init__(self, ranks=(32, 16), *, l1=0.1, l2=0.01, ridge=1e-3, start_iter=50, max_iter=300, tol=1e-3, random_state=None, verbose=0, device="auto"):
-        self.ranks, self.l1, self.l2, self.ridge, self.start_iter, self.max_iter, self.tol = ranks, l1, l2, ridge, start_iter, max_iter, tol
+
+    def __init__(
+        self,
+        ranks=(32, 16),
+        *,
+        l1=0.1,
+        l2=0.01,
+        ridge=1e-3,
+        start_iter=50,
+        max_iter=300,
+        tol=1e-3,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.ranks, self.l1, self.l2, self.ridge, self.start_iter, self.max_iter, self.tol = (
+            ranks,
+            l1,
+            l2,
+            ridge,
+            start_iter,
+            max_iter,
+            tol,
+        )
         self.random_state, self.verbose, self.device = random_state, verbose, device
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on X (n_samples x n_features, any sign, dense or sparse) with labels y (n_samples, of any kind; -1: unknown; None: no labels). Returns self.
+        """Train on X (n_samples x n_features, any sign, dense or sparse) with labels y (n_samples,
+        of any kind; -1: unknown; None: no labels). Returns self.
 
-        Unlabelled data points take part in the dictionary learning of the start only. Warns with `ConvergenceWarning` when the training ends before it has converged.
+        Unlabelled data points take part in the dictionary learning of the start only. Warns with
+        `ConvergenceWarning` when the training ends before it has converged.
         """
         data, ranks = read_signed(self, X, reset=True), check_network(self)
-        self.classes_, number = class_numbers(np.full(data.shape[0], -1) if y is None else y, data.shape[0])
-        with fitting(self, X=X, y=y) as rng: self._fit(data, number, ranks, rng, reporter(self, X, y, self._attributes, self.start_iter * len(ranks) + self.max_iter + 1))
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
+        self.classes_, number = class_numbers(
+            np.full(data.shape[0], -1) if y is None else y, data.shape[0]
+        )
+        with fitting(self, X=X, y=y) as rng:
+            self._fit(
+                data,
+                number,
+                ranks,
+                rng,
+                reporter(
+                    self, X, y, self._attributes, self.start_iter * len(ranks) + self.max_iter + 1
+                ),
+            )
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         self.converged_ = self.stop_reason_ in CONVERGED
         if self.stop_reason_ in ("max_iter", "stalled"):
-            hint = "increase tol" if self.stop_reason_ == "stalled" else f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
-            warnings.warn(f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {hint}.", ConvergenceWarning, stacklevel=3)
+            hint = (
+                "increase tol"
+                if self.stop_reason_ == "stalled"
+                else f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
+            )
+            warnings.warn(
+                f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {hint}.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return self
 
     @available_if(Classifies._has_classes)
     def score(self, X, y):
-        "Accuracy over the data points with a known label (1 is perfect; 0 when none is known)."
+        """Accuracy over the data points with a known label (1 is perfect; 0 when none is known)."""
         return accuracy(self, X, y)
 
     def __sklearn_tags__(self):

@@ -23,53 +23,128 @@ from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from .backend import asarray, double, gram, inner, namespace, to_numpy
+from .core.iteration import iterate
 from .data import DataMatrix, WeightedDataMatrix, as_data, in_chunks, residual2, transposed
-from .divergences import _shares, _step, beta_of, coefficients, column_divergences, divergence, kkt_of_ratios, level, multiplied, escape_from_zeros, ratios
-from .estimators import check_samples, fitted_attributes, fitting, leading_svd, progress_bar, reporter, store
-from .labels import Classifier, Classifies, Labels, Picked, accuracy, check_supervision, labels_per_layer
+from nnmf_nb.divergences import (
+    _shares,
+    _step,
+    beta_of,
+    coefficients,
+    column_divergences,
+    divergence,
+    escape_from_zeros,
+    kkt_of_ratios,
+    level,
+    multiplied,
+    ratios,
+)
+from nnmf_nb.estimators import (
+    check_samples,
+    fitted_attributes,
+    fitting,
+    leading_svd,
+    progress_bar,
+    reporter,
+    store,
+)
+from nnmf_nb.labels import (
+    Classifier,
+    Classifies,
+    Labels,
+    Picked,
+    accuracy,
+    check_supervision,
+    labels_per_layer,
+)
 from .layers import by_share, describe, feature_names, top_features
 from .losses import Forward, column_lengths, namespace_like, svd_floors, unit_columns
-from .nmf import INITS, NMF, OneLayer, check_problem, coefficients_of, filled_start, half_step, kkt_of, train
+from nnmf_nb.nmf import (
+    INITS,
+    NMF,
+    OneLayer,
+    check_problem,
+    coefficients_of,
+    filled_start,
+    half_step,
+    kkt_of,
+    train,
+)
 from .nnls import grams_of_patterns, solve_gram, weight_patterns
 from .solvers.coordinate_descent import coordinate_descent
 from .solvers.stationarity import projected_gradient_norm
-from .core.iteration import iterate
 
 # %% ../nbs/11_ssnmf.ipynb #c118cc04
 class Joint(NamedTuple):
-    """One problem of two matrices: `DataMatrix` X (N x M) and Y (c x m, the m labelled data points) with their transposes, `pick` for the labelled columns, `groups` (positions of
-    unlabelled and labelled points) and `order` (back from these), `known` (c x M, 1 = known), `weight` of the label term when X and Y are measured in their scales, betas of the losses."""
-    X: DataMatrix; Xt: DataMatrix; Y: DataMatrix; Yt: DataMatrix; pick: Picked; groups: tuple; order: object; known: object; weight: float; loss: float; label_loss: float
+    """One problem of two matrices: `DataMatrix` X (N x M) and Y (c x m, the m labelled data points)
+    with their transposes, `pick` for the labelled columns, `groups` (positions of unlabelled and
+    labelled points) and `order` (back from these), `known` (c x M, 1 = known), `weight` of the
+    label term when X and Y are measured in their scales, betas of the losses.
+    """
+
+    X: DataMatrix
+    Xt: DataMatrix
+    Y: DataMatrix
+    Yt: DataMatrix
+    pick: Picked
+    groups: tuple
+    order: object
+    known: object
+    weight: float
+    loss: float
+    label_loss: float
+
 
 def size_of(X, beta):
-    "||X / scale||^2 of a `DataMatrix` for beta = 2, sum(X / scale) for beta = 1 (weighted if X is); the divergence of a model that explains nothing is of this order."
-    if beta == 2: return X.norm2
+    """||X / scale||^2 of a `DataMatrix` for beta = 2, sum(X / scale) for beta = 1 (weighted if X is); the divergence of a model that explains nothing is of this order."""
+    if beta == 2:
+        return X.norm2
     like = namespace_like(X)
-    return float(namespace(like).sum(double(X.AtX(namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)))))
+    return float(
+        namespace(like).sum(
+            double(
+                X.AtX(namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device))
+            )
+        )
+    )
+
 
 def label_matrix(labels, like):
-    "Y (c x m) of `Labels` as a `DataMatrix` (weighted by L) on the device and in the dtype of the array `like`."
+    """Y (c x m) of `Labels` as a `DataMatrix` (weighted by L) on the device and in the dtype of the
+    array `like`.
+    """
     Y = asarray(labels.Y, like)
     return DataMatrix(Y) if labels.L is None else as_data(Y, weights=asarray(labels.L, like))
 
 # %% ../nbs/11_ssnmf.ipynb #73170fff
 def absolute_weight(X, labels, lam, loss=2.0, label_loss=2.0):
-    """The weight of D_Y beside D_X (both in the units of X and Y) that belongs to the relative weight `lam` (dimensionless): lam size(X) / size(Y).
+    """The weight of D_Y beside D_X (both in the units of X and Y) that belongs to the relative
+    weight `lam` (dimensionless): lam size(X) / size(Y).
 
     X: `DataMatrix`, `labels`: `Labels`; loss, label_loss: 2 (size ||.||^2) or 1 (size: sum of the entries). The slides' lambda is this number.
     """
     Y = label_matrix(labels, namespace_like(X))
-    return lam * (size_of(X, loss) * X.scale ** loss) / ((size_of(Y, label_loss) * Y.scale ** label_loss) or 1.0)
+    return (
+        lam
+        * (size_of(X, loss) * X.scale**loss)
+        / ((size_of(Y, label_loss) * Y.scale**label_loss) or 1.0)
+    )
+
 
 def joint(X, labels, weight, loss=2.0, label_loss=2.0):
-    "The `Joint` of a `DataMatrix` X and its `Labels`: D_X + weight D_Y with X and Y in their own units; D is the squared error (2) or Kullback-Leibler (1)."
+    """The `Joint` of a `DataMatrix` X and its `Labels`: D_X + weight D_Y with X and Y in their own
+    units; D is the squared error (2) or Kullback-Leibler (1).
+    """
     J = _joint(X, labels, loss, label_loss)
-    return J._replace(weight=weight * J.Y.scale ** label_loss / X.scale ** loss)
+    return J._replace(weight=weight * J.Y.scale**label_loss / X.scale**loss)
+
 
 def relative_joint(X, labels, lam, loss=2.0, label_loss=2.0):
-    "The same for the relative weight `lam`, without the square of any unit: data of the size 1e-200 or 1e200 are data like others."
+    """The same for the relative weight `lam`, without the square of any unit: data of the size
+    1e-200 or 1e200 are data like others.
+    """
     J = _joint(X, labels, loss, label_loss)
     return J._replace(weight=lam * size_of(X, loss) / (size_of(J.Y, label_loss) or 1.0))
+
 
 def _joint(X, labels, loss, label_loss):
     like, M = namespace_like(X), X.shape[1]
@@ -77,32 +152,58 @@ def _joint(X, labels, loss, label_loss):
     pick, rest = Picked(labels.known, M, like), np.setdiff1d(np.arange(M), labels.known)
     index = lambda i: asarray(i, like, xp.int64)
     known = pick.back(Y.W if isinstance(Y, WeightedDataMatrix) else xp.ones_like(Y.X))
-    return Joint(X, transposed(X), Y, transposed(Y), pick, (index(rest), index(labels.known)), index(np.argsort(np.concatenate([rest, labels.known]))), known, 1.0, loss, label_loss)
+    return Joint(
+        X,
+        transposed(X),
+        Y,
+        transposed(Y),
+        pick,
+        (index(rest), index(labels.known)),
+        index(np.argsort(np.concatenate([rest, labels.known]))),
+        known,
+        1.0,
+        loss,
+        label_loss,
+    )
 
 # %% ../nbs/11_ssnmf.ipynb #18bd8cbe
 def misfit(X, A, S, beta):
-    "Squared error (beta = 2; not half of it) or Kullback-Leibler divergence (beta = 1) of a `DataMatrix` from A S, in units of X.scale^beta."
-    return residual2(X, A, S) if beta == 2 else float(namespace(A).sum(column_divergences(X, A, S, beta)))
+    """Squared error (beta = 2; not half of it) or Kullback-Leibler divergence (beta = 1) of a
+    `DataMatrix` from A S, in units of X.scale^beta.
+    """
+    return (
+        residual2(X, A, S)
+        if beta == 2
+        else float(namespace(A).sum(column_divergences(X, A, S, beta)))
+    )
+
 
 def joint_value(J, A, B, S):
-    "D_X + weight D_Y of a `Joint` for A (N x k), B (c x k), S (k x M), in units of the scales."
+    """D_X + weight D_Y of a `Joint` for A (N x k), B (c x k), S (k x M), in units of the scales."""
     return misfit(J.X, A, S, J.loss) + J.weight * misfit(J.Y, B, J.pick.out(S), J.label_loss)
 
+
 def joint_columns(J, A, B, S):
-    "The same for every data point: M numbers, float64."
-    parts = (column_divergences(D, F, T, beta) * beta for D, F, T, beta in ((J.X, A, S, J.loss), (J.Y, B, J.pick.out(S), J.label_loss)))
-    of_X, of_Y = parts                                                 # beta d_beta: twice the half squares of beta = 2
+    """The same for every data point: M numbers, float64."""
+    parts = (
+        column_divergences(D, F, T, beta) * beta
+        for D, F, T, beta in ((J.X, A, S, J.loss), (J.Y, B, J.pick.out(S), J.label_loss))
+    )
+    of_X, of_Y = parts  # beta d_beta: twice the half squares of beta = 2
     return of_X + J.weight * J.pick.back(of_Y[None, :])[0, :]
 
 # %% ../nbs/11_ssnmf.ipynb #99dcae86
 def joint_grams(J, A, B, c):
-    "Matrices G (g x k x k) of the data points in the slice c, and which of them each point has."
+    """Matrices G (g x k x k) of the data points in the slice c, and which of them each point has."""
     xp, N = namespace(A), A.shape[0]
     if isinstance(J.X, WeightedDataMatrix):
         patterns, which = weight_patterns(xp.concat([J.X.W[:, c], J.known[:, c]], axis=0))
-        return grams_of_patterns(A, patterns[:N, :]) + J.weight * grams_of_patterns(B, patterns[N:, :]), which
+        return grams_of_patterns(A, patterns[:N, :]) + J.weight * grams_of_patterns(
+            B, patterns[N:, :]
+        ), which
     patterns, which = weight_patterns(J.known[:, c])
     return gram(A)[None, ...] + J.weight * grams_of_patterns(B, patterns), which
+
 
 def joint_step(J, A, B, S, exact=False, sweeps=4, product=None):
     """S (k x M) improved for ||X - A S||^2 + weight ||L.(Y - B S)||^2, S >= 0, which does not rise; `exact`, or X or Y with unknown entries: minimised.
@@ -112,18 +213,29 @@ def joint_step(J, A, B, S, exact=False, sweeps=4, product=None):
     xp, M = namespace(S), S.shape[1]
     F = ((J.X.AtX(A) if product is None else product) + J.weight * J.pick.back(J.Y.AtX(B))).T
     if exact or isinstance(J.X, WeightedDataMatrix) or isinstance(J.Y, WeightedDataMatrix):
+
         def run(c):
             G, which = joint_grams(J, A, B, c)
             return solve_gram(G, F[c, :], S.T[c, :], which)[0]
-        return xp.astype(xp.concat(list(in_chunks(run, M, A.shape[0] + A.shape[1] ** 2)), axis=0), S.dtype).T
+
+        return xp.astype(
+            xp.concat(list(in_chunks(run, M, A.shape[0] + A.shape[1] ** 2)), axis=0), S.dtype
+        ).T
     grams = gram(A), gram(A) + J.weight * gram(B)
-    parts = [coordinate_descent(G, xp.take(F, i, axis=0), xp.take(S.T, i, axis=0), sweeps).factor for G, i in zip(grams, J.groups)]
+    parts = [
+        coordinate_descent(G, xp.take(F, i, axis=0), xp.take(S.T, i, axis=0), sweeps).factor
+        for G, i in zip(grams, J.groups)
+    ]
     return xp.astype(xp.take(xp.concat(parts, axis=0), J.order, axis=0), S.dtype).T
 
 # %% ../nbs/11_ssnmf.ipynb #915d186b
 class LabelFit(NamedTuple):
-    """X ~ A S, Y ~ B S: A (N x k, unit columns), S (k x M, units of X.scale), B (c x k, such that B S is in units of Y), the objective relative to size(X) after and the stationarity before
-    each iteration (dimensionless), and why it ended: 'stationary', 'max_iter', 'interrupted' or 'callback'."""
+    """X ~ A S, Y ~ B S: A (N x k, unit columns), S (k x M, units of X.scale), B (c x k, such that B
+    S is in units of Y), the objective relative to size(X) after and the stationarity before each
+    iteration (dimensionless), and why it ended: 'stationary', 'max_iter', 'interrupted' or
+    'callback'.
+    """
+
     A: object
     B: object
     S: object
@@ -131,55 +243,96 @@ class LabelFit(NamedTuple):
     stationarity: list
     reason: str
 
+
 def flat_classifier(J, S):
-    "B (c x k, units of Y.scale) to start from: a constant for each class, so that B S has the right sum."
+    """B (c x k, units of Y.scale) to start from: a constant for each class, so that B S has the
+    right sum.
+    """
     xp, T = namespace(S), J.pick.out(S)
-    return xp.broadcast_to(level(J.Yt, T.T).T, (J.Y.shape[0], S.shape[0])) + xp.zeros_like(S[:1, :1])
+    return xp.broadcast_to(level(J.Yt, T.T).T, (J.Y.shape[0], S.shape[0])) + xp.zeros_like(
+        S[:1, :1]
+    )
+
 
 def unit_topics(fit):
-    "The same products with unit columns of A."
+    """The same products with unit columns of A."""
     length = namespace(fit.A).astype(column_lengths(fit.A), fit.A.dtype)
     return fit._replace(A=unit_columns(fit.A), B=fit.B / length[None, :], S=fit.S * length[:, None])
 
 # %% ../nbs/11_ssnmf.ipynb #82c50f0b
 def _iterate_joint(J, A, S, B, step, max_iter, tol, callback):
-    "Repeat turn(A, B, S) -> (A, B, S, value, stationarity before) and keep the books: a `LabelFit`."
+    """Repeat turn(A, B, S) -> (A, B, S, value, stationarity before) and keep the books: a
+    `LabelFit`.
+    """
     unit, size = J.Y.scale, size_of(J.X, J.loss) or 1.0
+
     def one(fit):
         A, B, S, value, pg = step(fit.A, fit.B, fit.S)
-        return LabelFit(A, B, S, [*fit.values, value / size], [*fit.stationarity, pg], "stationary" if pg <= tol else "max_iter")
-    report = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S)))
-    fit = iterate(one, LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"), max_iter, report)
+        return LabelFit(
+            A,
+            B,
+            S,
+            [*fit.values, value / size],
+            [*fit.stationarity, pg],
+            "stationary" if pg <= tol else "max_iter",
+        )
+
+    report = callback and (
+        lambda n, fit: callback(
+            n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S)
+        )
+    )
+    fit = iterate(
+        one,
+        LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"),
+        max_iter,
+        report,
+    )
     return unit_topics(fit._replace(B=fit.B * unit))
+
 
 def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, callback=None):
     """Minimise ||X - A S||^2 + weight ||L.(Y - B S)||^2 of a `Joint` by half-steps for A, B and S, none of which raises it: a `LabelFit`.
 
-    A: N x k >= 0, S: k x M >= 0 (units of X.scale), B: c x k >= 0 (None: constants). `exact`: every half minimised instead of swept. Stops when the stationarity of A and B (dimensionless) is at
-    most `tol`, after `max_iter` iterations, on KeyboardInterrupt, or when callback(iteration, value, stationarity, (A, B, S)) returns True.
+    A: N x k >= 0, S: k x M >= 0 (units of X.scale), B: c x k >= 0 (None: constants). `exact`: every
+    half minimised instead of swept. Stops when the stationarity of A and B (dimensionless) is at
+    most `tol`, after `max_iter` iterations, on KeyboardInterrupt, or when callback(iteration,
+    value, stationarity, (A, B, S)) returns True.
     """
     total = J.X.norm2 or 1.0
+
     def step(A, B, S):
         T, Q = J.pick.out(S), J.X.XSt(S)
         gradients = J.X.MSt(A, S, S) - Q, J.weight * (J.Y.MSt(B, T, T) - J.Y.XSt(T))
         pg = projected_gradient_norm([A, B], [2 * g / total for g in gradients])
-        A, B = half_step(J.Xt, S.T, A.T, exact=exact, product=Q.T).T, half_step(J.Yt, T.T, B.T, exact=exact).T
+        A, B = (
+            half_step(J.Xt, S.T, A.T, exact=exact, product=Q.T).T,
+            half_step(J.Yt, T.T, B.T, exact=exact).T,
+        )
         P = J.X.AtX(A)
         S = joint_step(J, A, B, S, exact, product=P)
         error2 = residual2(J.X, A, S, J.X.norm2 - 2 * inner(P, S) + inner(S, J.X.AtM(A, A, S)))
         return A, B, S, error2 + J.weight * misfit(J.Y, B, J.pick.out(S), J.label_loss), pg
+
     return _iterate_joint(J, A, S, B, step, max_iter, tol, callback)
 
 # %% ../nbs/11_ssnmf.ipynb #691f7909
 def joint_ratios(J, A, B, S):
-    "The parts (n, d) of the gradient d - n of D_X and of weight D_Y by S: two pairs of k x M arrays."
+    """The parts (n, d) of the gradient d - n of D_X and of weight D_Y by S: two pairs of k x M
+    arrays.
+    """
     T = J.pick.out(S)
-    of_X, of_Y = (tuple(beta * part for part in ratios(D, F, Z, beta)) for D, F, Z, beta in ((J.X, A, S, J.loss), (J.Y, B, T, J.label_loss)))
+    of_X, of_Y = (
+        tuple(beta * part for part in ratios(D, F, Z, beta))
+        for D, F, Z, beta in ((J.X, A, S, J.loss), (J.Y, B, T, J.label_loss))
+    )
     return of_X, tuple(J.weight * J.pick.back(part) for part in of_Y)
 
 # %% ../nbs/11_ssnmf.ipynb #a7c67097
 def majorised(S, squared, linear):
-    "S after the step that minimises the common upper bound of a squared error with gradient parts `squared` = (f, P) and of a Kullback-Leibler divergence with `linear` = (Q, C)."
+    """S after the step that minimises the common upper bound of a squared error with gradient parts
+    `squared` = (f, P) and of a Kullback-Leibler divergence with `linear` = (Q, C).
+    """
     xp = namespace(S)
     (f, P), (Q, C) = (tuple(double(part) for part in pair) for pair in (squared, linear))
     b = C - f
@@ -187,13 +340,18 @@ def majorised(S, squared, linear):
     above, below = xp.where(b >= 0, 2 * Q, root - b), xp.where(b >= 0, b + root, 2 * P)
     return multiplied(S, above, below, 1)
 
+
 def joint_escape_from_zeros(J, A, B, S, locked):
-    "S with the entries `locked` (zeros of S with negative gradient) raised a little in the columns where that does not raise the objective; as `divergences.lifted`."
+    """S with the entries `locked` (zeros of S with negative gradient) raised a little in the
+    columns where that does not raise the objective; as `divergences.lifted`.
+    """
     return escape_from_zeros(S, locked, level(J.X, A), lambda s: joint_columns(J, A, B, s))
 
 # %% ../nbs/11_ssnmf.ipynb #b07a5ff6
 def joint_mu_step(J, A, B, S):
-    "One multiplicative step for S (k x M) of a `Joint`, which does not raise the objective: S, the objective after it, and the KKT residual of each column before it (M)."
+    """One multiplicative step for S (k x M) of a `Joint`, which does not raise the objective: S,
+    the objective after it, and the KKT residual of each column before it (M).
+    """
     xp = namespace(S)
     parts = joint_ratios(J, A, B, S)
     n, d = (p + q for p, q in zip(*parts))
@@ -204,7 +362,8 @@ def joint_mu_step(J, A, B, S):
         n, d = (p + q for p, q in zip(*parts))
     new, kkt = multiplied(S, n, d, 1), kkt_of_ratios(S, n, d)
     value = joint_value(J, A, B, new)
-    if J.loss == J.label_loss or value <= joint_value(J, A, B, S): return new, value, kkt
+    if J.loss == J.label_loss or value <= joint_value(J, A, B, S):
+        return new, value, kkt
     careful = majorised(S, *(parts if J.loss == 2 else parts[::-1]))
     rose = joint_columns(J, A, B, new) > joint_columns(J, A, B, S)
     new = xp.where(rose[None, :], careful, new)
@@ -214,47 +373,74 @@ def joint_mu_step(J, A, B, S):
 def mu_labels(J, A, S, B=None, *, max_iter=200, tol=1e-4, callback=None):
     """Minimise D_X(X || A S) + weight D_Y(L.Y || L.B S) of a `Joint` with any pair of losses by multiplicative steps for A, B, S in this order: a `LabelFit`. The objective never rises.
 
-    A, B, S >= 0 as in `alternate_labels`; zeros are lifted where the objective wants it. Stops when the mean KKT residual (weighted by mass, the largest of A, B and S; dimensionless) is at
-    most `tol`. Source: Haddock et al. 2020; for the mixed pairs with the safeguard of `majorised`.
+    A, B, S >= 0 as in `alternate_labels`; zeros are lifted where the objective wants it. Stops when
+    the mean KKT residual (weighted by mass, the largest of A, B and S; dimensionless) is at most
+    `tol`. Source: Haddock et al. 2020; for the mixed pairs with the safeguard of `majorised`.
     """
     shares = [_shares(D) for D in (J.Xt, J.Yt, J.X)]
+
     def step(A, B, S):
         At, kkt_A = _step(J.Xt, S.T, A.T, J.loss)
         Bt, kkt_B = _step(J.Yt, J.pick.out(S).T, B.T, J.label_loss)
         S, value, kkt_S = joint_mu_step(J, At.T, Bt.T, S)
-        return At.T, Bt.T, S, value, max(inner(kkt, share) for kkt, share in zip((kkt_A, kkt_B, kkt_S), shares))
+        return (
+            At.T,
+            Bt.T,
+            S,
+            value,
+            max(inner(kkt, share) for kkt, share in zip((kkt_A, kkt_B, kkt_S), shares)),
+        )
+
     return _iterate_joint(J, A, S, B, step, max_iter, tol, callback)
 
 # %% ../nbs/11_ssnmf.ipynb #e0b693e0
 def best_classifier(labels, S, beta):
     """argmin_{B >= 0} D(L.Y || L.B S) of `Labels` at coefficients S (k x M): B (c x k, units of Y over units of S). beta: 2 (exact) or 1 (converged)."""
     Y = label_matrix(labels, S)
-    return coefficients(transposed(Y), Picked(labels.known, labels.n_samples, S).out(S).T, beta).T * Y.scale
+    return (
+        coefficients(transposed(Y), Picked(labels.known, labels.n_samples, S).out(S).T, beta).T
+        * Y.scale
+    )
 
 # %% ../nbs/11_ssnmf.ipynb #99089765
 def starts(X, k, init, n_init, svd, rng):
-    "The starts (A, S) of a `DataMatrix`: the first as `init` says (None: 'nndsvda' where there are enough singular vectors), the others random."
+    """The starts (A, S) of a `DataMatrix`: the first as `init` says (None: 'nndsvda' where there
+    are enough singular vectors), the others random.
+    """
     first = init or ("nndsvda" if k <= min(X.shape) else "random")
-    for n in range(n_init): yield filled_start(X, k, "random" if n else first, svd, rng)
+    for n in range(n_init):
+        yield filled_start(X, k, "random" if n else first, svd, rng)
+
 
 def train_joint(J, pairs, run, model, report):
-    "The best of the starts `pairs` by run(J, A, S, ..) after 30 iterations, trained to the end; report((A, B, S)) -> True stops it. max_iter, tol, verbose as in `model`. Returns a `LabelFit`."
+    """The best of the starts `pairs` by run(J, A, S, ..) after 30 iterations, trained to the end;
+    report((A, B, S)) -> True stops it. max_iter, tol, verbose as in `model`. Returns a `LabelFit`.
+    """
     best = None
     for A, S in pairs:
         fit = run(J, A, S, max_iter=30 if model.n_init > 1 else 0, tol=0.0)
-        if best is None or (fit.values and fit.values[-1] < best.values[-1]): best = fit
-        if fit.reason == "interrupted": return best._replace(reason="interrupted")
+        if best is None or (fit.values and fit.values[-1] < best.values[-1]):
+            best = fit
+        if fit.reason == "interrupted":
+            return best._replace(reason="interrupted")
     with progress_bar(model, model.max_iter) as bar:
+
         def step(n, value, pg, factors):
             bar.update()
             return report(factors)
+
         return run(J, best.A, best.S, best.B, max_iter=model.max_iter, tol=model.tol, callback=step)
 
 # %% ../nbs/11_ssnmf.ipynb #fb4cf5cc
 class JointNMF(OneLayer):
-    "What `SSNMF` and `GuidedNMF` share. A subclass has `_flat()`, the `NMF` that it is without labels."
+    """What `SSNMF` and `GuidedNMF` share. A subclass has `_flat()`, the `NMF` that it is without
+    labels.
+    """
+
     def fit_transform(self, X, y=None, **given):
-        "Train, and return the coefficients (n_samples x k): the same as `fit(X, y, ..).transform(X)`."
+        """Train, and return the coefficients (n_samples x k): the same as `fit(X, y,
+        ..).transform(X)`.
+        """
         return self.fit(X, y, **given).layers_[-1].S.T
 
     def _pass(self, data, A):
@@ -266,203 +452,396 @@ class JointNMF(OneLayer):
         self.history_ = {"objective": values, "stationarity": fit.stationarity}
 
     def _finish(self, fwd, floors):
-        "Fitted attributes from the final forward pass."
+        """Fitted attributes from the final forward pass."""
         store(self, fwd, floors)
         flat, (data, (A,), (S,), _, _) = self._flat(), fwd
         self.layers_ = [replace(self.layers_[0], kkt=kkt_of(flat, data, A, S))]
         beta = beta_of(flat.beta_loss)
-        if beta != 2: self.reconstruction_err_ = math.sqrt(2 * max(divergence(data, A, S, beta), 0.0)) * data.scale ** (beta / 2)
+        if beta != 2:
+            self.reconstruction_err_ = math.sqrt(
+                2 * max(divergence(data, A, S, beta), 0.0)
+            ) * data.scale ** (beta / 2)
+
 
 def check_start_name(init):
-    "Raise `ValueError` unless init names a start that needs no factors."
+    """Raise `ValueError` unless init names a start that needs no factors."""
     names = tuple(name for name in INITS if name != "custom")
-    if init not in names: raise ValueError(f"init must be one of {names}, got {init!r}.")
+    if init not in names:
+        raise ValueError(f"init must be one of {names}, got {init!r}.")
 
 # %% ../nbs/11_ssnmf.ipynb #175e2149
 JOINT_LOSSES = ("frobenius", "kullback-leibler")
 JOINT_SOLVERS = ("auto", "hals", "anls", "mu")
 
+
 def check_ssnmf(model, labelled):
-    "The solver of an `SSNMF` model (without labels that of `NMF`). Raises `ValueError` naming a parameter."
+    """The solver of an `SSNMF` model (without labels that of `NMF`). Raises `ValueError` naming a
+    parameter.
+    """
     for name in ("loss", "label_loss"):
-        if getattr(model, name) not in JOINT_LOSSES: raise ValueError(f"{name} must be one of {JOINT_LOSSES}, got {getattr(model, name)!r}.")
-    if model.solver not in JOINT_SOLVERS: raise ValueError(f"solver must be one of {JOINT_SOLVERS}, got {model.solver!r}.")
+        if getattr(model, name) not in JOINT_LOSSES:
+            raise ValueError(f"{name} must be one of {JOINT_LOSSES}, got {getattr(model, name)!r}.")
+    if model.solver not in JOINT_SOLVERS:
+        raise ValueError(f"solver must be one of {JOINT_SOLVERS}, got {model.solver!r}.")
     check_start_name(model.init)
-    check_supervision("l2", model.lam)                                 # of lam alone: the label loss has other names here
+    check_supervision("l2", model.lam)  # of lam alone: the label loss has other names here
     squared = model.loss == "frobenius" and (model.label_loss == "frobenius" or not labelled)
     if model.solver in ("hals", "anls") and not squared:
-        raise ValueError(f"solver={model.solver!r} minimises squared errors only: use solver='mu' (or 'auto') for loss={model.loss!r}, label_loss={model.label_loss!r}.")
-    return model.solver if model.solver != "auto" else "mu" if not squared else "hals" if labelled and model.lam else "auto"
+        raise ValueError(
+            f"solver={model.solver!r} minimises squared errors only: use solver='mu' (or 'auto') for loss={model.loss!r}, label_loss={model.label_loss!r}."
+        )
+    return (
+        model.solver
+        if model.solver != "auto"
+        else "mu"
+        if not squared
+        else "hals"
+        if labelled and model.lam
+        else "auto"
+    )
 
 # %% ../nbs/11_ssnmf.ipynb #729c38f7
 class TrainsWithLabels(Classifies, JointNMF):
-    "The working part of `SSNMF`."
+    """The working part of `SSNMF`."""
+
     def _flat(self, solver="mu"):
         names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
-        return NMF(self.n_components, solver=solver, beta_loss=self.loss, **{name: getattr(self, name) for name in names})
+        return NMF(
+            self.n_components,
+            solver=solver,
+            beta_loss=self.loss,
+            **{name: getattr(self, name) for name in names},
+        )
 
     def _fit(self, data, solver, labels, X, y, rng):
         flat, betas = self._flat(solver), (beta_of(self.loss), beta_of(self.label_loss))
         problem = check_problem(flat, data, None, None)
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
+
         def attributes(A):
             fwd = self._pass(data, A)
             return fitted_attributes(fwd, floors) | self._classes(labels, fwd)
+
         report = reporter(self, X, y, attributes, max(1, self.max_iter))
         if labels is None or not self.lam:
             fit = train(data, problem, flat, svd, rng, report)
             self._store_history(fit.errors, fit)
         else:
             J = relative_joint(data, labels, self.lam, *betas)
-            run = mu_labels if solver == "mu" else functools.partial(alternate_labels, exact=solver == "anls")
-            fit = train_joint(J, starts(data, problem.k, self.init, self.n_init, svd, rng), run, self, lambda factors: report(factors[0]))
+            run = (
+                mu_labels
+                if solver == "mu"
+                else functools.partial(alternate_labels, exact=solver == "anls")
+            )
+            fit = train_joint(
+                J,
+                starts(data, problem.k, self.init, self.n_init, svd, rng),
+                run,
+                self,
+                lambda factors: report(factors[0]),
+            )
             self._store_history(fit.values, fit)
         fwd = self._pass(data, by_share([fit.A], describe(self._pass(data, fit.A), floors))[0])
-        for name, value in self._classes(labels, fwd).items(): setattr(self, name, value)
+        for name, value in self._classes(labels, fwd).items():
+            setattr(self, name, value)
         self._finish(fwd, floors)
 
     def _classes(self, labels, fwd):
-        "Fitted attributes of the classes at a forward pass."
-        if labels is None: return dict(classifiers_={}, classes_=np.empty(0, dtype=int), B_=np.empty((0, fwd.A[0].shape[1])))
-        B = to_numpy(best_classifier(labels, fwd.S[0], beta_of(self.label_loss))).astype(np.float64) / fwd.X.scale
-        return dict(classifiers_={0: Classifier(labels.classes, B, None, self.label_loss)}, classes_=labels.classes, B_=B)
+        """Fitted attributes of the classes at a forward pass."""
+        if labels is None:
+            return dict(
+                classifiers_={},
+                classes_=np.empty(0, dtype=int),
+                B_=np.empty((0, fwd.A[0].shape[1])),
+            )
+        B = (
+            to_numpy(best_classifier(labels, fwd.S[0], beta_of(self.label_loss))).astype(np.float64)
+            / fwd.X.scale
+        )
+        return dict(
+            classifiers_={0: Classifier(labels.classes, B, None, self.label_loss)},
+            classes_=labels.classes,
+            B_=B,
+        )
 
 # %% ../nbs/11_ssnmf.ipynb #7ff7cf5b
 class SSNMF(TrainsWithLabels):
-    """Semi-supervised NMF: X ~ A S and Y ~ B S with shared coefficients S, for data points of which some have a known class.
+    """Semi-supervised NMF: X ~ A S and Y ~ B S with shared coefficients S, for data points of which
+    some have a known class.
 
     Minimises D_X(X || A S) / size(X) + lam D_Y(L.Y || L.B S) / size(L.Y): D the squared error or Kullback-Leibler, size ||.||^2 or the sum of the entries (dimensionless; the slides' absolute
-    lambda is lam size(X) / size(L.Y), see `absolute_weight`). Parameters: `n_components`, `init`, `max_iter`, `tol`, `n_init`, `random_state`, `verbose`, `device` as in `NMF` (no custom start);
-    `loss`, `label_loss` 'frobenius' or 'kullback-leibler'; `lam` >= 0; `solver` 'hals', 'anls' (exact halves; both for squared errors only), 'mu', or 'auto': 'hals' where possible.
-    Fitted: as `NMF`, and `classes_`, `classifiers_` {0: `Classifier`} (empty without labels), `B_` (c x k: the best classifier for the coefficients that `transform` returns, in units of Y over
-    units of X). With labels, `history_['objective']` is the objective above. Source: Lee, Yoo & Choi 2010; Haddock et al. 2020; slides 4 to 6.
+    lambda is lam size(X) / size(L.Y), see `absolute_weight`). Parameters: `n_components`, `init`,
+    `max_iter`, `tol`, `n_init`, `random_state`, `verbose`, `device` as in `NMF` (no custom start);
+    `loss`, `label_loss` 'frobenius' or 'kullback-leibler'; `lam` >= 0; `solver` 'hals', 'anls'
+    (exact halves; both for squared errors only), 'mu', or 'auto': 'hals' where possible. Fitted: as
+    `NMF`, and `classes_`, `classifiers_` {0: `Classifier`} (empty without labels), `B_` (c x k: the
+    best classifier for the coefficients that `transform` returns, in units of Y over units of X).
+    With labels, `history_['objective']` is the objective above. Source: Lee, Yoo & Choi 2010;
+    Haddock et al. 2020; slides 4 to 6.
     """
-    def __init__(self, n_components="auto", *, loss="frobenius", label_loss="frobenius", lam=1.0, solver="auto", init=None, max_iter=500, tol=1e-4, n_init=1, random_state=None,
-                 verbose=0, device="auto"):
-        self.n_components, self.loss, self.label_loss, self.lam, self.solver, self.init = n_components, loss, label_loss, lam, solver, init
-        self.max_iter, self.tol, self.n_init, self.random_state, self.verbose, self.device = max_iter, tol, n_init, random_state, verbose, device
+
+    def __init__(
+        self,
+        n_components="auto",
+        *,
+        loss="frobenius",
+        label_loss="frobenius",
+        lam=1.0,
+        solver="auto",
+        init=None,
+        max_iter=500,
+        tol=1e-4,
+        n_init=1,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.n_components, self.loss, self.label_loss, self.lam, self.solver, self.init = (
+            n_components,
+            loss,
+            label_loss,
+            lam,
+            solver,
+            init,
+        )
+        self.max_iter, self.tol, self.n_init, self.random_state, self.verbose, self.device = (
+            max_iter,
+            tol,
+            n_init,
+            random_state,
+            verbose,
+            device,
+        )
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None, L=None):
         """Train on X (n_samples x n_features, >= 0). Returns self.
 
-        y: classes (n_samples, -1: unknown), or a matrix Y (n_samples x c, >= 0) with L (same shape, true = known; where false anything may stand); None: unsupervised. mask, weights as in `NMF`.
-        Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter ends the training.
+        y: classes (n_samples, -1: unknown), or a matrix Y (n_samples x c, >= 0) with L (same shape,
+        true = known; where false anything may stand); None: unsupervised. mask, weights as in
+        `NMF`. Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter
+        ends the training.
         """
         data = check_samples(self, X, mask, weights, reset=True)
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
         solver = check_ssnmf(self, labels is not None)
-        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng: self._fit(data, solver, labels, X, y, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
+        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng:
+            self._fit(data, solver, labels, X, y, rng)
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         return self
 
     def score(self, X, y=None, mask=None, weights=None):
-        "Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted with labels and y is given; else the explained share of ||X||^2 as in `NMF`."
+        """Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted with labels and y is given; else the explained share of ||X||^2 as in `NMF`."""
         known = dict(mask=mask, weights=weights)
-        return super().score(X, None, **known) if y is None or not self._has_classes() else accuracy(self, X, y, **known)
+        return (
+            super().score(X, None, **known)
+            if y is None or not self._has_classes()
+            else accuracy(self, X, y, **known)
+        )
 
 # %% ../nbs/11_ssnmf.ipynb #37b70671
 def _position(feature, names, n, group):
-    "Number of a feature given by name or index."
+    """Number of a feature given by name or index."""
     if isinstance(feature, (int, np.integer)) and not isinstance(feature, bool):
-        if not 0 <= feature < n: raise ValueError(f"seeds: group {group!r} has feature {feature}; features are 0 to {n - 1}.")
+        if not 0 <= feature < n:
+            raise ValueError(
+                f"seeds: group {group!r} has feature {feature}; features are 0 to {n - 1}."
+            )
         return int(feature)
-    if names is None: raise ValueError(f"seeds: group {group!r} names {feature!r}, but the features have no names: give features=, or numbers, or a DataFrame.")
+    if names is None:
+        raise ValueError(
+            f"seeds: group {group!r} names {feature!r}, but the features have no names: give features=, or numbers, or a DataFrame."
+        )
     if feature not in names:
         similar = difflib.get_close_matches(str(feature), list(map(str, names)), 3)
-        raise ValueError(f"seeds: {feature!r} of group {group!r} is no feature" + (f"; did you mean {', '.join(similar)}?" if similar else "; leave it out."))
+        raise ValueError(
+            f"seeds: {feature!r} of group {group!r} is no feature"
+            + (f"; did you mean {', '.join(similar)}?" if similar else "; leave it out.")
+        )
     return names[feature]
 
-def seed_labels(seeds, names, n):
-    """`Labels` (groups x features) of seed groups: a list of lists of features (names or numbers), or a dictionary {group: features}. Entries are 1 for a seed, 0 for other features.
 
-    names: n names or None. Raises `ValueError` for an unknown feature or an empty group. Source: Vendrow et al. 2021.
+def seed_labels(seeds, names, n):
+    """`Labels` (groups x features) of seed groups: a list of lists of features (names or numbers),
+    or a dictionary {group: features}. Entries are 1 for a seed, 0 for other features.
+
+    names: n names or None. Raises `ValueError` for an unknown feature or an empty group. Source:
+    Vendrow et al. 2021.
     """
     groups = dict(seeds) if isinstance(seeds, dict) else {i: group for i, group in enumerate(seeds)}
-    place = None if names is None else {name: i for i, name in enumerate(np.asarray(names).tolist())}
+    place = (
+        None if names is None else {name: i for i, name in enumerate(np.asarray(names).tolist())}
+    )
     Y = np.zeros((len(groups), n))
     for row, (group, members) in zip(Y, groups.items()):
         members = [members] if isinstance(members, str) else list(members)
-        if not members: raise ValueError(f"seeds: group {group!r} is empty; leave it out.")
-        for feature in members: row[_position(feature, place, n, group)] = 1.0
+        if not members:
+            raise ValueError(f"seeds: group {group!r} is empty; leave it out.")
+        for feature in members:
+            row[_position(feature, place, n, group)] = 1.0
     return Labels(np.array(list(groups)), Y, None, np.arange(n), n)
 
 # %% ../nbs/11_ssnmf.ipynb #432c2a72
 def seed_shares(labels, A):
-    "Shares (groups x k, rows add up to 1, or 0 for a group that no topic has) of the topics A (N x k, unit columns) in the reconstruction of the seeds of each group."
-    if not len(labels.Y): return np.zeros((0, A.shape[1]))
+    """Shares (groups x k, rows add up to 1, or 0 for a group that no topic has) of the topics A (N
+    x k, unit columns) in the reconstruction of the seeds of each group.
+    """
+    if not len(labels.Y):
+        return np.zeros((0, A.shape[1]))
     B = to_numpy(best_classifier(labels, A.T, 2.0)).astype(np.float64)
     return B / np.where(B.sum(axis=1) > 0, B.sum(axis=1), 1.0)[:, None]
 
+
 def guided_first(shares):
-    "Order of the topics: those of the groups, one to one, then the others in their old order."
+    """Order of the topics: those of the groups, one to one, then the others in their old order."""
     own = linear_sum_assignment(-shares)[1]
     return np.concatenate([own, np.setdiff1d(np.arange(shares.shape[1]), own)]).astype(int)
 
 # %% ../nbs/11_ssnmf.ipynb #603a5441
 class TrainsWithSeeds(JointNMF):
-    "The working part of `GuidedNMF`."
+    """The working part of `GuidedNMF`."""
+
     def _flat(self):
         names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
         return NMF(self.n_components, **{name: getattr(self, name) for name in names})
 
-    def _names(self, features): return super()._names(self.features if features is None else features)
+    def _names(self, features):
+        return super()._names(self.features if features is None else features)
 
     def _fit(self, data, labels, X, y, rng):
         flat = self._flat()
         problem = check_problem(flat, data, None, None)
-        if len(labels.Y) > problem.k: raise ValueError(f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: a group needs a topic of its own.")
+        if len(labels.Y) > problem.k:
+            raise ValueError(
+                f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: a group needs a topic of its own."
+            )
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
-        report = reporter(self, X, y, lambda A: fitted_attributes(self._pass(data, A), floors) | self._groups(labels, unit_columns(A)), max(1, self.max_iter))
+        report = reporter(
+            self,
+            X,
+            y,
+            lambda A: (
+                fitted_attributes(self._pass(data, A), floors)
+                | self._groups(labels, unit_columns(A))
+            ),
+            max(1, self.max_iter),
+        )
         if not (len(labels.Y) and self.lam):
             fit = train(data, problem, flat, svd, rng, report)
             self._store_history(fit.errors, fit)
             A = unit_columns(fit.A)
         else:
             words = transposed(data)
-            pairs = ((S.T, A.T) for A, S in starts(data, problem.k, self.init, self.n_init, svd, rng))
-            fit = train_joint(relative_joint(words, labels, self.lam), pairs, alternate_labels, self, lambda factors: report(factors[2].T))
+            pairs = (
+                (S.T, A.T) for A, S in starts(data, problem.k, self.init, self.n_init, svd, rng)
+            )
+            fit = train_joint(
+                relative_joint(words, labels, self.lam),
+                pairs,
+                alternate_labels,
+                self,
+                lambda factors: report(factors[2].T),
+            )
             self._store_history(fit.values, fit)
             A = unit_columns(fit.S.T)
         A = by_share([A], describe(self._pass(data, A), floors))[0]
-        A = namespace(A).take(A, asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64), axis=1)
-        for name, value in self._groups(labels, A).items(): setattr(self, name, value)
+        A = namespace(A).take(
+            A, asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64), axis=1
+        )
+        for name, value in self._groups(labels, A).items():
+            setattr(self, name, value)
         self._finish(self._pass(data, A), floors)
 
-    def _groups(self, labels, A): return dict(groups_=labels.classes, seed_shares_=seed_shares(labels, A))
+    def _groups(self, labels, A):
+        return dict(groups_=labels.classes, seed_shares_=seed_shares(labels, A))
 
 # %% ../nbs/11_ssnmf.ipynb #ad301d42
 class GuidedNMF(TrainsWithSeeds):
     """NMF with seed features for some of its topics: minimises ||X - A S||^2 / ||X||^2 + lam ||Y - A B||^2 / ||Y||^2 with seed vectors Y (N x groups) by HALS.
 
-    Parameters: `seeds`, a list of groups of features (names or numbers), or a dictionary {group: features}; `features` names (None: those of a DataFrame); `lam` >= 0 (dimensionless; the
-    larger it is, the less a guided topic holds beside its seeds); the others as in `NMF` (no custom start). Fitted: as `NMF`, the topic of the first group first, then that of the second, .., then the free topics by share; `groups_` (names, or 0, 1, ..) and `seed_shares_`
-    (groups x k: share of each topic in the reconstruction of a group's seeds, rows add up to 1). Source: Vendrow, Haddock, Rebrova & Needell 2021.
+    Parameters: `seeds`, a list of groups of features (names or numbers), or a dictionary {group:
+    features}; `features` names (None: those of a DataFrame); `lam` >= 0 (dimensionless; the larger
+    it is, the less a guided topic holds beside its seeds); the others as in `NMF` (no custom
+    start). Fitted: as `NMF`, the topic of the first group first, then that of the second, .., then
+    the free topics by share; `groups_` (names, or 0, 1, ..) and `seed_shares_` (groups x k: share
+    of each topic in the reconstruction of a group's seeds, rows add up to 1). Source: Vendrow,
+    Haddock, Rebrova & Needell 2021.
     """
-    def __init__(self, n_components="auto", *, seeds=(), features=None, lam=0.03, init=None, max_iter=500, tol=1e-4, n_init=1, random_state=None, verbose=0, device="auto"):
-        self.n_components, self.seeds, self.features, self.lam, self.init, self.max_iter = n_components, seeds, features, lam, init, max_iter
-        self.tol, self.n_init, self.random_state, self.verbose, self.device = tol, n_init, random_state, verbose, device
+
+    def __init__(
+        self,
+        n_components="auto",
+        *,
+        seeds=(),
+        features=None,
+        lam=0.03,
+        init=None,
+        max_iter=500,
+        tol=1e-4,
+        n_init=1,
+        random_state=None,
+        verbose=0,
+        device="auto",
+    ):
+        self.n_components, self.seeds, self.features, self.lam, self.init, self.max_iter = (
+            n_components,
+            seeds,
+            features,
+            lam,
+            init,
+            max_iter,
+        )
+        self.tol, self.n_init, self.random_state, self.verbose, self.device = (
+            tol,
+            n_init,
+            random_state,
+            verbose,
+            device,
+        )
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None):
-        """Train on X (n_samples x n_features, >= 0). Returns self. y is ignored; mask and weights as in `NMF`.
+        """Train on X (n_samples x n_features, >= 0). Returns self. y is ignored; mask and weights
+        as in `NMF`.
 
-        Raises `ValueError` for bad values, unknown seeds, and more groups than topics; warns with `ConvergenceWarning` when max_iter ends the training.
+        Raises `ValueError` for bad values, unknown seeds, and more groups than topics; warns with
+        `ConvergenceWarning` when max_iter ends the training.
         """
         data = check_samples(self, X, mask, weights, reset=True)
         check_start_name(self.init)
         check_supervision("l2", self.lam)
         names = self._names(None)
-        labels = seed_labels(self.seeds, None if names is None else feature_names(names, data.shape[0]), data.shape[0])
-        with fitting(self, X=X, y=y, mask=mask, weights=weights) as rng: self._fit(data, labels, X, y, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
+        labels = seed_labels(
+            self.seeds,
+            None if names is None else feature_names(names, data.shape[0]),
+            data.shape[0],
+        )
+        with fitting(self, X=X, y=y, mask=mask, weights=weights) as rng:
+            self._fit(data, labels, X, y, rng)
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         return self
 
     def guide(self, features=None, top=8):
-        "DataFrame of the groups: their topic, its share in the reconstruction of their seeds, the topic with the largest share, and the `top` strongest features of their topic."
+        """DataFrame of the groups: their topic, its share in the reconstruction of their seeds, the
+        topic with the largest share, and the `top` strongest features of their topic.
+        """
         check_is_fitted(self)
-        rows, words = range(len(self.groups_)), top_features(self.layers_, 0, self._names(features), top)
-        return pd.DataFrame({"topic": rows, "share": [round(float(self.seed_shares_[g, g]), 3) for g in rows], "strongest": self.seed_shares_.argmax(axis=1).astype(int),
-                             "features": [" ".join(words[g]) for g in rows]}, index=pd.Index(self.groups_, name="group"))
+        rows, words = (
+            range(len(self.groups_)),
+            top_features(self.layers_, 0, self._names(features), top),
+        )
+        return pd.DataFrame(
+            {
+                "topic": rows,
+                "share": [round(float(self.seed_shares_[g, g]), 3) for g in rows],
+                "strongest": self.seed_shares_.argmax(axis=1).astype(int),
+                "features": [" ".join(words[g]) for g in rows],
+            },
+            index=pd.Index(self.groups_, name="group"),
+        )

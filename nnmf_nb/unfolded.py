@@ -21,34 +21,61 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .backend import asarray, double, host_rng, is_array, is_non_numpy_array, namespace, to_numpy
+from nnmf_nb.backend import (
+    asarray,
+    double,
+    host_rng,
+    is_array,
+    is_non_numpy_array,
+    namespace,
+    to_numpy,
+)
+from .core.iteration import iterate
 from .data import as_data, check_matrix, check_nonnegative, in_chunks, is_sparse
 from .divergences import entry_divergence
-from .estimators import CertifiedEstimator, check_number, check_samples, fitting, progress_bar, reporter
+from nnmf_nb.estimators import (
+    CertifiedEstimator,
+    check_number,
+    check_samples,
+    fitting,
+    progress_bar,
+    reporter,
+)
 from .losses import namespace_like
 from .solvers.coordinate_descent import hals
 from .solvers.initialization import best_start
 from .solvers.stationarity import CONVERGED
-from .core.iteration import iterate
 
 # %% ../nbs/13b_unfolded.ipynb #13b2c9e4
 def _power(V, p):
-    "V ** p, without the slow general power for the exponents that occur for beta = 1 and 2."
-    if p == 0: return namespace(V).ones_like(V)
-    return {1: lambda: V, -1: lambda: 1 / V, -2: lambda: 1 / (V * V)}.get(p, lambda: V ** p)()
+    """V ** p, without the slow general power for the exponents that occur for beta = 1 and 2."""
+    if p == 0:
+        return namespace(V).ones_like(V)
+    return {1: lambda: V, -1: lambda: 1 / V, -2: lambda: 1 / (V * V)}.get(p, lambda: V**p)()
 
 # %% ../nbs/13b_unfolded.ipynb #d66c8990
-def _eps(a): return float(namespace(a).finfo(a.dtype).eps)
+def _eps(a):
+    return float(namespace(a).finfo(a.dtype).eps)
+
 
 def _frame_units(M):
-    "Mean of each column of M, 1 for an empty one, and nothing so small that its powers leave the range of the dtype: 1 x T."
+    """Mean of each column of M, 1 for an empty one, and nothing so small that its powers leave the
+    range of the dtype: 1 x T.
+    """
     xp = namespace(M)
     mean = xp.mean(M, axis=0, keepdims=True)
-    return xp.where(mean > 0, xp.clip(mean, min=float(xp.finfo(M.dtype).smallest_normal) ** 0.25), xp.ones_like(mean))
+    return xp.where(
+        mean > 0,
+        xp.clip(mean, min=float(xp.finfo(M.dtype).smallest_normal) ** 0.25),
+        xp.ones_like(mean),
+    )
 
 # %% ../nbs/13b_unfolded.ipynb #2d94f247
 class Step(NamedTuple):
-    "What an update from H by the basis W computes on its way: V = W H, P = M V^(beta-2), Q = V^(beta-1), all N x T; up = W'P and down = W'Q + mu, k x T."
+    """What an update from H by the basis W computes on its way: V = W H, P = M V^(beta-2), Q =
+    V^(beta-1), all N x T; up = W'P and down = W'Q + mu, k x T.
+    """
+
     V: object
     P: object
     Q: object
@@ -63,8 +90,11 @@ def _step(M, W, H, beta, sparsity):
 
 # %% ../nbs/13b_unfolded.ipynb #c137aaf1
 class Unfolded(NamedTuple):
-    """A forward pass: M (N x T) and H = [H^0 .. H^K] (k x T) in units of the mean of each frame, `unit` (1 x T); bases W = [W^0 .. W^K] (N x k); beta and
-    sparsity. In the units of the mixture the coefficients are H[k] * unit."""
+    """A forward pass: M (N x T) and H = [H^0 .. H^K] (k x T) in units of the mean of each frame,
+    `unit` (1 x T); bases W = [W^0 .. W^K] (N x k); beta and sparsity. In the units of the mixture
+    the coefficients are H[k] * unit.
+    """
+
     M: object
     W: list
     H: list
@@ -74,10 +104,12 @@ class Unfolded(NamedTuple):
 
 # %% ../nbs/13b_unfolded.ipynb #a95c946c
 def unfold_forward(M, W, *, beta=1.0, sparsity=0.0):
-    """Run a mixture M (N x T, >= 0, dense) through the layers W = [W^0 .. W^K] (each N x k, >= 0): K updates of H. Returns `Unfolded`.
+    """Run a mixture M (N x T, >= 0, dense) through the layers W = [W^0 .. W^K] (each N x k, >= 0):
+    K updates of H. Returns `Unfolded`.
 
-    beta: divergence whose updates they are (1 Kullback-Leibler, 2 Euclidean, 0 Itakura-Saito); sparsity: mu >= 0, dimensionless. Columns of M are
-    independent of each other, and H is proportional to M. Source: Le Roux, Hershey & Weninger, ICASSP 2015.
+    beta: divergence whose updates they are (1 Kullback-Leibler, 2 Euclidean, 0 Itakura-Saito);
+    sparsity: mu >= 0, dimensionless. Columns of M are independent of each other, and H is
+    proportional to M. Source: Le Roux, Hershey & Weninger, ICASSP 2015.
     """
     xp, unit = namespace(M, *W), _frame_units(M)
     M, H = M / unit, [xp.ones((W[0].shape[1], M.shape[1]), dtype=M.dtype, device=M.device)]
@@ -88,15 +120,21 @@ def unfold_forward(M, W, *, beta=1.0, sparsity=0.0):
 
 # %% ../nbs/13b_unfolded.ipynb #262ba72a
 def source_bases(sources, ranks, *, max_iter=200, tol=1e-4):
-    """The start [W_1 .. W_L] side by side (N x sum of ranks, > 0, unit columns up to the floor): HALS from the SVD start on each source (N x T, dense or sparse).
+    """The start [W_1 .. W_L] side by side (N x sum of ranks, > 0, unit columns up to the floor):
+    HALS from the SVD start on each source (N x T, dense or sparse).
 
-    Entries below a thousandth of the mean are raised to it: a multiplicative update cannot move a zero. Returns (W, reason).
+    Entries below a thousandth of the mean are raised to it: a multiplicative update cannot move a
+    zero. Returns (W, reason).
     """
     fits = []
     for S, k in zip(sources, ranks):
         data = as_data(S)
         start = best_start(data, k, 1, host_rng(0), max_iter=0)
-        fits.append(start if start.reason == "interrupted" else hals(data, start.A, start.S, max_iter=max_iter, tol=tol))
+        fits.append(
+            start
+            if start.reason == "interrupted"
+            else hals(data, start.A, start.S, max_iter=max_iter, tol=tol)
+        )
     xp = namespace(fits[0].A)
     W = xp.concat([fit.A for fit in fits], axis=1)
     reason = "interrupted" if any(fit.reason == "interrupted" for fit in fits) else "done"
@@ -104,13 +142,15 @@ def source_bases(sources, ranks, *, max_iter=200, tol=1e-4):
 
 # %% ../nbs/13b_unfolded.ipynb #85ab7b81
 def _columns(ranks):
-    "Slices of the columns that belong to each source."
+    """Slices of the columns that belong to each source."""
     ends = [sum(ranks[:l]) for l in range(len(ranks) + 1)]
     return [slice(a, b) for a, b in zip(ends, ends[1:])]
 
 # %% ../nbs/13b_unfolded.ipynb #ad77d728
 def _masks(fwd, ranks):
-    "Share of each source in every entry (list of N x T, they add up to 1) and the model V of the mixture (N x T)."
+    """Share of each source in every entry (list of N x T, they add up to 1) and the model V of the
+    mixture (N x T).
+    """
     W, H, part = fwd.W[-1], fwd.H[-1], _eps(fwd.M) / len(ranks)
     models = [W[:, c] @ H[c, :] + part for c in _columns(ranks)]
     V = sum(models[1:], models[0])
@@ -118,7 +158,8 @@ def _masks(fwd, ranks):
 
 # %% ../nbs/13b_unfolded.ipynb #3e53044c
 def separate(fwd, ranks):
-    """The estimates of the sources from a forward pass: a list of N x T, >= 0, that add up to M (to rounding).
+    """The estimates of the sources from a forward pass: a list of N x T, >= 0, that add up to M (to
+    rounding).
 
     ranks: number of columns of the bases that belong to each source, in order.
     """
@@ -126,14 +167,17 @@ def separate(fwd, ranks):
 
 # %% ../nbs/13b_unfolded.ipynb #3d0b9d7e
 class Split(NamedTuple):
-    "A cost (float) and its derivative by the models V_l, in two parts >= 0: dC/dV_l = plus[l] - minus[l], lists of N x T."
+    """A cost (float) and its derivative by the models V_l, in two parts >= 0: dC/dV_l = plus[l] -
+    minus[l], lists of N x T.
+    """
+
     value: float
     plus: list
     minus: list
 
 # %% ../nbs/13b_unfolded.ipynb #b411aaf5
 def _entrywise(fwd, S, Z, beta):
-    "D(S | Z unit) and the two parts of its derivative by Z, which is in units of the mean of each frame as all of a forward pass is."
+    """D(S | Z unit) and the two parts of its derivative by Z, which is in units of the mean of each frame as all of a forward pass is."""
     size = _power(fwd.unit, beta)
     value = float(namespace(S).sum(entry_divergence(S, double(Z) * double(fwd.unit), beta)))
     return value, size * _power(Z, beta - 1), size * (S / fwd.unit * _power(Z, beta - 2))
@@ -142,32 +186,38 @@ def _entrywise(fwd, S, Z, beta):
 def mask_cost(fwd, sources, *, ranks, weights, beta=1.0):
     """sum_l weights_l D_beta(S_l | estimate of S_l) for sources S_l (list of N x T, >= 0), beta >= 1, as a `Split`.
 
-    Not yet divided by anything: see `cost_unit`. Source: Le Roux, Hershey & Weninger 2015; the split of the quotient is the smallest that is nonnegative.
+    Not yet divided by anything: see `cost_unit`. Source: Le Roux, Hershey & Weninger 2015; the
+    split of the quotient is the smallest that is nonnegative.
     """
     masks, V = _masks(fwd, ranks)
     shown = [mask * fwd.M + _eps(fwd.M) for mask in masks]
     value, rise, fall = zip(*[_entrywise(fwd, S, Z, beta) for S, Z in zip(sources, shown)])
     rise, fall = ([g * one for g, one in zip(weights, parts)] for parts in (rise, fall))
-    part = lambda own, other: [fwd.M / V * _quotient(l, masks, own, other) for l in range(len(masks))]
+    part = lambda own, other: [
+        fwd.M / V * _quotient(l, masks, own, other) for l in range(len(masks))
+    ]
     return Split(sum(g * v for g, v in zip(weights, value)), part(rise, fall), part(fall, rise))
 
 # %% ../nbs/13b_unfolded.ipynb #b028c12b
 def _quotient(l, masks, own, other):
-    "own_l (1 - m_l) + what the other sources lose: sum of other_j m_j over j != l."
+    """own_l (1 - m_l) + what the other sources lose: sum of other_j m_j over j != l."""
     total = own[l] * (1 - masks[l])
     for j, mask in enumerate(masks):
-        if j != l: total = total + other[j] * mask
+        if j != l:
+            total = total + other[j] * mask
     return total
 
 # %% ../nbs/13b_unfolded.ipynb #61042933
 def reconstruction_cost(fwd, sources, *, beta=1.0):
-    "D_beta(S | W^K H^K) for one source ([S], N x T: the mixture itself for an autoencoder), beta >= 1, as a `Split`."
+    """D_beta(S | W^K H^K) for one source ([S], N x T: the mixture itself for an autoencoder), beta >= 1, as a `Split`."""
     value, rise, fall = _entrywise(fwd, sources[0], fwd.W[-1] @ fwd.H[-1] + _eps(fwd.M), beta)
     return Split(value, [rise], [fall])
 
 # %% ../nbs/13b_unfolded.ipynb #63a36344
 def _layer_part(plus, minus, W, H, step, beta):
-    "The positive part of (dE/dW, dE/dH) of an update, from the parts `plus` and `minus` of dE/d(new H). Exchanged arguments give the negative part."
+    """The positive part of (dE/dW, dE/dH) of an update, from the parts `plus` and `minus` of
+    dE/d(new H). Exchanged arguments give the negative part.
+    """
     ratio = step.up / step.down
     a_plus, a_minus = plus * H / step.down, minus * H / step.down
     c_plus, c_minus = a_plus * ratio, a_minus * ratio
@@ -178,26 +228,33 @@ def _layer_part(plus, minus, W, H, step, beta):
 
 # %% ../nbs/13b_unfolded.ipynb #7550d457
 def netted(plus, minus):
-    "The two parts without what they have in common: the same difference, and for every entry one of them is 0."
+    """The two parts without what they have in common: the same difference, and for every entry one
+    of them is 0.
+    """
     xp = namespace(plus, minus)
     return xp.clip(plus - minus, min=0.0), xp.clip(minus - plus, min=0.0)
 
+
 def unchanged(plus, minus):
-    "The two parts as they are: the recursion of the paper."
+    """The two parts as they are: the recursion of the paper."""
     return plus, minus
 
 # %% ../nbs/13b_unfolded.ipynb #909fdf87
 def unfold_backward(fwd, split, ranks, *, carry=netted):
-    """Nonnegative backpropagation of a `Split` cost: (plus, minus), lists of N x k >= 0 with dC/dW^k = plus[k] - minus[k], exactly.
+    """Nonnegative backpropagation of a `Split` cost: (plus, minus), lists of N x k >= 0 with
+    dC/dW^k = plus[k] - minus[k], exactly.
 
-    carry: `netted` or `kept`, what to do with the two parts of dC/dH^k before they go through layer k. Source: Le Roux, Hershey & Weninger 2015.
+    carry: `netted` or `kept`, what to do with the two parts of dC/dH^k before they go through layer
+    k. Source: Le Roux, Hershey & Weninger 2015.
     """
     (dW, dH), (nW, nH) = (_output_part(fwd, part, ranks) for part in (split.plus, split.minus))
     plus, minus = [dW], [nW]
     for W, H in zip(fwd.W[-2::-1], fwd.H[-2::-1]):
         step = _step(fwd.M, W, H, fwd.beta, fwd.sparsity)
         dH, nH = carry(dH, nH)
-        (dW, above), (nW, below) = (_layer_part(*pair, W, H, step, fwd.beta) for pair in ((dH, nH), (nH, dH)))
+        (dW, above), (nW, below) = (
+            _layer_part(*pair, W, H, step, fwd.beta) for pair in ((dH, nH), (nH, dH))
+        )
         plus.append(dW)
         minus.append(nW)
         dH, nH = above, below
@@ -205,28 +262,40 @@ def unfold_backward(fwd, split, ranks, *, carry=netted):
 
 # %% ../nbs/13b_unfolded.ipynb #3ed33080
 def _output_part(fwd, parts, ranks):
-    "One part of (dC/dW^K, dC/dH^K) from the same part of dC/dV_l."
+    """One part of (dC/dW^K, dC/dH^K) from the same part of dC/dV_l."""
     xp, W, H = namespace(fwd.M), fwd.W[-1], fwd.H[-1]
     columns = _columns(ranks)
-    return xp.concat([G @ H[c, :].T for G, c in zip(parts, columns)], axis=1), xp.concat([W[:, c].T @ G for G, c in zip(parts, columns)], axis=0)
+    return xp.concat([G @ H[c, :].T for G, c in zip(parts, columns)], axis=1), xp.concat(
+        [W[:, c].T @ G for G, c in zip(parts, columns)], axis=0
+    )
 
 # %% ../nbs/13b_unfolded.ipynb #39aee6d0
 def _dense(X, c, scale, like=None):
-    "Columns c of X / scale as a dense array (where `like` lives)."
+    """Columns c of X / scale as a dense array (where `like` lives)."""
     block = X[:, c].toarray() if is_sparse(X) else X[:, c]
     block = block * (1.0 / scale)
     return block if like is None else asarray(to_numpy(block), like)
 
-def _by_column(X): return X.tocsc() if is_sparse(X) else X
+
+def _by_column(X):
+    return X.tocsc() if is_sparse(X) else X
 
 # %% ../nbs/13b_unfolded.ipynb #a6ddd302
 class UnfoldedObjective:
-    """C(W^0 .. W^K) over a mixture M and sources (N x T each, dense or sparse), divided by `scale` block by block: call it for (value, plus, minus).
+    """C(W^0 .. W^K) over a mixture M and sources (N x T each, dense or sparse), divided by `scale`
+    block by block: call it for (value, plus, minus).
 
-    cost(fwd, sources) -> `Split`; unit: what the value is divided by; `options`: beta, sparsity. plus - minus is the gradient of value * unit.
+    cost(fwd, sources) -> `Split`; unit: what the value is divided by; `options`: beta, sparsity.
+    plus - minus is the gradient of value * unit.
     """
+
     def __init__(self, M, sources, cost, ranks, *, scale=1.0, unit=1.0, carry=netted, **options):
-        self.M, self.sources, self.cost, self.ranks = _by_column(M), [_by_column(S) for S in sources], cost, ranks
+        self.M, self.sources, self.cost, self.ranks = (
+            _by_column(M),
+            [_by_column(S) for S in sources],
+            cost,
+            ranks,
+        )
         self.scale, self.unit, self.carry, self.options = scale, unit or 1.0, carry, options
 
     def __call__(self, W):
@@ -235,19 +304,32 @@ class UnfoldedObjective:
             fwd = unfold_forward(M, W, **self.options)
             split = self.cost(fwd, [_dense(S, c, self.scale, M) for S in self.sources])
             return split.value, unfold_backward(fwd, split, self.ranks, carry=self.carry)
+
         value, parts = 0.0, None
         for more_value, more in in_chunks(run, self.M.shape[1], self.M.shape[0]):
-            value, parts = value + more_value, more if parts is None else [[a + b for a, b in zip(*pair)] for pair in zip(parts, more)]
+            value, parts = (
+                value + more_value,
+                more
+                if parts is None
+                else [[a + b for a, b in zip(*pair)] for pair in zip(parts, more)],
+            )
         return value / self.unit, *parts
 
 # %% ../nbs/13b_unfolded.ipynb #ceec8814
 def cost_unit(sources, weights, beta, scale=1.0):
-    "sum_l weights_l sum (S_l / scale)^beta, a float: the cost of silence, up to a constant, and what makes the objective dimensionless."
-    return sum(g * float(namespace(v).sum((double(v) * (1.0 / scale)) ** beta)) for g, v in ((g, S.data if is_sparse(S) else S) for g, S in zip(weights, sources)))
+    """sum_l weights_l sum (S_l / scale)^beta, a float: the cost of silence, up to a constant, and
+    what makes the objective dimensionless.
+    """
+    return sum(
+        g * float(namespace(v).sum((double(v) * (1.0 / scale)) ** beta))
+        for g, v in ((g, S.data if is_sparse(S) else S) for g, S in zip(weights, sources))
+    )
 
 # %% ../nbs/13b_unfolded.ipynb #39fb4124
 def multiplied(W, plus, minus, eta):
-    "W * (minus / plus)^eta for every layer; a factor stays between 0.1 and 10, and is 1 where both parts are 0."
+    """W * (minus / plus)^eta for every layer; a factor stays between 0.1 and 10, and is 1 where
+    both parts are 0.
+    """
     moved = []
     for w, p, m in zip(W, plus, minus):
         xp, tiny = namespace(w), float(namespace(w).finfo(w.dtype).smallest_normal)
@@ -256,179 +338,326 @@ def multiplied(W, plus, minus, eta):
 
 # %% ../nbs/13b_unfolded.ipynb #c06e4181
 class UnfoldedFit(NamedTuple):
-    "Bases W (list), values at the start and after every iteration, the exponent to try next, and why it ended."
+    """Bases W (list), values at the start and after every iteration, the exponent to try next, and
+    why it ended.
+    """
+
     W: list
     values: list
     eta: float
     reason: str
 
-def train_unfolded(objective, W, *, max_iter=200, tol=1e-4, halvings=20, callback=None):
-    """Train bases W = [W^0 .. W^K] (N x k, >= 0) by safeguarded multiplicative updates. Returns (W, values per iteration, reason); the values never rise.
 
-    objective: an `UnfoldedObjective`. Ends with 'no progress' when ten iterations lower the value by no more than the fraction 10 tol, 'max_iter', 'callback'
-    (callback(iteration, value, W) returned True) or 'interrupted' (KeyboardInterrupt: the best bases so far).
+def train_unfolded(objective, W, *, max_iter=200, tol=1e-4, halvings=20, callback=None):
+    """Train bases W = [W^0 .. W^K] (N x k, >= 0) by safeguarded multiplicative updates. Returns (W,
+    values per iteration, reason); the values never rise.
+
+    objective: an `UnfoldedObjective`. Ends with 'no progress' when ten iterations lower the value
+    by no more than the fraction 10 tol, 'max_iter', 'callback' (callback(iteration, value, W)
+    returned True) or 'interrupted' (KeyboardInterrupt: the best bases so far).
     """
     here = None
+
     def step(fit):
         nonlocal here
-        if here is None: here = objective(fit.W)
+        if here is None:
+            here = objective(fit.W)
         value, plus, minus = here
-        if not fit.values: return fit._replace(values=[value])
+        if not fit.values:
+            return fit._replace(values=[value])
         eta = fit.eta
         for _ in range(halvings):
             trial = multiplied(fit.W, plus, minus, eta)
             here = objective(trial)
-            if here[0] <= value: break
+            if here[0] <= value:
+                break
             eta = eta / 2
-        else: return fit._replace(reason="no progress")
+        else:
+            return fit._replace(reason="no progress")
         values = [*fit.values, here[0]]
         rests = len(values) > 10 and values[-11] - values[-1] <= 10 * tol * values[-11]
         return UnfoldedFit(trial, values, min(1.0, 2 * eta), "no progress" if rests else "max_iter")
-    report = callback and (lambda n, fit: n > 0 and n < len(fit.values) and callback(n - 1, fit.values[-1], fit.W))
+
+    report = callback and (
+        lambda n, fit: n > 0 and n < len(fit.values) and callback(n - 1, fit.values[-1], fit.W)
+    )
     fit = iterate(step, UnfoldedFit(W, [], 1.0, "max_iter"), max_iter + 1, report)
     return fit.W, fit.values, fit.reason
 
 # %% ../nbs/13b_unfolded.ipynb #f85632bf
 def as_sources(y, n_samples, n_features):
-    """`y` of `UnfoldedNMF.fit` as a list of sources (n_samples x n_features, dense or sparse), or None for y None and one-dimensional y (labels: ignored).
+    """`y` of `UnfoldedNMF.fit` as a list of sources (n_samples x n_features, dense or sparse), or
+    None for y None and one-dimensional y (labels: ignored).
 
-    Accepts n_samples x (L n_features), L x n_samples x n_features, or a list of L matrices. Raises `ValueError` for other shapes, NaN, negative entries.
+    Accepts n_samples x (L n_features), L x n_samples x n_features, or a list of L matrices. Raises
+    `ValueError` for other shapes, NaN, negative entries.
     """
-    if isinstance(y, (list, tuple)) and len(y) and is_sparse(y[0]): parts = list(y)
+    if isinstance(y, (list, tuple)) and len(y) and is_sparse(y[0]):
+        parts = list(y)
     else:
-        if y is not None and not is_sparse(y) and not is_array(y): y = np.asarray(y)
-        if y is None or len(y.shape) < 2: return None
+        if y is not None and not is_sparse(y) and not is_array(y):
+            y = np.asarray(y)
+        if y is None or len(y.shape) < 2:
+            return None
         y = y.tocsc() if is_sparse(y) else y
-        parts = ([y[l, :, :] for l in range(y.shape[0])] if len(y.shape) == 3 else
-                 [y[:, a:a + n_features] for a in range(0, y.shape[1], n_features)])
+        parts = (
+            [y[l, :, :] for l in range(y.shape[0])]
+            if len(y.shape) == 3
+            else [y[:, a : a + n_features] for a in range(0, y.shape[1], n_features)]
+        )
     wrong = [tuple(p.shape) for p in parts if tuple(p.shape) != (n_samples, n_features)]
     if wrong or not parts:
-        raise ValueError(f"y must hold sources shaped like X, {(n_samples, n_features)}: side by side, stacked as a 3-D array, or a list; got one of shape {wrong[:1]}.")
+        raise ValueError(
+            f"y must hold sources shaped like X, {(n_samples, n_features)}: side by side, stacked as a 3-D array, or a list; got one of shape {wrong[:1]}."
+        )
     parts = [check_matrix(p, "y") for p in parts]
-    for p in parts: check_nonnegative(p, "y")
+    for p in parts:
+        check_nonnegative(p, "y")
     return parts
 
 # %% ../nbs/13b_unfolded.ipynb #5569330a
 def per_source(name, value, L, kind, lowest):
-    "`value`, one number or one per source, as a tuple of L numbers >= lowest. Raises `ValueError` naming the parameter."
+    """`value`, one number or one per source, as a tuple of L numbers >= lowest. Raises `ValueError`
+    naming the parameter.
+    """
     values = (value,) * L if isinstance(value, numbers.Number) else tuple(value)
-    if len(values) != L: raise ValueError(f"{name} must be one number or one per source, here {L}; got {value!r}.")
-    for v in values: check_number(name, v, kind, lowest)
+    if len(values) != L:
+        raise ValueError(f"{name} must be one number or one per source, here {L}; got {value!r}.")
+    for v in values:
+        check_number(name, v, kind, lowest)
     return values
 
 # %% ../nbs/13b_unfolded.ipynb #5e71d649
 def check_parameters(model):
-    "Raise `ValueError` for parameters of an `UnfoldedNMF` that are no sensible numbers."
-    for name, lowest in (("n_layers", 1), ("start_iter", 0), ("max_iter", 0)): check_number(name, getattr(model, name), numbers.Integral, lowest)
-    for name, lowest in (("beta", 0), ("cost_beta", 1), ("sparsity", 0), ("tol", 0)): check_number(name, getattr(model, name), numbers.Real, lowest)
+    """Raise `ValueError` for parameters of an `UnfoldedNMF` that are no sensible numbers."""
+    for name, lowest in (("n_layers", 1), ("start_iter", 0), ("max_iter", 0)):
+        check_number(name, getattr(model, name), numbers.Integral, lowest)
+    for name, lowest in (("beta", 0), ("cost_beta", 1), ("sparsity", 0), ("tol", 0)):
+        check_number(name, getattr(model, name), numbers.Real, lowest)
     for name in ("beta", "cost_beta"):
-        if getattr(model, name) > 3: raise ValueError(f"{name} must be at most 3 (1 Kullback-Leibler, 2 Euclidean), got {getattr(model, name)!r}.")
-    if not np.isfinite(model.sparsity): raise ValueError(f"sparsity must be finite, got {model.sparsity!r}.")
+        if getattr(model, name) > 3:
+            raise ValueError(
+                f"{name} must be at most 3 (1 Kullback-Leibler, 2 Euclidean), got {getattr(model, name)!r}."
+            )
+    if not np.isfinite(model.sparsity):
+        raise ValueError(f"sparsity must be finite, got {model.sparsity!r}.")
 
 # %% ../nbs/13b_unfolded.ipynb #e6e44634
 class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    "Mixin: transform, separate and inverse_transform of a model with fitted `bases_` (each n_features x k) and `ranks_`."
+    """Mixin: transform, separate and inverse_transform of a model with fitted `bases_` (each
+    n_features x k) and `ranks_`.
+    """
+
     def transform(self, X):
-        "H^K of X (n_samples x n_features, dense or sparse): n_samples x k in units of X. A row depends on no other row."
+        """H^K of X (n_samples x n_features, dense or sparse): n_samples x k in units of X. A row
+        depends on no other row.
+        """
         return self._run(X, lambda fwd: [fwd.H[-1] * fwd.unit])[0]
 
     def separate(self, X):
-        "Estimates of the sources in X (n_samples x n_features): list of dense n_samples x n_features, >= 0, adding up to X to rounding ([X] for one source)."
+        """Estimates of the sources in X (n_samples x n_features): list of dense n_samples x
+        n_features, >= 0, adding up to X to rounding ([X] for one source).
+        """
         return self._run(X, lambda fwd: separate(fwd, self.ranks_))
 
     def _run(self, X, output):
         check_is_fitted(self)
         data = check_samples(self, X, None, None, reset=False)
         W = [asarray(to_numpy(w), namespace_like(data)) for w in self.bases_]
-        return [part.T * data.scale for part in run_blocks(data, W, output, beta=self.beta, sparsity=self.sparsity)]
+        return [
+            part.T * data.scale
+            for part in run_blocks(data, W, output, beta=self.beta, sparsity=self.sparsity)
+        ]
 
     def inverse_transform(self, H):
-        "The model of the mixture, H components_ (n_samples x n_features), for H: n_samples x k."
+        """The model of the mixture, H components_ (n_samples x n_features), for H: n_samples x k."""
         check_is_fitted(self)
         H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
-        if H.shape[1] != sum(self.ranks_): raise ValueError(f"H has {H.shape[1]} columns, the model has {sum(self.ranks_)} components.")
+        if H.shape[1] != sum(self.ranks_):
+            raise ValueError(
+                f"H has {H.shape[1]} columns, the model has {sum(self.ranks_)} components."
+            )
         return H @ asarray(to_numpy(self.components_), H)
 
 # %% ../nbs/13b_unfolded.ipynb #6a8b7541
 def run_blocks(data, W, output, **options):
-    "output(fwd) (a list of arrays with T columns) of the forward pass of a `DataMatrix` (N x T), in units of its scale, put together from blocks of columns."
+    """output(fwd) (a list of arrays with T columns) of the forward pass of a `DataMatrix` (N x T),
+    in units of its scale, put together from blocks of columns.
+    """
     X = _by_column(data.X)
-    def run(c): return output(unfold_forward(_dense(X, c, data.scale), W, **options))
-    return [namespace(part[0]).concat(part, axis=1) for part in (list(p) for p in zip(*in_chunks(run, data.shape[1], data.shape[0])))]
+
+    def run(c):
+        return output(unfold_forward(_dense(X, c, data.scale), W, **options))
+
+    return [
+        namespace(part[0]).concat(part, axis=1)
+        for part in (list(p) for p in zip(*in_chunks(run, data.shape[1], data.shape[0])))
+    ]
 
 # %% ../nbs/13b_unfolded.ipynb #c850fbde
 class TrainsLayers:
-    "Mixin: what `fit` does with checked data: start, train, store."
+    """Mixin: what `fit` does with checked data: start, train, store."""
+
     def _placed(self, data, sources):
-        "The sources as N x T in the dtype of the mixture (dense ones where it lives); the mixture itself when there are none."
-        if sources is None: return [data.X]
+        """The sources as N x T in the dtype of the mixture (dense ones where it lives); the mixture
+        itself when there are none.
+        """
+        if sources is None:
+            return [data.X]
         like = namespace_like(data)
-        return [S.T.astype(to_numpy(like).dtype) if is_sparse(S) else asarray(to_numpy(S).T, like) for S in sources]
+        return [
+            S.T.astype(to_numpy(like).dtype) if is_sparse(S) else asarray(to_numpy(S).T, like)
+            for S in sources
+        ]
 
     def _fit(self, data, sources, X, y):
         L = len(sources)
         self.ranks_ = per_source("n_components", self.n_components, L, numbers.Integral, 1)
         weights = per_source("source_weights", self.source_weights, L, numbers.Real, 0)
         start, reason = source_bases(sources, self.ranks_, max_iter=self.start_iter)
-        report = reporter(self, X, y, lambda bases: self._attributes(data, bases), self.max_iter + 1)
+        report = reporter(
+            self, X, y, lambda bases: self._attributes(data, bases), self.max_iter + 1
+        )
         with progress_bar(self, self.max_iter) as bar:
-            bases, values, ended = train_unfolded(self._objective(data, sources, weights), [asarray(to_numpy(start), namespace_like(data))] * (self.n_layers + 1),
-                                                  max_iter=0 if reason == "interrupted" else self.max_iter, tol=self.tol, callback=progress(bar, report))
+            bases, values, ended = train_unfolded(
+                self._objective(data, sources, weights),
+                [asarray(to_numpy(start), namespace_like(data))] * (self.n_layers + 1),
+                max_iter=0 if reason == "interrupted" else self.max_iter,
+                tol=self.tol,
+                callback=progress(bar, report),
+            )
         self.stop_reason_ = reason if reason == "interrupted" else ended
-        self.converged_, self.n_iter_, self.history_ = self.stop_reason_ in CONVERGED, max(1, len(values) - 1), {"cost": values}
-        for name, value in self._attributes(data, bases).items(): setattr(self, name, value)
+        self.converged_, self.n_iter_, self.history_ = (
+            self.stop_reason_ in CONVERGED,
+            max(1, len(values) - 1),
+            {"cost": values},
+        )
+        for name, value in self._attributes(data, bases).items():
+            setattr(self, name, value)
 
     def _objective(self, data, sources, weights):
-        head = (partial(mask_cost, ranks=self.ranks_, weights=weights, beta=self.cost_beta) if len(sources) > 1
-                else partial(reconstruction_cost, beta=self.cost_beta))
-        unit = cost_unit(sources, weights if len(sources) > 1 else (1.0,), self.cost_beta, data.scale)
-        return UnfoldedObjective(data.X, sources, head, self.ranks_, scale=data.scale, unit=unit, beta=self.beta, sparsity=self.sparsity)
+        head = (
+            partial(mask_cost, ranks=self.ranks_, weights=weights, beta=self.cost_beta)
+            if len(sources) > 1
+            else partial(reconstruction_cost, beta=self.cost_beta)
+        )
+        unit = cost_unit(
+            sources, weights if len(sources) > 1 else (1.0,), self.cost_beta, data.scale
+        )
+        return UnfoldedObjective(
+            data.X,
+            sources,
+            head,
+            self.ranks_,
+            scale=data.scale,
+            unit=unit,
+            beta=self.beta,
+            sparsity=self.sparsity,
+        )
 
     def _attributes(self, data, bases):
-        residual2 = lambda fwd: [namespace(fwd.M).sum((double(fwd.M - fwd.W[-1] @ fwd.H[-1]) * double(fwd.unit)) ** 2, axis=0, keepdims=True)]
-        total = float(to_numpy(run_blocks(data, bases, residual2, beta=self.beta, sparsity=self.sparsity)[0]).sum())
-        return dict(bases_=bases, components_=to_numpy(bases[-1]).T, _n_features_out=sum(self.ranks_), ranks_=self.ranks_,
-                    reconstruction_err_=total ** 0.5 * data.scale)
+        residual2 = lambda fwd: [
+            namespace(fwd.M).sum(
+                (double(fwd.M - fwd.W[-1] @ fwd.H[-1]) * double(fwd.unit)) ** 2,
+                axis=0,
+                keepdims=True,
+            )
+        ]
+        total = float(
+            to_numpy(
+                run_blocks(data, bases, residual2, beta=self.beta, sparsity=self.sparsity)[0]
+            ).sum()
+        )
+        return dict(
+            bases_=bases,
+            components_=to_numpy(bases[-1]).T,
+            _n_features_out=sum(self.ranks_),
+            ranks_=self.ranks_,
+            reconstruction_err_=total**0.5 * data.scale,
+        )
 
 # %% ../nbs/13b_unfolded.ipynb #85245f78
 def progress(bar, report):
-    "A callback of `train_unfolded` that moves a tqdm bar and asks report(W) whether to stop."
+    """A callback of `train_unfolded` that moves a tqdm bar and asks report(W) whether to stop."""
+
     def step(n, value, W):
         bar.update()
         bar.set_postfix(cost=f"{value:.5f}")
         return report(W)
+
     return step
 
 # %% ../nbs/13b_unfolded.ipynb #66132fca
 class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
-    """Unfolded NMF: n_layers multiplicative updates of H with bases of their own, trained by nonnegative backpropagation to separate sources.
+    """Unfolded NMF: n_layers multiplicative updates of H with bases of their own, trained by
+    nonnegative backpropagation to separate sources.
 
-    Parameters: `n_components` columns per source (an integer, or one per source); `n_layers` K; `beta` of the updates (0 to 3, 1 Kullback-Leibler) and
-    `cost_beta` of the objective (1 to 3); `sparsity` mu >= 0 (dimensionless); `source_weights` gamma, one or one per source (the paper: 1 for the target,
-    0 for the noise; without effect for a single source); `start_iter` HALS iterations per source for the start; `max_iter` training iterations; `tol` relative
-    decrease of the cost per iteration, over ten of them, that counts as none; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Nothing is random. Fitted: `bases_`
-    (K + 1, each n_features x k), `components_` (the last one, k x n_features), `ranks_` (columns per source), `n_iter_`, `history_` ('cost', dimensionless,
+    Parameters: `n_components` columns per source (an integer, or one per source); `n_layers` K;
+    `beta` of the updates (0 to 3, 1 Kullback-Leibler) and `cost_beta` of the objective (1 to 3);
+    `sparsity` mu >= 0 (dimensionless); `source_weights` gamma, one or one per source (the paper: 1
+    for the target, 0 for the noise; without effect for a single source); `start_iter` HALS
+    iterations per source for the start; `max_iter` training iterations; `tol` relative decrease of
+    the cost per iteration, over ten of them, that counts as none; `verbose` (1: progress bar);
+    `device` 'auto', 'cpu' or 'cuda'. Nothing is random. Fitted: `bases_` (K + 1, each n_features x
+    k), `components_` (the last one, k x n_features), `ranks_` (columns per source), `n_iter_`,
+    `history_` ('cost', dimensionless,
     never rises), `converged_`, `stop_reason_`, `reconstruction_err_` (||X - H components_||_F, units of X). Source: Le Roux, Hershey & Weninger 2015.
     """
-    def __init__(self, n_components=5, *, n_layers=5, beta=1.0, cost_beta=1.0, sparsity=0.0, source_weights=1.0, start_iter=200, max_iter=200, tol=1e-4,
-                 verbose=0, device="auto"):
-        self.n_components, self.n_layers, self.beta, self.cost_beta, self.sparsity = n_components, n_layers, beta, cost_beta, sparsity
-        self.source_weights, self.start_iter, self.max_iter, self.tol, self.verbose, self.device = source_weights, start_iter, max_iter, tol, verbose, device
+
+    def __init__(
+        self,
+        n_components=5,
+        *,
+        n_layers=5,
+        beta=1.0,
+        cost_beta=1.0,
+        sparsity=0.0,
+        source_weights=1.0,
+        start_iter=200,
+        max_iter=200,
+        tol=1e-4,
+        verbose=0,
+        device="auto",
+    ):
+        self.n_components, self.n_layers, self.beta, self.cost_beta, self.sparsity = (
+            n_components,
+            n_layers,
+            beta,
+            cost_beta,
+            sparsity,
+        )
+        self.source_weights, self.start_iter, self.max_iter, self.tol, self.verbose, self.device = (
+            source_weights,
+            start_iter,
+            max_iter,
+            tol,
+            verbose,
+            device,
+        )
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on mixtures X (n_samples x n_features, >= 0, dense or sparse) with sources y: n_samples x (L n_features), L x n_samples x n_features or
-        a list of L matrices, which should add up to X. y None, or one-dimensional (labels, ignored): the network learns to reconstruct X; a single
-        source in y: to show it when given X. Returns self; warns with `ConvergenceWarning` when max_iter ends the training.
+        """Train on mixtures X (n_samples x n_features, >= 0, dense or sparse) with sources y:
+        n_samples x (L n_features), L x n_samples x n_features or a list of L matrices, which should
+        add up to X. y None, or one-dimensional (labels, ignored): the network learns to reconstruct
+        X; a single source in y: to show it when given X. Returns self; warns with
+        `ConvergenceWarning` when max_iter ends the training.
         """
         data = check_samples(self, X, None, None, reset=True)
         check_parameters(self)
         sources = as_sources(y, data.shape[1], data.shape[0])
-        with fitting(self, X=X, y=y): self._fit(data, self._placed(data, sources), X, y)
-        self._callback_fit_ctx.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
+        with fitting(self, X=X, y=y):
+            self._fit(data, self._placed(data, sources), X, y)
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
         if self.stop_reason_ == "max_iter":
-            warnings.warn(f"UnfoldedNMF stopped at max_iter={self.max_iter} while the cost still fell by more than tol={self.tol:g} of it per iteration: "
-                          "increase max_iter or tol.", ConvergenceWarning, stacklevel=2)
+            warnings.warn(
+                f"UnfoldedNMF stopped at max_iter={self.max_iter} while the cost still fell by more than tol={self.tol:g} of it per iteration: "
+                "increase max_iter or tol.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def __sklearn_tags__(self):

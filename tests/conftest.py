@@ -1,12 +1,14 @@
-"""Array namespaces to run contracts on, which cases `make test` runs, and what a machine without a GPU leaves out.
+"""Array namespaces to run contracts on, which cases `make test` runs, and what a machine without a
+GPU leaves out.
 
-`pytest --exhaustive` (`make test-all`) runs every case. Without it, what is marked `exhaustive` is left out, and a test marked
-`each_value_once` runs on so many combinations of its parameters that each value of each of them occurs; pytest's closing line counts
-both as deselected.
+`pytest --exhaustive` (`make test-all`) runs every case. Without it, what is marked `exhaustive` is
+left out, and a test marked `each_value_once` runs on so many combinations of its parameters that
+each value of each of them occurs; pytest's closing line counts both as deselected.
 
-A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference of the array API standard (which
-has nothing but the standard, on two devices that refuse to mix) and CuPy. What is marked `gpu` is skipped where no CUDA device
-answers, and counted in the last lines of the report.
+A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference
+of the array API standard (which has nothing but the standard, on two devices that refuse to mix)
+and CuPy. What is marked `gpu` is skipped where no CUDA device answers, and counted in the last
+lines of the report.
 """
 
 import shutil
@@ -16,7 +18,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-sys.modules.setdefault("rfc3987_syntax", None)  # as in tools/nbs.py: nbformat is imported in a third of the time
+# as in tools/nbs.py: nbformat is imported in a third of the time
+sys.modules.setdefault("rfc3987_syntax", None)
 
 
 class XpDevice(NamedTuple):
@@ -34,9 +37,11 @@ class XpDevice(NamedTuple):
 COMBINATIONS = [
     ("numpy", "cpu", "float64"),
     ("numpy", "cpu", "float32"),
-    pytest.param(("array_api_strict", "CPU_DEVICE", "float64"), marks=pytest.mark.exhaustive),  # device1 refuses more
+    # device1 refuses more
+    pytest.param(("array_api_strict", "CPU_DEVICE", "float64"), marks=pytest.mark.exhaustive),
     ("array_api_strict", "device1", "float64"),
-    pytest.param(("array_api_strict", "device1", "float32"), marks=pytest.mark.exhaustive),  # float32 is NumPy's, the namespace float64's
+    # float32 is NumPy's, the namespace float64's
+    pytest.param(("array_api_strict", "device1", "float32"), marks=pytest.mark.exhaustive),
     pytest.param(("cupy", 0, "float64"), marks=pytest.mark.gpu),
     pytest.param(("cupy", 0, "float32"), marks=pytest.mark.gpu),
 ]
@@ -67,7 +72,9 @@ def chromium():
 
     with sync_playwright() as play:
         browser = play.chromium.launch(
-            executable_path=find_chromium(), headless=True, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+            executable_path=find_chromium(),
+            headless=True,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         )
         yield browser
         browser.close()
@@ -75,7 +82,11 @@ def chromium():
 
 def find_chromium():
     """Where Chromium is, or None."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
 
 
 @cache
@@ -89,13 +100,20 @@ def gpu():
         if not cupy.cuda.is_available():
             return None, "CuPy finds no CUDA device"
         cupy.zeros(1).get()  # a driver can be there and still fail at the first allocation
-        return f"{cupy.cuda.runtime.getDeviceProperties(0)['name'].decode()}, CuPy {cupy.__version__}", ""
+        return (
+            f"{cupy.cuda.runtime.getDeviceProperties(0)['name'].decode()}, CuPy {cupy.__version__}",
+            "",
+        )
     except Exception as error:  # whatever CUDA raises, there is no device to test on
         return None, f"the CUDA device does not answer ({type(error).__name__}: {error})"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--exhaustive", action="store_true", help="run what is marked `exhaustive` and every combination of parameters")
+    parser.addoption(
+        "--exhaustive",
+        action="store_true",
+        help="run what is marked `exhaustive` and every combination of parameters",
+    )
 
 
 def values_of(item):
@@ -104,7 +122,9 @@ def values_of(item):
 
 
 def plain(value):
-    """What tells the values of a parameter apart: a function or a class by its name, an estimator by its class."""
+    """What tells the values of a parameter apart: a function or a class by its name, an estimator
+    by its class.
+    """
     if isinstance(value, partial):
         return value.func.__name__, repr(value.keywords)
     if hasattr(value, "get_params"):
@@ -113,7 +133,9 @@ def plain(value):
 
 
 def representatives(items):
-    """So many of the cases of one test that each value of each parameter occurs: greedily, those first that show most new ones."""
+    """So many of the cases of one test that each value of each parameter occurs: greedily, those
+    first that show most new ones.
+    """
     chosen, seen = [], set()
     for least in range(max(len(values_of(item)) for item in items), 0, -1):
         for item in items:
@@ -125,7 +147,9 @@ def representatives(items):
 
 
 def leave_out(config, items):
-    """Deselect what is marked `exhaustive`, and of a test marked `each_value_once` all but its `representatives`."""
+    """Deselect what is marked `exhaustive`, and of a test marked `each_value_once` all but its
+    `representatives`.
+    """
     wanted = [item for item in items if not item.get_closest_marker("exhaustive")]
     grids = {}
     for item in wanted:
@@ -141,7 +165,8 @@ def pytest_collection_modifyitems(config, items):
     if not config.getoption("exhaustive"):
         leave_out(config, items)
     for item in items:
-        if "chromium" in item.fixturenames:  # all in one process: one browser and one server serve them
+        # all in one process: one browser and one server serve them
+        if "chromium" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("browser"))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not gpu()[0]:
@@ -150,12 +175,18 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped") if isinstance(report.longrepr, tuple)]
+    reasons = [
+        report.longrepr[2]
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple)
+    ]
     left_out = sum(NOT_RUN in reason for reason in reasons)
     browser = sum("BROWSER TEST NOT RUN" in reason for reason in reasons)
     if browser:
         terminalreporter.section("browser")
-        terminalreporter.line(f"{browser} browser tests did not run: Chromium or playwright is not installed")
+        terminalreporter.line(
+            f"{browser} browser tests did not run: Chromium or playwright is not installed"
+        )
     device, why = gpu()
     terminalreporter.section("GPU")
     terminalreporter.line(f"on {device}" if device else f"{left_out} GPU tests did not run: {why}")

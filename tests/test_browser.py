@@ -1,6 +1,8 @@
-"""The pages where people meet them: a tutorial in JupyterLab, a fit watched in JupyterLab and in Notebook 7, the app in Voila and in JupyterLab.
+"""The pages where people meet them: a tutorial in JupyterLab, a fit watched in JupyterLab and in
+Notebook 7, the app in Voila and in JupyterLab.
 
-Real servers, real kernels, Chromium without a window. SCREENSHOTS=folder keeps pictures to be looked at.
+Real servers, real kernels, Chromium without a window. SCREENSHOTS=folder keeps pictures to be
+looked at.
 """
 
 import os
@@ -21,9 +23,22 @@ from conftest import find_chromium
 from nnmf_nb import load
 
 ROOT = Path(__file__).resolve().parent.parent
-LACKING = [name for name in ("playwright", "jupyterlab", "notebook", "voila", "anywidget") if find_spec(name) is None]
-ABSENT = f"{', '.join(LACKING)} not installed" if LACKING else "no chromium on the PATH" if find_chromium() is None else ""
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}")]
+LACKING = [
+    name
+    for name in ("playwright", "jupyterlab", "notebook", "voila", "anywidget")
+    if find_spec(name) is None
+]
+ABSENT = (
+    f"{', '.join(LACKING)} not installed"
+    if LACKING
+    else "no chromium on the PATH"
+    if find_chromium() is None
+    else ""
+)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}"),
+]
 
 PATIENCE = 60_000  # milliseconds for one thing to happen, on a machine that has other things to do
 WATCH = """
@@ -55,9 +70,14 @@ view
 
 
 def write_notebook(path, *cells):
-    kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}  # or a dialog asks for one
+    # or a dialog asks for one
+    kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
     path.write_text(
-        nbformat.writes(nbformat.v4.new_notebook(metadata=kernel, cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells]))
+        nbformat.writes(
+            nbformat.v4.new_notebook(
+                metadata=kernel, cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells]
+            )
+        )
     )
 
 
@@ -68,29 +88,49 @@ def free_port():
 
 
 def environment(folder):
-    """Of the servers: this interpreter and checkout, no settings of whoever runs the test, no questions about news."""
+    """Of the servers: this interpreter and checkout, no settings of whoever runs the test, no
+    questions about news.
+    """
     from ipykernel.kernelspec import write_kernel_spec
 
     write_kernel_spec(folder / "share" / "kernels" / "python3")
-    news = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news = (
+        folder
+        / "settings"
+        / "@jupyterlab"
+        / "apputils-extension"
+        / "notification.jupyterlab-settings"
+    )
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     places = dict(JUPYTER_CONFIG_DIR="config", JUPYTER_DATA_DIR="data", JUPYTER_RUNTIME_DIR="runtime", JUPYTERLAB_SETTINGS_DIR="settings",
                   JUPYTERLAB_WORKSPACES_DIR="workspaces", IPYTHONDIR="ipython", JUPYTER_PATH="share")  # fmt: skip
-    env = os.environ | {name: str(folder / place) for name, place in places.items()} | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    return env | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env = (
+        os.environ
+        | {name: str(folder / place) for name, place in places.items()}
+        | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    )
+    return env | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    }
 
 
 def serve(command, port, folder, log):
     """Start a server and wait for its answer; yields its address."""
     with open(log, "w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=environment(folder / "jupyter")
+            [sys.executable, "-m", *command],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment(folder / "jupyter"),
         )
     try:
         end = time.monotonic() + 60
         while True:
-            assert process.poll() is None and time.monotonic() < end, f"the server does not answer:\n{Path(log).read_text()[-2000:]}"
+            assert process.poll() is None and time.monotonic() < end, (
+                f"the server does not answer:\n{Path(log).read_text()[-2000:]}"
+            )
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).close()
                 break
@@ -112,7 +152,11 @@ def jupyter(tmp_path_factory):
     shutil.copy(ROOT / "nbs/tutorials/03_looking_inside.ipynb", folder / "tutorial.ipynb")
     shutil.copy(ROOT / "nbs/apps/inspector.ipynb", folder)
     write_notebook(folder / "watch.ipynb", WATCH, "print('reason', model.stop_reason_)")
-    write_notebook(folder / "change.ipynb", CHANGE, "print('changes', [what for _, what in model.history_['changes']], model.stop_reason_)")
+    write_notebook(
+        folder / "change.ipynb",
+        CHANGE,
+        "print('changes', [what for _, what in model.history_['changes']], model.stop_reason_)",
+    )
     write_notebook(folder / "plain.ipynb", PLAIN)
     port = free_port()
     command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
@@ -133,14 +177,26 @@ def voila(tmp_path_factory):
 @pytest.fixture
 def page(chromium):
     """A page of its own; fails on errors that name our scripts."""
-    context, trouble = chromium.new_context(viewport={"width": 1300, "height": 1000}, reduced_motion="reduce"), []
+    context, trouble = (
+        chromium.new_context(viewport={"width": 1300, "height": 1000}, reduced_motion="reduce"),
+        [],
+    )
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.on("pageerror", lambda error: trouble.append(f"{error}\n{error.stack or ''}"))
-    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console", lambda message: trouble.append(message.text) if message.type == "error" else None
+    )
     yield page
     context.close()
-    ours = [one for one in trouble if any(word in one for word in ("nnmf", "anywidget", "blob:", "Failed to load model class", "widget"))]
+    ours = [
+        one
+        for one in trouble
+        if any(
+            word in one
+            for word in ("nnmf", "anywidget", "blob:", "Failed to load model class", "widget")
+        )
+    ]
     assert not ours, ours
 
 
@@ -199,13 +255,17 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     below = until(lambda: python(page, "view.selected"), lambda s: s.startswith("(0, "))
     assert f"layer 0, topic {below[4:-1]}" in inspector.locator(".topic").inner_text()
     assert inspector.locator(".examples").inner_text() != above[1]
-    assert python(page, f"view.data.loc[{below}, 'name']").split(" · ")[0] in inspector.locator(".topic h3").inner_text()
+    assert (
+        python(page, f"view.data.loc[{below}, 'name']").split(" · ")[0]
+        in inspector.locator(".topic h3").inner_text()
+    )
 
     slider = inspector.locator("input[type=range]")
     rows = "rows => rows.sort((a, b) => a.dataset.rank - b.dataset.rank).map(row => row.children[0].textContent)"
     frequent = inspector.locator(".feature").evaluate_all(rows)
     for _ in range(10):
-        slider.press("ArrowLeft")  # finds the slider anew: the card may just be drawn again for the names asked for above
+        # finds the slider anew: the card may just be drawn again for the names asked for above
+        slider.press("ArrowLeft")
     inspector.locator(".slider", has_text="λ 0.0").wait_for()
     assert inspector.locator(".feature").evaluate_all(rows) != frequent
 
@@ -227,7 +287,10 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
 
     live = page.locator(".nnmf.live")
     live.scroll_into_view_if_needed()
-    assert "done (stationary)" in live.locator(".facts").inner_text() and live.locator(".control.stop").is_disabled()
+    assert (
+        "done (stationary)" in live.locator(".facts").inner_text()
+        and live.locator(".control.stop").is_disabled()
+    )
     live.locator('.chip[data-epoch="1"]').click()
     until(lambda: python(page, "live.progress['looking']"), lambda s: s == "1")
     live.locator('.chip[data-epoch="1"][aria-pressed="true"]').wait_for()
@@ -245,7 +308,9 @@ def test_plain_controls_in_jupyterlab(jupyter, page, tmp_path):
     first = until(lambda: python(page, "view.selected"), lambda s: s.startswith("(0, "))
     page.get_by_text(f"layer 0, topic {first[4:-1]}:").wait_for()
     other = (int(first[4:-1]) + 1) % 6
-    page.get_by_label("topic", exact=True).select_option(index=int(python(page, f"view.payload['layers'][0]['order'].index({other})")))
+    page.get_by_label("topic", exact=True).select_option(
+        index=int(python(page, f"view.payload['layers'][0]['order'].index({other})"))
+    )
     until(lambda: python(page, "view.selected"), lambda s: s == f"(0, {other})")
     name = page.get_by_label("name")
     name.fill("mein Thema")
@@ -283,7 +348,10 @@ def watch_and_stop(page, name, tmp_path):
     until(lambda: iteration(live), lambda i: i > held + 1)
     live.locator(".control.stop").click()
     page.locator('.nnmf.live[data-state="done"]').wait_for()
-    assert "done (callback)" in live.locator(".facts").inner_text() and live.locator(".alert").inner_text() == ""
+    assert (
+        "done (callback)" in live.locator(".facts").inner_text()
+        and live.locator(".alert").inner_text() == ""
+    )
     return held + 1
 
 
@@ -293,7 +361,10 @@ def test_live_fit_in_jupyterlab(jupyter, page, tmp_path):
     kept = watch_and_stop(page, "lab_live", tmp_path)
     page.get_by_text("reason callback").wait_for()  # the next cell ran after, not during, the fit
     page.wait_for_function(IDLE)
-    assert str(kept) in python(page, "view.epochs") and python(page, f"view.restore({kept}).layers_[0].rank") == "20"
+    assert (
+        str(kept) in python(page, "view.epochs")
+        and python(page, f"view.restore({kept}).layers_[0].rank") == "20"
+    )
 
 
 @pytest.mark.exhaustive
@@ -334,7 +405,9 @@ def test_a_running_fit_is_changed_in_jupyterlab(jupyter, page, tmp_path):
 
 
 def use_app(page, name, tmp_path):
-    """Fit with a wrong rank, then with right ones, stop the fit, look at a topic, take the model away."""
+    """Fit with a wrong rank, then with right ones, stop the fit, look at a topic, take the model
+    away.
+    """
     fit = page.get_by_role("button", name="Fit", exact=True)
     fit.wait_for()
     page.get_by_label("data").select_option("handwritten digits")
@@ -342,7 +415,8 @@ def use_app(page, name, tmp_path):
     ranks.fill("nonsense")
     ranks.press("Tab")
     fit.click()
-    page.locator("[role=alert]", has_text="ranks must be numbers").wait_for()  # what goes wrong is said, without a traceback
+    # what goes wrong is said, without a traceback
+    page.locator("[role=alert]", has_text="ranks must be numbers").wait_for()
     assert page.get_by_text("Traceback").count() == 0
     picture(page, f"{name}_form", tmp_path)
     ranks.fill("24, 8")
@@ -350,7 +424,8 @@ def use_app(page, name, tmp_path):
     fit.click()
     live = page.locator(".nnmf.live")
     live.locator(".depth").first.wait_for()
-    live.locator(".control.stop").click()  # while the thread that would hear it is busy with the click before
+    # while the thread that would hear it is busy with the click before
+    live.locator(".control.stop").click()
     page.locator('.nnmf.live[data-state="done"]').wait_for()
     assert "done (callback)" in live.locator(".facts").inner_text()
     inspector = page.locator(".nnmf:not(.live)")
@@ -359,7 +434,10 @@ def use_app(page, name, tmp_path):
     inspector.locator('.node[data-key="0,3"].selected').wait_for()
     links = page.locator("a[download]")
     links.nth(1).wait_for()
-    assert links.evaluate_all("all => all.map(a => a.download)") == ["topics.html", "model.safetensors"]
+    assert links.evaluate_all("all => all.map(a => a.download)") == [
+        "topics.html",
+        "model.safetensors",
+    ]
     with page.expect_download() as download:
         links.nth(1).click()
     assert load(download.value.path()).layers_[0].rank == 24
@@ -371,7 +449,8 @@ def test_app_in_voila(voila, page, tmp_path):
     page.goto(voila)
     page.get_by_role("button", name="Fit", exact=True).wait_for()
     assert page.get_by_text("Files that you upload").is_visible()
-    assert not page.get_by_text("Below this line is how it works").is_visible()  # a page for people who do not read programs
+    # a page for people who do not read programs
+    assert not page.get_by_text("Below this line is how it works").is_visible()
     use_app(page, "voila", tmp_path)
 
 

@@ -12,7 +12,10 @@ from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, UnfoldedNMF, datasets
 from nnmf_nb.estimators import EarlyStopping, hidden_score
 
 TOY = datasets.toy(random_state=0)
-MODELS = [E(ranks=(6, 2), max_iter=8, tol=0, random_state=0) for E in (HierarchicalNMF, NeuralNMF, DeepNMF)]
+MODELS = [
+    E(ranks=(6, 2), max_iter=8, tol=0, random_state=0)
+    for E in (HierarchicalNMF, NeuralNMF, DeepNMF)
+]
 
 
 class Diary:
@@ -34,7 +37,10 @@ class Diary:
         self.events.append(f"end {context.task_name}")
         assert X is TOY.X and y is None
         if context.task_name == "iteration":
-            assert fitted_estimator.transform(X).shape == (len(X), fitted_estimator.components_.shape[0])
+            assert fitted_estimator.transform(X).shape == (
+                len(X),
+                fitted_estimator.components_.shape[0],
+            )
             self.errors.append(fitted_estimator.reconstruction_err_)
         return len(self.errors) == self.stop
 
@@ -52,7 +58,13 @@ def test_hooks_are_called_in_order_and_torn_down(model):
     model.set_callbacks(diary).fit(TOY.X)
     n = len(diary.errors)
     assert n >= 8
-    assert diary.events == ["setup", "begin fit", *["begin iteration", "end iteration"] * n, "end fit", "teardown"]
+    assert diary.events == [
+        "setup",
+        "begin fit",
+        *["begin iteration", "end iteration"] * n,
+        "end fit",
+        "teardown",
+    ]
     assert not hasattr(model, "_callback_fit_ctx")
 
 
@@ -86,8 +98,17 @@ def test_monitor_in_pipeline_and_search(model):
     y = TOY.labels["level_4"]
     make_pipeline(MaxAbsScaler(), model.set_callbacks(monitor)).fit(TOY.X, y)
     log = monitor.get_logs().data_as_pandas
-    assert len(log) >= 8 and log["explained"].between(0, 1).all() and (log["estimator_name"] == type(model).__name__).all()
-    search = GridSearchCV(clone(model), {"ranks": [(4, 2), (5, 2)]}, cv=KFold(2, shuffle=True, random_state=0), error_score="raise").set_callbacks(ProgressBar())
+    assert (
+        len(log) >= 8
+        and log["explained"].between(0, 1).all()
+        and (log["estimator_name"] == type(model).__name__).all()
+    )
+    search = GridSearchCV(
+        clone(model),
+        {"ranks": [(4, 2), (5, 2)]},
+        cv=KFold(2, shuffle=True, random_state=0),
+        error_score="raise",
+    ).set_callbacks(ProgressBar())
     assert search.fit(TOY.X, y).best_score_ > 0.5
 
 
@@ -96,14 +117,22 @@ def test_early_stopping_keeps_the_best():
     X = TOY.X + rng.gamma(1.0, 1.0, TOY.X.shape)
     known = rng.random(X.shape) < 0.7
     stopper = EarlyStopping(hidden_score(X, known), patience=15)
-    model = HierarchicalNMF(ranks=9, max_iter=100, tol=0, random_state=0).set_callbacks(stopper).fit(np.where(known, X, np.nan), mask=known)
+    model = (
+        HierarchicalNMF(ranks=9, max_iter=100, tol=0, random_state=0)
+        .set_callbacks(stopper)
+        .fit(np.where(known, X, np.nan), mask=known)
+    )
     assert model.stop_reason_ == "callback" and len(stopper.scores) < 100
     assert hidden_score(X, known)(stopper.best) == max(stopper.scores) > stopper.scores[-1]
     patient = EarlyStopping(hidden_score(X, known), patience=1000, tol=0.0)
-    HierarchicalNMF(ranks=9, max_iter=20, tol=0, random_state=0).set_callbacks(patient).fit(X, mask=known)
+    HierarchicalNMF(ranks=9, max_iter=20, tol=0, random_state=0).set_callbacks(patient).fit(
+        X, mask=known
+    )
     assert len(patient.scores) == 20
     eager = EarlyStopping(hidden_score(X, known), patience=2, tol=1.0)
-    HierarchicalNMF(ranks=9, max_iter=20, tol=0, random_state=0).set_callbacks(eager).fit(X, mask=known)
+    HierarchicalNMF(ranks=9, max_iter=20, tol=0, random_state=0).set_callbacks(eager).fit(
+        X, mask=known
+    )
     assert len(eager.scores) == 3
 
 
@@ -120,7 +149,9 @@ def test_hidden_score_refuses_nonsense():
 
 def test_unfolded_updates_report_too():
     scores = []
-    stopper = EarlyStopping(lambda model: scores.append(-model.reconstruction_err_) or scores[-1], patience=3, tol=1e9)
+    stopper = EarlyStopping(
+        lambda model: scores.append(-model.reconstruction_err_) or scores[-1], patience=3, tol=1e9
+    )
     model = UnfoldedNMF(4, max_iter=20, tol=0).set_callbacks(stopper).fit(TOY.X)
     assert model.stop_reason_ == "callback" and len(scores) == 4
     assert stopper.best.transform(TOY.X).shape == (90, 4)

@@ -1,4 +1,6 @@
-"""Certificates: every number against its formula written out, every fault named, every model read as what it is."""
+"""Certificates: every number against its formula written out, every fault named, every model read
+as what it is.
+"""
 
 import copy
 import gc
@@ -40,14 +42,24 @@ from nnmf_nb import (
     save,
     verify,
 )
-from nnmf_nb.certificates import Certificate, Criteria, LayerCertificate, chain_gradient, fulfilled, in_units, on_supports
+from nnmf_nb.certificates import (
+    Certificate,
+    Criteria,
+    LayerCertificate,
+    chain_gradient,
+    fulfilled,
+    in_units,
+    on_supports,
+)
 from nnmf_nb.data import as_data
 from nnmf_nb.losses import ChainObjective, on_unit_columns, propagate, resolve_cost, unit_columns
 
 
 def planted(seed=0, N=12, k=3, M=40):
     rng = np.random.default_rng(seed)
-    A = np.kron(np.eye(k), np.ones((N // k, 1))) + 0.2 * rng.random((N, k)) * (rng.random((N, k)) < 0.3)
+    A = np.kron(np.eye(k), np.ones((N // k, 1))) + 0.2 * rng.random((N, k)) * (
+        rng.random((N, k)) < 0.3
+    )
     S = rng.gamma(0.5, 1.0, (k, M)) * (rng.random((k, M)) < 0.7)
     return A, S, A @ S
 
@@ -63,7 +75,12 @@ def test_a_planted_factorisation_is_green():
     A, S, X = planted()
     got = certify(A, S, X)
     layer = got.layers[0]
-    assert got.colour == "green" and layer.error < 1e-12 and layer.kkt < 1e-12 and layer.stationarity < 1e-12
+    assert (
+        got.colour == "green"
+        and layer.error < 1e-12
+        and layer.kkt < 1e-12
+        and layer.stationarity < 1e-12
+    )
     assert "✓ GREEN" in repr(got) and "every S exact" in repr(got)
     assert layer.zeros == ((A == 0).mean(), (S == 0).mean()) and layer.condition < 2
 
@@ -77,17 +94,22 @@ def test_numbers_are_the_formulas():
     unit, s, R = A / length, S * length[:, None], X - A @ S
     g, size = -unit.T @ R, np.linalg.norm(X, axis=0)
     assert got.error == pytest.approx(np.linalg.norm(R) / np.linalg.norm(X))
-    assert got.floor == pytest.approx(np.sqrt((np.linalg.svd(X)[1][3:] ** 2).sum()) / np.linalg.norm(X))
+    assert got.floor == pytest.approx(
+        np.sqrt((np.linalg.svd(X)[1][3:] ** 2).sum()) / np.linalg.norm(X)
+    )
     assert got.gap == pytest.approx(got.error - got.floor)
     assert got.kkt == pytest.approx((np.abs(np.minimum(s, g)) / size).max())
     assert got.complementarity == pytest.approx((np.abs(s * g).sum(axis=0) / size**2).max())
     G = -2 * R @ s.T / np.linalg.norm(X) ** 2
-    assert got.stationarity == pytest.approx(np.linalg.norm(np.where(unit > 0, G, np.minimum(G, 0))))
+    assert got.stationarity == pytest.approx(
+        np.linalg.norm(np.where(unit > 0, G, np.minimum(G, 0)))
+    )
     assert got.condition == pytest.approx(np.linalg.cond(unit))
 
 
 def test_stationarity_is_the_derivative_of_the_error():
-    # Central differences of ||X - A S||^2 / ||X||^2 along unit columns: the gradient that the certificate projects.
+    # Central differences of ||X - A S||^2 / ||X||^2 along unit columns: the gradient that the
+    # certificate projects.
     rng = np.random.default_rng(2)
     A, S, X = rng.random((5, 2)) + 0.1, rng.random((2, 6)), rng.random((5, 6))
     unit, s, _ = in_units(A, S)
@@ -122,13 +144,20 @@ def test_slightly_unfinished_coefficients_are_amber():
 def test_locked_zeros_of_multiplicative_updates():
     A, S, X = planted()
     rng = np.random.default_rng(5)
-    W, H = rng.random((X.shape[1], 3)), rng.random((3, X.shape[0])) * (rng.random((3, X.shape[0])) < 0.4)
+    W, H = (
+        rng.random((X.shape[1], 3)),
+        rng.random((3, X.shape[0])) * (rng.random((3, X.shape[0])) < 0.4),
+    )
     model = TheirNMF(3, solver="mu", init="custom", max_iter=3000, tol=1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         W = model.fit_transform(X.T, W=W, H=H)
     got = certify(model.components_.T, W.T, X)
-    assert got.colour in ("amber", "red") and "locked" in words(got) and "A is not stationary" in words(got)
+    assert (
+        got.colour in ("amber", "red")
+        and "locked" in words(got)
+        and "A is not stationary" in words(got)
+    )
     # The same start with its zeros lifted is free to move, and nothing is called locked.
     assert "locked" not in words(certify(*(np.maximum(F, 0.3) for F in (A, S)), X))
 
@@ -172,9 +201,17 @@ def test_negative_entries_of_A_are_red_and_red_comes_first():
 def test_dead_and_duplicate_topics_and_ambiguous_points():
     A, S, X = planted()
     dead = certify(np.hstack([A, np.zeros((12, 1))]), np.vstack([S, np.zeros((1, 40))]), X)
-    assert dead.colour == "amber" and "dead topics [3]" in words(dead) and np.isfinite(dead.layers[0].condition)
+    assert (
+        dead.colour == "amber"
+        and "dead topics [3]" in words(dead)
+        and np.isfinite(dead.layers[0].condition)
+    )
     twice = certify(np.hstack([A, A[:, :1]]), np.vstack([S[:1] / 2, S[1:], S[:1] / 2]), X)
-    assert twice.colour == "amber" and "duplicate topics [(0, 3)]" in words(twice) and "not be unique" in words(twice)
+    assert (
+        twice.colour == "amber"
+        and "duplicate topics [(0, 3)]" in words(twice)
+        and "not be unique" in words(twice)
+    )
     assert twice.layers[0].condition == np.inf and twice.layers[0].degenerate > 0
     assert certify(A, S, X).layers[0].degenerate == 0
 
@@ -186,7 +223,11 @@ def test_explaining_nothing_is_red():
 
 def test_nothing_to_explain_is_well_explained_by_nothing():
     got = certify(np.zeros((4, 2)), np.zeros((2, 3)), np.zeros((4, 3)))
-    assert got.layers[0].error == got.layers[0].kkt == got.layers[0].stationarity == 0 and got.colour == "amber"  # its topics are dead
+    # its topics are dead
+    assert (
+        got.layers[0].error == got.layers[0].kkt == got.layers[0].stationarity == 0
+        and got.colour == "amber"
+    )
     assert certify(np.ones((4, 2)), np.ones((2, 3)), np.zeros((4, 3))).colour == "red"
 
 
@@ -196,7 +237,9 @@ def test_odd_shapes_give_numbers(shape):
     rng = np.random.default_rng(6)
     A, X = rng.random((N, k)), rng.random((N, M))
     got = certify(A, nnls(A, X), X).layers[0]
-    assert got.kkt < 1e-10 and not any(np.isnan([got.error, got.floor, got.stationarity, got.complementarity, got.condition]))
+    assert got.kkt < 1e-10 and not any(
+        np.isnan([got.error, got.floor, got.stationarity, got.complementarity, got.condition])
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-8, 1e8, 1e30])
@@ -204,9 +247,14 @@ def test_scale_of_data_and_of_columns_does_not_matter(scale):
     A, S, X = planted()
     A, S = A + 0.1, S * 1.01
     base, rows = certify(A, S, X).layers[0], np.array([1.0, scale, 1 / scale])
-    for got in (certify(A, scale * S, scale * X).layers[0], certify(A * rows, S / rows[:, None], X).layers[0]):
+    for got in (
+        certify(A, scale * S, scale * X).layers[0],
+        certify(A * rows, S / rows[:, None], X).layers[0],
+    ):
         for name in ("error", "floor", "kkt", "stationarity", "complementarity", "condition"):
-            assert getattr(got, name) == pytest.approx(getattr(base, name), rel=1e-8, abs=1e-12), name
+            assert getattr(got, name) == pytest.approx(getattr(base, name), rel=1e-8, abs=1e-12), (
+                name
+            )
 
 
 def test_order_does_not_matter():
@@ -214,16 +262,28 @@ def test_order_does_not_matter():
     S = S * 1.01
     rng = np.random.default_rng(7)
     rows, topics, points = rng.permutation(12), rng.permutation(3), rng.permutation(40)
-    a, b = certify(A, S, X).layers[0], certify(A[rows][:, topics], S[topics][:, points], X[rows][:, points]).layers[0]
-    assert all(getattr(a, n) == pytest.approx(getattr(b, n), abs=1e-13) for n in ("error", "floor", "kkt", "stationarity", "condition"))
+    a, b = (
+        certify(A, S, X).layers[0],
+        certify(A[rows][:, topics], S[topics][:, points], X[rows][:, points]).layers[0],
+    )
+    assert all(
+        getattr(a, n) == pytest.approx(getattr(b, n), abs=1e-13)
+        for n in ("error", "floor", "kkt", "stationarity", "condition")
+    )
 
 
-@pytest.mark.parametrize("kind", [sp.csr_array, sp.csc_matrix, lambda X: X.tolist(), np.asfortranarray])
+@pytest.mark.parametrize(
+    "kind", [sp.csr_array, sp.csc_matrix, lambda X: X.tolist(), np.asfortranarray]
+)
 def test_kinds_of_data(kind):
     A, S, X = planted()
     S = S * 1.01
     a, b = certify(A, S, X).layers[0], certify(A, S, kind(X)).layers[0]
-    assert a.kkt == pytest.approx(b.kkt) and a.stationarity == pytest.approx(b.stationarity) and a.error == pytest.approx(b.error)
+    assert (
+        a.kkt == pytest.approx(b.kkt)
+        and a.stationarity == pytest.approx(b.stationarity)
+        and a.error == pytest.approx(b.error)
+    )
 
 
 def test_float32_factors_are_judged_in_float64():
@@ -237,7 +297,9 @@ def test_blocks_of_columns_do_not_matter(monkeypatch):
     whole = certify(A, S * 1.01, X).layers[0]
     monkeypatch.setattr("nnmf_nb.data._BLOCK", 50)
     parts = certify(A, S * 1.01, X).layers[0]
-    assert parts.kkt == pytest.approx(whole.kkt) and parts.stationarity == pytest.approx(whole.stationarity)
+    assert parts.kkt == pytest.approx(whole.kkt) and parts.stationarity == pytest.approx(
+        whole.stationarity
+    )
 
 
 def test_what_the_mask_hides_counts_nothing():
@@ -247,7 +309,10 @@ def test_what_the_mask_hides_counts_nothing():
     holes = np.where(known, X, np.nan)
     got = certify(A, np.where(np.arange(40) == 0, 0.0, S), holes, mask=known)
     assert got.colour == "green" and np.isnan(got.layers[0].floor) and "unknown" in repr(got)
-    a, b = (certify(A, S * 1.01, np.where(known, X, hidden), mask=known).layers[0] for hidden in (np.nan, -7.0))
+    a, b = (
+        certify(A, S * 1.01, np.where(known, X, hidden), mask=known).layers[0]
+        for hidden in (np.nan, -7.0)
+    )
     assert a.kkt == b.kkt and a.error == b.error and a.stationarity == b.stationarity
 
 
@@ -256,7 +321,9 @@ def test_weights_are_those_of_the_error():
     A, X, W = rng.random((6, 2)), rng.random((6, 8)), rng.random((6, 8)) + 0.1
     S = nnls(A, X, weights=W)
     got = certify(A, S, X, weights=W).layers[0]
-    assert got.kkt < 1e-12 and got.error == pytest.approx(np.sqrt((W * (X - A @ S) ** 2).sum() / (W * X**2).sum()))
+    assert got.kkt < 1e-12 and got.error == pytest.approx(
+        np.sqrt((W * (X - A @ S) ** 2).sum() / (W * X**2).sum())
+    )
     assert certify(A, S, X).layers[0].kkt > 1e-3
 
 
@@ -293,7 +360,12 @@ def test_text_is_no_matrix():
 def test_html_says_it_in_words_and_is_safe():
     A, S, X = planted()
     page = certify(A, S * 1.5, X)._repr_html_()
-    assert page.startswith("<table>") and "RED" in page and "✗" in page and "||X||" not in page.replace("||S_(l-1)", "")
+    assert (
+        page.startswith("<table>")
+        and "RED" in page
+        and "✗" in page
+        and "||X||" not in page.replace("||S_(l-1)", "")
+    )
 
 
 # --- chains ----------------------------------------------------------------------------------------------------------------
@@ -302,7 +374,10 @@ def test_html_says_it_in_words_and_is_safe():
 def chain(seed=0, ranks=(5, 3), N=9, M=20):
     rng = np.random.default_rng(seed)
     X = as_data(rng.random((N, M)))
-    A = [unit_columns(rng.random(shape) * (rng.random(shape) < 0.8) + 0.01) for shape in zip((N, *ranks), ranks)]
+    A = [
+        unit_columns(rng.random(shape) * (rng.random(shape) < 0.8) + 0.01)
+        for shape in zip((N, *ranks), ranks)
+    ]
     return X, A
 
 
@@ -310,12 +385,22 @@ def test_a_chain_is_judged_layer_by_layer():
     X, A = chain()
     S = [s * X.scale for s in propagate(X, A).S]
     got = certify(A, S, X.X)
-    assert [layer.rank for layer in got.layers] == [5, 3] and all(layer.kkt < 1e-12 for layer in got.layers)
-    assert got.layers[1].error == pytest.approx(np.linalg.norm(X.X - A[0] @ A[1] @ S[1]) / np.linalg.norm(X.X))
+    assert [layer.rank for layer in got.layers] == [5, 3] and all(
+        layer.kkt < 1e-12 for layer in got.layers
+    )
+    assert got.layers[1].error == pytest.approx(
+        np.linalg.norm(X.X - A[0] @ A[1] @ S[1]) / np.linalg.norm(X.X)
+    )
     upper = certify(A[1], S[1], S[0]).layers[0]
-    assert got.layers[1].stationarity == pytest.approx(upper.stationarity) and "layer 1: A is not stationary" in words(got)
+    assert got.layers[1].stationarity == pytest.approx(
+        upper.stationarity
+    ) and "layer 1: A is not stationary" in words(got)
     stale = certify(A, [S[0], S[1] * 1.2], X.X)
-    assert stale.layers[0].kkt < 1e-12 and "layer 1: S is not the best" in words(stale) and "layer 0: S" not in words(stale)
+    assert (
+        stale.layers[0].kkt < 1e-12
+        and "layer 1: S is not the best" in words(stale)
+        and "layer 0: S" not in words(stale)
+    )
 
 
 def test_one_S_for_a_chain_belongs_to_the_product():
@@ -384,7 +469,10 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_products_give_what_the_dense_residual_gives(kind, off):
     rng = np.random.default_rng(11)
-    A, S = rng.random((30, 4)) * (rng.random((30, 4)) < 0.6) + 0.01, rng.random((4, 50)) * (rng.random((4, 50)) < 0.7)
+    A, S = (
+        rng.random((30, 4)) * (rng.random((30, 4)) < 0.6) + 0.01,
+        rng.random((4, 50)) * (rng.random((4, 50)) < 0.7),
+    )
     X = (A @ S + 0.01) * np.exp(off * rng.standard_normal((30, 50)))
     X = X.astype(np.float32).astype(float)  # the same numbers in both precisions
     got, expected = certify(A, S, KINDS[kind](X)).layers[0], dense_numbers(A, S, X)
@@ -399,7 +487,9 @@ def test_products_with_weights_give_what_the_dense_residual_gives(dtype):
     W = (rng.random((9, 20)) * (rng.random((9, 20)) < 0.8)).astype(dtype)
     got, expected = certify(A, S, X, weights=W).layers[0], dense_numbers(A, S, X.astype(float), W)
     for name, value in expected.items():
-        assert getattr(got, name) == pytest.approx(value, rel=1e-8 if dtype is np.float64 else 1e-6), name
+        assert getattr(got, name) == pytest.approx(
+            value, rel=1e-8 if dtype is np.float64 else 1e-6
+        ), name
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr"])
@@ -409,7 +499,9 @@ def test_small_errors_do_not_drown_in_rounding(kind, size):
     X = A @ S
     X = X + size * np.random.default_rng(13).random(X.shape) * X
     expected = np.linalg.norm(X - A @ S) / np.linalg.norm(X)
-    assert certify(A, S, KINDS[kind](X)).layers[0].error == pytest.approx(expected, rel=1e-6, abs=1e-15)
+    assert certify(A, S, KINDS[kind](X)).layers[0].error == pytest.approx(
+        expected, rel=1e-6, abs=1e-15
+    )
 
 
 def test_a_sparse_residual_is_not_formed(monkeypatch):
@@ -417,7 +509,11 @@ def test_a_sparse_residual_is_not_formed(monkeypatch):
     A, _, X = planted()
     written = []
     real = certificates.residual2
-    monkeypatch.setattr(certificates, "residual2", lambda *args, **kwargs: written.append(1) or real(*args, **kwargs))
+    monkeypatch.setattr(
+        certificates,
+        "residual2",
+        lambda *args, **kwargs: written.append(1) or real(*args, **kwargs),
+    )
     noisy = X + 0.1 * np.random.default_rng(14).random(X.shape)
     certify(A, nnls(A, noisy), sp.csr_array(noisy))
     assert not written
@@ -428,7 +524,11 @@ def test_a_sparse_residual_is_not_formed(monkeypatch):
 @pytest.mark.parametrize("masked", [False, True])
 def test_adjoints_of_dependent_columns_are_those_of_the_generalised_inverse(masked):
     rng = np.random.default_rng(15)
-    A, S, G = rng.random((8, 4)), rng.random((4, 30)) * (rng.random((4, 30)) < 0.6), rng.standard_normal((4, 30))
+    A, S, G = (
+        rng.random((8, 4)),
+        rng.random((4, 30)) * (rng.random((4, 30)) < 0.6),
+        rng.standard_normal((4, 30)),
+    )
     A[:, 2] = A[:, 1]
     W = (rng.random((8, 30)) < 0.7).astype(float) if masked else np.ones((8, 30))
     X = as_data(rng.random((8, 30)), **({"weights": W} if masked else {}))
@@ -437,33 +537,59 @@ def test_adjoints_of_dependent_columns_are_those_of_the_generalised_inverse(mask
         P = S[:, j] > 0
         expected = np.zeros(4)
         expected[P] = np.linalg.pinv(A[:, P].T @ np.diag(W[:, j]) @ A[:, P], rcond=1e-10) @ G[P, j]
-        np.testing.assert_allclose(Z[:, j], expected, atol=1e-6 * np.abs(expected).max(initial=1e-3), err_msg=str(j))
+        np.testing.assert_allclose(
+            Z[:, j], expected, atol=1e-6 * np.abs(expected).max(initial=1e-3), err_msg=str(j)
+        )
 
 
 # --- far from the floor ----------------------------------------------------------------------------------------------------
 
 
 def test_a_poor_local_minimum_is_amber():
-    """Both fits of the swimmer have converged with every S exact; one of them is perfect, and the other one is not."""
+    """Both fits of the swimmer have converged with every S exact; one of them is perfect, and the
+    other one is not.
+    """
     X = datasets.swimmer().X
-    fits = sorted((NMF(16, solver="hals", init="random", random_state=seed, max_iter=1000).fit(X) for seed in range(6)), key=lambda m: m.layers_[0].error)
+    fits = sorted(
+        (
+            NMF(16, solver="hals", init="random", random_state=seed, max_iter=1000).fit(X)
+            for seed in range(6)
+        ),
+        key=lambda m: m.layers_[0].error,
+    )
     good, poor = fits[0], fits[-1]
     assert poor.converged_ and poor.layers_[0].error > 0.1 and verify(good, X).colour == "green"
     got = verify(poor, X)
-    assert got.colour == "amber" and got.reasons[0].startswith("layer 0: far from the floor") and len(got.reasons) == 1
+    assert (
+        got.colour == "amber"
+        and got.reasons[0].startswith("layer 0: far from the floor")
+        and len(got.reasons) == 1
+    )
 
 
 def layer(error, floor, **change):
-    return LayerCertificate(2, **{**dict(error=error, floor=floor, kkt=0.0, stationarity=0.0, lowest=0.0), **change})
+    return LayerCertificate(
+        2, **{**dict(error=error, floor=floor, kkt=0.0, stationarity=0.0, lowest=0.0), **change}
+    )
 
 
 @pytest.mark.parametrize(
     "error, floor, amber",
-    [(0.3, 0.2, False), (0.36, 0.2, True), (0.04, 0.0, False), (0.06, 0.0, True), (0.97, 0.9, False), (0.5, np.nan, False)],
+    [
+        (0.3, 0.2, False),
+        (0.36, 0.2, True),
+        (0.04, 0.0, False),
+        (0.06, 0.0, True),
+        (0.97, 0.9, False),
+        (0.5, np.nan, False),
+    ],
 )
 def test_the_limit_of_the_gap(error, floor, amber):
     got = Certificate((layer(error, floor),), Criteria())
-    assert got.colour == ("amber" if amber else "green") and ("far from the floor" in words(got)) == amber
+    assert (
+        got.colour == ("amber" if amber else "green")
+        and ("far from the floor" in words(got)) == amber
+    )
 
 
 def test_a_gap_is_no_local_minimum_while_something_else_is_wrong():
@@ -474,12 +600,20 @@ def test_a_gap_is_no_local_minimum_while_something_else_is_wrong():
 def test_a_gap_counts_only_at_depths_that_were_minimised():
     pair = (layer(0.5, 0.0), layer(0.5, 0.0))
     assert [word[:7] for word in Certificate(pair, Criteria()).reasons] == ["layer 0", "layer 1"]
-    assert [word[:7] for word in Certificate(pair, Criteria(judged_depths=slice(-1, None))).reasons] == ["layer 1"]
+    assert [
+        word[:7] for word in Certificate(pair, Criteria(judged_depths=slice(-1, None))).reasons
+    ] == ["layer 1"]
     assert Certificate(pair, Criteria(judged_depths=slice(0))).colour == "green"
 
 
 @pytest.mark.parametrize(
-    "model", [NMF(3, alpha_W=0.3, random_state=0), GuidedNMF(3, seeds=[[0, 1]], random_state=0), NeuralNMF((4, 2), cost="energy", random_state=0)], ids=repr
+    "model",
+    [
+        NMF(3, alpha_W=0.3, random_state=0),
+        GuidedNMF(3, seeds=[[0, 1]], random_state=0),
+        NeuralNMF((4, 2), cost="energy", random_state=0),
+    ],
+    ids=repr,
 )
 def test_a_gap_is_not_held_against_other_aims(model, X):
     assert verify(fitted(model, X), X).criteria.judged_depths == slice(0)
@@ -488,8 +622,21 @@ def test_a_gap_is_not_held_against_other_aims(model, X):
 def test_every_display_says_what_is_not_said():
     A, S, X = planted()
     got = certify(A, S, X)
-    assert "no other start is better" in repr(got) and "no other start is better" in got._repr_html_()
-    assert all(word in repr(got) for word in ("dead", "duplicates", "ambiguous points", "condition", "zeros", "complementarity", "gap"))
+    assert (
+        "no other start is better" in repr(got) and "no other start is better" in got._repr_html_()
+    )
+    assert all(
+        word in repr(got)
+        for word in (
+            "dead",
+            "duplicates",
+            "ambiguous points",
+            "condition",
+            "zeros",
+            "complementarity",
+            "gap",
+        )
+    )
 
 
 # --- models ----------------------------------------------------------------------------------------------------------------
@@ -523,11 +670,18 @@ GREEN = [
 def test_converged_models_are_green(model, X):
     got = verify(fitted(model, X), X)
     assert got.colour == "green", got
-    assert all(a.error == pytest.approx(b.error, abs=1e-7) for a, b in zip(got.layers, model.layers_))
+    assert all(
+        a.error == pytest.approx(b.error, abs=1e-7) for a, b in zip(got.layers, model.layers_)
+    )
 
 
 @pytest.mark.parametrize(
-    "model", [NMF(3, max_iter=1, random_state=0), NeuralNMF((4, 2), start_iter=1, max_iter=1, random_state=0)], ids=repr
+    "model",
+    [
+        NMF(3, max_iter=1, random_state=0),
+        NeuralNMF((4, 2), start_iter=1, max_iter=1, random_state=0),
+    ],
+    ids=repr,
 )
 def test_an_unfinished_model_is_not_green(model, X):
     assert "not stationary" in words(verify(fitted(model, X), X))
@@ -555,14 +709,22 @@ def test_a_masked_model_needs_its_mask(X):
 @pytest.mark.parametrize(
     "model, judged_S, open_words",
     [
-        (NMF(3, solver="mu", beta_loss="kullback-leibler", random_state=0), False, "another divergence"),
+        (
+            NMF(3, solver="mu", beta_loss="kullback-leibler", random_state=0),
+            False,
+            "another divergence",
+        ),
         (GuidedNMF(3, seeds=[[0, 1]], random_state=0), True, "includes the seeds"),
         (DeepNMF((4, 2), random_state=0), True, "coefficients that it does not keep"),
         (DeepSemiNMF((4, 2), random_state=0), True, "ridge"),
         (UnfoldedNMF(3, max_iter=20), False, "UnfoldedNMF is not known to minimise"),
         (SparseCodingNetwork((4, 2), random_state=0), True, "trained for the labels"),
         (
-            NeuralNMF((4, 2), cost=lambda X, A, S, Y: (0.0, [0 * a for a in A], [0 * s for s in S]), random_state=0),
+            NeuralNMF(
+                (4, 2),
+                cost=lambda X, A, S, Y: (0.0, [0 * a for a in A], [0 * s for s in S]),
+                random_state=0,
+            ),
             True,
             "function of yours",
         ),
@@ -571,7 +733,9 @@ def test_a_masked_model_needs_its_mask(X):
 )
 def test_what_cannot_be_judged_is_said(model, judged_S, open_words, X):
     got = verify(fitted(model, X), X)
-    assert got.colour == "amber" and open_words in words(got) and got.criteria.judges_S == judged_S, got
+    assert (
+        got.colour == "amber" and open_words in words(got) and got.criteria.judges_S == judged_S
+    ), got
     if judged_S:
         assert max(layer.kkt for layer in got.layers) < 1e-10
     assert "(" in repr(got).splitlines()[-3]  # numbers that are not judged stand in parentheses
@@ -584,7 +748,11 @@ LABELS = np.where(np.arange(40) % 4, np.arange(40) % 3, -1)
 def test_labels_make_A_a_compromise(kind, X):
     model = fitted(kind(3 if kind is SSNMF else (4, 2), random_state=0, max_iter=3000), X, LABELS)
     got = verify(model, X)
-    assert got.colour == "amber" and "cost includes the labels" in words(got) and max(layer.kkt for layer in got.layers) < 1e-10
+    assert (
+        got.colour == "amber"
+        and "cost includes the labels" in words(got)
+        and max(layer.kkt for layer in got.layers) < 1e-10
+    )
     assert verify(fitted(model, X), X).colour == "green"
 
 
@@ -607,7 +775,10 @@ def test_signed_factors_are_allowed_where_they_are_meant(X):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_models_in_both_precisions(dtype, X):
-    got = verify(fitted(HierarchicalNMF((4, 2), random_state=0, max_iter=3000), X.astype(dtype)), X.astype(dtype))
+    got = verify(
+        fitted(HierarchicalNMF((4, 2), random_state=0, max_iter=3000), X.astype(dtype)),
+        X.astype(dtype),
+    )
     assert got.colour == "green", got
 
 
@@ -618,19 +789,24 @@ def test_scikit_learns_nmf(X):
         model.reconstruction_err_ / np.linalg.norm(X), rel=1e-4
     )
     W = model.fit_transform(X)
-    assert certify(model.components_.T, W.T, X.T).layers[0].error == pytest.approx(got.layers[0].error, rel=1e-4)
+    assert certify(model.components_.T, W.T, X.T).layers[0].error == pytest.approx(
+        got.layers[0].error, rel=1e-4
+    )
 
 
 def test_a_tampered_model_is_caught(X):
     model = fitted(NMF(3, random_state=0, max_iter=3000), X)
     assert verify(model, X).colour == "green"
-    model.layers_[0].S[:] = model.layers_[0].S[:, ::-1]  # the numbers that the model stored about itself still look good
+    # the numbers that the model stored about itself still look good
+    model.layers_[0].S[:] = model.layers_[0].S[:, ::-1]
     assert model.layers_[0].kkt < 1e-10 and verify(model, X).colour == "red"
 
 
 def test_verify_wants_the_training_data_and_a_fit(X):
     model = fitted(NMF(3, random_state=0), X)
-    with pytest.raises(ValueError, match="must be the training data, 40 samples x 12 features; got 39 x 12"):
+    with pytest.raises(
+        ValueError, match="must be the training data, 40 samples x 12 features; got 39 x 12"
+    ):
         verify(model, X[1:])
     with pytest.raises(TypeError, match="fit it first"):
         verify(NMF(3), X)
@@ -655,36 +831,61 @@ def test_one_line_per_reason_layer_by_layer():
     ]  # fmt: skip
     lines = repr(got).splitlines()
     assert lines[0] == "✗ RED" and len(lines) == 1 + 5 + 4 + 2
-    assert [line.split()[:2] for line in (lines[1], lines[2], lines[4])] == [["layer", "0"], ["layer", "1"], ["layer", "2"]]
+    assert [line.split()[:2] for line in (lines[1], lines[2], lines[4])] == [
+        ["layer", "0"],
+        ["layer", "1"],
+        ["layer", "2"],
+    ]
     assert lines[1].endswith("nonnegative, S exact, A stationary, no dead or duplicate topics")
     assert lines[3].split() == ["!", "amber", "dead", "topics", "[1]"]
     assert lines[5].startswith("model ") and lines[5].endswith("the cost is <yours>")
-    assert [words for _, words in got.faults] == [*got.reasons] and len(got.reasons) == 4 and got.reasons[0].startswith("layer 1: S is not")
+    assert (
+        [words for _, words in got.faults] == [*got.reasons]
+        and len(got.reasons) == 4
+        and got.reasons[0].startswith("layer 1: S is not")
+    )
 
 
 def test_the_page_has_a_row_per_reason_and_a_column_per_layer():
     got = Certificate(CHAIN, Criteria(open="the cost is <yours>"))
-    page = ElementTree.fromstring(f"<div>{got._repr_html_().replace('&nbsp;', ' ').replace('<br>', '<br/>')}</div>")
+    page = ElementTree.fromstring(
+        f"<div>{got._repr_html_().replace('&nbsp;', ' ').replace('<br>', '<br/>')}</div>"
+    )
     reasons, numbers = page.iter("table")
-    assert [[*row.itertext()][-1] for row in reasons.iter("tr")] == [words for _, _, words in got.verdicts]
+    assert [[*row.itertext()][-1] for row in reasons.iter("tr")] == [
+        words for _, _, words in got.verdicts
+    ]
     assert "".join(reasons.find("caption").itertext()) == "✗ RED"
-    assert [len(row) for row in numbers.iter("tr")] == [4] * 13 and page.find("details").get("open") is None
+    assert [len(row) for row in numbers.iter("tr")] == [4] * 13 and page.find("details").get(
+        "open"
+    ) is None
 
 
 def test_a_layer_without_fault_claims_what_was_judged():
-    assert fulfilled(Criteria(judges_S=False, judges_A=False, signed=True)) == "S nonnegative, no dead or duplicate topics"
-    assert "A stationary" not in " ".join(verdict[2] for verdict in Certificate(CHAIN[:1], Criteria(judges_A=False, open="x")).verdicts)
+    assert (
+        fulfilled(Criteria(judges_S=False, judges_A=False, signed=True))
+        == "S nonnegative, no dead or duplicate topics"
+    )
+    assert "A stationary" not in " ".join(
+        verdict[2]
+        for verdict in Certificate(CHAIN[:1], Criteria(judges_A=False, open="x")).verdicts
+    )
 
 
 def luminance(ink):
     parts = np.array([int(ink[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+    return np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [
+        0.2126,
+        0.7152,
+        0.0722,
+    ]
 
 
 @pytest.mark.parametrize("ink", certificates.INKS.values())
 def test_signs_can_be_seen_on_light_and_dark_paper(ink):
     bright = luminance(ink)
-    assert 1.05 / (bright + 0.05) >= 3 and (bright + 0.05) / (luminance("#111111") + 0.05) >= 3  # WCAG: graphics need 3 : 1
+    # WCAG: graphics need 3 : 1
+    assert 1.05 / (bright + 0.05) >= 3 and (bright + 0.05) / (luminance("#111111") + 0.05) >= 3
 
 
 # --- certificate_ ----------------------------------------------------------------------------------------------------------
@@ -707,12 +908,17 @@ HIDDEN = {
 
 def trained(name, X, extra=None, **change):
     if name == "NonlinearSemiNMF":
-        return fitted(NonlinearSemiNMF(ranks=(3, 2), random_state=0, max_iter=15).set_params(**change), X)
+        return fitted(
+            NonlinearSemiNMF(ranks=(3, 2), random_state=0, max_iter=15).set_params(**change), X
+        )
     return zoo.fit(name, X, extra=extra, **change)
 
 
 def equal(one, other):
-    np.testing.assert_equal([vars(layer) for layer in one.layers], [vars(layer) for layer in other.layers])  # NaN equals NaN
+    # NaN equals NaN
+    np.testing.assert_equal(
+        [vars(layer) for layer in one.layers], [vars(layer) for layer in other.layers]
+    )
     return one.criteria == other.criteria
 
 
@@ -726,14 +932,24 @@ def no_certificate(model, match):
 def asked(monkeypatch):
     """How often a certificate was computed for a model."""
     calls = []
-    monkeypatch.setattr(estimators, "verify", lambda *given, **more: calls.append(1) or verify(*given, **more))
+    monkeypatch.setattr(
+        estimators, "verify", lambda *given, **more: calls.append(1) or verify(*given, **more)
+    )
     return calls
 
 
 def test_every_public_estimator_has_one():
-    found = {name for name in nnmf_nb.__all__ if isinstance(getattr(nnmf_nb, name), type) and issubclass(getattr(nnmf_nb, name), BaseEstimator)}
+    found = {
+        name
+        for name in nnmf_nb.__all__
+        if isinstance(getattr(nnmf_nb, name), type)
+        and issubclass(getattr(nnmf_nb, name), BaseEstimator)
+    }
     assert found == {name.split("-")[0] for name in EVERY}
-    assert all(getattr(nnmf_nb, name).certificate_ is estimators.CertifiedEstimator.certificate_ for name in found), "one implementation"
+    assert all(
+        getattr(nnmf_nb, name).certificate_ is estimators.CertifiedEstimator.certificate_
+        for name in found
+    ), "one implementation"
 
 
 @pytest.mark.each_value_once
@@ -752,7 +968,9 @@ def test_certificate_knows_mask_and_weights(name, kind):
     X = zoo.planted(20, 10)
     X, extra = HIDDEN[kind](X, np.random.default_rng(1).random(X.shape) < 0.8)
     model = trained(name, X, extra)
-    assert equal(model.certificate_, verify(model, X, **extra)) and not np.isnan(model.certificate_.layers[0].error)
+    assert equal(model.certificate_, verify(model, X, **extra)) and not np.isnan(
+        model.certificate_.layers[0].error
+    )
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -796,7 +1014,10 @@ def test_a_certificate_outlives_the_data():
 def test_data_of_a_list_are_not_remembered():
     X = zoo.planted()
     no_certificate(trained("NMF", X.tolist()), "X of its fit was a list")
-    no_certificate(trained("NMF", X, {"mask": np.ones(X.shape, dtype=bool).tolist()}), "mask of its fit was a list")
+    no_certificate(
+        trained("NMF", X, {"mask": np.ones(X.shape, dtype=bool).tolist()}),
+        "mask of its fit was a list",
+    )
 
 
 def test_unfitted_is_not_fitted():
@@ -817,7 +1038,12 @@ def test_copies_and_files_hold_neither_data_nor_certificate(name, ask, tmp_path)
         assert model.certificate_.layers
     assert pickle.dumps(model) == before
     save(model, tmp_path / "m")
-    for other in (pickle.loads(before), copy.deepcopy(model), copy.copy(model), load(tmp_path / "m")):
+    for other in (
+        pickle.loads(before),
+        copy.deepcopy(model),
+        copy.copy(model),
+        load(tmp_path / "m"),
+    ):
         no_certificate(other, "loaded, copied, or cut off")
         assert equal(verify(other, X), model.certificate_)
     assert not hasattr(clone(model), "certificate_") and not hasattr(clone(model), "layers_")
@@ -828,7 +1054,11 @@ def test_a_refit_drops_the_old_one(asked):
     model = trained("HierarchicalNMF", X)
     old = model.certificate_
     fitted(model, other)
-    assert len(asked) == 1 and equal(model.certificate_, verify(model, other)) and model.certificate_ is not old
+    assert (
+        len(asked) == 1
+        and equal(model.certificate_, verify(model, other))
+        and model.certificate_ is not old
+    )
     with pytest.raises(ValueError):
         model.fit(-X)
     assert equal(model.certificate_, verify(model, other)), "refused data train nothing"
@@ -855,8 +1085,11 @@ def test_data_that_changed_are_judged_as_they_are_now(name):
     model = trained(name, X)
     X[:] = X[::-1, ::-1] ** 2
     assert model.certificate_.colour in ("amber", "red")
-    if model.certificate_.criteria.judges_S and name != "SparseCodingNetwork":  # which keeps no codes, and makes them from the data as they are
-        assert model.certificate_.colour == "red" and "S is not the best" in words(model.certificate_)
+    # which keeps no codes, and makes them from the data as they are
+    if model.certificate_.criteria.judges_S and name != "SparseCodingNetwork":
+        assert model.certificate_.colour == "red" and "S is not the best" in words(
+            model.certificate_
+        )
 
 
 def test_data_that_became_bad_are_named():

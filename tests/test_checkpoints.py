@@ -1,4 +1,6 @@
-"""A fit that was cut off goes on to the same bits, and a checkpoint is never mistaken for another one."""
+"""A fit that was cut off goes on to the same bits, and a checkpoint is never mistaken for another
+one.
+"""
 
 import errno
 import multiprocessing
@@ -23,12 +25,16 @@ import nnmf_nb
 from nnmf_nb import Checkpoint, HierarchicalNMF, NeuralNMF, NonlinearSemiNMF, checkpoints
 from nnmf_nb.core.iteration import Recorder, current_recorder, iterate, recording
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:ranks")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:ranks"
+)
 X = zoo.planted(30, 12, seed=3)
 MORE = {
     "NeuralNMF-sgd": lambda: NeuralNMF(ranks=(3, 2), optimizer="sgd", batch_size=7, random_state=0),
     "NeuralNMF-adam": lambda: NeuralNMF(ranks=(3, 2), optimizer="adam", random_state=0),
-    "NeuralNMF-backtracking": lambda: NeuralNMF(ranks=(3, 2), optimizer="backtracking", random_state=0),
+    "NeuralNMF-backtracking": lambda: NeuralNMF(
+        ranks=(3, 2), optimizer="backtracking", random_state=0
+    ),
     "NeuralNMF-gd": lambda: NeuralNMF(ranks=(3, 2), optimizer="gd", step=0.1, random_state=0),
     "NonlinearSemiNMF": lambda: NonlinearSemiNMF(ranks=(3, 2), random_state=0),
 }
@@ -57,7 +63,11 @@ def bits(value):
 
 
 def fitted(model):
-    return {name: bits(value) for name, value in vars(model).items() if name.endswith("_") and not name.startswith("_")}
+    return {
+        name: bits(value)
+        for name, value in vars(model).items()
+        if name.endswith("_") and not name.startswith("_")
+    }
 
 
 class Fails:
@@ -82,7 +92,9 @@ class Fails:
 @pytest.mark.parametrize("name", zoo.one_of_each(NAMES))
 def test_resumed_fit_has_the_bits_of_an_undisturbed_one(name, tmp_path):
     alone, path = fitted(fit(name)), tmp_path / "c"
-    assert fitted(fit(name, callbacks=[Checkpoint(path, every=1)])) == alone, "taking checkpoints changes nothing"
+    assert fitted(fit(name, callbacks=[Checkpoint(path, every=1)])) == alone, (
+        "taking checkpoints changes nothing"
+    )
     path.unlink()
     for n in (1, 4, 7):  # three cuts in a row
         with pytest.raises(RuntimeError, match="cut"):
@@ -90,10 +102,23 @@ def test_resumed_fit_has_the_bits_of_an_undisturbed_one(name, tmp_path):
         assert path.exists()
     last = Checkpoint(path, every=3)
     assert fitted(fit(name, callbacks=[last])) == alone
-    assert fitted(fit(name, callbacks=[Checkpoint(path)])) == alone, "a finished one gives its result again"
+    assert fitted(fit(name, callbacks=[Checkpoint(path)])) == alone, (
+        "a finished one gives its result again"
+    )
 
 
-@pytest.mark.parametrize("name", ["NeuralNMF", "DeepNMF", "DeepSemiNMF", "SSNMF", "SparseCodingNetwork", "UnfoldedNMF", "NonlinearSemiNMF"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NeuralNMF",
+        "DeepNMF",
+        "DeepSemiNMF",
+        "SSNMF",
+        "SparseCodingNetwork",
+        "UnfoldedNMF",
+        "NonlinearSemiNMF",
+    ],
+)
 def test_ctrl_c_keeps_the_best_and_the_file_goes_on(name, tmp_path):
     path, cut = tmp_path / "c", 9 if name != "DeepNMF" else 3
     half = fit(name, callbacks=[Checkpoint(path), Fails(cut, KeyboardInterrupt)])
@@ -104,17 +129,28 @@ def test_ctrl_c_keeps_the_best_and_the_file_goes_on(name, tmp_path):
 
 @pytest.mark.parametrize("change", ["zero columns", "duplicates", "ties", "float32", "sparse"])
 def test_degenerate_data_resume_to_the_same_bits(change, tmp_path):
-    data = {"zero columns": lambda: X * (np.arange(12) % 3 > 0), "duplicates": lambda: X[:, [0, 0, 1, 1, 2, 2, 3]], "ties": lambda: np.round(X), "float32": lambda: X.astype(np.float32),
-            "sparse": lambda: sp.csr_array(np.where(X > 2, X, 0))}[change]()
+    data = {
+        "zero columns": lambda: X * (np.arange(12) % 3 > 0),
+        "duplicates": lambda: X[:, [0, 0, 1, 1, 2, 2, 3]],
+        "ties": lambda: np.round(X),
+        "float32": lambda: X.astype(np.float32),
+        "sparse": lambda: sp.csr_array(np.where(X > 2, X, 0)),
+    }[change]()
     new = lambda: NeuralNMF(ranks=(4, 2), random_state=0, max_iter=25, tol=0)
     for n in (3, 12):
         with pytest.raises(RuntimeError):
             new().set_callbacks(Checkpoint(tmp_path / "c"), Fails(n)).fit(data)
-    assert fitted(new().set_callbacks(Checkpoint(tmp_path / "c")).fit(data)) == fitted(new().fit(data))
+    assert fitted(new().set_callbacks(Checkpoint(tmp_path / "c")).fit(data)) == fitted(
+        new().fit(data)
+    )
 
 
 def test_fresh_entropy_is_kept(tmp_path):
-    run = lambda *more: NeuralNMF(ranks=(3, 2), optimizer="sgd", batch_size=7, max_iter=12, tol=0).set_callbacks(Checkpoint(tmp_path / "c"), *more).fit(X)
+    run = lambda *more: (
+        NeuralNMF(ranks=(3, 2), optimizer="sgd", batch_size=7, max_iter=12, tol=0)
+        .set_callbacks(Checkpoint(tmp_path / "c"), *more)
+        .fit(X)
+    )
     with pytest.raises(RuntimeError):
         run(Fails(5))
     assert fitted(run()) == fitted(run())
@@ -122,7 +158,9 @@ def test_fresh_entropy_is_kept(tmp_path):
 
 def test_a_fit_goes_on_with_a_larger_max_iter_and_not_with_a_smaller_one(tmp_path):
     fit("NeuralNMF", callbacks=[Checkpoint(tmp_path / "c")], max_iter=5)
-    assert fitted(fit("NeuralNMF", callbacks=[Checkpoint(tmp_path / "c")])) == fitted(fit("NeuralNMF"))
+    assert fitted(fit("NeuralNMF", callbacks=[Checkpoint(tmp_path / "c")])) == fitted(
+        fit("NeuralNMF")
+    )
     with pytest.raises(ValueError, match="raise max_iter"):
         fit("NeuralNMF", callbacks=[Checkpoint(tmp_path / "c")], max_iter=5)
 
@@ -151,15 +189,25 @@ def train(path):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        NeuralNMF(ranks=(3, 2), random_state=0, max_iter=150, tol=0, optimizer="adam").set_callbacks(Checkpoint(path, every=1), Slow(0)).fit(X)
+        NeuralNMF(
+            ranks=(3, 2), random_state=0, max_iter=150, tol=0, optimizer="adam"
+        ).set_callbacks(Checkpoint(path, every=1), Slow(0)).fit(X)
 
 
 @pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.exhaustive)])
 def test_killed_at_random_moments(times, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        alone = NeuralNMF(ranks=(3, 2), random_state=0, max_iter=150, tol=0, optimizer="adam").fit(X)  # compiles, too
-    rng, path, ends, fork = np.random.default_rng(0), tmp_path / "c", [], multiprocessing.get_context("fork")
+        # compiles, too
+        alone = NeuralNMF(ranks=(3, 2), random_state=0, max_iter=150, tol=0, optimizer="adam").fit(
+            X
+        )
+    rng, path, ends, fork = (
+        np.random.default_rng(0),
+        tmp_path / "c",
+        [],
+        multiprocessing.get_context("fork"),
+    )
     seen = []
     while ends.count(-signal.SIGKILL) < times:
         child = fork.Process(target=train, args=(path,))
@@ -174,13 +222,19 @@ def test_killed_at_random_moments(times, tmp_path):
         elif path.exists():
             seen.append(path.read_bytes()[:8])
     checkpoint = Checkpoint(path, every=1)
-    last = NeuralNMF(ranks=(3, 2), random_state=0, max_iter=150, tol=0, optimizer="adam").set_callbacks(checkpoint).fit(X)
+    last = (
+        NeuralNMF(ranks=(3, 2), random_state=0, max_iter=150, tol=0, optimizer="adam")
+        .set_callbacks(checkpoint)
+        .fit(X)
+    )
     assert fitted(last) == fitted(alone) and len(seen) > times // 3
     assert os.listdir(tmp_path) == ["c"], "what killed processes left behind is removed"
 
 
 def test_a_killed_process_stops_no_other(tmp_path):
-    """tqdm's bars take a lock that forked processes share; nobody frees it for one that was killed. Quiet fits must not wait for it."""
+    """tqdm's bars take a lock that forked processes share; nobody frees it for one that was killed.
+    Quiet fits must not wait for it.
+    """
     code = f"""import os, sys, warnings
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 warnings.simplefilter("ignore")
@@ -258,7 +312,9 @@ def test_other_data_and_other_parameters_are_refused(path):
     refused(path, "parameter tol", tol=1e-7)
     refused(path, "parameter random_state", random_state=1)
     refused(path, "model", name="HierarchicalNMF")
-    model = NeuralNMF(ranks=(3, 2), random_state=0, max_iter=25, tol=1e-9).set_callbacks(Checkpoint(path))
+    model = NeuralNMF(ranks=(3, 2), random_state=0, max_iter=25, tol=1e-9).set_callbacks(
+        Checkpoint(path)
+    )
     with pytest.raises(ValueError, match="y is different"):
         model.fit(X, zoo.labels(len(X)))
     fit("NeuralNMF", callbacks=[Checkpoint(path)], verbose=0, device="cpu")  # these may differ
@@ -284,19 +340,40 @@ def test_a_file_from_another_version_is_refused(path, monkeypatch):
 
 @pytest.mark.parametrize("change", ["shape", "nan", "count", "kind", "rng"])
 def test_made_up_files_are_refused(path, change):
-    mark = checkpoints.fingerprint(new("NeuralNMF"), dict(X=X, y=None, mask=None, weights=None, L=None))
+    mark = checkpoints.fingerprint(
+        new("NeuralNMF"), dict(X=X, y=None, mask=None, weights=None, L=None)
+    )
     rng = np.random.default_rng(0)
     start, loops = checkpoints.found(path, mark, rng)
     one = loops[0]
     A = one.fit.A
-    wrong = {"shape": lambda: one._replace(fit=replace(one.fit, A=(A[0][1:], *A[1:]) if isinstance(A, tuple) else A[1:])),
-             "nan": lambda: one._replace(fit=replace(one.fit, A=(np.nan * A[0], *A[1:]) if isinstance(A, tuple) else np.nan * A)),
-             "count": lambda: one._replace(n="many"), "kind": lambda: one._replace(fit=[1, 2]), "rng": lambda: one._replace(rng={"state": 1})}[change]()
+    wrong = {
+        "shape": lambda: one._replace(
+            fit=replace(one.fit, A=(A[0][1:], *A[1:]) if isinstance(A, tuple) else A[1:])
+        ),
+        "nan": lambda: one._replace(
+            fit=replace(one.fit, A=(np.nan * A[0], *A[1:]) if isinstance(A, tuple) else np.nan * A)
+        ),
+        "count": lambda: one._replace(n="many"),
+        "kind": lambda: one._replace(fit=[1, 2]),
+        "rng": lambda: one._replace(rng={"state": 1}),
+    }[change]()
     checkpoints.written(path, mark, start, [wrong, *loops[1:]])
     refused(path, "cannot go on")
 
 
-@pytest.mark.parametrize("given", [dict(every=0), dict(every=1.5), dict(every=True), dict(seconds=0), dict(seconds=-1), dict(seconds="x"), dict(seconds=float("nan"))])
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(every=0),
+        dict(every=1.5),
+        dict(every=True),
+        dict(seconds=0),
+        dict(seconds=-1),
+        dict(seconds="x"),
+        dict(seconds=float("nan")),
+    ],
+)
 def test_intervals_are_checked(given):
     with pytest.raises(ValueError, match=f"{next(iter(given))} must be"):
         Checkpoint("c", **given)
@@ -307,10 +384,13 @@ def test_intervals_are_kept(tmp_path, monkeypatch):
         times, write = [], checkpoints.write_atomically
         with monkeypatch.context() as patch:
             patch.setattr(checkpoints, "write_atomically", lambda *a: times.append(1) or write(*a))
-            HierarchicalNMF(ranks=(3,), random_state=0, max_iter=1).set_callbacks(Checkpoint(tmp_path / "x", seconds=1e9)).fit(X)
+            HierarchicalNMF(ranks=(3,), random_state=0, max_iter=1).set_callbacks(
+                Checkpoint(tmp_path / "x", seconds=1e9)
+            ).fit(X)
             few = len(times)
             fit("DeepNMF", callbacks=[Checkpoint(tmp_path / str(interval), **interval)])
         return len(times) - few
+
     assert writes(seconds=1e9) == 2 < writes(every=10) < writes(every=1) <= writes(seconds=1e-9)
 
 
@@ -321,7 +401,9 @@ def search(path, *more, jobs=1):
     model = NeuralNMF(ranks=(3, 2), random_state=0, tol=0)
     if path is not None:
         model.set_callbacks(Checkpoint(path, every=1), *more)
-    return GridSearchCV(model, {"max_iter": [9, 6], "lam": [1.0, 2.0]}, cv=3, n_jobs=jobs, error_score="raise")
+    return GridSearchCV(
+        model, {"max_iter": [9, 6], "lam": [1.0, 2.0]}, cv=3, n_jobs=jobs, error_score="raise"
+    )
 
 
 def test_one_path_for_many_fits_is_refused_with_the_cure(tmp_path):
@@ -336,9 +418,13 @@ def test_one_path_for_many_fits_is_refused_with_the_cure(tmp_path):
 def test_every_fit_of_a_search_has_its_file(jobs, tmp_path):
     done = search(tmp_path / "run-{fit}.c", jobs=jobs).fit(X)
     files = sorted(os.listdir(tmp_path))
-    assert len(files) == 4 * 3 + 1 and all(re.fullmatch(r"run-[0-9a-f]{16}\.c", name) for name in files)
+    assert len(files) == 4 * 3 + 1 and all(
+        re.fullmatch(r"run-[0-9a-f]{16}\.c", name) for name in files
+    )
     alone = search(None).fit(X)
-    np.testing.assert_array_equal(done.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+    np.testing.assert_array_equal(
+        done.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
+    )
     assert fitted(done.best_estimator_) == fitted(alone.best_estimator_)
     stamps = {name: (tmp_path / name).read_bytes() for name in files}
     again = search(tmp_path / "run-{fit}.c").fit(X)
@@ -351,13 +437,17 @@ def test_a_search_that_was_cut_off_goes_on(tmp_path):
         with pytest.raises(RuntimeError, match="cut"):
             search(tmp_path / "{fit}", Fails(n)).fit(X)
     assert 1 < len(os.listdir(tmp_path)) < 13
-    assert fitted(search(tmp_path / "{fit}").fit(X).best_estimator_) == fitted(search(None).fit(X).best_estimator_)
+    assert fitted(search(tmp_path / "{fit}").fit(X).best_estimator_) == fitted(
+        search(None).fit(X).best_estimator_
+    )
 
 
 def test_the_name_of_a_fit_says_what_it_is(tmp_path):
     for change in ({}, {}, {"device": "cpu"}, {"max_iter": 20}, {"tol": 1e-3}, {"X": X[:-1]}):
         fit("HierarchicalNMF", callbacks=[Checkpoint(tmp_path / "{fit}-{other}")], **change)
-    assert len(os.listdir(tmp_path)) == 4 and all(name.endswith("-{other}") for name in os.listdir(tmp_path))
+    assert len(os.listdir(tmp_path)) == 4 and all(
+        name.endswith("-{other}") for name in os.listdir(tmp_path)
+    )
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------------------

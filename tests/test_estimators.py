@@ -73,7 +73,9 @@ EVERY_MODEL = [
 
 def test_every_model_meets_the_contract():
     exported = [getattr(nnmf_nb, name) for name in nnmf_nb.__all__]
-    models = {thing for thing in exported if isinstance(thing, type) and issubclass(thing, BaseEstimator)}
+    models = {
+        thing for thing in exported if isinstance(thing, type) and issubclass(thing, BaseEstimator)
+    }
     assert models == {type(model) for model in EVERY_MODEL}
 
 
@@ -137,7 +139,8 @@ def test_scale_never_matters(Estimator, scale, dtype):
     X = planted(dtype=dtype)
     base = quiet(Estimator(ranks=(5, 3), random_state=0), X)
     scaled = quiet(Estimator(ranks=(5, 3), random_state=0), (X.astype(float) * scale).astype(dtype))
-    tolerance = 5e-3 if dtype == np.float64 else 2e-2      # c X is rounded, so the runs part after a while and end close to each other
+    # c X is rounded, so the runs part after a while and end close to each other
+    tolerance = 5e-3 if dtype == np.float64 else 2e-2
     for a, b in zip(base.layers_, scaled.layers_):
         assert b.error == pytest.approx(a.error, rel=tolerance)
         assert np.isfinite(to_numpy(b.S)).all() and np.isfinite(to_numpy(b.A)).all()
@@ -155,7 +158,15 @@ def test_powers_of_two_change_no_bit(Estimator, power):
 def test_sparse_equals_dense(Estimator):
     X = np.where(planted() > 1, planted(), 0)
     dense = quiet(Estimator(ranks=(5, 3), random_state=0), X)
-    for convert in (sp.csr_array, sp.csc_matrix, sp.coo_array, sp.lil_matrix, sp.dok_array, sp.bsr_array, sp.dia_array):
+    for convert in (
+        sp.csr_array,
+        sp.csc_matrix,
+        sp.coo_array,
+        sp.lil_matrix,
+        sp.dok_array,
+        sp.bsr_array,
+        sp.dia_array,
+    ):
         sparse = quiet(Estimator(ranks=(5, 3), random_state=0), convert(X))
         for a, b in zip(dense.layers_, sparse.layers_):
             assert b.error == pytest.approx(a.error, rel=1e-4)
@@ -167,10 +178,21 @@ def test_input_kinds(Estimator):
     frozen = X.copy()
     frozen.setflags(write=False)
     frame = pd.DataFrame(X, columns=[f"w{j}" for j in range(X.shape[1])])
-    for other in (np.asfortranarray(X), frozen, X.astype(int), X.astype(np.uint8), frame, X.tolist(), np.repeat(X, 2, axis=1)[:, ::2]):
+    for other in (
+        np.asfortranarray(X),
+        frozen,
+        X.astype(int),
+        X.astype(np.uint8),
+        frame,
+        X.tolist(),
+        np.repeat(X, 2, axis=1)[:, ::2],
+    ):
         model = quiet(Estimator(ranks=(5, 3), random_state=0), other)
-        # another memory order rounds differently, so the runs part after a while and end close to each other (how close depends on the processor)
-        assert [a.error for a in model.layers_] == pytest.approx([a.error for a in base.layers_], rel=2e-3)
+        # another memory order rounds differently, so the runs part after a while and end close to
+        # each other (how close depends on the processor)
+        assert [a.error for a in model.layers_] == pytest.approx(
+            [a.error for a in base.layers_], rel=2e-3
+        )
     boolean = quiet(Estimator(ranks=(5, 3), random_state=0), X > 2)
     assert boolean.transform(X > 2).dtype == np.float64
     assert quiet(Estimator(ranks=(2,)), frame).topics(top=1)["feature 1"].str.startswith("w").all()
@@ -182,8 +204,16 @@ def test_masked_entries_may_hold_anything(Estimator):
     known = rng.random(X.shape) < 0.8
     results = []
     for junk in (0.0, np.nan, np.inf, -1e6):
-        model = quiet(Estimator(ranks=(4, 2), random_state=0, max_iter=20), np.where(known, X, junk), mask=known)
-        results.append(np.concatenate([one.A.ravel() for one in model.layers_] + [one.S.ravel() for one in model.layers_]))
+        model = quiet(
+            Estimator(ranks=(4, 2), random_state=0, max_iter=20),
+            np.where(known, X, junk),
+            mask=known,
+        )
+        results.append(
+            np.concatenate(
+                [one.A.ravel() for one in model.layers_] + [one.S.ravel() for one in model.layers_]
+            )
+        )
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
     assert np.isnan(model.layers_[0].floor)
@@ -193,7 +223,9 @@ def test_mask_of_ones_changes_little_and_weights_count(Estimator):
     X = planted()
     plain = quiet(Estimator(ranks=(3, 2), random_state=0), X)
     masked = quiet(Estimator(ranks=(3, 2), random_state=0), X, mask=np.ones(X.shape, bool))
-    assert [a.error for a in masked.layers_] == pytest.approx([a.error for a in plain.layers_], rel=1e-3)
+    assert [a.error for a in masked.layers_] == pytest.approx(
+        [a.error for a in plain.layers_], rel=1e-3
+    )
     heavy = np.ones(X.shape)
     heavy[:10] = 100
     weighted = quiet(Estimator(ranks=(2,), random_state=0), X, weights=heavy)
@@ -236,7 +268,9 @@ def test_reading(Estimator):
     assert str(tree) == repr(tree) and len(tree.splitlines()) == 2 + 4 + 9
     bundle = model._repr_mimebundle_()
     assert "captured" in bundle["text/plain"] and bundle["text/html"].startswith("<table>")
-    assert "text/html" in Estimator()._repr_mimebundle_() and Estimator.__name__ in repr(Estimator())
+    assert "text/html" in Estimator()._repr_mimebundle_() and Estimator.__name__ in repr(
+        Estimator()
+    )
     table = model.topics(layer=1, features=TOY.features, top=3)
     assert table.shape == (4, 4)
 
@@ -255,8 +289,14 @@ def test_progress_bar_is_opt_in(Estimator, capsys):
     "X, words",
     [
         (-planted(), r"Negative values.*X.*first at \[0, 0\]"),
-        (np.where(np.eye(60, 40) > 0, np.nan, 1.0), r"X contains NaN: 40 entries, the first at \[0, 0\].*mask"),
-        (np.where(np.eye(60, 40, 1) > 0, np.inf, 1.0), r"X contains infinity: 39 entries, the first at \[0, 1\]"),
+        (
+            np.where(np.eye(60, 40) > 0, np.nan, 1.0),
+            r"X contains NaN: 40 entries, the first at \[0, 0\].*mask",
+        ),
+        (
+            np.where(np.eye(60, 40, 1) > 0, np.inf, 1.0),
+            r"X contains infinity: 39 entries, the first at \[0, 1\]",
+        ),
         (sp.csr_array(np.diag([1.0, -2.0, 3.0])), r"Negative values.*first at \[1, 1\]"),
         (np.ones(5), "2D array"),
         (np.empty((0, 4)), "0 sample"),
@@ -264,7 +304,17 @@ def test_progress_bar_is_opt_in(Estimator, capsys):
         (np.array([["a", "b"], ["c", "d"]]), "could not convert string"),
         (np.ones((3, 3)) * 1j, "[Cc]omplex"),
     ],
-    ids=["negative", "nan", "inf", "sparse negative", "1d", "no samples", "no features", "text", "complex"],
+    ids=[
+        "negative",
+        "nan",
+        "inf",
+        "sparse negative",
+        "1d",
+        "no samples",
+        "no features",
+        "text",
+        "complex",
+    ],
 )
 def test_bad_data(Estimator, X, words):
     with pytest.raises(ValueError, match=words):
@@ -303,8 +353,23 @@ def test_unusual_ranks(Estimator):
     assert all(np.isfinite(one.error) and np.isfinite(one.S).all() for one in wide.layers_)
 
 
-@pytest.mark.parametrize("params", [dict(device="gpu"), dict(random_state="x"), dict(device="cuda"), dict(n_init=0), dict(n_init="a"), dict(n_init_upper=0),
-                                    dict(max_iter=2.5), dict(max_iter=-1), dict(tol=-1), dict(tol="x"), dict(n_init=True)], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [
+        dict(device="gpu"),
+        dict(random_state="x"),
+        dict(device="cuda"),
+        dict(n_init=0),
+        dict(n_init="a"),
+        dict(n_init_upper=0),
+        dict(max_iter=2.5),
+        dict(max_iter=-1),
+        dict(tol=-1),
+        dict(tol="x"),
+        dict(n_init=True),
+    ],
+    ids=str,
+)
 def test_bad_parameters(Estimator, params):
     from nnmf_nb.backend import has_cuda
 
@@ -314,21 +379,45 @@ def test_bad_parameters(Estimator, params):
         Estimator(ranks=(2,), **params).fit(planted())
 
 
-@pytest.mark.parametrize("params, words", [(dict(cost="mean"), "cost must be"), (dict(optimizer="sgdd"), "optimizer must be"),
-                                           (dict(step=0.1), "step has no meaning"), (dict(optimizer="gd", step=-1), "step must be"),
-                                           (dict(start_iter=-1), "start_iter must be")])
+@pytest.mark.parametrize(
+    "params, words",
+    [
+        (dict(cost="mean"), "cost must be"),
+        (dict(optimizer="sgdd"), "optimizer must be"),
+        (dict(step=0.1), "step has no meaning"),
+        (dict(optimizer="gd", step=-1), "step must be"),
+        (dict(start_iter=-1), "start_iter must be"),
+    ],
+)
 def test_bad_parameters_of_neural_nmf(params, words):
     with pytest.raises(ValueError, match=words):
         NeuralNMF(ranks=(2,), **params).fit(planted())
 
 
-@pytest.mark.parametrize("case", ["zero rows", "zero columns", "all zero", "constant", "one row", "one column", "one entry", "huge range"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "zero rows",
+        "zero columns",
+        "all zero",
+        "constant",
+        "one row",
+        "one column",
+        "one entry",
+        "huge range",
+    ],
+)
 def test_degenerate_data(Estimator, case):
     X = planted()
     X = {
-        "zero rows": lambda: np.where(np.arange(60)[:, None] % 3 == 0, 0, X), "zero columns": lambda: np.where(np.arange(40) % 3 == 0, 0, X),
-        "all zero": lambda: np.zeros((6, 5)), "constant": lambda: np.full((6, 5), 3.0), "one row": lambda: X[:1], "one column": lambda: X[:, :1],
-        "one entry": lambda: X[:1, :1], "huge range": lambda: X * 10.0 ** np.linspace(-30, 30, 40),
+        "zero rows": lambda: np.where(np.arange(60)[:, None] % 3 == 0, 0, X),
+        "zero columns": lambda: np.where(np.arange(40) % 3 == 0, 0, X),
+        "all zero": lambda: np.zeros((6, 5)),
+        "constant": lambda: np.full((6, 5), 3.0),
+        "one row": lambda: X[:1],
+        "one column": lambda: X[:, :1],
+        "one entry": lambda: X[:1, :1],
+        "huge range": lambda: X * 10.0 ** np.linspace(-30, 30, 40),
     }[case]()
     model = quiet(Estimator(ranks=(3, 2), random_state=0), X)
     S = model.transform(X)
@@ -373,7 +462,9 @@ def test_interrupt_in_joint_training_keeps_the_best():
     assert model.stop_reason_ == "interrupted"
     best = min(model.history_["cost"])
     X = planted()
-    assert np.linalg.norm(X - model.inverse_transform(model.transform(X))) ** 2 == pytest.approx(best, rel=1e-6)
+    assert np.linalg.norm(X - model.inverse_transform(model.transform(X))) ** 2 == pytest.approx(
+        best, rel=1e-6
+    )
 
 
 def test_convergence_warning_fires_exactly_when_it_should(Estimator):
@@ -406,11 +497,20 @@ def test_custom_cost_gets_y_and_keeps_its_topics():
 
 def test_iterations_are_counted():
     assert quiet(NeuralNMF(ranks=(3,), random_state=0, max_iter=7, tol=0), planted()).n_iter_ == 7
-    assert quiet(HierarchicalNMF(ranks=(3,), random_state=0, max_iter=7, tol=0), planted()).n_iter_ == 7
+    assert (
+        quiet(HierarchicalNMF(ranks=(3,), random_state=0, max_iter=7, tol=0), planted()).n_iter_
+        == 7
+    )
 
 
 def test_step_matters():
-    a, b = (quiet(NeuralNMF(ranks=(4, 2), optimizer="gd", step=step, max_iter=5, random_state=0), planted()) for step in (0.01, 0.1))
+    a, b = (
+        quiet(
+            NeuralNMF(ranks=(4, 2), optimizer="gd", step=step, max_iter=5, random_state=0),
+            planted(),
+        )
+        for step in (0.01, 0.1)
+    )
     assert a.history_["cost"][-1] != b.history_["cost"][-1]
 
 
@@ -421,7 +521,17 @@ def test_step_matters():
 @pytest.mark.parametrize("optimizer", sorted(OPTIMISERS))
 @pytest.mark.parametrize("cost", sorted(COSTS))
 def test_cost_falls(optimizer, cost):
-    model = quiet(NeuralNMF(ranks=(9, 4, 2), optimizer=optimizer, cost=cost, random_state=0, max_iter=40, step=None if optimizer in ("lbfgs", "backtracking") else 0.01), TOY.X)
+    model = quiet(
+        NeuralNMF(
+            ranks=(9, 4, 2),
+            optimizer=optimizer,
+            cost=cost,
+            random_state=0,
+            max_iter=40,
+            step=None if optimizer in ("lbfgs", "backtracking") else 0.01,
+        ),
+        TOY.X,
+    )
     values = np.array(model.history_["cost"])
     assert values.min() < values[0]
     if optimizer in ("lbfgs", "backtracking"):
@@ -439,14 +549,17 @@ def test_toy_reaches_every_floor(seed):
 
 
 def test_joint_training_beats_layer_by_layer():
-    joint, single = NeuralNMF(ranks=(9, 4, 2), random_state=0).fit(TOY.X), HierarchicalNMF(ranks=(9, 4, 2), random_state=0).fit(TOY.X)
+    joint, single = (
+        NeuralNMF(ranks=(9, 4, 2), random_state=0).fit(TOY.X),
+        HierarchicalNMF(ranks=(9, 4, 2), random_state=0).fit(TOY.X),
+    )
     assert all(a.error < b.error for a, b in zip(joint.layers_[1:], single.layers_[1:]))
 
 
 def test_sparse_data_are_never_densified(Estimator):
     X = sp.random_array((4000, 3000), density=0.002, rng=np.random.default_rng(0), format="csr")
     model = Estimator(ranks=(6, 3), random_state=0, max_iter=5)
-    quiet(model, X)                   # compile and import outside the measurement
+    quiet(model, X)  # compile and import outside the measurement
     tracemalloc.start()
     quiet(model, X)
     peak = tracemalloc.get_traced_memory()[1]
@@ -481,9 +594,14 @@ def test_end_to_end_on_any_device(Estimator, xp_device):
     assert type(S) is type(there) and S.dtype == xp_device.dtype and S.device == there.device
     assert all(type(one.A) is type(there) for one in model.layers_)
     host = quiet(Estimator(ranks=(3, 2), random_state=0, max_iter=30), X)
-    rel = 1e-2 if "64" in str(xp_device.dtype) else 2e-2       # the portable sweep knows no early stop, so the paths differ a little
-    assert [a.error for a in model.layers_] == pytest.approx([a.error for a in host.layers_], rel=rel)
-    np.testing.assert_allclose(to_numpy(model.inverse_transform(S)), to_numpy(S) @ model.components_, rtol=1e-4, atol=1e-4)
-    crossed = model.transform(X)      # trained there, used here
+    # the portable sweep knows no early stop, so the paths differ a little
+    rel = 1e-2 if "64" in str(xp_device.dtype) else 2e-2
+    assert [a.error for a in model.layers_] == pytest.approx(
+        [a.error for a in host.layers_], rel=rel
+    )
+    np.testing.assert_allclose(
+        to_numpy(model.inverse_transform(S)), to_numpy(S) @ model.components_, rtol=1e-4, atol=1e-4
+    )
+    crossed = model.transform(X)  # trained there, used here
     assert isinstance(crossed, np.ndarray)
     np.testing.assert_allclose(crossed, to_numpy(S), rtol=1e-3, atol=1e-3)

@@ -1,4 +1,6 @@
-"""The experiments in small: every cell runs, with its capital numbers cut down. `make experiments` runs them as they are."""
+"""The experiments in small: every cell runs, with its capital numbers cut down. `make experiments`
+runs them as they are.
+"""
 
 import os
 import re
@@ -12,7 +14,12 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "nbs" / "experiments"
 SMALL = {
     "01_table_1": dict(SEEDS=1),
-    "02_regimes": dict(SEEDS=1, SETS=("digits",), KNOBS={"noise": (1,), "imbalance": (4,), "overlap": (0.5,)}, CHAINS={2: (9, 4), 5: (9, 7, 5, 4, 2)}),
+    "02_regimes": dict(
+        SEEDS=1,
+        SETS=("digits",),
+        KNOBS={"noise": (1,), "imbalance": (4,), "overlap": (0.5,)},
+        CHAINS={2: (9, 4), 5: (9, 7, 5, 4, 2)},
+    ),
     "03_speed": {},
 }
 LONG = ["02_regimes"]  # even in small
@@ -22,16 +29,24 @@ def test_every_experiment_is_run_here():
     assert sorted(SMALL) == sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in LONG)) for name in SMALL])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in LONG)) for name in SMALL]
+)
 def test_experiment(name, monkeypatch):
     monkeypatch.chdir(FOLDER)
     matplotlib.use("Agg")
     names = {"__name__": "__main__"}
-    cells = [cell.source for cell in nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    cells = [
+        cell.source
+        for cell in nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells
+        if cell.cell_type == "code"
+    ]
     found = set()
     for source in cells:
         for key, value in SMALL[name].items():
-            small, count = re.subn(rf"^{key} = .*$", f"{key} = {value!r}", source, flags=re.MULTILINE)
+            small, count = re.subn(
+                rf"^{key} = .*$", f"{key} = {value!r}", source, flags=re.MULTILINE
+            )
             source, found = small, found | ({key} if count else set())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

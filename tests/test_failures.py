@@ -1,7 +1,8 @@
 """The ways in which factorisation packages are known to fail, row by row, over every model here.
 
-ROWS lists the failures seen in other packages, and the tests that would see them in this one: those without a file name stand below and carry the
-row's name, the others were there already. `zoo` holds the models. What a row cannot mean for a model is said in a comment where it is left out.
+ROWS lists the failures seen in other packages, and the tests that would see them in this one: those
+without a file name stand below and carry the row's name, the others were there already. `zoo` holds
+the models. What a row cannot mean for a model is said in a comment where it is left out.
 """
 
 import re
@@ -24,23 +25,48 @@ from nnmf_nb.data import as_data
 from nnmf_nb.losses import COSTS, ChainObjective, on_unit_columns
 
 ROWS = {
-    "zero locking in MU": ["test_zero_locking", "test_certificates.py::test_locked_zeros_of_multiplicative_updates"],
-    "dead components": ["test_dead_components", "test_components_killed_by_penalties_are_reported", "test_a_dead_component_costs_nothing"],
-    "NaN on zero rows, columns, all-zero X": ["test_degenerate_data", "test_objective_never_rises_on_degenerate_data"],
+    "zero locking in MU": [
+        "test_zero_locking",
+        "test_certificates.py::test_locked_zeros_of_multiplicative_updates",
+    ],
+    "dead components": [
+        "test_dead_components",
+        "test_components_killed_by_penalties_are_reported",
+        "test_a_dead_component_costs_nothing",
+    ],
+    "NaN on zero rows, columns, all-zero X": [
+        "test_degenerate_data",
+        "test_objective_never_rises_on_degenerate_data",
+    ],
     "extreme scale": ["test_extreme_scale"],
-    "KL and IS with zeros": ["test_divergences_with_zeros", "test_divergences.py::test_zero_log_zero"],
+    "KL and IS with zeros": [
+        "test_divergences_with_zeros",
+        "test_divergences.py::test_zero_log_zero",
+    ],
     "0 * NaN in masks": ["test_nan_in_masks", "test_nan_without_a_mask"],
     "negative input": ["test_negative_input"],
     "projection forgotten": ["test_projection_after_every_iteration"],
     "S stale": ["test_coefficients_belong_to_the_features"],
     "fit_transform is not transform": ["test_fit_transform_is_transform"],
-    "non-determinism": ["test_determinism", "test_solvers.py::test_thread_count_does_not_change_the_result", "test_relations.py::test_order_of_data_points"],
+    "non-determinism": [
+        "test_determinism",
+        "test_solvers.py::test_thread_count_does_not_change_the_result",
+        "test_relations.py::test_order_of_data_points",
+    ],
     "parameters ignored": ["test_parameters.py::test_parameter_matters"],
     "false convergence": ["test_convergence_is_reported_truly"],
     "sparse memory": ["test_sparse_memory"],
-    "GPU slower, idle, out of memory": ["test_cuda.py::test_out_of_memory_halves_the_block_and_goes_on"],
-    "GPU differs from CPU": ["test_nnls.py::test_namespaces", "test_estimators.py::test_end_to_end_on_any_device"],
-    "NaN gradient": ["test_gradient_at_dependent_features", "test_nnls.py::test_vjp_is_finite_at_ties_and_duplicates"],
+    "GPU slower, idle, out of memory": [
+        "test_cuda.py::test_out_of_memory_halves_the_block_and_goes_on"
+    ],
+    "GPU differs from CPU": [
+        "test_nnls.py::test_namespaces",
+        "test_estimators.py::test_end_to_end_on_any_device",
+    ],
+    "NaN gradient": [
+        "test_gradient_at_dependent_features",
+        "test_nnls.py::test_vjp_is_finite_at_ties_and_duplicates",
+    ],
     "k above min(m, n), 1, 2": ["test_ranks_and_shapes"],
     "class counts": ["test_class_counts", "test_unknown_labels_are_no_labels"],
     "input mutated": ["test_input_is_not_modified"],
@@ -63,7 +89,8 @@ def test_every_row_has_its_tests():
             assert re.search(rf"^def {function}", text, re.MULTILINE), f"{row}: {test} is gone"
 
 
-# Not in the zoo: the codes of NonlinearSemiNMF are local minima found by an optimiser, slowly, so most rows mean nothing for them; test_nonlinear.py is theirs.
+# Not in the zoo: the codes of NonlinearSemiNMF are local minima found by an optimiser, slowly, so
+# most rows mean nothing for them; test_nonlinear.py is theirs.
 APART = {"NonlinearSemiNMF"}
 
 
@@ -73,12 +100,16 @@ def test_every_model_is_in_the_zoo():
 
 
 def reports(model):
-    """What a model says about itself in words: its summary, or for the models that have none (UnfoldedNMF, SparseCodingNetwork) nothing."""
+    """What a model says about itself in words: its summary, or for the models that have none
+    (UnfoldedNMF, SparseCodingNetwork) nothing.
+    """
     return model.summary() if hasattr(model, "summary") else ""
 
 
 def sound(model, data):
-    """Finite everywhere, >= 0 where promised, errors of a model that explains something, and readable."""
+    """Finite everywhere, >= 0 where promised, errors of a model that explains something, and
+    readable.
+    """
     S = transform(model, data)
     assert np.isfinite(S).all() and S.min() >= 0 and np.isfinite(model.components_).all()
     assert np.isfinite(model.inverse_transform(S)).all()
@@ -93,32 +124,65 @@ def sound(model, data):
 # --- zero locking in MU --------------------------------------------------------------------------------------------------
 
 
-MULTIPLICATIVE = [("NMF", dict(solver="mu", init="nndsvd")), ("NMF", dict(solver="mu", init="custom")), ("SSNMF", dict(solver="mu", init="nndsvd")),
-                  ("DeepNMF", dict(solver="mu")), ("DeepSemiNMF", dict(solver="mu"))]  # UnfoldedNMF learns its bases from HALS; the rest does not multiply
+MULTIPLICATIVE = [
+    ("NMF", dict(solver="mu", init="nndsvd")),
+    ("NMF", dict(solver="mu", init="custom")),
+    ("SSNMF", dict(solver="mu", init="nndsvd")),
+    # UnfoldedNMF learns its bases from HALS; the rest does not multiply
+    ("DeepNMF", dict(solver="mu")),
+    ("DeepSemiNMF", dict(solver="mu")),
+]
 
 
-@pytest.mark.parametrize("name, change", MULTIPLICATIVE, ids=lambda v: v if isinstance(v, str) else v.get("init", "start"))
+@pytest.mark.parametrize(
+    "name, change",
+    MULTIPLICATIVE,
+    ids=lambda v: v if isinstance(v, str) else v.get("init", "start"),
+)
 def test_zero_locking(name, change):
     data = np.kron(np.eye(3), np.ones((6, 5))) + 0.01 * np.random.default_rng(0).random((18, 15))
-    other = {"NMF": dict(solver="hals"), "SSNMF": dict(solver="hals"), "DeepNMF": dict(solver="hals"), "DeepSemiNMF": dict(solver="nnls")}[name]
+    other = {
+        "NMF": dict(solver="hals"),
+        "SSNMF": dict(solver="hals"),
+        "DeepNMF": dict(solver="hals"),
+        "DeepSemiNMF": dict(solver="nnls"),
+    }[name]
     start = {}
     if change.get("init") == "custom":
-        start = dict(W=np.roll(np.kron(np.eye(3), np.ones((6, 1))), 3, axis=0), H=np.kron(np.eye(3), np.ones((1, 5))))  # zeros exactly where they hurt
+        # zeros exactly where they hurt
+        start = dict(
+            W=np.roll(np.kron(np.eye(3), np.ones((6, 1))), 3, axis=0),
+            H=np.kron(np.eye(3), np.ones((1, 5))),
+        )
     tight = dict(max_iter=3000, tol=1e-6)
-    mu, reference = fit(name, data, extra=start, **tight, **change), fit(name, data, **tight, **other)
+    mu, reference = (
+        fit(name, data, extra=start, **tight, **change),
+        fit(name, data, **tight, **other),
+    )
     assert error(mu, data) <= 1.02 * error(reference, data)
 
 
 # --- dead components -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("UnfoldedNMF", "SparseCodingNetwork")])  # these keep no layers to report on
+# these keep no layers to report on
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if name not in ("UnfoldedNMF", "SparseCodingNetwork")]
+)
 def test_dead_components(name):
-    model = fit(name, np.full((8, 6), 3.0), **(dict(ranks=(4, 3)) if "ranks" in new(name).get_params() else dict(n_components=4)))
+    model = fit(
+        name,
+        np.full((8, 6), 3.0),
+        **(dict(ranks=(4, 3)) if "ranks" in new(name).get_params() else dict(n_components=4)),
+    )
     sound(model, np.full((8, 6), 3.0))
     certificate = verify(model, np.full((8, 6), 3.0))
     assert certificate.colour != "green"
-    assert certificate.layers[0].dead or certificate.layers[0].duplicates or certificate.layers[0].degenerate
+    assert (
+        certificate.layers[0].dead
+        or certificate.layers[0].duplicates
+        or certificate.layers[0].degenerate
+    )
     if hasattr(model, "summary"):  # DeepSemiNMF has no summary: `verify` is its report
         assert any(word in reports(model) for word in ("dead", "duplicate", "not unique"))
 
@@ -136,11 +200,20 @@ def test_components_killed_by_penalties_are_reported(alpha):
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2, 0.5])
 def test_a_dead_component_costs_nothing(alpha):
-    """A sweep cannot move what has no use, so its price has to be taken off: else training never ends, above the cost of an empty model."""
+    """A sweep cannot move what has no use, so its price has to be taken off: else training never
+    ends, above the cost of an empty model.
+    """
     data = nnmf_nb.datasets.toy(random_state=0).X
-    sweeps, exact = (fit("NMF", data, n_components=9, alpha_W=alpha, l1_ratio=1.0, max_iter=2000, solver=solver) for solver in ("hals", "anls"))
+    sweeps, exact = (
+        fit("NMF", data, n_components=9, alpha_W=alpha, l1_ratio=1.0, max_iter=2000, solver=solver)
+        for solver in ("hals", "anls")
+    )
     assert alpha < 0.5 or verify(sweeps, data).colour == "red"
-    assert sweeps.converged_ and sweeps.history_["objective"][-1] <= min(1.0, 1.01 * exact.history_["objective"][-1]) + 1e-12
+    assert (
+        sweeps.converged_
+        and sweeps.history_["objective"][-1]
+        <= min(1.0, 1.01 * exact.history_["objective"][-1]) + 1e-12
+    )
 
 
 # --- NaN on zero rows, columns, all-zero X -------------------------------------------------------------------------------
@@ -153,12 +226,30 @@ def hole(data, rows=slice(None), columns=slice(None)):
 
 
 HARD = {
-    "zero rows": hole(X, slice(None, None, 3)), "zero columns": hole(X, columns=slice(None, None, 3)), "zero block": hole(X, slice(0, 8), slice(0, 6)),
-    "all zero": np.zeros((6, 5)), "constant": np.full((6, 5), 3.0), "one row": X[:1], "one column": X[:, :1], "one entry": X[:1, :1], "one zero": np.zeros((1, 1)),
-    "two rows": X[:2], "single nonzero": np.eye(6, 5) * np.eye(6, 5)[:1], "identity": np.eye(6), "duplicated rows": np.repeat(X[:4], 3, axis=0), "rank one": np.outer(X[:, 0], X[0]),
-    "ties": np.array([[1, 2, 0, 1], [2, 1, 0, 1], [1, 1, 1, 1], [0, 0, 2, 2], [1, 2, 0, 1]], dtype=float),
-    "duplicated columns": np.repeat(X[:, :4], 3, axis=1), "nearly equal columns": X[:, [0, 0, 1, 1]] * (1 + 1e-9 * np.arange(4)),
-    "huge range": X * 10.0 ** np.linspace(-30, 30, 10), "one outlier": X + 1e12 * np.eye(14, 10) * np.eye(14, 10)[:1], "tiny": X * 1e-200, "enormous": X * 1e200, "subnormal": X * 1e-310,
+    "zero rows": hole(X, slice(None, None, 3)),
+    "zero columns": hole(X, columns=slice(None, None, 3)),
+    "zero block": hole(X, slice(0, 8), slice(0, 6)),
+    "all zero": np.zeros((6, 5)),
+    "constant": np.full((6, 5), 3.0),
+    "one row": X[:1],
+    "one column": X[:, :1],
+    "one entry": X[:1, :1],
+    "one zero": np.zeros((1, 1)),
+    "two rows": X[:2],
+    "single nonzero": np.eye(6, 5) * np.eye(6, 5)[:1],
+    "identity": np.eye(6),
+    "duplicated rows": np.repeat(X[:4], 3, axis=0),
+    "rank one": np.outer(X[:, 0], X[0]),
+    "ties": np.array(
+        [[1, 2, 0, 1], [2, 1, 0, 1], [1, 1, 1, 1], [0, 0, 2, 2], [1, 2, 0, 1]], dtype=float
+    ),
+    "duplicated columns": np.repeat(X[:, :4], 3, axis=1),
+    "nearly equal columns": X[:, [0, 0, 1, 1]] * (1 + 1e-9 * np.arange(4)),
+    "huge range": X * 10.0 ** np.linspace(-30, 30, 10),
+    "one outlier": X + 1e12 * np.eye(14, 10) * np.eye(14, 10)[:1],
+    "tiny": X * 1e-200,
+    "enormous": X * 1e200,
+    "subnormal": X * 1e-310,
 }
 
 
@@ -168,11 +259,14 @@ HARD = {
 @every_model
 def test_degenerate_data(name, case):
     if case == "subnormal" and (ZOO[name][2] or name in SIGNED):
-        return  # their classifiers have the unit 1 / X, which is out of range there, and signs are lost
+        # their classifiers have the unit 1 / X, which is out of range there, and signs are lost
+        return
     model = fit(name, HARD[case], max_iter=15)
     sound(model, HARD[case])
     if case in ("all zero", "one zero"):
-        assert not transform(model, HARD[case]).any() and not getattr(model, "reconstruction_err_", 0)
+        assert not transform(model, HARD[case]).any() and not getattr(
+            model, "reconstruction_err_", 0
+        )
 
 
 def falls(values):
@@ -181,12 +275,23 @@ def falls(values):
     return len(values) < 2 or (np.diff(values) <= 1e-7 * np.abs(values[:-1]) + 1e-12).all()
 
 
-OBJECTIVE = {"NMF": "objective", "SSNMF": "objective", "GuidedNMF": "objective", "DeepNMF": "energy", "NeuralNMF": "cost", "DeepSemiNMF": "objective", "UnfoldedNMF": "cost",
-             "SparseCodingNetwork": "cost", "HierarchicalNMF": "errors"}
+OBJECTIVE = {
+    "NMF": "objective",
+    "SSNMF": "objective",
+    "GuidedNMF": "objective",
+    "DeepNMF": "energy",
+    "NeuralNMF": "cost",
+    "DeepSemiNMF": "objective",
+    "UnfoldedNMF": "cost",
+    "SparseCodingNetwork": "cost",
+    "HierarchicalNMF": "errors",
+}
 
 
 @pytest.mark.each_value_once
-@pytest.mark.parametrize("case", ["zero rows", "zero columns", "all zero", "ties", "duplicated columns"])
+@pytest.mark.parametrize(
+    "case", ["zero rows", "zero columns", "all zero", "ties", "duplicated columns"]
+)
 @every_model
 def test_objective_never_rises_on_degenerate_data(name, case):
     history = fit(name, HARD[case]).history_[OBJECTIVE[name.split("-")[0]]]
@@ -198,7 +303,9 @@ def test_objective_never_rises_on_degenerate_data(name, case):
 
 
 def steady(name, n):
-    """n iterations, or none of those with labels of SparseCodingNetwork: a rounding error there leads to another minimum."""
+    """n iterations, or none of those with labels of SparseCodingNetwork: a rounding error there
+    leads to another minimum.
+    """
     return 0 if name == "SparseCodingNetwork" else n
 
 
@@ -232,8 +339,11 @@ def test_divergences_that_cannot_take_zeros_say_so(beta):
     with pytest.raises(ValueError, match=r"(?i)zero.*|beta"):
         fit("NMF", ZEROS, solver="mu", beta_loss=beta)
     if beta != -0.5:
-        model = fit("NMF", ZEROS + 1e-9, solver="mu", beta_loss=beta)  # its squared error may be anything: only ratios count
-        assert all(np.isfinite(F).all() for F in factors(model)) and falls(model.history_["objective"])
+        # its squared error may be anything: only ratios count
+        model = fit("NMF", ZEROS + 1e-9, solver="mu", beta_loss=beta)
+        assert all(np.isfinite(F).all() for F in factors(model)) and falls(
+            model.history_["objective"]
+        )
 
 
 # --- 0 * NaN in masks ----------------------------------------------------------------------------------------------------
@@ -244,7 +354,8 @@ KNOWN = np.random.default_rng(1).random(X.shape) < 0.8
 
 @pytest.mark.each_value_once
 @pytest.mark.parametrize("junk", [np.nan, np.inf, -np.inf, -5.0, 1e300])
-@pytest.mark.parametrize("name", MASKED)  # DeepSemiNMF, UnfoldedNMF and SparseCodingNetwork have no mask
+# DeepSemiNMF, UnfoldedNMF and SparseCodingNetwork have no mask
+@pytest.mark.parametrize("name", MASKED)
 def test_nan_in_masks(name, junk):
     clean, dirty = np.where(KNOWN, X, 0.0), np.where(KNOWN, X, junk)
     a, b = (fit(name, data, extra=dict(mask=KNOWN), max_iter=8) for data in (clean, dirty))
@@ -267,7 +378,11 @@ def test_nan_without_a_mask(name, junk, words):
 
 
 @pytest.mark.each_value_once
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, sp.csc_matrix, pd.DataFrame], ids=["dense", "csr", "csc", "frame"])
+@pytest.mark.parametrize(
+    "kind",
+    [np.asarray, sp.csr_array, sp.csc_matrix, pd.DataFrame],
+    ids=["dense", "csr", "csc", "frame"],
+)
 @every_model
 def test_negative_input(name, kind):
     data = X - 0.4 * X.max() * np.eye(*X.shape, 2)
@@ -275,7 +390,9 @@ def test_negative_input(name, kind):
         return sound(fit(name, kind(data)), kind(data))
     count = int((data < 0).sum())
     i, j = np.argwhere(data < 0)[0]
-    with pytest.raises(ValueError, match=rf"Negative values.* {count} entries.*first at \[{i}, {j}\]"):
+    with pytest.raises(
+        ValueError, match=rf"Negative values.* {count} entries.*first at \[{i}, {j}\]"
+    ):
         fit(name, kind(data))
     model = fit(name, kind(X), max_iter=2)
     with pytest.raises(ValueError, match="Negative values"):
@@ -302,12 +419,17 @@ def test_projection_of_every_optimiser(optimizer):
 # --- S stale -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "UnfoldedNMF"])  # its coefficients are the output of a network, the minimiser of nothing
+# its coefficients are the output of a network, the minimiser of nothing
+@pytest.mark.parametrize("name", [name for name in ALL if name != "UnfoldedNMF"])
 def test_coefficients_belong_to_the_features(name):
     model = fit(name, X, max_iter=7)  # unfinished on purpose
     half = len(factors(model)) // 2
     below, product = X.T, np.eye(X.shape[1])
-    for l, (A, S) in enumerate(zip(factors(model)[:half], factors(model)[half:]) if hasattr(model, "layers_") else coded(model)):
+    for l, (A, S) in enumerate(
+        zip(factors(model)[:half], factors(model)[half:])
+        if hasattr(model, "layers_")
+        else coded(model)
+    ):
         if name.endswith("-kl"):
             gradient = A.T @ (1 - X.T / (A @ S))
             assert np.abs(np.minimum(S / S.max(), gradient)).max() < 1e-4
@@ -336,12 +458,16 @@ def coded(model):
 
 @pytest.mark.each_value_once
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"])
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"]
+)
 @every_model
 def test_fit_transform_is_transform(name, kind):
     data = kind(X)
     model = new(name, max_iter=5)
-    fitted = model.fit_transform(data, labels(len(X))) if ZOO[name][2] else model.fit_transform(data)
+    fitted = (
+        model.fit_transform(data, labels(len(X))) if ZOO[name][2] else model.fit_transform(data)
+    )
     again = model.transform(data)
     assert fitted.dtype == again.dtype == (np.float32 if kind is np.float32 else np.float64)
     np.testing.assert_allclose(fitted, again, rtol=0, atol=1e-10 * again.max())
@@ -375,24 +501,31 @@ RANDOM = np.random.default_rng(0).random((24, 15))  # no structure: many local m
 @every_model
 def test_convergence_is_reported_truly(name):
     y = labels(len(RANDOM)) if ZOO[name][2] else None
-    seed = dict(random_state=2) if name == "SparseCodingNetwork" else {}  # from 0 it ends at a kink, and says so: 'stalled'
+    # from 0 it ends at a kink, and says so: 'stalled'
+    seed = dict(random_state=2) if name == "SparseCodingNetwork" else {}
     with pytest.warns(ConvergenceWarning):
         short = new(name, max_iter=2, tol=1e-12).fit(RANDOM, y)
     assert not short.converged_ and short.stop_reason_ == "max_iter"
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         done = new(name, max_iter=5000, tol=1e-2, **seed).fit(RANDOM, y)
-    assert done.converged_ and done.stop_reason_ in ("stationary", "no progress") and done.n_iter_ < 5000
+    assert (
+        done.converged_
+        and done.stop_reason_ in ("stationary", "no progress")
+        and done.n_iter_ < 5000
+    )
 
 
 # --- sparse memory -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in ("NMF-anls", "SSNMF-kl")])  # their data pass through what NMF and NMF-kl use
+# their data pass through what NMF and NMF-kl use
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("NMF-anls", "SSNMF-kl")])
 def test_sparse_memory(name, monkeypatch):
     data = sp.random_array((3000, 2000), density=0.002, rng=np.random.default_rng(0), format="csr")
     data.data += 0.1
-    # UnfoldedNMF works on dense blocks, many at a time: small ones here, so that a whole matrix would stand out
+    # UnfoldedNMF works on dense blocks, many at a time: small ones here, so that a whole matrix
+    # would stand out
     monkeypatch.setattr("nnmf_nb.data._BLOCK", 2**16 if name == "UnfoldedNMF" else 2**18)
 
     def refuse(self, *args, **kwargs):
@@ -403,7 +536,9 @@ def test_sparse_memory(name, monkeypatch):
     for kind in (sp.csr_array, sp.csc_array):
         original = kind.toarray
         monkeypatch.setattr(kind, "toarray", refuse)
-    change = dict(max_iter=2) | (dict(start_iter=2) if "start_iter" in new(name).get_params() else {})
+    change = dict(max_iter=2) | (
+        dict(start_iter=2) if "start_iter" in new(name).get_params() else {}
+    )
     fit(name, data[:300], **change)  # compile and import outside the measurement
     tracemalloc.start()
     fit(name, data, **change)
@@ -421,15 +556,25 @@ def test_gradient_at_dependent_features(cost):
     rng = np.random.default_rng(0)
     A = rng.random((10, 4))
     A[:, 1], A[:, 2] = A[:, 0], A[:, 0] * (1 + 1e-9)
-    value, gradients, _ = on_unit_columns(ChainObjective(as_data(X.T), COSTS[cost]))([A, rng.random((4, 2))])
-    assert np.isfinite(value) and all(np.isfinite(g).all() and np.abs(g).max() < 1e3 for g in gradients)
+    value, gradients, _ = on_unit_columns(ChainObjective(as_data(X.T), COSTS[cost]))(
+        [A, rng.random((4, 2))]
+    )
+    assert np.isfinite(value) and all(
+        np.isfinite(g).all() and np.abs(g).max() < 1e3 for g in gradients
+    )
     G = rng.random((4, 14))
     assert all(np.isfinite(part).all() for part in nnls_vjp(A, X.T, nnmf_nb.nnls(A, X.T), G))
 
 
-@pytest.mark.parametrize("name", ["NeuralNMF", "NeuralNMF-labels", "SparseCodingNetwork", "UnfoldedNMF"])  # those that are trained by backpropagation
+# those that are trained by backpropagation
+@pytest.mark.parametrize(
+    "name", ["NeuralNMF", "NeuralNMF-labels", "SparseCodingNetwork", "UnfoldedNMF"]
+)
 def test_gradient_on_duplicated_features(name):
-    sound(fit(name, np.hstack([X, X, X[:, :1] * (1 + 1e-12)])), np.hstack([X, X, X[:, :1] * (1 + 1e-12)]))
+    sound(
+        fit(name, np.hstack([X, X, X[:, :1] * (1 + 1e-12)])),
+        np.hstack([X, X, X[:, :1] * (1 + 1e-12)]),
+    )
 
 
 # --- k above min(m, n), 1, 2 ---------------------------------------------------------------------------------------------
@@ -443,7 +588,12 @@ def test_gradient_on_duplicated_features(name):
 def test_ranks_and_shapes(name, k, shape):
     data = X[: shape[0], : shape[1]]
     for ranks in [(k,), (k, k), (1, k)] if "ranks" in new(name).get_params() else [k]:
-        model = fit(name, data, max_iter=10, **({"ranks": ranks} if isinstance(ranks, tuple) else {"n_components": ranks}))
+        model = fit(
+            name,
+            data,
+            max_iter=10,
+            **({"ranks": ranks} if isinstance(ranks, tuple) else {"n_components": ranks}),
+        )
         sound(model, data)
         assert transform(model, data).shape == (shape[0], k)
 
@@ -451,9 +601,16 @@ def test_ranks_and_shapes(name, k, shape):
 # --- class counts --------------------------------------------------------------------------------------------------------
 
 
-LEARN = ["SSNMF", "SSNMF-kl", "HierarchicalNMF", "DeepNMF", "NeuralNMF", "SparseCodingNetwork"]  # the others take no labels
-CLASSES = {"more classes than topics": np.arange(14) % 9, "single class": np.zeros(14, int), "one label": np.where(np.arange(14) == 3, 1, -1), "as many as points": np.arange(14),
-           "words": np.array(["tin", "iron", "tin", "zinc", "-1", "iron", "tin"] * 2), "all": np.arange(14) % 2}
+# the others take no labels
+LEARN = ["SSNMF", "SSNMF-kl", "HierarchicalNMF", "DeepNMF", "NeuralNMF", "SparseCodingNetwork"]
+CLASSES = {
+    "more classes than topics": np.arange(14) % 9,
+    "single class": np.zeros(14, int),
+    "one label": np.where(np.arange(14) == 3, 1, -1),
+    "as many as points": np.arange(14),
+    "words": np.array(["tin", "iron", "tin", "zinc", "-1", "iron", "tin"] * 2),
+    "all": np.arange(14) % 2,
+}
 
 
 @pytest.mark.each_value_once
@@ -481,7 +638,10 @@ def test_unknown_labels_are_no_labels(name):
     assert same(a, fit(name, X, np.full(14, -1), max_iter=10))
     if name != "SparseCodingNetwork":  # takes classes, no matrices of them
         Y = (CLASSES["all"][:, None] == [0, 1]).astype(float)
-        assert same(fit(name, X, CLASSES["all"], max_iter=10), fit(name, X, Y, extra=dict(L=np.ones(Y.shape, bool)), max_iter=10))
+        assert same(
+            fit(name, X, CLASSES["all"], max_iter=10),
+            fit(name, X, Y, extra=dict(L=np.ones(Y.shape, bool)), max_iter=10),
+        )
         assert same(a, fit(name, X, Y, extra=dict(L=np.zeros(Y.shape, bool)), max_iter=10))
 
 
@@ -489,7 +649,9 @@ def test_unknown_labels_are_no_labels(name):
 
 
 @pytest.mark.each_value_once
-@pytest.mark.parametrize("kind", [np.array, sp.csr_array, sp.coo_array, pd.DataFrame], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    "kind", [np.array, sp.csr_array, sp.coo_array, pd.DataFrame], ids=lambda k: k.__name__
+)
 @every_model
 def test_input_is_not_modified(name, kind):
     data, y = kind(ZEROS), labels(14)
@@ -524,13 +686,41 @@ def frozen(data):
 
 
 KINDS = {
-    "fortran": np.asfortranarray, "read-only": frozen, "strided": lambda D: np.repeat(np.repeat(D, 2, axis=1), 2, axis=0)[::2, ::2], "reversed": lambda D: D[::-1].copy()[::-1],
-    "int64": lambda D: D.astype(int), "uint8": lambda D: D.astype(np.uint8), "float32": lambda D: D.astype(np.float32), "float16": lambda D: D.astype(np.float16),
-    "longdouble": lambda D: D.astype(np.longdouble), "big-endian": lambda D: D.astype(">f8"), "object": lambda D: D.astype(object), "list": lambda D: D.tolist(), "frame": pd.DataFrame,
-    "int frame": lambda D: pd.DataFrame(D.astype(int)), "sparse frame": lambda D: pd.DataFrame.sparse.from_spmatrix(sp.csr_matrix(D)),
-    **{kind.__name__: kind for kind in (sp.csr_array, sp.csr_matrix, sp.csc_array, sp.csc_matrix, sp.coo_array, sp.coo_matrix, sp.lil_array, sp.dok_array, sp.bsr_array, sp.dia_array)},
-    "int csr": lambda D: sp.csr_array(D.astype(int)), "float32 csc": lambda D: sp.csc_array(D.astype(np.float32)), "read-only csr": lambda D: frozen_csr(D),
-    "unsorted csr": lambda D: unsorted_csr(D), "64-bit indices": lambda D: wide_csr(D),
+    "fortran": np.asfortranarray,
+    "read-only": frozen,
+    "strided": lambda D: np.repeat(np.repeat(D, 2, axis=1), 2, axis=0)[::2, ::2],
+    "reversed": lambda D: D[::-1].copy()[::-1],
+    "int64": lambda D: D.astype(int),
+    "uint8": lambda D: D.astype(np.uint8),
+    "float32": lambda D: D.astype(np.float32),
+    "float16": lambda D: D.astype(np.float16),
+    "longdouble": lambda D: D.astype(np.longdouble),
+    "big-endian": lambda D: D.astype(">f8"),
+    "object": lambda D: D.astype(object),
+    "list": lambda D: D.tolist(),
+    "frame": pd.DataFrame,
+    "int frame": lambda D: pd.DataFrame(D.astype(int)),
+    "sparse frame": lambda D: pd.DataFrame.sparse.from_spmatrix(sp.csr_matrix(D)),
+    **{
+        kind.__name__: kind
+        for kind in (
+            sp.csr_array,
+            sp.csr_matrix,
+            sp.csc_array,
+            sp.csc_matrix,
+            sp.coo_array,
+            sp.coo_matrix,
+            sp.lil_array,
+            sp.dok_array,
+            sp.bsr_array,
+            sp.dia_array,
+        )
+    },
+    "int csr": lambda D: sp.csr_array(D.astype(int)),
+    "float32 csc": lambda D: sp.csc_array(D.astype(np.float32)),
+    "read-only csr": lambda D: frozen_csr(D),
+    "unsorted csr": lambda D: unsorted_csr(D),
+    "64-bit indices": lambda D: wide_csr(D),
 }
 
 
@@ -575,8 +765,20 @@ def test_boolean_data():
 
 
 @pytest.mark.each_value_once
-@pytest.mark.parametrize("bad", [np.ones(5), np.ones((2, 3, 4)), np.empty((0, 4)), np.empty((4, 0)), np.array([["a", "b"], ["c", "d"]]), np.ones((3, 3)) * 1j, None, 3.0],
-                         ids=["1d", "3d", "no samples", "no features", "text", "complex", "None", "number"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.ones(5),
+        np.ones((2, 3, 4)),
+        np.empty((0, 4)),
+        np.empty((4, 0)),
+        np.array([["a", "b"], ["c", "d"]]),
+        np.ones((3, 3)) * 1j,
+        None,
+        3.0,
+    ],
+    ids=["1d", "3d", "no samples", "no features", "text", "complex", "None", "number"],
+)
 @every_model
 def test_kinds_that_are_refused(name, bad):
     with pytest.raises((ValueError, TypeError)):
@@ -595,7 +797,8 @@ def test_other_array_libraries_are_checked_too():
         model.transform(xp.asarray(X[:, :4]))
     with pytest.raises(ValueError, match="Expected 2D array"):
         model.transform(xp.asarray(X[0]))
-    half = fit("SparseCodingNetwork", xp.asarray(X), max_iter=2)  # trained further on its labelled data points only
+    # trained further on its labelled data points only
+    half = fit("SparseCodingNetwork", xp.asarray(X), max_iter=2)
     assert np.isfinite(transform(half, xp.asarray(X))).all() and "error" in repr(model.layers_[0])
 
 

@@ -1,4 +1,6 @@
-"""Files: what was saved comes back to the last bit, nothing else comes in, and a failing disk harms nothing."""
+"""Files: what was saved comes back to the last bit, nothing else comes in, and a failing disk harms
+nothing.
+"""
 
 import copy
 import errno
@@ -39,18 +41,25 @@ from nnmf_nb import (
 )
 from nnmf_nb.files import KEY, decode, digest, encode, fields_of, read
 
-X = np.random.default_rng(0).gamma(0.5, 1.0, (24, 4)) @ np.random.default_rng(1).gamma(0.5, 1.0, (4, 9))
+X = np.random.default_rng(0).gamma(0.5, 1.0, (24, 4)) @ np.random.default_rng(1).gamma(
+    0.5, 1.0, (4, 9)
+)
 LABELS = np.array(["cat", "dog", "owl"], dtype=object)[np.arange(24) % 3]
 
 
 def same(a, b):
-    "Equal in value, type, dtype, memory order and every bit."
+    """Equal in value, type, dtype, memory order and every bit."""
     if type(a) is not type(b):
         return False
     if isinstance(a, np.ndarray):
         if a.dtype == object:
             return a.shape == b.shape and all(same(x, y) for x, y in zip(a.ravel(), b.ravel()))
-        return a.dtype == b.dtype and a.shape == b.shape and a.flags.f_contiguous == b.flags.f_contiguous and a.tobytes() == b.tobytes()
+        return (
+            a.dtype == b.dtype
+            and a.shape == b.shape
+            and a.flags.f_contiguous == b.flags.f_contiguous
+            and a.tobytes() == b.tobytes()
+        )
     if fields_of(a) is not None:
         return same(fields_of(a), fields_of(b))
     if isinstance(a, BaseEstimator):
@@ -77,7 +86,10 @@ MODELS = {
     "DeepNMF": (DeepNMF((4, 2), random_state=0), (X,)),
     "DeepSemiNMF": (DeepSemiNMF((4, 2), random_state=0), (X - 1.0,)),
     "NonlinearSemiNMF": (NonlinearSemiNMF((4, 2), random_state=0, max_iter=20), (X - 1.0,)),
-    "UnfoldedNMF": (UnfoldedNMF((2, 2), n_layers=2, source_weights=(1.0, 0.5), max_iter=20), (X, np.hstack([X / 4, 3 * X / 4]))),
+    "UnfoldedNMF": (
+        UnfoldedNMF((2, 2), n_layers=2, source_weights=(1.0, 0.5), max_iter=20),
+        (X, np.hstack([X / 4, 3 * X / 4])),
+    ),
     "SparseCodingNetwork": (SparseCodingNetwork((4, 2), random_state=0, max_iter=20), (X, LABELS)),
     "SparseCodingNetwork-bare": (SparseCodingNetwork((4, 2), random_state=0), (X,)),
     "NeuralNMF": (NeuralNMF((4, 2), random_state=0, max_iter=50), (X,)),
@@ -108,7 +120,11 @@ def test_every_estimator_is_among_the_models():
 def test_a_model_comes_back_to_the_last_bit(model, tmp_path):
     save(model, tmp_path / "m")
     again = load(tmp_path / "m")
-    assert same(again, model) and repr(again) == repr(model) and again.get_params().keys() == model.get_params().keys()
+    assert (
+        same(again, model)
+        and repr(again) == repr(model)
+        and again.get_params().keys() == model.get_params().keys()
+    )
     assert (again.transform(X) == model.transform(X)).all()
     for method in ("predict", "predict_proba"):
         assert hasattr(again, method) == hasattr(model, method)
@@ -120,14 +136,23 @@ def test_a_model_comes_back_to_the_last_bit(model, tmp_path):
 def test_a_loaded_model_is_a_model(model, tmp_path):
     save(model, tmp_path / "m")
     again = load(tmp_path / "m")
-    assert same(pickle.loads(pickle.dumps(again)), model) and repr(clone(again)) == repr(clone(model))
+    assert same(pickle.loads(pickle.dumps(again)), model) and repr(clone(again)) == repr(
+        clone(model)
+    )
     save(again, tmp_path / "twice")
     assert (tmp_path / "m").read_bytes() == (tmp_path / "twice").read_bytes()
-    factors = [F for one in getattr(again, "layers_", []) for F in fields_of(one).values() if isinstance(F, np.ndarray)]
+    factors = [
+        F
+        for one in getattr(again, "layers_", [])
+        for F in fields_of(one).values()
+        if isinstance(F, np.ndarray)
+    ]
     assert all(F.flags.writeable for F in (again.components_, *factors))
 
 
-@pytest.mark.parametrize("name", ["NMF", "HierarchicalNMF", "NeuralNMF-labels", "SparseCodingNetwork"])
+@pytest.mark.parametrize(
+    "name", ["NMF", "HierarchicalNMF", "NeuralNMF-labels", "SparseCodingNetwork"]
+)
 def test_a_loaded_model_can_be_fitted_again(name, tmp_path):
     model, data = MODELS[name]
     model = fitted(clone(model), *data)
@@ -137,7 +162,13 @@ def test_a_loaded_model_can_be_fitted_again(name, tmp_path):
 
 @pytest.mark.parametrize("kind", estimators(), ids=lambda kind: kind.__name__)
 def test_every_estimator_unfitted(kind, tmp_path):
-    model = kind().set_params(**{name: 7 for name in ("max_iter", "random_state") if name in inspect.signature(kind).parameters})
+    model = kind().set_params(
+        **{
+            name: 7
+            for name in ("max_iter", "random_state")
+            if name in inspect.signature(kind).parameters
+        }
+    )
     save(model, tmp_path / "m")
     again = load(str(tmp_path / "m"))
     assert same(again, model) and repr(again) == repr(model)
@@ -157,7 +188,9 @@ def test_pandas_names_and_output_settings_stay(tmp_path):
     model = fitted(HierarchicalNMF((4, 2), random_state=0), frame).set_output(transform="pandas")
     save(model, tmp_path / "m")
     again = load(tmp_path / "m")
-    assert same(again.feature_names_in_, model.feature_names_in_) and again.transform(frame).equals(model.transform(frame))
+    assert same(again.feature_names_in_, model.feature_names_in_) and again.transform(frame).equals(
+        model.transform(frame)
+    )
     unfitted = HierarchicalNMF().set_output(transform="pandas")
     save(unfitted, tmp_path / "m")
     assert same(load(tmp_path / "m"), unfitted)
@@ -165,10 +198,14 @@ def test_pandas_names_and_output_settings_stay(tmp_path):
 
 def test_arrays_of_other_namespaces_come_back_as_numpy(tmp_path):
     xp = pytest.importorskip("array_api_strict")
-    model = fitted(HierarchicalNMF((3, 2), max_iter=3, n_init_upper=1, random_state=0), xp.asarray(X))
+    model = fitted(
+        HierarchicalNMF((3, 2), max_iter=3, n_init_upper=1, random_state=0), xp.asarray(X)
+    )
     save(model, tmp_path / "m")
     again = load(tmp_path / "m")
-    assert isinstance(again.layers_[0].A, np.ndarray) and np.allclose(again.transform(X), np.asarray(model.transform(xp.asarray(X))))
+    assert isinstance(again.layers_[0].A, np.ndarray) and np.allclose(
+        again.transform(X), np.asarray(model.transform(xp.asarray(X)))
+    )
 
 
 @pytest.mark.gpu
@@ -178,14 +215,20 @@ def test_a_model_moves_from_gpu_to_cpu_and_back(tmp_path):
     model = fitted(HierarchicalNMF((4, 2), random_state=0, device="cuda"), X)
     save(model, tmp_path / "m")
     again = load(tmp_path / "m")
-    assert isinstance(again.layers_[0].A, np.ndarray) and (again.layers_[0].A == cupy.asnumpy(model.layers_[0].A)).all()
+    assert (
+        isinstance(again.layers_[0].A, np.ndarray)
+        and (again.layers_[0].A == cupy.asnumpy(model.layers_[0].A)).all()
+    )
     assert cupy.allclose(again.transform(X), model.transform(X))
-    assert np.allclose(again.set_params(device="cpu").transform(X), cupy.asnumpy(model.transform(X)))
+    assert np.allclose(
+        again.set_params(device="cpu").transform(X), cupy.asnumpy(model.transform(X))
+    )
 
 
 def test_device_arrays_are_asked_for_their_host_copy(monkeypatch):
     Fake = type("ndarray", (), {"__module__": "cupy", "get": lambda self: np.arange(3.0)})
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(ndarray=Fake))  # array-api-compat knows CuPy's arrays by their class
+    # array-api-compat knows CuPy's arrays by their class
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(ndarray=Fake))
     tensors = {}
     assert same(decode(encode(Fake(), tensors, "x"), tensors), np.arange(3.0))
 
@@ -237,9 +280,15 @@ def test_every_kind_of_value(value):
 
 def test_strange_label_and_name_arrays_survive_the_file(tmp_path):
     model = fitted(NMF(3, random_state=0), X)
-    model.classes_, model.history_ = np.array(["\u00e9", 3, None], dtype=object), {"a": [math.inf, math.nan], 1: ARRAYS}
+    model.classes_, model.history_ = (
+        np.array(["\u00e9", 3, None], dtype=object),
+        {"a": [math.inf, math.nan], 1: ARRAYS},
+    )
     save(model, tmp_path / "m")
-    assert same(load(tmp_path / "m").classes_, model.classes_) and load(tmp_path / "m").history_["a"][0] == math.inf
+    assert (
+        same(load(tmp_path / "m").classes_, model.classes_)
+        and load(tmp_path / "m").history_["a"][0] == math.inf
+    )
 
 
 # --- refused before anything is written ------------------------------------------------------------------------------------
@@ -254,7 +303,10 @@ def my_cost(X, A, S, Y):
     [
         (NeuralNMF(cost=my_cost), "parameter cost is the function my_cost.*set_params"),
         (NeuralNMF(cost=lambda *a: 0), "parameter cost is the function .*lambda"),
-        (NMF(random_state=np.random.default_rng(0)), "parameter random_state is of type Generator.*set_params"),
+        (
+            NMF(random_state=np.random.default_rng(0)),
+            "parameter random_state is of type Generator.*set_params",
+        ),
         (NMF(fixed=np.ma.masked_array([[1.0]], [[True]])), "parameter fixed is an array"),
         (TheirNMF(), "sklearn.decomposition._nmf.NMF is not one of them"),
         (type("NMF", (NMF,), {})(), "is not one of them"),
@@ -295,7 +347,9 @@ def test_too_much_text_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
 def test_a_failing_disk_leaves_the_old_file(step, error, tmp_path, monkeypatch):
     save(NMF(2), tmp_path / "m")
     old = (tmp_path / "m").read_bytes()
@@ -304,7 +358,9 @@ def test_a_failing_disk_leaves_the_old_file(step, error, tmp_path, monkeypatch):
         raise error
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(type(error), match="could not be saved.*unchanged" if isinstance(error, OSError) else None) as caught:
+    with pytest.raises(
+        type(error), match="could not be saved.*unchanged" if isinstance(error, OSError) else None
+    ) as caught:
         save(NMF(3), tmp_path / "m")
     assert getattr(caught.value, "errno", None) == getattr(error, "errno", None)
     assert os.listdir(tmp_path) == ["m"] and (tmp_path / "m").read_bytes() == old
@@ -324,7 +380,9 @@ def test_a_disk_that_is_really_full(tmp_path):
         except OSError as error: print(error)
     """
     env = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    got = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=env)
+    got = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=env
+    )
     assert "could not be saved" in got.stdout and "unchanged" in got.stdout, got
     assert os.listdir(tmp_path) == ["m"] and (tmp_path / "m").read_bytes() == old
 
@@ -336,7 +394,9 @@ def test_places_that_cannot_be_written(where, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that nobody may write to")
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self"), reason="needs a folder that nobody may write to"
+)
 def test_a_read_only_folder():
     with pytest.raises(OSError, match="could not be saved"):
         save(NMF(), "/proc/self/m")
@@ -367,7 +427,7 @@ def text_and_tensors(tmp_path, model=GOOD):
 
 
 def forged(path, tree, tensors, version="1"):
-    "A file with a correct digest for whatever is in it."
+    """A file with a correct digest for whatever is in it."""
     text = tree if isinstance(tree, str) else json.dumps(tree)
     path.write_bytes(to_bytes(tensors, {KEY: f"{version} {digest(text, tensors)} {text}"}))
     return path
@@ -398,7 +458,14 @@ def test_truncated_anywhere(tmp_path):
 
 @pytest.mark.parametrize(
     "version, message",
-    [("2", "update nnmf_nb"), ("0", "reads 1"), ("", "reads 1"), ("1.0", "reads 1"), ("9" * 5000, "reads 1"), ("-1", "reads 1")],
+    [
+        ("2", "update nnmf_nb"),
+        ("0", "reads 1"),
+        ("", "reads 1"),
+        ("1.0", "reads 1"),
+        ("9" * 5000, "reads 1"),
+        ("-1", "reads 1"),
+    ],
 )
 def test_unknown_versions(version, message, tmp_path):
     tree, tensors = text_and_tensors(tmp_path)
@@ -428,7 +495,9 @@ def header(**entries):
 def test_hostile_headers(entry, tmp_path):
     tree, tensors = text_and_tensors(tmp_path)
     text = json.dumps(tree)
-    (tmp_path / "m").write_bytes(header(__metadata__={KEY: f"1 {digest(text, {})} {text}"}, **{"0": entry}) + b"\0" * 8)
+    (tmp_path / "m").write_bytes(
+        header(__metadata__={KEY: f"1 {digest(text, {})} {text}"}, **{"0": entry}) + b"\0" * 8
+    )
     with pytest.raises(ValueError, match="cannot be loaded"):
         load(tmp_path / "m")
 
@@ -465,7 +534,9 @@ HOSTILE = {
     "record a function": lambda t: t["fitted"]["layers_"][0].update({"class": "layers.describe"}),
     "record a path": lambda t: t["fitted"]["layers_"][0].update({"class": "../layers.Layer"}),
     "record imported": lambda t: t["fitted"]["layers_"][0].update({"class": "layers.DataMatrix"}),
-    "record that is no record": lambda t: t["fitted"]["layers_"][0].update({"class": "backend.ThreadPoolExecutor"}),
+    "record that is no record": lambda t: t["fitted"]["layers_"][0].update(
+        {"class": "backend.ThreadPoolExecutor"}
+    ),
     "record a number": lambda t: t["fitted"]["layers_"][0].update({"class": 5}),
     "attribute fit": lambda t: t["fitted"].update(fit=1),
     "attribute transform": lambda t: t["fitted"].update(transform=1),
@@ -482,9 +553,15 @@ HOSTILE = {
     "no kind": lambda t: t["fitted"].update(x_={"a": 1}),
     "dtype object": lambda t: t["fitted"].update(x_=array_node(dtype="O", shape=[1])),
     "dtype of floats": lambda t: t["fitted"].update(x_=array_node(dtype="<U9999999", shape=[1])),
-    "objects that do not fill": lambda t: t["fitted"].update(x_={"is": "objects", "shape": [10**12], "values": [1]}),
-    "objects of negative shape": lambda t: t["fitted"].update(x_={"is": "objects", "shape": [-1], "values": [1]}),
-    "objects of shape true": lambda t: t["fitted"].update(x_={"is": "objects", "shape": [True], "values": [1]}),
+    "objects that do not fill": lambda t: t["fitted"].update(
+        x_={"is": "objects", "shape": [10**12], "values": [1]}
+    ),
+    "objects of negative shape": lambda t: t["fitted"].update(
+        x_={"is": "objects", "shape": [-1], "values": [1]}
+    ),
+    "objects of shape true": lambda t: t["fitted"].update(
+        x_={"is": "objects", "shape": [True], "values": [1]}
+    ),
     "dict with a list as key": lambda t: t["fitted"].update(x_={"is": "dict", "items": [[[1], 2]]}),
     "dict of single items": lambda t: t["fitted"].update(x_={"is": "dict", "items": [1, 2]}),
     "float that is none": lambda t: t["fitted"].update(x_={"is": "float", "text": "1e3"}),
@@ -549,7 +626,9 @@ def change_tensors(kind, tensors):
 
 @pytest.mark.each_value_once
 @pytest.mark.parametrize("kind", ["nan", "int", "half", "flat", "wide", "empty", "bytes"])
-@pytest.mark.parametrize("name", ["NMF", "HierarchicalNMF", "DeepSemiNMF", "UnfoldedNMF", "SparseCodingNetwork"])
+@pytest.mark.parametrize(
+    "name", ["NMF", "HierarchicalNMF", "DeepSemiNMF", "UnfoldedNMF", "SparseCodingNetwork"]
+)
 def test_arrays_of_the_wrong_kind(kind, name, tmp_path):
     model, data = MODELS[name]
     tree, tensors = text_and_tensors(tmp_path, fitted(clone(model), *data))
@@ -605,7 +684,9 @@ def test_loading_imports_and_runs_nothing(tmp_path, monkeypatch):
 
 # --- fuzz ------------------------------------------------------------------------------------------------------------------
 
-FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def loads_or_refuses(path):
@@ -640,9 +721,15 @@ def test_bytes_changed_anywhere(name, data, tmp_path):
 
 
 def nodes(tree, path=()):
-    "Every place of a JSON tree."
+    """Every place of a JSON tree."""
     yield path
-    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+    for key, value in (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    ):
         yield from nodes(value, (*path, key))
 
 
@@ -655,7 +742,13 @@ JSON = st.recursive(
     | st.sampled_from(["0", "array", "os.system", "layers.Layer"]),
     lambda part: (
         st.lists(part, max_size=3)
-        | st.dictionaries(st.sampled_from(["is", "name", "values", "shape", "class", "fields", "order", "dtype", "x_"]), part, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["is", "name", "values", "shape", "class", "fields", "order", "dtype", "x_"]
+            ),
+            part,
+            max_size=3,
+        )
     ),
     max_leaves=6,
 )
@@ -664,7 +757,8 @@ JSON = st.recursive(
 @FUZZ
 @given(data=st.data())
 def test_trees_changed_anywhere(data, tmp_path):
-    # With a correct digest the changed tree is read: it may give another model, but only a whole one, and no other error.
+    # With a correct digest the changed tree is read: it may give another model, but only a whole
+    # one, and no other error.
     tree, tensors = text_and_tensors(tmp_path)
     tree["fitted"]["history_"] = None  # few nodes, so that the changes hit what matters
     tree = copy.deepcopy(tree)

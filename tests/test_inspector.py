@@ -1,4 +1,6 @@
-"""nnmf_nb.inspector: the payload against direct computation, its size, stills and names; and the page itself in a browser."""
+"""nnmf_nb.inspector: the payload against direct computation, its size, stills and names; and the
+page itself in a browser.
+"""
 
 import base64
 import itertools
@@ -65,10 +67,16 @@ def models(toy):
         "neural": fit(NeuralNMF(ranks=(9, 4, 2), random_state=0, max_iter=30), toy.X),
         "deep": fit(DeepNMF(ranks=(8, 3), random_state=0, max_iter=10), toy.X),
         "five": fit(HierarchicalNMF(ranks=(30, 12, 6, 3, 1), random_state=0, max_iter=5), toy.X),
-        "float32": fit(HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=20), toy.X.astype(np.float32)),
-        "dead": fit(HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=30), low),  # rank 2: nothing is left for most topics
+        "float32": fit(
+            HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=20), toy.X.astype(np.float32)
+        ),
+        # rank 2: nothing is left for most topics
+        "dead": fit(HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=30), low),
         "zero": fit(HierarchicalNMF(ranks=(3, 2), random_state=0, max_iter=3), np.zeros((90, 87))),
-        "many": fit(HierarchicalNMF(ranks=(200, 40), random_state=0, max_iter=1), np.random.default_rng(0).random((250, 87))),
+        "many": fit(
+            HierarchicalNMF(ranks=(200, 40), random_state=0, max_iter=1),
+            np.random.default_rng(0).random((250, 87)),
+        ),
     }
 
 
@@ -86,9 +94,14 @@ def wire(data):
 def test_every_model_has_a_view(models, kind):
     view = inspect(models[kind])
     data = json.loads(wire(view.payload))  # allow_nan=False: no NaN may travel
-    assert [len(layer["topics"]) for layer in data["layers"]] == [one.rank for one in models[kind].layers_]
+    assert [len(layer["topics"]) for layer in data["layers"]] == [
+        one.rank for one in models[kind].layers_
+    ]
     assert len(view.data) == sum(one.rank for one in models[kind].layers_)
-    assert repr(view).startswith(type(models[kind]).__name__) and "<table>" in view._repr_mimebundle_()["text/html"]
+    assert (
+        repr(view).startswith(type(models[kind]).__name__)
+        and "<table>" in view._repr_mimebundle_()["text/html"]
+    )
 
 
 def test_list_of_layers_will_do(models):
@@ -100,15 +113,20 @@ def test_list_of_layers_will_do(models):
 def test_shares_colours_order_and_flows_are_those_of_the_other_pictures(models, kind):
     model, data = models[kind], inspect(models[kind]).payload
     for l, layer in enumerate(data["layers"]):
-        np.testing.assert_allclose([t["share"] for t in layer["topics"]], topic_shares(model.layers_, l), rtol=2e-3)
+        np.testing.assert_allclose(
+            [t["share"] for t in layer["topics"]], topic_shares(model.layers_, l), rtol=2e-3
+        )
         assert layer["order"] == tree_order(model)[l].tolist()
         sent = [[int(t["color"][n : n + 2], 16) / 255 for n in (1, 3, 5)] for t in layer["topics"]]
         np.testing.assert_allclose(sent, topic_colors(model)[l][:, :3], atol=3e-3)
         if l:
             flow = flows(model.layers_, l)
             for i, j, up, down in layer["flows"]:
-                np.testing.assert_allclose([up * flow[i].sum(), down * flow[:, j].sum()], flow[i, j], rtol=1e-2)
-            assert {i for i, *_ in layer["flows"]} == set(np.flatnonzero(flow.any(axis=1)))  # each topic keeps its main parent
+                np.testing.assert_allclose(
+                    [up * flow[i].sum(), down * flow[:, j].sum()], flow[i, j], rtol=1e-2
+                )
+            # each topic keeps its main parent
+            assert {i for i, *_ in layer["flows"]} == set(np.flatnonzero(flow.any(axis=1)))
 
 
 @pytest.mark.parametrize("lam", module.LAMBDAS)
@@ -119,21 +137,35 @@ def test_slider_shows_what_a_sort_of_all_features_would(models, toy, lam):
         Phi = topic_features(models["stepwise"].layers_, l)
         phi = Phi / Phi.sum(axis=0)
         for j, topic in enumerate(layer["topics"]):
-            direct = lam * np.log(np.maximum(phi[:, j], 1e-300)) + (1 - lam) * np.log(np.maximum(phi[:, j], 1e-300) / p)
-            sent = {data["features"][i]: (w, data["frequency"][i]) for i, w in zip(topic["features"], topic["weights"])}
-            best = sorted(sent, key=lambda name: -(np.log(sent[name][0]) - (1 - lam) * np.log(sent[name][1])))[: data["top"]]
+            direct = lam * np.log(np.maximum(phi[:, j], 1e-300)) + (1 - lam) * np.log(
+                np.maximum(phi[:, j], 1e-300) / p
+            )
+            sent = {
+                data["features"][i]: (w, data["frequency"][i])
+                for i, w in zip(topic["features"], topic["weights"])
+            }
+            best = sorted(
+                sent, key=lambda name: -(np.log(sent[name][0]) - (1 - lam) * np.log(sent[name][1]))
+            )[: data["top"]]
             value = dict(zip(toy.features, direct))
-            np.testing.assert_allclose([value[name] for name in best], np.sort(direct)[::-1][: len(best)], atol=2e-3)  # four digits travel
+            # four digits travel
+            np.testing.assert_allclose(
+                [value[name] for name in best], np.sort(direct)[::-1][: len(best)], atol=2e-3
+            )
 
 
 def test_frequencies_with_and_without_data(models, toy):
     layers = models["stepwise"].layers_
     np.testing.assert_allclose(module.frequencies(layers, toy.X), toy.X.sum(axis=0) / toy.X.sum())
-    np.testing.assert_allclose(module.frequencies(layers, sp.csr_array(toy.X)), toy.X.sum(axis=0) / toy.X.sum())
+    np.testing.assert_allclose(
+        module.frequencies(layers, sp.csr_array(toy.X)), toy.X.sum(axis=0) / toy.X.sum()
+    )
     made = topic_features(layers, 0) @ layers[0].S
     np.testing.assert_allclose(module.frequencies(layers), made.sum(axis=1) / made.sum())
     holes = np.where(np.random.default_rng(0).random(toy.X.shape) < 0.2, np.nan, toy.X)
-    np.testing.assert_allclose(module.frequencies(layers, holes), np.nansum(holes, axis=0) / np.nansum(holes))
+    np.testing.assert_allclose(
+        module.frequencies(layers, holes), np.nansum(holes, axis=0) / np.nansum(holes)
+    )
 
 
 @pytest.mark.parametrize("kind", ["NMF", "stepwise", "deep"])
@@ -149,31 +181,48 @@ def test_paths_are_the_best_of_all_and_add_up(models, kind):
     for n in (3, n_all):
         for m, listed in enumerate(module.path_shares(layers, points, n)):
             want = np.sort([value[m] / whole[m] for value in brute.values()])[::-1][:n]
-            np.testing.assert_allclose([share for _, share in listed], want[want > 0], rtol=1e-9, atol=1e-300)
+            np.testing.assert_allclose(
+                [share for _, share in listed], want[want > 0], rtol=1e-9, atol=1e-300
+            )
             for path, share in listed:
                 assert share == pytest.approx(brute[path][m] / whole[m])
-    assert all(sum(share for _, share in listed) == pytest.approx(1) for listed in module.path_shares(layers, points, n_all))
+    assert all(
+        sum(share for _, share in listed) == pytest.approx(1)
+        for listed in module.path_shares(layers, points, n_all)
+    )
 
 
 def test_paths_of_five_layers_of_many_topics_are_quick():
     # 200 * 200 * 100 * 50 * 20 = 4e9 paths: only a search that never lists them comes back
     rng, ranks = np.random.default_rng(0), (30, 200, 200, 100, 50, 20)
-    layers = [SimpleNamespace(A=rng.random((a, b)), S=rng.random((b, 4)), rank=b) for a, b in zip(ranks, ranks[1:])]
+    layers = [
+        SimpleNamespace(A=rng.random((a, b)), S=rng.random((b, 4)), rank=b)
+        for a, b in zip(ranks, ranks[1:])
+    ]
     (first, share), *_ = module.path_shares(layers, [2], 4)[0]
     A, own = [one.A for one in layers], layers[0].A.sum(axis=0)[first[0]]
     for a, i, j in zip(A[1:], first, first[1:]):
         own *= a[i, j]
-    assert share == pytest.approx(own * layers[-1].S[first[-1], 2] / (topic_features(layers) @ layers[-1].S[:, 2]).sum())
+    assert share == pytest.approx(
+        own * layers[-1].S[first[-1], 2] / (topic_features(layers) @ layers[-1].S[:, 2]).sum()
+    )
 
 
 def test_examples_are_the_largest_coefficients_with_their_shares(models, toy):
     model, data = models["stepwise"], inspect(models["stepwise"], samples=toy.samples).payload
     for l, layer in enumerate(data["layers"]):
-        S, mass = model.layers_[l].S, topic_features(model.layers_, l).sum(axis=0)[:, None] * model.layers_[l].S
+        S, mass = (
+            model.layers_[l].S,
+            topic_features(model.layers_, l).sum(axis=0)[:, None] * model.layers_[l].S,
+        )
         for j, topic in enumerate(layer["topics"]):
             sent = [m for m, _ in topic["points"]]
             np.testing.assert_allclose(S[j, sent], np.sort(S[j])[::-1][: len(sent)])
-            np.testing.assert_allclose([share for _, share in topic["points"]], (mass[j] / mass.sum(axis=0))[sent], rtol=2e-3)
+            np.testing.assert_allclose(
+                [share for _, share in topic["points"]],
+                (mass[j] / mass.sum(axis=0))[sent],
+                rtol=2e-3,
+            )
             assert [data["points"][str(m)]["name"] for m in sent] == toy.samples[sent].tolist()
 
 
@@ -184,7 +233,8 @@ def test_errors_of_single_points(models, toy, make):
     for m, point in data["points"].items():
         x = toy.X[int(m)]
         want = [
-            np.linalg.norm(x - topic_features(model.layers_, l) @ one.S[:, int(m)]) / np.linalg.norm(x)
+            np.linalg.norm(x - topic_features(model.layers_, l) @ one.S[:, int(m)])
+            / np.linalg.norm(x)
             for l, one in enumerate(model.layers_)
         ]
         np.testing.assert_allclose(point["errors"], want, rtol=6e-3)
@@ -193,19 +243,26 @@ def test_errors_of_single_points(models, toy, make):
 
 def test_extreme_scales_do_not_matter(toy):
     plain, *others = (
-        inspect(fit(HierarchicalNMF(ranks=(5, 2), random_state=0), toy.X * c), X=toy.X * c).payload for c in (1.0, 2.0**-100, 2.0**100)
+        inspect(fit(HierarchicalNMF(ranks=(5, 2), random_state=0), toy.X * c), X=toy.X * c).payload
+        for c in (1.0, 2.0**-100, 2.0**100)
     )  # powers of two: not a bit may differ
     for other in others:
-        assert wire(other["layers"]) == wire(plain["layers"]) and wire(other["points"]) == wire(plain["points"])
+        assert wire(other["layers"]) == wire(plain["layers"]) and wire(other["points"]) == wire(
+            plain["points"]
+        )
 
 
 def test_dead_and_duplicate_topics_are_marked(models):
     layers = models["dead"].layers_
     for one, sent in zip(layers, inspect(models["dead"]).payload["layers"]):
         assert {j for j, t in enumerate(sent["topics"]) if t["dead"]} >= set(one.dead)
-        assert {tuple(sorted((j, i))) for j, t in enumerate(sent["topics"]) for i in t["twins"]} == set(one.duplicates)
+        assert {
+            tuple(sorted((j, i))) for j, t in enumerate(sent["topics"]) for i in t["twins"]
+        } == set(one.duplicates)
     assert any(one.dead or one.duplicates for one in layers)
-    assert all(t["dead"] for layer in inspect(models["zero"]).payload["layers"] for t in layer["topics"])
+    assert all(
+        t["dead"] for layer in inspect(models["zero"]).payload["layers"] for t in layer["topics"]
+    )
 
 
 def test_pictures(models, toy):
@@ -213,22 +270,43 @@ def test_pictures(models, toy):
     data = inspect(model, X=toy.X, shape=shape).payload
     sent = np.frombuffer(base64.b64decode(data["layers"][0]["topics"][4]["image"]), np.uint8)
     assert sent.size == np.prod(data["shape"]) and data["shape"] == [28, 3] and sent.max() > 200
-    assert {len(point["images"]) for point in data["points"].values()} == {4}  # the data and three depths
-    assert {point["images"][0] for point in inspect(model, shape=shape).payload["points"].values()} == {None}
+    # the data and three depths
+    assert {len(point["images"]) for point in data["points"].values()} == {4}
+    assert {
+        point["images"][0] for point in inspect(model, shape=shape).payload["points"].values()
+    } == {None}
     picture = np.arange(12.0).reshape(3, 4)
     whole = np.frombuffer(base64.b64decode(module.thumbnail(picture, 4)), np.uint8).reshape(3, 4)
     np.testing.assert_allclose(whole, picture / 11 * 255, atol=0.51)
-    half = np.frombuffer(base64.b64decode(module.thumbnail(np.kron(picture, np.ones((2, 2))), 4)), np.uint8)
+    half = np.frombuffer(
+        base64.b64decode(module.thumbnail(np.kron(picture, np.ones((2, 2))), 4)), np.uint8
+    )
     assert half.size == 16
 
 
 def test_only_slices_travel():
-    # the design's budget: 20000 x 10000 sparse, ranks 50, 20, 5, long texts; what the factors are does not matter, so they are not fitted
+    # the design's budget: 20000 x 10000 sparse, ranks 50, 20, 5, long texts; what the factors are
+    # does not matter, so they are not fitted
     rng, ranks = np.random.default_rng(0), (10000, 50, 20, 5)
     X = sp.random_array((20000, 10000), density=0.001, format="csr", rng=rng)
-    layers = [Layer(rng.random((a, b)) ** 8, rng.random((b, 20000)) ** 8, 0.5, 0.4, 0.0, 0, [], []) for a, b in itertools.pairwise(ranks)]
+    layers = [
+        Layer(rng.random((a, b)) ** 8, rng.random((b, 20000)) ** 8, 0.5, 0.4, 0.0, 0, [], [])
+        for a, b in itertools.pairwise(ranks)
+    ]
     texts = [(f"data point number {i}", NASTY) for i in range(20000)]
-    assert len(wire(inspect(layers, X=X, features=[f"a feature called {i}" for i in range(10000)], samples=texts).payload)) < 300_000
+    assert (
+        len(
+            wire(
+                inspect(
+                    layers,
+                    X=X,
+                    features=[f"a feature called {i}" for i in range(10000)],
+                    samples=texts,
+                ).payload
+            )
+        )
+        < 300_000
+    )
 
 
 @pytest.mark.parametrize("kind", ["many", "five"])
@@ -259,7 +337,9 @@ def test_models_that_cannot_be_shown(toy):
     with pytest.raises(TypeError, match="any sign"):
         inspect(fit(NonlinearSemiNMF(ranks=(4, 2), max_iter=2), toy.X), X=toy.X)
     with pytest.raises(TypeError, match="any sign"):
-        inspect(fit(SparseCodingNetwork(ranks=(4, 2), max_iter=2, random_state=0), toy.X - toy.X.mean()))
+        inspect(
+            fit(SparseCodingNetwork(ranks=(4, 2), max_iter=2, random_state=0), toy.X - toy.X.mean())
+        )
     with pytest.raises(ValueError, match="X must be given"):
         inspect(fit(UnfoldedNMF(4, max_iter=2), toy.X))
 
@@ -271,7 +351,9 @@ def test_unfolded_model_is_shown_by_its_own_coefficients(toy):
     H, W = model.transform(toy.X), model.components_
     mass = H.sum(axis=0) * W.sum(axis=1)
     np.testing.assert_allclose([t["share"] for t in layer["topics"]], mass / mass.sum(), rtol=2e-3)
-    assert layer["fit"]["error"] == pytest.approx(np.linalg.norm(toy.X - H @ W) / np.linalg.norm(toy.X), rel=1e-3)
+    assert layer["fit"]["error"] == pytest.approx(
+        np.linalg.norm(toy.X - H @ W) / np.linalg.norm(toy.X), rel=1e-3
+    )
     assert view.payload["title"] == "UnfoldedNMF" and not hasattr(model, "layers_")
     assert inspect(model, X=toy.X).names == {"0,1": "mine"}
 
@@ -285,15 +367,26 @@ def test_model_from_a_file_looks_the_same(make, toy, tmp_path):
     save(model, tmp_path / "model.safetensors")
     again = inspect(load(tmp_path / "model.safetensors"), **given)
     assert wire(again.payload) == wire(view.payload)
-    assert open(again.to_html(tmp_path / "a.html")).read() == open(view.to_html(tmp_path / "b.html")).read()
+    assert (
+        open(again.to_html(tmp_path / "a.html")).read()
+        == open(view.to_html(tmp_path / "b.html")).read()
+    )
 
 
 @pytest.mark.parametrize("ranks", [(1,), (200,), (5, 1), (200, 100, 50, 10, 1)], ids=str)
 def test_one_to_five_layers_of_one_to_two_hundred_topics(ranks):
     # synthetic: what the factors are does not matter
     rng, shape = np.random.default_rng(0), (300, *ranks)
-    layers = [Layer(rng.random((a, b)) ** 8, rng.random((b, 40)) ** 8, 0.5, 0.4, 0.0, 0, [], []) for a, b in itertools.pairwise(shape)]
-    for given in ({}, dict(features=[NASTY + str(i) for i in range(300)], samples=[(NASTY, NASTY)] * 40), dict(shape=(300,)), dict(shape=(20, 15))):
+    layers = [
+        Layer(rng.random((a, b)) ** 8, rng.random((b, 40)) ** 8, 0.5, 0.4, 0.0, 0, [], [])
+        for a, b in itertools.pairwise(shape)
+    ]
+    for given in (
+        {},
+        dict(features=[NASTY + str(i) for i in range(300)], samples=[(NASTY, NASTY)] * 40),
+        dict(shape=(300,)),
+        dict(shape=(20, 15)),
+    ):
         view = inspect(layers, **given)
         assert len(view.data) == sum(ranks) and len(wire(view.payload)) < 450_000
         assert view.select(0, ranks[0] - 1).select(-1, 0).controls.children[1].value == 0
@@ -302,7 +395,14 @@ def test_one_to_five_layers_of_one_to_two_hundred_topics(ranks):
 # --- curves and classes ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given, n", [(dict(shape=(87,)), 87), (dict(features=np.linspace(900, 400, 87)), 87), (dict(features=np.arange(87)), 87)])
+@pytest.mark.parametrize(
+    "given, n",
+    [
+        (dict(shape=(87,)), 87),
+        (dict(features=np.linspace(900, 400, 87)), 87),
+        (dict(features=np.arange(87)), 87),
+    ],
+)
 def test_ordered_features_make_curves(models, toy, given, n):
     data = json.loads(wire(inspect(models["stepwise"], X=toy.X, **given).payload))
     assert data["shape"] == [n] == [len(data["axis"])]
@@ -319,16 +419,21 @@ def test_ordered_features_make_curves(models, toy, given, n):
 
 
 def test_long_curves_are_thinned():
-    layers = [Layer(np.random.default_rng(0).random((5000, 3)), np.ones((3, 4)), 0.5, 0.4, 0.0, 0, [], [])]
+    layers = [
+        Layer(np.random.default_rng(0).random((5000, 3)), np.ones((3, 4)), 0.5, 0.4, 0.0, 0, [], [])
+    ]
     data = inspect(layers, features=np.linspace(0, 1, 5000)).payload
     assert data["shape"] == [300] == [len(data["axis"])] and len(wire(data)) < 20_000
-    assert inspect(layers, features=np.r_[np.zeros(2500), np.ones(2500)]).payload["shape"] is None  # no order, no curve
+    # no order, no curve
+    assert inspect(layers, features=np.r_[np.zeros(2500), np.ones(2500)]).payload["shape"] is None
 
 
 @pytest.mark.parametrize("label_loss", ["l2", "cross_entropy"])
 def test_topics_say_for_which_classes_they_speak(toy, label_loss):
     y = np.array([f"class <{c}>" for c in toy.labels["level_4"]])
-    model = fit(NeuralNMF((6, 4), max_iter=30, lam=1.0, label_loss=label_loss, random_state=0), toy.X, y)
+    model = fit(
+        NeuralNMF((6, 4), max_iter=30, lam=1.0, label_loss=label_loss, random_state=0), toy.X, y
+    )
     data = inspect(model).payload
     assert all("classes" not in topic for topic in data["layers"][0]["topics"])
     for topic in data["layers"][1]["topics"]:
@@ -366,7 +471,12 @@ def test_history_begins_and_ends_where_training_did(models, kind):
     ],
 )
 def test_certificate_light(kkt, ambiguous, dtype, want):
-    assert module.light(Layer(np.ones((2, 1), dtype), np.ones((1, 2), dtype), 0, 0, kkt, ambiguous, [], [])) == want
+    assert (
+        module.light(
+            Layer(np.ones((2, 1), dtype), np.ones((1, 2), dtype), 0, 0, kkt, ambiguous, [], [])
+        )
+        == want
+    )
 
 
 # --- the view --------------------------------------------------------------------------------------------------------------
@@ -398,7 +508,14 @@ def test_names_are_kept_on_the_model(toy):
     assert inspect(model).names == {}
 
 
-@pytest.mark.parametrize("travel", [lambda model, path: model, lambda model, path: pickle.loads(pickle.dumps(model)), lambda model, path: [save(model, path), load(path)][1]])
+@pytest.mark.parametrize(
+    "travel",
+    [
+        lambda model, path: model,
+        lambda model, path: pickle.loads(pickle.dumps(model)),
+        lambda model, path: [save(model, path), load(path)][1],
+    ],
+)
 def test_names_survive_files_but_not_another_fit(toy, tmp_path, travel):
     model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
     inspect(model).rename(0, 3, "three")
@@ -414,21 +531,29 @@ def test_table_of_topics(models, toy):
     up = flows(model.layers_, 1)
     assert table.loc[0, "parent"].tolist() == up.argmax(axis=1).tolist()
     np.testing.assert_allclose(table.loc[0, "part"], up.max(axis=1) / up.sum(axis=1), rtol=2e-3)
-    assert table.loc[(0, 0), "features"].split() == model.topics(0, toy.features, 8).iloc[0, 1:].tolist()
+    assert (
+        table.loc[(0, 0), "features"].split()
+        == model.topics(0, toy.features, 8).iloc[0, 1:].tolist()
+    )
 
 
 def test_stills_escape_and_name_no_address(models, toy, tmp_path):
     samples = [(NASTY, "</script><script>document.title = 1</script>")] * 90
-    view = inspect(models["stepwise"], X=toy.X, features=[NASTY + str(i) for i in range(87)], samples=samples).rename(2, 0, NASTY)
+    view = inspect(
+        models["stepwise"], X=toy.X, features=[NASTY + str(i) for i in range(87)], samples=samples
+    ).rename(2, 0, NASTY)
     text = view._repr_mimebundle_()["text/html"]
     assert "<img" not in text and "&lt;img" in text
     whole = open(view.to_html(tmp_path / "page.html"), encoding="utf-8").read()
     assert "<img" not in whole and whole.count("</script>") == 2
     assert not re.search(
-        r"https?:|//[a-z0-9.-]+\.[a-z]{2,}/|\bsrc=|url\(|@import|\bfrom ['\"]|import\(", whole.replace(NASTY, "").replace("src=x", "")
+        r"https?:|//[a-z0-9.-]+\.[a-z]{2,}/|\bsrc=|url\(|@import|\bfrom ['\"]|import\(",
+        whole.replace(NASTY, "").replace("src=x", ""),
     )
     state = json.loads(re.search(r'id="state">(.*?)</script>', whole, re.DOTALL)[1])
-    assert state["payload"] == json.loads(wire(view.payload)) and state["selected"] == list(view.selected)
+    assert state["payload"] == json.loads(wire(view.payload)) and state["selected"] == list(
+        view.selected
+    )
 
 
 def test_widget_mirrors_the_view_and_shows_errors(models):
@@ -485,8 +610,11 @@ type(view).rename = lambda *given: 1 / 0
 name.value = "other"
 print(said.value)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and "ZeroDivisionError" in done.stdout, done.stderr  # an error in a handler is shown
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    # an error in a handler is shown
+    assert done.returncode == 0 and "ZeroDivisionError" in done.stdout, done.stderr
 
 
 def test_without_any_widgets_there_are_stills():
@@ -498,7 +626,9 @@ view = inspect(NMF(3, random_state=0, max_iter=5, tol=1).fit(datasets.toy(0).X))
 print(view.select(0, 1).rename(0, 1, "mine"))
 assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"} and "mine" in view._repr_mimebundle_()["text/html"]
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("NMF: 90 data points") and "mine" in done.stdout
 
@@ -510,8 +640,17 @@ def test_traits_refuse_nonsense(models):
 
 # --- the page in a browser ---------------------------------------------------------------------------------------------------
 
-ABSENT = "playwright is not installed" if find_spec("playwright") is None else "no chromium on the PATH" if find_chromium() is None else ""
-needs_browser = [pytest.mark.browser, pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}")]
+ABSENT = (
+    "playwright is not installed"
+    if find_spec("playwright") is None
+    else "no chromium on the PATH"
+    if find_chromium() is None
+    else ""
+)
+needs_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}"),
+]
 
 
 def browser_tests(function):
@@ -522,17 +661,29 @@ def browser_tests(function):
 
 @pytest.fixture
 def open_page(chromium, tmp_path):
-    """Opens what to_html wrote, from disk and with the network off; fails on any request, error or message of the console."""
+    """Opens what to_html wrote, from disk and with the network off; fails on any request, error or
+    message of the console.
+    """
     contexts, trouble = [], []
 
     def opened(view, width=1200, scheme="light"):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, reduced_motion="reduce")
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            offline=True,
+            reduced_motion="reduce",
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.on("console", lambda message: trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else trouble.append(request.url))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "data:")) else trouble.append(request.url)
+            ),
+        )
         page.goto(view.to_html(tmp_path / f"{len(contexts)}.html").as_uri())
         page.wait_for_selector(".node.selected")
         return page
@@ -547,7 +698,9 @@ def open_page(chromium, tmp_path):
 def genes():
     data = datasets.gene_ontology()
     model = fit(HierarchicalNMF(ranks=(12, 4), random_state=0, max_iter=60), data.X)
-    return inspect(model, X=data.X, features=data.features, samples=list(zip(data.samples, data.text)))
+    return inspect(
+        model, X=data.X, features=data.features, samples=list(zip(data.samples, data.text))
+    )
 
 
 def node(page, l, j):
@@ -584,7 +737,9 @@ def test_click_on_a_supertopic_then_on_its_subtopic(open_page, genes):
     above = state(page)
     assert above[0] != before[0] and above[1] != before[1] and f"layer 1, topic {other}" in above[0]
     page.locator(".topic .chip").first.click()
-    child = max((f for f in genes.payload["layers"][1]["flows"] if f[1] == other), key=lambda f: f[3])[0]
+    child = max(
+        (f for f in genes.payload["layers"][1]["flows"] if f[1] == other), key=lambda f: f[3]
+    )[0]
     below = state(page)
     assert f"layer 0, topic {child}" in below[0] and below[1] != above[1]
     m, share = genes.payload["layers"][0]["topics"][child]["points"][0]
@@ -599,8 +754,14 @@ def test_slider_reorders_the_features(open_page, genes):
     page.locator("input[type=range]").focus()
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
-    relevance = [np.log(w) - np.log(data["frequency"][i]) for i, w in zip(topic["features"], topic["weights"])]
-    want = [data["features"][topic["features"][n]] for n in np.argsort(-np.array(relevance), kind="stable")[:12]]
+    relevance = [
+        np.log(w) - np.log(data["frequency"][i])
+        for i, w in zip(topic["features"], topic["weights"])
+    ]
+    want = [
+        data["features"][topic["features"][n]]
+        for n in np.argsort(-np.array(relevance), kind="stable")[:12]
+    ]
     assert shown_features(page) == want and "λ 0.0" in page.locator(".slider").inner_text()
 
 
@@ -617,7 +778,9 @@ def test_keyboard_alone_reaches_everything(open_page, genes):
     page.keyboard.press("ArrowDown")
     assert f"layer 1, topic {order[1]}" in state(page)[0]
     page.keyboard.press("ArrowRight")
-    child = max((f for f in genes.payload["layers"][1]["flows"] if f[1] == order[1]), key=lambda f: f[3])[0]
+    child = max(
+        (f for f in genes.payload["layers"][1]["flows"] if f[1] == order[1]), key=lambda f: f[3]
+    )[0]
     assert f"layer 0, topic {child}" in state(page)[0]
     page.keyboard.press("End")
     assert f"layer 0, topic {genes.payload['layers'][0]['order'][-1]}" in state(page)[0]
@@ -633,7 +796,11 @@ def test_search_lights_topics_and_enter_selects(open_page, genes):
     page.keyboard.type("MEMBR")
     lit = set(page.locator(".node.lit").evaluate_all("nodes => nodes.map(n => n.dataset.key)"))
     hits = {i for i, name in enumerate(genes.payload["features"]) if "membr" in name}
-    topics = [(f"{l},{j}", t) for l, layer in enumerate(genes.payload["layers"]) for j, t in enumerate(layer["topics"])]
+    topics = [
+        (f"{l},{j}", t)
+        for l, layer in enumerate(genes.payload["layers"])
+        for j, t in enumerate(layer["topics"])
+    ]
     assert lit == {key for key, topic in topics if hits & set(topic["features"])} and lit
     page.keyboard.press("Enter")
     assert page.locator(".feature mark").count() >= 1
@@ -667,7 +834,9 @@ def test_rename_in_the_page(open_page, genes):
 
 
 def sticking_out(page):
-    """Texts and pictures of the layers that leave their pane (hidden ones, which a hover shows, too)."""
+    """Texts and pictures of the layers that leave their pane (hidden ones, which a hover shows,
+    too).
+    """
     return page.evaluate("""() => {
       const pane = document.querySelector(".layers").getBoundingClientRect();
       return [...document.querySelectorAll(".layers svg text, .layers svg image, .layers svg .curve")].map((one) => [one.textContent, one.getBoundingClientRect()])
@@ -677,11 +846,18 @@ def sticking_out(page):
 
 @browser_tests
 def test_curves_are_drawn(open_page, models, toy):
-    page = open_page(inspect(models["stepwise"].layers_, X=toy.X, features=np.linspace(400, 900, 87)))  # layers have no names from other tests
-    assert page.locator(".layers svg.curve").count() == 15 and page.locator(".spectrum svg.curve").count() == 1
+    # layers have no names from other tests
+    page = open_page(
+        inspect(models["stepwise"].layers_, X=toy.X, features=np.linspace(400, 900, 87))
+    )
+    assert (
+        page.locator(".layers svg.curve").count() == 15
+        and page.locator(".spectrum svg.curve").count() == 1
+    )
     assert page.locator(".spectrum .x").inner_text().split() == ["400", "900"]
     assert "peaks at" in page.locator(".spectrum").inner_text()
-    assert page.locator(".example").first.locator("svg.curve").count() == 4  # the data and three depths
+    # the data and three depths
+    assert page.locator(".example").first.locator("svg.curve").count() == 4
     peak = page.locator(".topic h3").inner_text()
     assert peak.startswith("peak at "), peak
     node(page, 0, 4).locator(".bar").click()
@@ -695,25 +871,38 @@ def test_fit_pane_has_labelled_curves_above_their_floors(open_page, models):
     for l, one in enumerate(models["neural"].layers_):
         chart = page.locator(".history .depth").nth(l)
         high, low = map(float, chart.locator(".y").inner_text().split())
-        assert low == pytest.approx(one.floor, abs=2e-3) and high == pytest.approx(max(view.payload["history"]["curves"][l]), abs=2e-3)
-        assert f"iteration {len(models['neural'].history_['errors'])}" in chart.locator(".x").inner_text()
+        assert low == pytest.approx(one.floor, abs=2e-3) and high == pytest.approx(
+            max(view.payload["history"]["curves"][l]), abs=2e-3
+        )
+        assert (
+            f"iteration {len(models['neural'].history_['errors'])}"
+            in chart.locator(".x").inner_text()
+        )
         box = chart.locator(".plot").bounding_box()
         assert box["height"] > 50 and box["width"] > 200
 
 
 @browser_tests
 def test_classes_are_on_the_card(open_page, toy):
-    model = fit(HierarchicalNMF((6, 4), random_state=0, max_iter=30), toy.X, np.array([f"class <{c}>" for c in toy.labels["level_4"]]))
+    model = fit(
+        HierarchicalNMF((6, 4), random_state=0, max_iter=30),
+        toy.X,
+        np.array([f"class <{c}>" for c in toy.labels["level_4"]]),
+    )
     view = inspect(model)
     page = open_page(view)
     best = view.payload["layers"][1]["topics"][view.selected[1]]["classes"][0][0]
-    assert "speaks for" in page.locator(".topic").inner_text() and page.locator(".chip.class").first.inner_text().startswith(best)
+    assert "speaks for" in page.locator(".topic").inner_text() and page.locator(
+        ".chip.class"
+    ).first.inner_text().startswith(best)
 
 
 @browser_tests
 @pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.exhaustive)])
 def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme):
-    nasty = inspect(models["stepwise"], X=toy.X, features=[NASTY] * 87, samples=[(NASTY, NASTY)] * 90)
+    nasty = inspect(
+        models["stepwise"], X=toy.X, features=[NASTY] * 87, samples=[(NASTY, NASTY)] * 90
+    )
     curves = inspect(models["stepwise"], X=toy.X, shape=(87,))
     views = [(genes, 1200), (genes, 400), (nasty, 400), (inspect(models["five"]), 400), (inspect(models["NMF"], shape=(29, 3)), 400), (curves, 1200), (curves, 400),
              (inspect(models["neural"], shape=(29, 3)), 400), (inspect(models["NMF"]), 1200)]  # fmt: skip
@@ -728,12 +917,27 @@ def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme):
         ink, ground = (sum(map(int, re.findall(r"\d+", one)[:3])) for one in style)
         assert (ink < ground) == (scheme == "light") and abs(ink - ground) > 400
         if "SCREENSHOTS" in os.environ:  # a folder, for whoever wants to look at them
-            page.screenshot(path=f"{os.environ['SCREENSHOTS']}/inspector_{number}_{scheme}_{width}.png", full_page=True)
+            page.screenshot(
+                path=f"{os.environ['SCREENSHOTS']}/inspector_{number}_{scheme}_{width}.png",
+                full_page=True,
+            )
         page.close()  # many open pages and their pictures are too much for a small machine
 
 
 @browser_tests
-@pytest.mark.parametrize("kind", ["NMF", "neural", "dead", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in KINDS if kind not in ("NMF", "neural", "dead"))])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "NMF",
+        "neural",
+        "dead",
+        *(
+            pytest.param(kind, marks=pytest.mark.exhaustive)
+            for kind in KINDS
+            if kind not in ("NMF", "neural", "dead")
+        ),
+    ],
+)
 def test_every_model_opens(open_page, models, kind):
     page = open_page(inspect(models[kind]))
     assert page.locator(".node").count() == sum(one.rank for one in models[kind].layers_)

@@ -1,4 +1,6 @@
-"""The compiled kernels by themselves, small enough to run as plain Python too: `make coverage` does so with NUMBA_DISABLE_JIT=1 to see their lines."""
+"""The compiled kernels by themselves, small enough to run as plain Python too: `make coverage` does
+so with NUMBA_DISABLE_JIT=1 to see their lines.
+"""
 
 import sys
 
@@ -19,7 +21,8 @@ def problem(seed):
     return G[0], (A.T @ x) * d[0]
 
 
-def value(G, f, s): return 0.5 * s @ G @ s - f @ s
+def value(G, f, s):
+    return 0.5 * s @ G @ s - f @ s
 
 
 @pytest.mark.parametrize("warm", [False, True])
@@ -47,7 +50,9 @@ def test_the_careful_solver_takes_over(warm):
         G, f = problem(seed)
         S = np.random.default_rng(seed).integers(0, 2, (2, len(f))).astype(float)
         status, untouched = np.array([NOT_CONVERGED, OK]), S[1].copy()
-        cpu.solve_points_carefully(G[None], np.zeros(2, np.int64), np.stack([f, f]), S, warm, status)
+        cpu.solve_points_carefully(
+            G[None], np.zeros(2, np.int64), np.stack([f, f]), S, warm, status
+        )
         assert S.min() >= 0 and status[0] < NOT_CONVERGED and status[1] == OK
         assert value(G, f, S[0]) == pytest.approx(brute_force_gram(G, f), abs=1e-10), seed
         np.testing.assert_array_equal(S[1], untouched)
@@ -56,24 +61,39 @@ def test_the_careful_solver_takes_over(warm):
 def test_the_layer_asks_the_careful_solver(monkeypatch):
     """Where the exchange rule does not end: here nowhere, in data hardly ever."""
     problems = [problem(seed) for seed in range(30)]
-    monkeypatch.setattr(cpu, "solve_points", lambda G, gram_of, F, S, warm, status: status.fill(NOT_CONVERGED))
+    monkeypatch.setattr(
+        cpu, "solve_points", lambda G, gram_of, F, S, warm, status: status.fill(NOT_CONVERGED)
+    )
     monkeypatch.setattr(sys.modules["nnmf_nb.nnls"], "cpu_kernels", lambda: cpu)
     for G, f in problems:
         S, status = solve_gram(G[None], f[None])
-        assert status[0] < NOT_CONVERGED and value(G, f, S[0]) == pytest.approx(brute_force_gram(G, f), abs=1e-10)
+        assert status[0] < NOT_CONVERGED and value(G, f, S[0]) == pytest.approx(
+            brute_force_gram(G, f), abs=1e-10
+        )
 
 
 def test_status_bits():
     G, status = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1.0]]), np.empty(3, np.int64)
     S = np.zeros((3, 3))
-    cpu.solve_points(np.stack([G, np.eye(3)]), np.array([0, 1, 1]), np.array([[1.0, 1, 1], [1, 1, 1], [1, 0, 1]]), S, False, status)
+    cpu.solve_points(
+        np.stack([G, np.eye(3)]),
+        np.array([0, 1, 1]),
+        np.array([[1.0, 1, 1], [1, 1, 1], [1, 0, 1]]),
+        S,
+        False,
+        status,
+    )
     assert status.tolist() == [TIED | DEGENERATE, OK, TIED]
 
 
 def test_adjoints_are_inverses_on_the_support():
     rng = np.random.default_rng(1)
     A = rng.random((7, 4))
-    G, S, U = unit_diagonal((A.T @ A)[None])[0], rng.random((9, 4)) * (rng.random((9, 4)) < 0.6), rng.standard_normal((9, 4))
+    G, S, U = (
+        unit_diagonal((A.T @ A)[None])[0],
+        rng.random((9, 4)) * (rng.random((9, 4)) < 0.6),
+        rng.standard_normal((9, 4)),
+    )
     Z = np.empty((9, 4))
     cpu.adjoint_points(G, np.zeros(9, np.int64), S, U, Z)
     for s, u, z in zip(S, U, Z):
@@ -125,7 +145,13 @@ def test_no_rows_take_no_rounds():
 def test_the_pull_is_the_projected_gradient():
     rng = np.random.default_rng(4)
     A = rng.random((8, 5))
-    G, F, S, w, out = A.T @ A, rng.random((7, 8)) @ A, rng.random((7, 5)) * (rng.random((7, 5)) < 0.6), rng.random(5), np.empty(7)
+    G, F, S, w, out = (
+        A.T @ A,
+        rng.random((7, 8)) @ A,
+        rng.random((7, 5)) * (rng.random((7, 5)) < 0.6),
+        rng.random(5),
+        np.empty(7),
+    )
     cpu.projected_gradient_rows(G, F, S, w, out)
     g = S @ G - F
     np.testing.assert_allclose(out, (w * np.where(S > 0, g, np.minimum(g, 0)) ** 2).sum(axis=1))

@@ -1,4 +1,6 @@
-"""Labels: how they are read, what they cost, its derivative, and what a model trained with them promises."""
+"""Labels: how they are read, what they cost, its derivative, and what a model trained with them
+promises.
+"""
 
 import pickle
 import warnings
@@ -82,14 +84,22 @@ def test_bad_labels_are_named(y, L, words):
 def test_matrices_and_what_is_known_of_them():
     Y = np.array([[1, 0.0], [np.nan, 7], [np.inf, -3], [0, 1]])
     read = read_labels(Y, 4, [[1, 1], [0, 1], [0, 0], [1, 1]])
-    assert read.known.tolist() == [0, 1, 3] and read.Y.tolist() == [[1, 0, 0], [0, 7, 1]] and read.L.tolist() == [[1, 0, 1], [1, 1, 1]]
+    assert (
+        read.known.tolist() == [0, 1, 3]
+        and read.Y.tolist() == [[1, 0, 0], [0, 7, 1]]
+        and read.L.tolist() == [[1, 0, 1], [1, 1, 1]]
+    )
     assert read_labels(Y, 4, [1, 0, 0, 1]).L is None  # whole data points
     assert read_labels(np.eye(4), 4).classes.tolist() == [0, 1, 2, 3]
 
 
 def test_layers():
     found = labels_per_layer({0: [0, 1, 2], -1: [0, 0, -1]}, 3, 3)
-    assert sorted(found) == [0, 2] and labels_per_layer(None, 3, 3) == {} and labels_per_layer([-1, -1, -1], 3, 3) == {}
+    assert (
+        sorted(found) == [0, 2]
+        and labels_per_layer(None, 3, 3) == {}
+        and labels_per_layer([-1, -1, -1], 3, 3) == {}
+    )
     for bad in (3, -4, "top", 1.0):
         with pytest.raises(ValueError, match="from -3 to 2"):
             labels_per_layer({bad: [0, 1, 2]}, 3, 3)
@@ -121,7 +131,9 @@ def test_derivative_against_central_differences(loss):
     exact = value(S).dS
     for _ in range(4):
         V, h = rng.standard_normal(S.shape), 1e-5
-        assert (value(S + h * V).value - value(S - h * V).value) / (2 * h) == pytest.approx((exact * V).sum(), abs=1e-6 * np.abs(exact).sum())
+        assert (value(S + h * V).value - value(S - h * V).value) / (2 * h) == pytest.approx(
+            (exact * V).sum(), abs=1e-6 * np.abs(exact).sum()
+        )
 
 
 @pytest.mark.parametrize("loss", ["l2", "l2 partly known"])
@@ -139,9 +151,13 @@ def test_cross_entropy_is_logistic_regression():
     T = S[:, labels.known]
     size2 = (T**2).sum() / T.shape[1]
     # scikit-learn minimises C sum(ce) + ||W||^2/2; here mean(ce) + RIDGE/2 ||W||^2 size2
-    model = LogisticRegression(C=1 / (RIDGE * size2 * T.shape[1]), tol=1e-10, max_iter=10000).fit(T.T, labels.Y.argmax(axis=0))
+    model = LogisticRegression(C=1 / (RIDGE * size2 * T.shape[1]), tol=1e-10, max_iter=10000).fit(
+        T.T, labels.Y.argmax(axis=0)
+    )
     P = model.predict_proba(T.T)[np.arange(T.shape[1]), labels.Y.argmax(axis=0)]
-    assert LABEL_LOSSES["cross_entropy"](labels, S)(S).value == pytest.approx(-np.log(P).mean() + RIDGE / 2 * (model.coef_**2).sum() * size2, rel=1e-8)
+    assert LABEL_LOSSES["cross_entropy"](labels, S)(S).value == pytest.approx(
+        -np.log(P).mean() + RIDGE / 2 * (model.coef_**2).sum() * size2, rel=1e-8
+    )
 
 
 @pytest.mark.parametrize("loss", LABEL_LOSSES)
@@ -149,7 +165,9 @@ def test_cross_entropy_is_logistic_regression():
 def test_the_unit_of_the_coefficients_does_not_matter(loss, unit):
     labels, S, _ = case(loss)
     value, other = LABEL_LOSSES[loss](labels, S)(S), LABEL_LOSSES[loss](labels, S)(unit * S)
-    assert other.value == pytest.approx(value.value, rel=1e-9) and np.allclose(other.dS * unit, value.dS, atol=1e-8)
+    assert other.value == pytest.approx(value.value, rel=1e-9) and np.allclose(
+        other.dS * unit, value.dS, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("loss", LABEL_LOSSES)
@@ -173,10 +191,14 @@ def test_batches_with_a_held_classifier_add_up(loss):
     labels, S, _ = case(loss)
     name = loss.split()[0]
     whole = LABEL_LOSSES[name](labels, S)(S)
-    parts = [fixed_classifier_loss(labels, name, whole, i, S)(S[:, i]) for i in (np.arange(0, 30, 2), np.arange(1, 30, 2))]
+    parts = [
+        fixed_classifier_loss(labels, name, whole, i, S)(S[:, i])
+        for i in (np.arange(0, 30, 2), np.arange(1, 30, 2))
+    ]
     joined = np.empty_like(S)
     joined[:, ::2], joined[:, 1::2] = parts[0].dS, parts[1].dS
-    ridge = 2 * RIDGE * (whole.B**2).sum() if name == "cross_entropy" else 0.0  # held classifiers pay none
+    # held classifiers pay none
+    ridge = 2 * RIDGE * (whole.B**2).sum() if name == "cross_entropy" else 0.0
     assert sum(p.value for p in parts) == pytest.approx(whole.value, abs=ridge + 1e-12)
     assert np.allclose(joined, whole.dS, atol=ridge / len(labels.known) * S.max() + 1e-12)
 
@@ -207,7 +229,9 @@ def test_gradient_of_a_chain_with_labels_on_two_layers(loss):
 @pytest.fixture(params=[HierarchicalNMF, NeuralNMF, DeepNMF], ids=lambda E: E.__name__)
 def Estimator(request):
     if request.param is DeepNMF:  # a few turns show what is asked here
-        return lambda **params: DeepNMF(max_iter=30, **{k: v for k, v in params.items() if k != "max_iter"})
+        return lambda **params: DeepNMF(
+            max_iter=30, **{k: v for k, v in params.items() if k != "max_iter"}
+        )
     return request.param
 
 
@@ -215,22 +239,36 @@ def test_unknown_labels_change_no_bit(Estimator):
     plain = quiet(Estimator(ranks=(6, 4), random_state=0), TOY.X)
     for y in (np.full(90, -1), {0: np.full(90, -1)}):
         same = quiet(Estimator(ranks=(6, 4), random_state=0), TOY.X, y)
-        assert all((a.A == b.A).all() and (a.S == b.S).all() for a, b in zip(plain.layers_, same.layers_))
-        assert same.classifiers_ == {} and not hasattr(same, "predict") and not hasattr(same, "predict_proba")
+        assert all(
+            (a.A == b.A).all() and (a.S == b.S).all() for a, b in zip(plain.layers_, same.layers_)
+        )
+        assert (
+            same.classifiers_ == {}
+            and not hasattr(same, "predict")
+            and not hasattr(same, "predict_proba")
+        )
 
 
 def test_what_stands_under_unknown_labels_changes_no_bit(Estimator):
     Y, known = np.eye(4)[GROUP], ~HIDDEN[:, None] & np.ones((1, 4), bool)
     known[5, 2] = False
-    one, two = (quiet(Estimator(ranks=(6, 4), random_state=0), TOY.X, np.where(known, Y, junk), L=known) for junk in (0.0, np.nan))
-    assert (one.layers_[1].A == two.layers_[1].A).all() and (one.classifiers_[1].B == two.classifiers_[1].B).all()
+    one, two = (
+        quiet(Estimator(ranks=(6, 4), random_state=0), TOY.X, np.where(known, Y, junk), L=known)
+        for junk in (0.0, np.nan)
+    )
+    assert (one.layers_[1].A == two.layers_[1].A).all() and (
+        one.classifiers_[1].B == two.classifiers_[1].B
+    ).all()
 
 
 def test_predictions(Estimator):
     names = np.array(["ants", "bees", "cats", "dogs"])[GROUP].astype(object)
     names[HIDDEN] = -1
     model = quiet(Estimator(ranks=(9, 4), random_state=0), TOY.X, names)
-    assert model.classes_.tolist() == ["ants", "bees", "cats", "dogs"] and model.score(TOY.X, names) == 1
+    assert (
+        model.classes_.tolist() == ["ants", "bees", "cats", "dogs"]
+        and model.score(TOY.X, names) == 1
+    )
     P = model.predict_proba(TOY.X)
     assert P.shape == (90, 4) and np.allclose(P.sum(axis=1), 1) and P.min() >= 0
     assert (model.predict(TOY.X[HIDDEN]) == np.array(model.classes_)[GROUP[HIDDEN]]).all()
@@ -240,7 +278,9 @@ def test_predictions(Estimator):
     assert model.predict(masked, mask=~np.isnan(masked)).shape == (90,)
     assert model.score(TOY.X) == pytest.approx(1 - model.layers_[-1].error ** 2)
     again = pickle.loads(pickle.dumps(model))
-    assert (again.predict(TOY.X) == model.predict(TOY.X)).all() and not hasattr(clone(model), "classifiers_")
+    assert (again.predict(TOY.X) == model.predict(TOY.X)).all() and not hasattr(
+        clone(model), "classifiers_"
+    )
     with pytest.raises(NotFittedError):
         clone(model).predict(TOY.X)
     with pytest.raises(ValueError, match="layers with labels"):
@@ -249,8 +289,13 @@ def test_predictions(Estimator):
 
 def test_labels_at_every_layer(Estimator):
     y = {0: TOY.labels["level_9"], 1: GROUP, 2: TOY.labels["level_2"]}
-    model = quiet(Estimator(ranks=(9, 4, 2), random_state=0), TOY.X, {layer: np.where(HIDDEN, -1, labels) for layer, labels in y.items()})
-    # labels make S_0 an indicator of the nine classes, which says nothing of groups: layer by layer cannot find them from there
+    model = quiet(
+        Estimator(ranks=(9, 4, 2), random_state=0),
+        TOY.X,
+        {layer: np.where(HIDDEN, -1, labels) for layer, labels in y.items()},
+    )
+    # labels make S_0 an indicator of the nine classes, which says nothing of groups: layer by layer
+    # cannot find them from there
     lowest = {1: 0.6, 2: 0.6} if isinstance(model, HierarchicalNMF) else {}
     for layer, labels in y.items():
         assert accuracy(model, TOY.X[HIDDEN], labels[HIDDEN], layer) >= lowest.get(layer, 1)
@@ -265,20 +310,30 @@ def test_refitting_without_labels_forgets_the_classes(Estimator):
 def test_lam_matters_and_is_checked(Estimator):
     rng = np.random.default_rng(0)
     noisy = TOY.X + rng.gamma(1.0, 4.0, TOY.X.shape)
-    models = [quiet(Estimator(ranks=(6, 4), lam=lam, random_state=0), noisy, Y40) for lam in (0.0, 2.0)]
+    models = [
+        quiet(Estimator(ranks=(6, 4), lam=lam, random_state=0), noisy, Y40) for lam in (0.0, 2.0)
+    ]
     known = ~HIDDEN
     assert np.abs(models[1].layers_[-1].A - models[0].layers_[-1].A).max() > 0.01
-    terms = [np.sum((np.eye(4)[GROUP[known]] - model.decision_function(noisy[known])) ** 2) for model in models]
+    terms = [
+        np.sum((np.eye(4)[GROUP[known]] - model.decision_function(noisy[known])) ** 2)
+        for model in models
+    ]
     assert terms[1] < terms[0]  # the classifier fits better for it
     plain = quiet(Estimator(ranks=(6, 4), random_state=0), noisy)
-    assert (plain.layers_[1].A == models[0].layers_[1].A).all()  # lam=0: labels do not touch the topics
+    # lam=0: labels do not touch the topics
+    assert (plain.layers_[1].A == models[0].layers_[1].A).all()
     for bad in (-1, np.nan, np.inf, "1", True):
         with pytest.raises(ValueError, match="lam must be"):
             Estimator(lam=bad).fit(TOY.X, Y40)
 
 
 def test_grid_search_over_lam(Estimator):
-    search = GridSearchCV(Estimator(ranks=(6, 4), random_state=0, tol=1e-2), {"lam": [0.0, 1.0]}, cv=StratifiedKFold(2))
+    search = GridSearchCV(
+        Estimator(ranks=(6, 4), random_state=0, tol=1e-2),
+        {"lam": [0.0, 1.0]},
+        cv=StratifiedKFold(2),
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         search.fit(TOY.X, GROUP)
@@ -287,15 +342,24 @@ def test_grid_search_over_lam(Estimator):
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_scale_never_matters(Estimator, scale):
-    one, two = (quiet(Estimator(ranks=(6, 4), random_state=0), c * TOY.X, Y40) for c in (1.0, 2.0 ** round(np.log2(scale))))
-    assert (one.layers_[1].A == two.layers_[1].A).all() and (one.predict(TOY.X) == two.predict(TOY.X * 2.0 ** round(np.log2(scale)))).all()
+    one, two = (
+        quiet(Estimator(ranks=(6, 4), random_state=0), c * TOY.X, Y40)
+        for c in (1.0, 2.0 ** round(np.log2(scale)))
+    )
+    assert (one.layers_[1].A == two.layers_[1].A).all() and (
+        one.predict(TOY.X) == two.predict(TOY.X * 2.0 ** round(np.log2(scale)))
+    ).all()
 
 
 @pytest.mark.parametrize("loss", LABEL_LOSSES)
 def test_label_loss(loss):
     model = NeuralNMF(ranks=(9, 4), label_loss=loss, random_state=0)
     assert quiet(model, TOY.X, Y40).score(TOY.X[HIDDEN], GROUP[HIDDEN]) == 1
-    assert model.classifiers_[1].loss == loss and (np.diff(model.history_["cost"]) <= 1e-12).all() and min(float(l.A.min()) for l in model.layers_) >= 0
+    assert (
+        model.classifiers_[1].loss == loss
+        and (np.diff(model.history_["cost"]) <= 1e-12).all()
+        and min(float(l.A.min()) for l in model.layers_) >= 0
+    )
     with pytest.raises(ValueError, match="label_loss must be one of"):
         NeuralNMF(label_loss="hinge").fit(TOY.X, Y40)
 
@@ -306,9 +370,14 @@ def test_sgd(y, loss):
     options = dict(ranks=(9, 4), optimizer="sgd", label_loss=loss, max_iter=30, random_state=0)
     model = quiet(NeuralNMF(**options, batch_size=20), TOY.X, y)
     cost = model.history_["cost"]
-    assert (np.diff(cost) <= 0).all() and cost[-1] < 0.9 * cost[0] and min(float(l.A.min()) for l in model.layers_) >= 0
+    assert (
+        (np.diff(cost) <= 0).all()
+        and cost[-1] < 0.9 * cost[0]
+        and min(float(l.A.min()) for l in model.layers_) >= 0
+    )
     assert quiet(NeuralNMF(**options, batch_size=90), TOY.X, y).history_["cost"] != cost
-    assert quiet(NeuralNMF(**options, batch_size=20), TOY.X, y).history_["cost"] == cost  # same seed, same batches
+    # same seed, same batches
+    assert quiet(NeuralNMF(**options, batch_size=20), TOY.X, y).history_["cost"] == cost
 
 
 def test_sgd_on_masked_and_sparse_data():
@@ -316,7 +385,11 @@ def test_sgd_on_masked_and_sparse_data():
     import scipy.sparse as sp
 
     for X, extra in ((TOY.X, dict(mask=mask)), (sp.csr_array(np.where(TOY.X > 1, TOY.X, 0)), {})):
-        model = quiet(NeuralNMF(ranks=(9, 4), optimizer="sgd", batch_size=30, max_iter=10, random_state=0), X, **extra)
+        model = quiet(
+            NeuralNMF(ranks=(9, 4), optimizer="sgd", batch_size=30, max_iter=10, random_state=0),
+            X,
+            **extra,
+        )
         assert model.history_["cost"][-1] < model.history_["cost"][0]
 
 
@@ -328,8 +401,12 @@ def test_bad_sgd():
 
 
 def test_supervised_toy_is_no_worse_than_the_slides():
-    "Slides' Table 1, semi-supervised Neural NMF: 0.042, 0.305, 0.496."
-    model = quiet(NeuralNMF(ranks=(9, 4, 2), random_state=0), TOY.X, np.where(HIDDEN, -1, TOY.labels["level_2"]))
+    """Slides' Table 1, semi-supervised Neural NMF: 0.042, 0.305, 0.496."""
+    model = quiet(
+        NeuralNMF(ranks=(9, 4, 2), random_state=0),
+        TOY.X,
+        np.where(HIDDEN, -1, TOY.labels["level_2"]),
+    )
     assert all(layer.error <= slide for layer, slide in zip(model.layers_, (0.042, 0.305, 0.496)))
 
 
@@ -339,7 +416,9 @@ def test_a_monitor_of_held_out_labels_changes_no_bit_and_may_stop(loss):
     stopper = EarlyStopping(lambda model: model.score(TOY.X[HIDDEN], GROUP[HIDDEN]), patience=1000)
     watched = quiet(clone(plain).set_callbacks(stopper), TOY.X, Y40)
     assert len(stopper.scores) == 16 and (watched.layers_[1].A == plain.layers_[1].A).all()
-    eager = clone(plain).set_callbacks(EarlyStopping(lambda model: model.score(TOY.X[HIDDEN], GROUP[HIDDEN]), patience=2, tol=1.0))
+    eager = clone(plain).set_callbacks(
+        EarlyStopping(lambda model: model.score(TOY.X[HIDDEN], GROUP[HIDDEN]), patience=2, tol=1.0)
+    )
     assert quiet(eager, TOY.X, Y40).stop_reason_ == "callback"
 
 
@@ -349,18 +428,34 @@ def test_energy_of_deep_nmf_with_labels_never_rises():
     for solver in ("hals", "mu"):
         for L in (None, partly):
             y = Y40 if L is None else np.eye(4)[GROUP]
-            model = quiet(DeepNMF(ranks=(8, 4), pool_size=2, solver=solver, max_iter=30, random_state=0), TOY.X, y, L=L)
+            model = quiet(
+                DeepNMF(ranks=(8, 4), pool_size=2, solver=solver, max_iter=30, random_state=0),
+                TOY.X,
+                y,
+                L=L,
+            )
             energy = np.array(model.history_["energy"])
-            assert (np.diff(energy) <= 1e-12).all() and all(float(layer.A.min()) >= 0 for layer in model.layers_)
+            assert (np.diff(energy) <= 1e-12).all() and all(
+                float(layer.A.min()) >= 0 for layer in model.layers_
+            )
 
 
 def test_depth_weights():
     rng = np.random.default_rng(0)
     noisy = TOY.X + rng.gamma(1.0, 2.0, TOY.X.shape)
-    fine, coarse = (quiet(NeuralNMF(ranks=(6, 2), depth_weights=w, random_state=0, tol=1e-3), noisy) for w in ((10, 1), (1, 10)))
-    assert fine.layers_[0].error < coarse.layers_[0].error and fine.layers_[1].error > coarse.layers_[1].error
+    fine, coarse = (
+        quiet(NeuralNMF(ranks=(6, 2), depth_weights=w, random_state=0, tol=1e-3), noisy)
+        for w in ((10, 1), (1, 10))
+    )
+    assert (
+        fine.layers_[0].error < coarse.layers_[0].error
+        and fine.layers_[1].error > coarse.layers_[1].error
+    )
     same = quiet(NeuralNMF(ranks=(6, 2), depth_weights=[1, 1], random_state=0, tol=1e-3), noisy)
-    assert (same.layers_[1].A == quiet(NeuralNMF(ranks=(6, 2), random_state=0, tol=1e-3), noisy).layers_[1].A).all()
+    assert (
+        same.layers_[1].A
+        == quiet(NeuralNMF(ranks=(6, 2), random_state=0, tol=1e-3), noisy).layers_[1].A
+    ).all()
     for bad in ((1,), (1, -1), (0, 0), (1, np.nan)):
         with pytest.raises(ValueError, match="depth_weights must be 2"):
             NeuralNMF(ranks=(6, 2), depth_weights=bad).fit(noisy)
@@ -374,7 +469,9 @@ def test_class_numbers_of_mixed_types():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_single_point_with_its_label(seed):
-    """It is reproduced exactly: the squared error is a rounding error, of either sign, and its root is told to callbacks."""
+    """It is reproduced exactly: the squared error is a rounding error, of either sign, and its root
+    is told to callbacks.
+    """
     X = np.random.default_rng(seed).random((1, 10))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,6 @@
-"""nnmf_nb.live: when it looks, what it shows, what its buttons do, and that training does not notice. In a browser: test_browser.py."""
+"""nnmf_nb.live: when it looks, what it shows, what its buttons do, and that training does not
+notice. In a browser: test_browser.py.
+"""
 
 import base64
 import inspect as python_inspect
@@ -49,7 +51,9 @@ MODELS = {
     "unfolded": UnfoldedNMF(4, max_iter=6, tol=0),
     "guided": GuidedNMF(5, seeds=[[0, 1], [40]], max_iter=12, tol=0, random_state=0),
     "nonlinear": NonlinearSemiNMF(ranks=(6, 2), max_iter=6, pretrain_iter=6, tol=0, random_state=0),
-    "sparse coding": SparseCodingNetwork(ranks=(6, 2), start_iter=6, max_iter=6, tol=0, random_state=0),
+    "sparse coding": SparseCodingNetwork(
+        ranks=(6, 2), start_iter=6, max_iter=6, tol=0, random_state=0
+    ),
 }
 
 
@@ -89,7 +93,10 @@ def until(true, seconds=20):
 # --- when it looks ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate, cost, gap", [(4, 0.0, 0.25), (4, 0.001, 0.25), (4, 0.1, 7.2), (1e9, 0.1, 7.2), (0.1, 0.05, 10.0)])
+@pytest.mark.parametrize(
+    "rate, cost, gap",
+    [(4, 0.0, 0.25), (4, 0.001, 0.25), (4, 0.1, 7.2), (1e9, 0.1, 7.2), (0.1, 0.05, 10.0)],
+)
 def test_throttle_keeps_rate_and_share(rate, cost, gap):
     now = [10.0]
     throttle = module.Throttle(rate, clock=lambda: now[0])
@@ -115,7 +122,8 @@ def test_time_spent_never_exceeds_the_share():
             now[0] += cost
             throttle.acted(begun)
             spent += cost
-            assert n == 0 or spent + cost <= 0.04 * (now[0] + cost) + 1e-9  # with the look at the end
+            # with the look at the end
+            assert n == 0 or spent + cost <= 0.04 * (now[0] + cost) + 1e-9
     assert spent > 0.035 * now[0]
 
 
@@ -131,10 +139,13 @@ def test_a_model_is_made_only_for_a_look(monkeypatch):
 
 
 def test_share_of_the_time_is_small(monkeypatch):
-    # by a clock of its own: an iteration takes 1, a look 3, so one look in 72 is allowed whatever the rate
+    # by a clock of its own: an iteration takes 1, a look 3, so one look in 72 is allowed whatever
+    # the rate
     now, looks = [0.0], []
     original = module.frame_of
-    monkeypatch.setattr(module, "frame_of", lambda *a: looks.append(now.__setitem__(0, now[0] + 3)) or original(*a))
+    monkeypatch.setattr(
+        module, "frame_of", lambda *a: looks.append(now.__setitem__(0, now[0] + 3)) or original(*a)
+    )
     view = LiveView(rate=1e9)
     setup = view.setup
 
@@ -144,13 +155,18 @@ def test_share_of_the_time_is_small(monkeypatch):
 
     view.setup = with_clock
     begin = view.on_fit_task_begin
-    view.on_fit_task_begin = lambda estimator, context: (now.__setitem__(0, now[0] + 1), begin(estimator, context))
+    view.on_fit_task_begin = lambda estimator, context: (
+        now.__setitem__(0, now[0] + 1),
+        begin(estimator, context),
+    )
     NeuralNMF(ranks=(6, 2), max_iter=400, tol=0, random_state=0).set_callbacks(view).fit(TOY.X)
     iterations = view._number
     assert 250 < iterations and 3 <= len(looks) <= 2 + iterations / 72
 
 
-@pytest.mark.parametrize("wrong", [dict(rate=0), dict(rate="fast"), dict(share=0), dict(share=-1)], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [dict(rate=0), dict(rate="fast"), dict(share=0), dict(share=-1)], ids=str
+)
 def test_rate_and_share_must_be_positive(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
         LiveView(**wrong)
@@ -166,14 +182,19 @@ def test_every_model_can_be_watched(kind):
     view.observe(lambda change: seen.append(change.new["state"]), "progress")
     model = clone(MODELS[kind]).set_callbacks(view)
     model.fit(TOY.X, *([TOY.labels["level_4"]] if kind == "SSNMF" else []))
-    assert seen[0] == "waiting" and set(seen) == {"waiting", "running", "done"} and seen[-1] == "done"
+    assert (
+        seen[0] == "waiting" and set(seen) == {"waiting", "running", "done"} and seen[-1] == "done"
+    )
     assert len(view.curves["errors"]) == len(view.frame["layers"]) and view.epochs[0] == 1
     assert view._number >= 3 and "done" in view.controls.children[1].value
     if not hasattr(model, "layers_"):
         return
     for one, row in zip(model.layers_, view.frame["layers"]):  # the last frame is the fitted model
         assert row["error"] == pytest.approx(one.error, rel=1e-3) and row["rank"] == one.rank
-    assert repr(view).startswith(type(model).__name__) and "<table>" in view._repr_mimebundle_()["text/html"]
+    assert (
+        repr(view).startswith(type(model).__name__)
+        and "<table>" in view._repr_mimebundle_()["text/html"]
+    )
 
 
 def test_frames_show_the_strongest_features():
@@ -183,16 +204,25 @@ def test_frames_show_the_strongest_features():
         for topic in row["topics"]:
             assert topic["words"] == table.iloc[topic["topic"], 1:].tolist()
             assert topic["share"] == pytest.approx(table.iloc[topic["topic"], 0], rel=1e-2)
-    assert watched()[0].frame["layers"][0]["topics"][0]["words"][0].startswith("x")  # no names given
+    # no names given
+    assert watched()[0].frame["layers"][0]["topics"][0]["words"][0].startswith("x")
     pictures = watched(shape=(29, 3))[0].frame["layers"][0]["topics"]
     assert all("image" in topic and "words" not in topic for topic in pictures)
     view = watched(shape=(87,))[0]
-    assert view.progress["shape"] == [87] and all(len(base64.b64decode(topic["image"])) == 87 for topic in view.frame["layers"][0]["topics"])
+    assert view.progress["shape"] == [87] and all(
+        len(base64.b64decode(topic["image"])) == 87 for topic in view.frame["layers"][0]["topics"]
+    )
 
 
 def test_many_topics_are_cut_to_the_largest():
-    layers = HierarchicalNMF(ranks=(60, 3), max_iter=2, random_state=0).fit(np.random.default_rng(0).random((70, 87))).layers_
-    rows = module.frame_of(type("Model", (), {"layers_": layers})(), TOY.features)["layers"][0]["topics"]
+    layers = (
+        HierarchicalNMF(ranks=(60, 3), max_iter=2, random_state=0)
+        .fit(np.random.default_rng(0).random((70, 87)))
+        .layers_
+    )
+    rows = module.frame_of(type("Model", (), {"layers_": layers})(), TOY.features)["layers"][0][
+        "topics"
+    ]
     shares = module.topic_shares(layers, 0)
     assert len(rows) == 40 and {r["topic"] for r in rows} == set(np.argsort(-shares)[:40])
 
@@ -208,8 +238,15 @@ def test_curves_stay_short():
     for i in range(1, 1000):
         curves.add(i, [1 / i, 2 / i])
     sent = curves()
-    assert 5 <= len(sent["iterations"]) <= 10 and sent["iterations"][0] == 1 and sent["iterations"][-1] == 999
-    assert sent["errors"] == [[1 / i for i in sent["iterations"]], [2 / i for i in sent["iterations"]]]
+    assert (
+        5 <= len(sent["iterations"]) <= 10
+        and sent["iterations"][0] == 1
+        and sent["iterations"][-1] == 999
+    )
+    assert sent["errors"] == [
+        [1 / i for i in sent["iterations"]],
+        [2 / i for i in sent["iterations"]],
+    ]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
@@ -219,7 +256,8 @@ def test_scale_does_not_matter(scale):
         assert one["error"] == pytest.approx(other["error"], rel=1e-3)
         assert [t["words"] for t in one["topics"]] == [t["words"] for t in other["topics"]]
     dead, _ = watched("stepwise", X=np.zeros((90, 87)))
-    assert all(t["share"] == 0 for row in dead.frame["layers"] for t in row["topics"])  # the page calls them dead
+    # the page calls them dead
+    assert all(t["share"] == 0 for row in dead.frame["layers"] for t in row["topics"])
 
 
 # --- what its words do -------------------------------------------------------------------------------------------------------
@@ -230,14 +268,21 @@ def test_stop_ends_the_fit_and_leaves_a_fitted_model(kind):
     view = LiveView(**ALWAYS)
     view.observe(lambda change: view.stop() if change.new["iteration"] == 3 else None, "progress")
     model = clone(MODELS[kind]).set_callbacks(view).fit(TOY.X)
-    assert model.stop_reason_ == "callback" and view._number == 3 and view.progress["state"] == "done"
+    assert (
+        model.stop_reason_ == "callback" and view._number == 3 and view.progress["state"] == "done"
+    )
     assert model.transform(TOY.X).shape[0] == 90
 
 
 def test_pause_step_resume_from_another_thread():
     view = LiveView(**ALWAYS, memory=1000)
     model = NeuralNMF(ranks=(6, 2), max_iter=40, tol=0, random_state=0).set_callbacks(view)
-    view.observe(lambda change: view.pause() if change.new["iteration"] == 2 and change.old["iteration"] == 1 else None, "progress")
+    view.observe(
+        lambda change: (
+            view.pause() if change.new["iteration"] == 2 and change.old["iteration"] == 1 else None
+        ),
+        "progress",
+    )
     seen = []
 
     def user():
@@ -245,7 +290,9 @@ def test_pause_step_resume_from_another_thread():
         seen.append(view.progress["iteration"])
         for n in (3, 4):
             view.step()
-            until(lambda n=n: view.progress["iteration"] == n and view.progress["state"] == "paused")
+            until(
+                lambda n=n: view.progress["iteration"] == n and view.progress["state"] == "paused"
+            )
             seen.append(view.progress["iteration"])
         view.keep().look(1)
         assert view.frame == view._album[1][1]
@@ -255,7 +302,8 @@ def test_pause_step_resume_from_another_thread():
     model.fit(TOY.X)
     join()
     assert seen == [2, 3, 4] and view._number > 4 and 4 in view.epochs
-    assert view.progress["state"] == "done" and view.progress["looking"] is None  # the end shows the end
+    # the end shows the end
+    assert view.progress["state"] == "done" and view.progress["looking"] is None
     epochs = view.epochs
     assert view.keep().epochs == epochs  # nothing to keep any more
 
@@ -270,7 +318,11 @@ def test_stop_while_paused():
             view.stop(),
         )
     )
-    model = NeuralNMF(ranks=(6, 2), max_iter=100000, tol=0, random_state=0).set_callbacks(view).fit(TOY.X)
+    model = (
+        NeuralNMF(ranks=(6, 2), max_iter=100000, tol=0, random_state=0)
+        .set_callbacks(view)
+        .fit(TOY.X)
+    )
     join()
     assert model.stop_reason_ == "callback"
 
@@ -279,13 +331,22 @@ def test_stop_while_paused():
 def test_change_from_another_thread(paused):
     y = TOY.labels["level_4"]
     view = LiveView(**ALWAYS, memory=1000)
-    model = NeuralNMF(ranks=(6, 2), optimizer="adam", step=0.05, max_iter=60, tol=0, random_state=0).set_callbacks(view)
+    model = NeuralNMF(
+        ranks=(6, 2), optimizer="adam", step=0.05, max_iter=60, tol=0, random_state=0
+    ).set_callbacks(view)
     if paused:
-        view.observe(lambda change: view.pause() if change.new["iteration"] == 2 > change.old["iteration"] else None, "progress")
+        view.observe(
+            lambda change: (
+                view.pause() if change.new["iteration"] == 2 > change.old["iteration"] else None
+            ),
+            "progress",
+        )
     said = []
 
     def user():
-        until(lambda: view.progress["state"] == "paused" if paused else view.progress["iteration"] > 2)
+        until(
+            lambda: view.progress["state"] == "paused" if paused else view.progress["iteration"] > 2
+        )
         with pytest.raises(ValueError, match="speed cannot change"):
             view.change(speed=1)
         with pytest.raises(ValueError, match="step must be"):
@@ -298,7 +359,11 @@ def test_change_from_another_thread(paused):
     model.fit(TOY.X, y)
     join()
     ((n, params),) = model.history_["changes"]
-    assert params == dict(lam=0.5, step=0.001) and (model.lam, model.step) == (0.5, 0.001) and said == [paused]
+    assert (
+        params == dict(lam=0.5, step=0.001)
+        and (model.lam, model.step) == (0.5, 0.001)
+        and said == [paused]
+    )
     assert n == 2 if paused else n > 2
     assert view.curves["marks"] == [n] and view._number == len(model.history_["cost"]) == 61
     assert view.restore(n).step == 0.05 and view.restore(n + 1).step == 0.001
@@ -313,7 +378,10 @@ def test_only_neural_nmf_changes():
 
     def once(change):
         if change.new["iteration"] == 2 and not seen:
-            with pytest.raises(TypeError, match="HierarchicalNMF cannot change in the middle of a fit, only NeuralNMF"):
+            with pytest.raises(
+                TypeError,
+                match="HierarchicalNMF cannot change in the middle of a fit, only NeuralNMF",
+            ):
                 view.change(lam=1)
             seen.append(view.progress["settings"])
 
@@ -337,9 +405,15 @@ def test_a_restored_model_goes_on(iteration):
     view, model = watched(y=TOY.labels["level_4"])
     old = view.restore(iteration).set_params(warm_start=True)
     again = old.fit(TOY.X, TOY.labels["level_4"])
-    assert again.history_["cost"][0] == pytest.approx(model.history_["cost"][iteration - 1], rel=1e-9)
+    assert again.history_["cost"][0] == pytest.approx(
+        model.history_["cost"][iteration - 1], rel=1e-9
+    )
     assert min(again.history_["cost"]) <= again.history_["cost"][0] and again.n_iter_ == 12
-    lower = view.restore(iteration).set_params(warm_start=True, optimizer="adam", step=0.001, lam=0.1).fit(TOY.X)
+    lower = (
+        view.restore(iteration)
+        .set_params(warm_start=True, optimizer="adam", step=0.001, lam=0.1)
+        .fit(TOY.X)
+    )
     assert lower.stop_reason_ == "max_iter"
 
 
@@ -355,7 +429,10 @@ def test_a_view_changes_nothing_and_can_be_used_again():
 
 def test_works_in_a_pipeline():
     view = LiveView(**ALWAYS)
-    make_pipeline(MaxAbsScaler(), HierarchicalNMF(ranks=(6, 2), max_iter=5, random_state=0).set_callbacks(view)).fit(TOY.X)
+    make_pipeline(
+        MaxAbsScaler(),
+        HierarchicalNMF(ranks=(6, 2), max_iter=5, random_state=0).set_callbacks(view),
+    ).fit(TOY.X)
     assert view.progress["state"] == "done" and view.epochs
 
 
@@ -392,7 +469,12 @@ def test_restored_models_are_models(kind, tmp_path):
     errors = view.curves["errors"][0] if view.curves["errors"] else None
     for n, i in enumerate(view.epochs):
         old = view.restore(i)
-        assert type(old) is type(model) and old.n_iter_ == i and not old.converged_ and old.transform(TOY.X).shape[0] == 90
+        assert (
+            type(old) is type(model)
+            and old.n_iter_ == i
+            and not old.converged_
+            and old.transform(TOY.X).shape[0] == 90
+        )
         if errors is not None and hasattr(old, "layers_"):
             assert old.layers_[0].error == pytest.approx(errors[n], rel=1e-3)
             assert [one[n] is not None for one in view.curves["errors"]] == [
@@ -404,14 +486,19 @@ def test_restored_models_are_models(kind, tmp_path):
         old = view.restore(2)
         assert old.summary() and len(inspect(old).data)
         save(old, tmp_path / "old.safetensors")
-        np.testing.assert_array_equal(load(tmp_path / "old.safetensors").transform(TOY.X), old.transform(TOY.X))
+        np.testing.assert_array_equal(
+            load(tmp_path / "old.safetensors").transform(TOY.X), old.transform(TOY.X)
+        )
         old.fit(TOY.X)  # no callbacks hang on it
         assert view.restore(2).n_iter_ == 2
 
 
 def test_restored_in_the_middle_of_stepwise_training_has_the_layers_it_had():
     view, model = watched("stepwise")
-    assert len(view.restore(1).layers_) == 1 and len(view.restore(view.epochs[-1]).layers_) == len(model.layers_) == 2
+    assert (
+        len(view.restore(1).layers_) == 1
+        and len(view.restore(view.epochs[-1]).layers_) == len(model.layers_) == 2
+    )
 
 
 # --- the widget, a terminal, a kernel ------------------------------------------------------------------------------------------
@@ -421,7 +508,11 @@ def test_widget_mirrors_and_hears():
     pytest.importorskip("anywidget")
     view, _ = watched()
     widget = view.widget
-    assert widget.frame == view.frame and widget.progress == view.progress and widget.curves == view.curves
+    assert (
+        widget.frame == view.frame
+        and widget.progress == view.progress
+        and widget.curves == view.curves
+    )
     hear = lambda **content: widget._handle_custom_msg(content, [])
     hear(**{"do": "look", "with": [2]})
     assert view.progress["looking"] == 2 and widget.frame == view._album[2][1]
@@ -438,7 +529,11 @@ def test_widget_mirrors_and_hears():
     for word in ("pause", "resume", "step", "stop", "keep"):
         hear(do=word)
     assert view._remote.command == "stop"
-    assert set(view._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    assert set(view._repr_mimebundle_()) == {
+        "application/vnd.jupyter.widget-view+json",
+        "text/html",
+        "text/plain",
+    }
 
 
 def test_hooks_take_what_scikit_learn_gives():
@@ -456,7 +551,11 @@ def test_terminal_gets_a_line_and_a_pipe_nothing(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", screen)
     view, model = watched()
     lines = screen.getvalue().split("\r")
-    assert lines[-1].startswith(f"NeuralNMF {view._number}/") and lines[-1].endswith("\n") and "\n" not in "".join(lines[:-1])
+    assert (
+        lines[-1].startswith(f"NeuralNMF {view._number}/")
+        and lines[-1].endswith("\n")
+        and "\n" not in "".join(lines[:-1])
+    )
 
 
 def test_without_anywidget_there_are_plain_buttons():
@@ -495,7 +594,9 @@ thread.join()
 assert pause.disabled and "done" in box.children[1].value and "<table>" in box.children[3].value
 print(model.stop_reason_)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
     assert done.stdout == "callback\n", done.stderr
 
 
@@ -509,7 +610,9 @@ NMF(3, random_state=0, max_iter=5, tol=1).set_callbacks(view).fit(datasets.toy(0
 print(view)
 assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"}
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("NMF, done")
 
@@ -526,14 +629,16 @@ print("reason", model.stop_reason_)
 
 
 def test_buttons_reach_a_busy_kernel(tmp_path, monkeypatch):
-    # What a page without subshells does: it sends on the shell channel, while the kernel is in a cell. A second cell waits its turn.
+    # What a page without subshells does: it sends on the shell channel, while the kernel is in a
+    # cell. A second cell waits its turn.
     pytest.importorskip("ipykernel")
     pytest.importorskip("anywidget")
     from ipykernel.kernelspec import write_kernel_spec
     from jupyter_client.manager import start_new_kernel
 
     write_kernel_spec(tmp_path / "kernels" / "python3")
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))  # searched first: a kernel python3 of the user's is another interpreter
+    # searched first: a kernel python3 of the user's is another interpreter
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         first = client.execute(CELL)
@@ -551,7 +656,9 @@ def test_buttons_reach_a_busy_kernel(tmp_path, monkeypatch):
             if comm and "seen" in texts and not sent:
                 second = client.execute("print('second', model.stop_reason_)")
                 data = {"method": "custom", "content": {"do": "stop"}}
-                client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": comm, "data": data}))
+                client.shell_channel.send(
+                    client.session.msg("comm_msg", {"comm_id": comm, "data": data})
+                )
                 sent = True
             if (
                 kind == "status"

@@ -35,37 +35,44 @@ from nnmf_nb.solvers.coordinate_descent import hals
 RANKS = (5, 4, 3, 2)
 
 
-
 def chain(depth, seed=0, N=15, M=30):
-    "Data and a random chain of `depth` layers with unit columns."
+    """Data and a random chain of `depth` layers with unit columns."""
     rng = np.random.default_rng(seed)
     shapes = zip((N, *RANKS), RANKS[:depth])
-    return rng.random((N, 4)) @ rng.random((4, M)) + 0.3 * rng.random((N, M)), [unit_columns(rng.random(s)) for s in shapes]
+    return rng.random((N, 4)) @ rng.random((4, M)) + 0.3 * rng.random((N, M)), [
+        unit_columns(rng.random(s)) for s in shapes
+    ]
 
 
 def kinds(X):
     rng = np.random.default_rng(1)
     mask = rng.random(X.shape) < 0.8
-    return {"dense": as_data(X), "scaled": as_data(1e20 * X), "sparse": as_data(sp.csr_array(np.where(mask, X, 0))), "csc": as_data(sp.csc_array(np.where(mask, X, 0))),
-            "masked": as_data(np.where(mask, X, np.nan), mask=mask), "weighted": as_data(X, weights=rng.random(X.shape))}
+    return {
+        "dense": as_data(X),
+        "scaled": as_data(1e20 * X),
+        "sparse": as_data(sp.csr_array(np.where(mask, X, 0))),
+        "csc": as_data(sp.csc_array(np.where(mask, X, 0))),
+        "masked": as_data(np.where(mask, X, np.nan), mask=mask),
+        "weighted": as_data(X, weights=rng.random(X.shape)),
+    }
 
 
 KINDS = ["dense", "scaled", "sparse", "csc", "masked", "weighted"]
 
 
 def parts(D):
-    "(X, W) as plain dense arrays in units of D.scale."
+    """(X, W) as plain dense arrays in units of D.scale."""
     X = getattr(D, "_known", D.X)
     X = X.toarray() if sp.issparse(X) else X
     return X / D.scale, getattr(D, "W", np.ones(D.shape))
 
 
 def smooth(X, A, S, Y):
-    "A custom cost: squared error of the deepest reconstruction and a label term on the top layer."
+    """A custom cost: squared error of the deepest reconstruction and a label term on the top layer."""
     phi = functools.reduce(np.matmul, A)
     R, E = phi @ S[-1] - X, S[-1] - Y
     left = [np.eye(len(X)), *(functools.reduce(np.matmul, A[:l]) for l in range(1, len(A)))]
-    right = [functools.reduce(np.matmul, [*A[l + 1:], S[-1]]) for l in range(len(A))]
+    right = [functools.reduce(np.matmul, [*A[l + 1 :], S[-1]]) for l in range(len(A))]
     dS = [np.zeros_like(s) for s in S]
     dS[-1] = 2 * phi.T @ R + 2 * E
     return (R**2).sum() + (E**2).sum(), [2 * le.T @ R @ ri.T for le, ri in zip(left, right)], dS
@@ -81,7 +88,13 @@ def test_forward_is_q_layer_by_layer(kind):
     fwd = propagate(D, A)
     below, W = parts(D)
     for l, (a, s) in enumerate(zip(A, fwd.S)):
-        assert deviation(s, nnls(a, below, weights=W if l == 0 and "ed" in kind and kind != "scaled" else None)) <= 1e-12
+        assert (
+            deviation(
+                s,
+                nnls(a, below, weights=W if l == 0 and "ed" in kind and kind != "scaled" else None),
+            )
+            <= 1e-12
+        )
         below = s
     assert all((c == OK).all() for c in fwd.status) and deviation(fwd.P, D.AtX(A[0])) == 0
 
@@ -99,7 +112,11 @@ def test_unfold():
     X, A = chain(3)
     fwd = propagate(as_data(X), A)
     a, b, c = unfold(fwd, 2)
-    assert a is fwd.S[2] and deviation(b, A[2] @ fwd.S[2]) == 0 and deviation(c, A[1] @ A[2] @ fwd.S[2]) <= 1e-15
+    assert (
+        a is fwd.S[2]
+        and deviation(b, A[2] @ fwd.S[2]) == 0
+        and deviation(c, A[1] @ A[2] @ fwd.S[2]) <= 1e-15
+    )
     assert unfold(fwd, 0) == [fwd.S[0]]
 
 
@@ -113,9 +130,14 @@ def test_values_equal_the_formulas(kind, depth):
     D = kinds(X)[kind]
     fwd, (X, W) = propagate(D, A), parts(D)
     total = (W * X**2).sum()
-    errors2 = [(W * (X - functools.reduce(np.matmul, [*A[:l + 1], fwd.S[l]])) ** 2).sum() / total for l in range(depth)]
+    errors2 = [
+        (W * (X - functools.reduce(np.matmul, [*A[: l + 1], fwd.S[l]])) ** 2).sum() / total
+        for l in range(depth)
+    ]
     assert depth_errors(fwd) == pytest.approx(np.sqrt(errors2), rel=1e-10)
-    assert every(fwd).value == pytest.approx(sum(errors2), rel=1e-10) and last(fwd).value == pytest.approx(errors2[-1], rel=1e-10)
+    assert every(fwd).value == pytest.approx(sum(errors2), rel=1e-10) and last(
+        fwd
+    ).value == pytest.approx(errors2[-1], rel=1e-10)
     weights = np.arange(depth) / 2
     assert every(fwd, weights).value == pytest.approx(weights @ errors2, rel=1e-10, abs=1e-15)
     inner = sum(((fwd.S[l - 1] - A[l] @ fwd.S[l]) ** 2).sum() for l in range(1, depth)) / total
@@ -147,7 +169,9 @@ def test_costs_do_not_depend_on_the_scale_of_the_data():
         value, dA, _ = ChainObjective(as_data(X), cost)(A)
         for c in (1e-30, 1e30):
             v, g, _ = ChainObjective(as_data(c * X), cost)(A)
-            assert v == pytest.approx(value, rel=1e-12) and all(deviation(a, b) <= 1e-10 for a, b in zip(g, dA))
+            assert v == pytest.approx(value, rel=1e-12) and all(
+                deviation(a, b) <= 1e-10 for a, b in zip(g, dA)
+            )
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -167,7 +191,11 @@ def test_zero_rows_columns_and_features():
 
 def test_resolve_cost():
     assert resolve_cost("every") is every and callable(resolve_cost(smooth))
-    with pytest.raises(ValueError, match=r"cost must be one of \['energy', 'every', 'last'\] or a callable cost\(X, A, S, Y\), got 'all'"): resolve_cost("all")
+    with pytest.raises(
+        ValueError,
+        match=r"cost must be one of \['energy', 'every', 'last'\] or a callable cost\(X, A, S, Y\), got 'all'",
+    ):
+        resolve_cost("all")
 
 
 # ---------------------------------------------------------------------------------------------------------------- gradients
@@ -187,7 +215,13 @@ def test_gradients_entry_by_entry(cost):
     X, A = chain(3, N=6, M=8)
     objective = ChainObjective(as_data(X), COSTS[cost])
     _, dA, _ = objective(A)
-    for l in range(3): assert deviation(dA[l], numeric_gradient(lambda a, l=l: objective([*A[:l], a, *A[l + 1:]])[0], A[l])) <= 1e-6
+    for l in range(3):
+        assert (
+            deviation(
+                dA[l], numeric_gradient(lambda a, l=l: objective([*A[:l], a, *A[l + 1 :]])[0], A[l])
+            )
+            <= 1e-6
+        )
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "masked", "weighted"])
@@ -198,9 +232,16 @@ def test_gradients_on_unit_columns(cost, kind):
     objective = on_unit_columns(ChainObjective(kinds(X)[kind], COSTS[cost]))
     value, dA, _ = objective(A)
     for l in range(3):
-        assert deviation(dA[l], numeric_gradient(lambda a, l=l: objective([*A[:l], a, *A[l + 1:]])[0], A[l])) <= 1e-6
+        assert (
+            deviation(
+                dA[l], numeric_gradient(lambda a, l=l: objective([*A[:l], a, *A[l + 1 :]])[0], A[l])
+            )
+            <= 1e-6
+        )
         assert np.abs((dA[l] * A[l]).sum(axis=0)).max() <= 1e-12
-    assert objective([a * s for a, s in zip(A, (0.1, 7, 1e5))])[0] == pytest.approx(value, rel=1e-10)
+    assert objective([a * s for a, s in zip(A, (0.1, 7, 1e5))])[0] == pytest.approx(
+        value, rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("weights", [(1, 0, 2), (0, 1, 0), (0, 0, 0)])
@@ -209,7 +250,7 @@ def test_gradients_of_weighted_depths(weights):
     objective = ChainObjective(as_data(X), lambda fwd: every(fwd, weights))
     _, dA, _ = objective(A)
     for l in range(3):
-        numeric = numeric_gradient(lambda a, l=l: objective([*A[:l], a, *A[l + 1:]])[0], A[l])
+        numeric = numeric_gradient(lambda a, l=l: objective([*A[:l], a, *A[l + 1 :]])[0], A[l])
         assert np.abs(dA[l] - numeric).max() <= 1e-8
 
 
@@ -223,20 +264,26 @@ def test_gradients_of_a_custom_cost(depth, scale):
 
 def test_check_gradient_notices_a_wrong_gradient():
     X, A = chain(2)
+
     def wrong(X, A, S, Y):
         value, dA, dS = smooth(X, A, S, Y)
         return value, [dA[0], 1.01 * dA[1]], dS
+
     assert check_gradient(wrong, X, A, np.zeros((4, 30))) > 1e-4
 
 
 def test_a_custom_cost_sees_the_data_as_given():
     X, A = chain(2)
     mask, seen = np.random.default_rng(0).random(X.shape) < 0.7, {}
+
     def look(X, A, S, Y):
         seen.update(X=X, S=S)
         return 0.0, [np.zeros_like(a) for a in A], [np.zeros_like(s) for s in S]
+
     ChainObjective(as_data(1e6 * X), custom(look))(A)
-    assert np.array_equal(seen["X"], 1e6 * X) and deviation(seen["S"][0], nnls(A[0], 1e6 * X)) <= 1e-12
+    assert (
+        np.array_equal(seen["X"], 1e6 * X) and deviation(seen["S"][0], nnls(A[0], 1e6 * X)) <= 1e-12
+    )
     W = np.where(mask, 0.5, 0.0)
     ChainObjective(as_data(X, weights=W), custom(look))(A)
     assert np.array_equal(seen["X"][mask], X[mask])
@@ -247,7 +294,8 @@ def test_inputs_and_forward_pass_are_not_modified():
     D, kept = as_data(X), [a.copy() for a in A]
     fwd = propagate(D, A)
     S = [s.copy() for s in fwd.S]
-    for cost in COSTS.values(): backpropagate(fwd, cost(fwd))
+    for cost in COSTS.values():
+        backpropagate(fwd, cost(fwd))
     assert all(np.array_equal(a, b) for a, b in zip([*A, *fwd.S], [*kept, *S]))
 
 
@@ -255,10 +303,15 @@ def test_float32_stays_float32():
     X, A = chain(3)
     X, A = X.astype(np.float32), [a.astype(np.float32) for a in A]
     for cost in COSTS.values():
-        for objective in (ChainObjective(as_data(X), cost), on_unit_columns(ChainObjective(as_data(X), cost))):
+        for objective in (
+            ChainObjective(as_data(X), cost),
+            on_unit_columns(ChainObjective(as_data(X), cost)),
+        ):
             value, dA, fwd = objective(A)
             exact = ChainObjective(as_data(X.astype(float)), cost)([a.astype(float) for a in A])
-            assert all(v.dtype == np.float32 for v in [*dA, *fwd.S, fwd.P]) and value == pytest.approx(exact[0], rel=1e-4)
+            assert all(
+                v.dtype == np.float32 for v in [*dA, *fwd.S, fwd.P]
+            ) and value == pytest.approx(exact[0], rel=1e-4)
 
 
 def test_chains_in_every_namespace(xp_device):
@@ -268,19 +321,27 @@ def test_chains_in_every_namespace(xp_device):
     for extra in ({}, {"mask": mask}):
         here = {n: xp_device.xp.asarray(v, device=xp_device.device) for n, v in extra.items()}
         for cost in COSTS.values():
-            value, dA, fwd = on_unit_columns(ChainObjective(as_data(xp_device.asarray(X), **here), cost))(a)
+            value, dA, fwd = on_unit_columns(
+                ChainObjective(as_data(xp_device.asarray(X), **here), cost)
+            )(a)
             expected = on_unit_columns(ChainObjective(as_data(X, **extra), cost))(A)
-            assert isinstance(value, float) and value == pytest.approx(expected[0], rel=1e-10 if wide else 1e-4)
+            assert isinstance(value, float) and value == pytest.approx(
+                expected[0], rel=1e-10 if wide else 1e-4
+            )
             for g, e, v in zip(dA, expected[1], a):
                 assert g.dtype == xp_device.dtype and g.device == v.device
                 assert np.abs(to_numpy(g) - e).max() <= (1e-10 if wide else 1e-3)
-            assert depth_errors(fwd) == pytest.approx(depth_errors(expected[2]), rel=1e-10 if wide else 1e-4)
+            assert depth_errors(fwd) == pytest.approx(
+                depth_errors(expected[2]), rel=1e-10 if wide else 1e-4
+            )
 
 
 def test_unit_columns(xp_device):
     A = xp_device.asarray([[3.0, 0.0, 1e-30], [4.0, 0.0, 0.0]])
     B = to_numpy(unit_columns(A))
-    assert unit_columns(A).dtype == xp_device.dtype and B == pytest.approx(np.array([[0.6, 0, 1], [0.8, 0, 0]]))
+    assert unit_columns(A).dtype == xp_device.dtype and B == pytest.approx(
+        np.array([[0.6, 0, 1], [0.8, 0, 0]])
+    )
     assert to_numpy(column_lengths(A)) == pytest.approx([5, 1, 1e-30])
 
 
@@ -292,7 +353,9 @@ def exact_floors(X, ranks):
     return np.array([np.sqrt((s[k:] ** 2).sum() / (s**2).sum()) for k in ranks])
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, sp.csc_matrix], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sp.csr_array, sp.csc_matrix], ids=lambda c: c.__name__
+)
 @pytest.mark.parametrize("shape", [(12, 9), (9, 12), (150, 100), (100, 150)])
 def test_floors_equal_the_svd(shape, kind):
     rng = np.random.default_rng(0)
@@ -302,15 +365,22 @@ def test_floors_equal_the_svd(shape, kind):
     assert svd_floors(kind(1e25 * X), ranks) == pytest.approx(exact_floors(X, ranks), rel=1e-9)
     U, s, V = top_svd(as_data(kind(X)), 3)
     assert U.shape == (shape[0], 3) and V.shape == (shape[1], 3) and (np.diff(s) <= 0).all()
-    assert U.T @ U == pytest.approx(np.eye(3), abs=1e-7) and np.abs(np.abs((U * s).T @ X @ V / as_data(X).scale) - np.diag(s**2)).max() <= 1e-6 * s[0] ** 2
+    assert (
+        U.T @ U == pytest.approx(np.eye(3), abs=1e-7)
+        and np.abs(np.abs((U * s).T @ X @ V / as_data(X).scale) - np.diag(s**2)).max()
+        <= 1e-6 * s[0] ** 2
+    )
 
 
 @pytest.mark.parametrize("noise", [0.1, 1e-3])
 def test_floors_of_float32_data(noise):
     rng = np.random.default_rng(0)
-    X = (rng.random((400, 20)) @ rng.random((20, 300)) + noise * rng.random((400, 300))).astype(np.float32)
+    X = (rng.random((400, 20)) @ rng.random((20, 300)) + noise * rng.random((400, 300))).astype(
+        np.float32
+    )
     found, exact = svd_floors(X, (20, 5)), exact_floors(X.astype(float), (20, 5))
-    assert (found <= exact).all() and found**2 == pytest.approx(exact**2, abs=2e-6)          # a bound, short of it by rounding at most
+    # a bound, short of it by rounding at most
+    assert (found <= exact).all() and found**2 == pytest.approx(exact**2, abs=2e-6)
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (200, 150)])
@@ -324,8 +394,13 @@ def test_floors_are_below_every_factorisation_even_an_exact_one(shape):
     assert svd_floors(noisy, (3,))[0] <= fit.errors[-1]
 
 
-@pytest.mark.parametrize("X", [np.zeros((60, 50)), np.zeros((3, 4)), sp.csr_array((60, 50))], ids=["dense", "small", "sparse"])
-def test_floors_of_zero_data(X): assert not svd_floors(X, (3, 2)).any()
+@pytest.mark.parametrize(
+    "X",
+    [np.zeros((60, 50)), np.zeros((3, 4)), sp.csr_array((60, 50))],
+    ids=["dense", "small", "sparse"],
+)
+def test_floors_of_zero_data(X):
+    assert not svd_floors(X, (3, 2)).any()
 
 
 def test_floors_do_not_densify():
@@ -348,4 +423,6 @@ def test_floors_in_every_namespace(xp_device):
     rng = np.random.default_rng(0)
     for shape in ((12, 9), (60, 50)):
         X = rng.random(shape)
-        assert svd_floors(xp_device.asarray(X), (4, 2)) == pytest.approx(exact_floors(X, (4, 2)), rel=1e-8 if "64" in str(xp_device.dtype) else 1e-4)
+        assert svd_floors(xp_device.asarray(X), (4, 2)) == pytest.approx(
+            exact_floors(X, (4, 2)), rel=1e-8 if "64" in str(xp_device.dtype) else 1e-4
+        )

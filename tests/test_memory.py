@@ -1,4 +1,6 @@
-"""Out of memory halves the block and goes on: every path that works on blocks, disturbed at its first, a middle and its last block, and where one point is too much."""
+"""Out of memory halves the block and goes on: every path that works on blocks, disturbed at its
+first, a middle and its last block, and where one point is too much.
+"""
 
 import sys
 from functools import partial
@@ -25,12 +27,14 @@ def test_chunks_halve_until_they_fit():
 
     def hungry(c):
         tried.append((c.start, c.stop))
-        if c.stop - c.start > 3: raise MemoryError
+        if c.stop - c.start > 3:
+            raise MemoryError
         return np.arange(c.start, c.stop)
 
     np.testing.assert_array_equal(np.concatenate(list(in_chunks(hungry, 17, 1))), np.arange(17))
     failures = [c for c in tried if c[1] - c[0] > 3]
-    assert failures == [(0, 17), (0, 8), (0, 4)]  # what was learned holds for the chunks that follow
+    # what was learned holds for the chunks that follow
+    assert failures == [(0, 17), (0, 8), (0, 4)]
 
 
 @pytest.mark.parametrize("fails", range(7))
@@ -40,7 +44,8 @@ def test_a_chunk_that_failed_late_is_done_again_and_counted_once(monkeypatch, fa
 
     def run(c):
         calls.append(c)
-        if len(calls) == fails + 1: raise MemoryError
+        if len(calls) == fails + 1:
+            raise MemoryError
         return sum(range(c.start, c.stop))
 
     assert sum(in_chunks(run, 41, 1)) == sum(range(41))
@@ -48,18 +53,24 @@ def test_a_chunk_that_failed_late_is_done_again_and_counted_once(monkeypatch, fa
 
 
 def test_one_point_too_many_is_an_error():
-    def starving(c): raise MemoryError("no room for one point")
+    def starving(c):
+        raise MemoryError("no room for one point")
 
-    with pytest.raises(MemoryError, match="no room"): list(in_chunks(starving, 9, 1))
+    with pytest.raises(MemoryError, match="no room"):
+        list(in_chunks(starving, 9, 1))
 
 
 def test_no_more_than_one_result_is_kept():
-    "The one before is let go while the next is made, or blocks would take twice their room."
+    """The one before is let go while the next is made, or blocks would take twice their room."""
     alive = []
 
     class Result:
-        def __init__(self): alive.append(self.__class__); self.most = len(alive)
-        def __del__(self): alive.pop()
+        def __init__(self):
+            alive.append(self.__class__)
+            self.most = len(alive)
+
+        def __del__(self):
+            alive.pop()
 
     assert [result.most for result in in_chunks(lambda c: Result(), 5, 2**30)][-1] <= 2
 
@@ -68,16 +79,31 @@ def test_no_more_than_one_result_is_kept():
 
 rng = np.random.default_rng(0)
 N, M, k = 12, 18, 3
-X, W, A, S, Z = rng.random((N, M)), rng.random((N, M)), rng.random((N, k)), rng.random((k, M)), rng.random((k, M))
+X, W, A, S, Z = (
+    rng.random((N, M)),
+    rng.random((N, M)),
+    rng.random((N, k)),
+    rng.random((k, M)),
+    rng.random((k, M)),
+)
 SPARSE = sp.csr_array(X * (rng.random((N, M)) < 0.6))
 SOURCES = [rng.random((N, M)), rng.random((N, M))]
-LABELS = Labels(np.arange(2), np.eye(2)[:, rng.integers(2, size=10)], None, np.sort(rng.permutation(M)[:10]), M)
+LABELS = Labels(
+    np.arange(2), np.eye(2)[:, rng.integers(2, size=10)], None, np.sort(rng.permutation(M)[:10]), M
+)
 BASES = [rng.random((N, 4)) for _ in range(3)]
 
 
-def weighted(): return as_data(X, weights=W)
-def plain(): return as_data(X)
-def sparse(): return as_data(SPARSE)
+def weighted():
+    return as_data(X, weights=W)
+
+
+def plain():
+    return as_data(X)
+
+
+def sparse():
+    return as_data(SPARSE)
 
 
 def separated():
@@ -91,7 +117,8 @@ def joint_step():
     return ssnmf.joint_step(J, A, rng_of(1).random((2, k)), S, exact=True)
 
 
-def rng_of(seed): return np.random.default_rng(seed)
+def rng_of(seed):
+    return np.random.default_rng(seed)
 
 
 def codes():
@@ -100,8 +127,10 @@ def codes():
 
 
 def zeros_of(D):
-    try: divergences.check_data(D, 0)
-    except ValueError as error: return str(error)
+    try:
+        divergences.check_data(D, 0)
+    except ValueError as error:
+        return str(error)
 
 
 PATHS = {
@@ -135,23 +164,28 @@ PATHS = {
 }
 
 
-ITERATED = {"coefficients", "codes through a curve"}  # to a tolerance of their own, and rounding differs between blocks of different widths
+# to a tolerance of their own, and rounding differs between blocks of different widths
+ITERATED = {"coefficients", "codes through a curve"}
 
 
 def disturbed(monkeypatch, fails):
-    "in_chunks whose work is undone by a MemoryError at its end for those calls that `fails(number, slice)` picks; returns the slices tried."
+    """in_chunks whose work is undone by a MemoryError at its end for those calls that
+    `fails(number, slice)` picks; returns the slices tried.
+    """
     tried = []
 
     def chunks(run, *sizes):
         def late(c):
             tried.append(c)
             number, result = len(tried) - 1, run(c)
-            if fails(number, c): raise MemoryError
+            if fails(number, c):
+                raise MemoryError
             return result
 
         return in_chunks(late, *sizes)
 
-    for module in (data, layer, divergences, ssnmf, unfolded, nonlinear): monkeypatch.setattr(module, "in_chunks", chunks)
+    for module in (data, layer, divergences, ssnmf, unfolded, nonlinear):
+        monkeypatch.setattr(module, "in_chunks", chunks)
     return tried
 
 
@@ -167,13 +201,15 @@ def test_a_failed_block_changes_nothing(monkeypatch, name):
         tried = disturbed(monkeypatch, lambda number, c, which=which: number == which)
         found = PATHS[name]()
         assert len(tried) > which + 1, "the failure never came"
-        if expected is not None: np.testing.assert_allclose(found, expected, rtol=1e-7 if name in ITERATED else 1e-12)
+        if expected is not None:
+            np.testing.assert_allclose(found, expected, rtol=1e-7 if name in ITERATED else 1e-12)
 
 
 @pytest.mark.parametrize("name", PATHS)
 def test_one_point_too_many_raises_wherever_it_is(monkeypatch, name):
     disturbed(monkeypatch, lambda number, c: True)
-    with pytest.raises(MemoryError): PATHS[name]()
+    with pytest.raises(MemoryError):
+        PATHS[name]()
 
 
 def test_zeros_are_counted_once_when_memory_is_short(monkeypatch):
@@ -192,13 +228,19 @@ def test_zeros_are_counted_once_when_memory_is_short(monkeypatch):
 
 @pytest.mark.parametrize("name", ["AtM", "MSt", "residual", "column norms"])
 def test_on_a_device_that_holds_the_result_but_not_the_block(monkeypatch, name):
-    "The stand-in refuses arrays of more than five columns of the data, as CuPy's OutOfMemoryError (a MemoryError) would."
+    """The stand-in refuses arrays of more than five columns of the data, as CuPy's OutOfMemoryError
+    (a MemoryError) would.
+    """
     standin.install(monkeypatch)
     a, s, z = (standin.asarray(v) for v in (A, S, Z))
     D = WeightedDataMatrix(standin.asarray(X), standin.asarray(W), 1.0)
     host = WeightedDataMatrix(X, W, 1.0)
-    path = {"AtM": lambda D, A, S, Z: D.AtM(A, A, S), "MSt": lambda D, A, S, Z: D.MSt(A, S, Z), "residual": lambda D, A, S, Z: data._explicit_residual2(D, A, S),
-            "column norms": lambda D, A, S, Z: layer.column_norms(D)}[name]
+    path = {
+        "AtM": lambda D, A, S, Z: D.AtM(A, A, S),
+        "MSt": lambda D, A, S, Z: D.MSt(A, S, Z),
+        "residual": lambda D, A, S, Z: data._explicit_residual2(D, A, S),
+        "column norms": lambda D, A, S, Z: layer.column_norms(D),
+    }[name]
     tried = disturbed(monkeypatch, lambda number, c: False)
     monkeypatch.setattr(standin.memory, "limit", 5 * N * 8)
     found = to_numpy(path(D, a, s, z))

@@ -1,4 +1,6 @@
-"""nnmf_nb.metrics: values that a hand can compute, invariances, and the cases in which others return NaN."""
+"""nnmf_nb.metrics: values that a hand can compute, invariances, and the cases in which others
+return NaN.
+"""
 
 import itertools
 
@@ -32,7 +34,7 @@ def hnmf(toy):
 
 def planted(toy, level):
     """Indicator of the planted topics of a level over the words."""
-    word = np.array([int(name[1:name.index("w")]) for name in toy.features])
+    word = np.array([int(name[1 : name.index("w")]) for name in toy.features])
     parent = np.array([toy.labels[level][toy.labels["level_9"] == t][0] for t in range(9)])
     return np.eye(parent.max() + 1)[parent[word]]
 
@@ -43,14 +45,28 @@ def planted(toy, level):
 def test_errors_are_those_of_the_layers_and_of_the_dense_residual(toy, model):
     errors = metrics.errors_per_depth(model)
     assert errors.tolist() == [one.error for one in model.layers_]
-    dense = [np.linalg.norm(toy.X.T - topic_features(model.layers_, l) @ one.S) / np.linalg.norm(toy.X) for l, one in enumerate(model.layers_)]
+    dense = [
+        np.linalg.norm(toy.X.T - topic_features(model.layers_, l) @ one.S) / np.linalg.norm(toy.X)
+        for l, one in enumerate(model.layers_)
+    ]
     np.testing.assert_allclose(errors, dense, rtol=1e-10)
     np.testing.assert_allclose(metrics.errors_per_depth(model.layers_, toy.X), errors, rtol=1e-10)
 
 
-@pytest.mark.parametrize("make", [sp.csr_array, sp.csc_matrix, sp.coo_array, lambda X: X.astype(np.float32), lambda X: X.tolist()])
+@pytest.mark.parametrize(
+    "make",
+    [
+        sp.csr_array,
+        sp.csc_matrix,
+        sp.coo_array,
+        lambda X: X.astype(np.float32),
+        lambda X: X.tolist(),
+    ],
+)
 def test_errors_of_other_forms_of_x(toy, model, make):
-    np.testing.assert_allclose(metrics.errors_per_depth(model, make(toy.X)), metrics.errors_per_depth(model), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics.errors_per_depth(model, make(toy.X)), metrics.errors_per_depth(model), rtol=1e-5
+    )
 
 
 def test_errors_of_sparse_x_form_nothing_dense(model):
@@ -61,10 +77,17 @@ def test_errors_of_sparse_x_form_nothing_dense(model):
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_errors_and_floors_do_not_see_the_scale(toy, model, scale):
-    np.testing.assert_allclose(metrics.errors_per_depth(model, scale * toy.X), metrics.errors_per_depth(model), rtol=1e-6)
-    np.testing.assert_allclose(metrics.floors(scale * toy.X, RANKS), metrics.floors(toy.X, RANKS), rtol=1e-9)
-    np.testing.assert_allclose(metrics.flat_floors(scale * toy.X, (2,), n_init=1, random_state=0),
-                               metrics.flat_floors(toy.X, (2,), n_init=1, random_state=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        metrics.errors_per_depth(model, scale * toy.X), metrics.errors_per_depth(model), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        metrics.floors(scale * toy.X, RANKS), metrics.floors(toy.X, RANKS), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        metrics.flat_floors(scale * toy.X, (2,), n_init=1, random_state=0),
+        metrics.flat_floors(toy.X, (2,), n_init=1, random_state=0),
+        rtol=1e-6,
+    )
 
 
 def test_masked_entries_do_not_count(toy, model):
@@ -72,17 +95,25 @@ def test_masked_entries_do_not_count(toy, model):
     holes = np.where(known, toy.X, np.nan)
     junk = np.where(known, toy.X, 1e6)
     errors = metrics.errors_per_depth(model, holes, mask=known)
-    assert errors.tolist() == metrics.errors_per_depth(model, junk, mask=known).tolist() and (errors < 0.6).all()
-    np.testing.assert_allclose(metrics.errors_per_depth(model, holes, weights=2.5 * known), errors, rtol=1e-6)
+    assert (
+        errors.tolist() == metrics.errors_per_depth(model, junk, mask=known).tolist()
+        and (errors < 0.6).all()
+    )
+    np.testing.assert_allclose(
+        metrics.errors_per_depth(model, holes, weights=2.5 * known), errors, rtol=1e-6
+    )
 
 
-@pytest.mark.parametrize("kwargs, message", [
-    (dict(X=np.ones((3, 5))), "87 features"),
-    (dict(X=-np.ones((3, 87))), "Negative"),
-    (dict(X=np.full((3, 87), np.nan)), "NaN"),
-    (dict(X=-np.ones((3, 87)), mask=np.ones((3, 87), bool)), "Negative"),
-    (dict(mask=np.ones((3, 87), bool)), "belong to X"),
-])
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        (dict(X=np.ones((3, 5))), "87 features"),
+        (dict(X=-np.ones((3, 87))), "Negative"),
+        (dict(X=np.full((3, 87), np.nan)), "NaN"),
+        (dict(X=-np.ones((3, 87)), mask=np.ones((3, 87), bool)), "Negative"),
+        (dict(mask=np.ones((3, 87), bool)), "belong to X"),
+    ],
+)
 def test_bad_data(model, kwargs, message):
     with pytest.raises(ValueError, match=message):
         metrics.errors_per_depth(model, **kwargs)
@@ -114,13 +145,22 @@ def test_floor_of_a_diagonal_matrix():
 def test_flat_error_is_above_its_floor_and_independent_of_other_ranks(toy):
     flat = metrics.flat_floors(toy.X, RANKS, n_init=2, random_state=0)
     assert (flat >= metrics.floors(toy.X, RANKS) - 1e-9).all() and (np.diff(flat) > 0).all()
-    np.testing.assert_allclose(metrics.flat_floors(toy.X, 4, n_init=2, random_state=0), flat[1:2], rtol=1e-3)
+    np.testing.assert_allclose(
+        metrics.flat_floors(toy.X, 4, n_init=2, random_state=0), flat[1:2], rtol=1e-3
+    )
 
 
 def test_floors_of_nothing_and_of_too_many_topics():
-    assert metrics.floors(np.zeros((4, 3)), (2, 1)).tolist() == [0, 0] == metrics.flat_floors(np.zeros((4, 3)), (2, 1)).tolist()
+    assert (
+        metrics.floors(np.zeros((4, 3)), (2, 1)).tolist()
+        == [0, 0]
+        == metrics.flat_floors(np.zeros((4, 3)), (2, 1)).tolist()
+    )
     X = np.random.default_rng(0).random((4, 3))
-    assert metrics.floors(X, 9)[0] < 1e-7 and np.isfinite(metrics.flat_floors(X, 9, random_state=0)).all()
+    assert (
+        metrics.floors(X, 9)[0] < 1e-7
+        and np.isfinite(metrics.flat_floors(X, 9, random_state=0)).all()
+    )
 
 
 @pytest.mark.parametrize("ranks", [0, (), (2, 0), (2.5,)])
@@ -143,13 +183,23 @@ def test_matching_is_optimal(seed, k, other):
     match = metrics.match_topics(A, B)
     cosine = (A / np.linalg.norm(A, axis=0)).T @ (B / np.linalg.norm(B, axis=0))
     if k <= other:
-        best = max(sum(cosine[i, j] for i, j in enumerate(p)) for p in itertools.permutations(range(other), k))
+        best = max(
+            sum(cosine[i, j] for i, j in enumerate(p))
+            for p in itertools.permutations(range(other), k)
+        )
     else:
-        best = max(sum(cosine[i, j] for j, i in enumerate(p)) for p in itertools.permutations(range(k), other))
+        best = max(
+            sum(cosine[i, j] for j, i in enumerate(p))
+            for p in itertools.permutations(range(k), other)
+        )
     assert np.isclose(match.cosines.sum(), best)
     paired = match.permutation[match.permutation >= 0]
-    assert len(set(paired)) == len(paired) == min(k, other) and np.isclose(match.mean, best / min(k, other))
-    assert sorted([*paired, *match.only_b]) == list(range(other)) and len(match.only_a) == k - len(paired)
+    assert len(set(paired)) == len(paired) == min(k, other) and np.isclose(
+        match.mean, best / min(k, other)
+    )
+    assert sorted([*paired, *match.only_b]) == list(range(other)) and len(match.only_a) == k - len(
+        paired
+    )
 
 
 def test_matching_does_not_see_order_or_scale():
@@ -176,7 +226,9 @@ def test_stability(model, hnmf):
     rng = np.random.default_rng(0)
     A = rng.random((10, 3))
     copies = [A, 3 * A[:, [2, 0, 1]], A[:, ::-1]]
-    assert np.isclose(metrics.stability(copies), 1) and np.allclose(metrics.topic_stability(copies), 1)
+    assert np.isclose(metrics.stability(copies), 1) and np.allclose(
+        metrics.topic_stability(copies), 1
+    )
     pair = metrics.match_topics(model, hnmf, layer=0)
     assert np.isclose(metrics.stability([model, hnmf], layer=0), pair.mean)
     np.testing.assert_allclose(metrics.topic_stability([model, hnmf], layer=0), pair.cosines)
@@ -195,7 +247,8 @@ def test_sparsity_by_hand():
     assert metrics.sparsity(np.ones((1, 2))).tolist() == [1, 1]
 
 
-DOCS = np.array([[1.0, 1, 0, 1], [1, 1, 0, 1], [1, 0, 1, 1], [0, 0, 0, 1]])  # features a, b, c and one that is everywhere
+# features a, b, c and one that is everywhere
+DOCS = np.array([[1.0, 1, 0, 1], [1, 1, 0, 1], [1, 0, 1, 1], [0, 0, 0, 1]])
 
 
 def phi(*topics):
@@ -211,22 +264,30 @@ def test_npmi_by_hand():
     Phi = phi([0, 1], [1, 2], [0, 3], [0], [0, 1, 2])
     ab = np.log((2 / 4) / (3 / 4 * 2 / 4)) / -np.log(2 / 4)
     ac = np.log((1 / 4) / (3 / 4 * 1 / 4)) / -np.log(1 / 4)
-    np.testing.assert_allclose(metrics.topic_coherence(Phi, DOCS), [ab, -1, 0, 0, (ab + ac - 1) / 3], atol=1e-12)
+    np.testing.assert_allclose(
+        metrics.topic_coherence(Phi, DOCS), [ab, -1, 0, 0, (ab + ac - 1) / 3], atol=1e-12
+    )
 
 
 def test_umass_by_hand():
     Phi = phi([0, 1], [1, 0], [1, 2], [3, 0], [2])
     expected = [np.log(3 / 3), np.log(3 / 2), np.log(1 / 2), np.log(4 / 4), 0]
-    np.testing.assert_allclose(metrics.topic_coherence(Phi, DOCS, measure="umass"), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        metrics.topic_coherence(Phi, DOCS, measure="umass"), expected, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("measure", ["npmi", "umass"])
 def test_coherence_is_never_nan(measure):
     X = np.zeros((5, 4))
     X[:, 0] = 1  # one feature everywhere, the others nowhere
-    values = metrics.topic_coherence(np.c_[np.ones(4), np.zeros(4), np.eye(4)[0]], X, measure=measure)
+    values = metrics.topic_coherence(
+        np.c_[np.ones(4), np.zeros(4), np.eye(4)[0]], X, measure=measure
+    )
     assert np.isfinite(values).all() and values[1] == values[2] == 0
-    assert np.isfinite(metrics.topic_coherence(np.ones((4, 1)), np.zeros((3, 4)), measure=measure)).all()
+    assert np.isfinite(
+        metrics.topic_coherence(np.ones((4, 1)), np.zeros((3, 4)), measure=measure)
+    ).all()
     assert metrics.topic_coherence(np.zeros((4, 2)), X, measure=measure).tolist() == [0, 0]
 
 
@@ -236,17 +297,25 @@ def test_coherence_does_not_see_order_scale_or_storage(measure):
     X, Phi = rng.poisson(0.5, (50, 12)).astype(float), rng.random((12, 3))
     value = metrics.topic_coherence(Phi, X, top=5, measure=measure)
     words = rng.permutation(12)
-    for other in (metrics.topic_coherence(7e9 * Phi, 1e-9 * X, top=5, measure=measure),
-                  metrics.topic_coherence(Phi, sp.csr_array(X), top=5, measure=measure),
-                  metrics.topic_coherence(Phi, rng.permutation(X), top=5, measure=measure),
-                  metrics.topic_coherence(Phi[words], X[:, words], top=5, measure=measure)):
+    for other in (
+        metrics.topic_coherence(7e9 * Phi, 1e-9 * X, top=5, measure=measure),
+        metrics.topic_coherence(Phi, sp.csr_array(X), top=5, measure=measure),
+        metrics.topic_coherence(Phi, rng.permutation(X), top=5, measure=measure),
+        metrics.topic_coherence(Phi[words], X[:, words], top=5, measure=measure),
+    ):
         np.testing.assert_allclose(other, value)
-    np.testing.assert_allclose(metrics.topic_coherence(Phi[:, ::-1], X, top=5, measure=measure), value[::-1])
+    np.testing.assert_allclose(
+        metrics.topic_coherence(Phi[:, ::-1], X, top=5, measure=measure), value[::-1]
+    )
 
 
 def test_coherence_of_a_model_and_errors(toy, model):
     assert metrics.topic_coherence(model, toy.X, layer=1).shape == (4,)
-    for kwargs, message in ((dict(measure="c_v"), "measure must be"), (dict(top=0), "top must be"), (dict(X=np.ones((2, 3))), "3 features")):
+    for kwargs, message in (
+        (dict(measure="c_v"), "measure must be"),
+        (dict(top=0), "top must be"),
+        (dict(X=np.ones((2, 3))), "3 features"),
+    ):
         with pytest.raises(ValueError, match=message):
             metrics.topic_coherence(model, **{"X": toy.X} | kwargs)
 
@@ -277,7 +346,10 @@ def test_label_agreement_by_hand():
     assert abs(independent.nmi) < 1e-12 and independent.purity == 0.5
     assert metrics.label_agreement(S, [0, -1, 1, -1]) == (1, 1, 2)
     zero = np.vstack([S, [[0.0, 0]]])
-    assert metrics.strongest_topic(zero).tolist() == [0, 0, 1, 1, -1] and metrics.label_agreement(zero, [0, 0, 1, 1, 0]).purity == 1
+    assert (
+        metrics.strongest_topic(zero).tolist() == [0, 0, 1, 1, -1]
+        and metrics.label_agreement(zero, [0, 0, 1, 1, 0]).purity == 1
+    )
     assert metrics.label_agreement(S[:, :1], [0, 0, 0, 1]).n_labelled == 4
 
 
@@ -290,14 +362,22 @@ def test_label_agreement_errors():
 
 def test_toy_labels_are_found(toy, model):
     for l, level in enumerate(("level_9", "level_4", "level_2")):
-        assert metrics.label_agreement(model.transform(toy.X, layer=l), toy.labels[level])[:2] == pytest.approx((1, 1))
+        assert metrics.label_agreement(model.transform(toy.X, layer=l), toy.labels[level])[
+            :2
+        ] == pytest.approx((1, 1))
 
 
 def test_hierarchy_by_hand():
     flow = np.array([[8.0, 2], [3, 0], [0, 5], [0, 0]])
     found = metrics.hierarchy_agreement(flow, ["b", "b", "a", "a"])
-    assert found.mass.tolist() == [0.8, 1, 1, 0] and found.plays == {"a": 1, "b": 0} and np.isclose(found.loss, 0.3)
-    scaled = metrics.hierarchy_agreement(flow[:, ::-1] * np.array([[1e9], [1e-9], [2], [1]]), ["b", "b", "a", "a"])
+    assert (
+        found.mass.tolist() == [0.8, 1, 1, 0]
+        and found.plays == {"a": 1, "b": 0}
+        and np.isclose(found.loss, 0.3)
+    )
+    scaled = metrics.hierarchy_agreement(
+        flow[:, ::-1] * np.array([[1e9], [1e-9], [2], [1]]), ["b", "b", "a", "a"]
+    )
     np.testing.assert_allclose(scaled.mass, found.mass)
     partly = metrics.hierarchy_agreement(flow, [1, -1, 0, -1])
     assert np.isnan(partly.mass[[1, 3]]).all() and np.isclose(partly.loss, 0.1)
@@ -314,7 +394,10 @@ def test_hierarchy_of_a_model(toy, model):
     parent = np.array([toy.labels["level_4"][toy.labels["level_9"] == t][0] for t in range(9)])
     which = metrics.match_topics(model, planted(toy, "level_9"), layer=0).permutation
     found = metrics.hierarchy_agreement(model, parent[which])
-    assert found.loss < 0.1 and metrics.hierarchy_agreement(model.layers_, parent[which]).loss == found.loss
+    assert (
+        found.loss < 0.1
+        and metrics.hierarchy_agreement(model.layers_, parent[which]).loss == found.loss
+    )
     with pytest.raises(ValueError, match="9 labels"):
         metrics.hierarchy_agreement(model, parent[:3])
     with pytest.raises(ValueError, match="unknown"):

@@ -1,4 +1,6 @@
-"""Behaviours that a mutation run found unguarded: each test fails for a change of one operator or number that every other test let pass."""
+"""Behaviours that a mutation run found unguarded: each test fails for a change of one operator or
+number that every other test let pass.
+"""
 
 import inspect
 import sys
@@ -48,7 +50,12 @@ def test_reaching_ahead_does_not_write_out_large_residuals(identity_only):
 def test_depth_errors_do_not_write_out_large_residuals(identity_only):
     X = noisy()
     rng = np.random.default_rng(2)
-    assert depth_errors(propagate(X, [unit_columns(rng.random((30, 4))), unit_columns(rng.random((4, 2)))])).min() > 0.1
+    assert (
+        depth_errors(
+            propagate(X, [unit_columns(rng.random((30, 4))), unit_columns(rng.random((4, 2)))])
+        ).min()
+        > 0.1
+    )
 
 
 # --- singular values ----------------------------------------------------------------------------------------------------------
@@ -82,7 +89,9 @@ def test_nndsvd_is_scikit_learns():
     A, St = nndsvd(as_data(X), 4)
     W, H = _initialize_nmf(X, 4, init="nndsvd", random_state=0)
     for j in range(4):
-        np.testing.assert_allclose(as_data(X).scale * np.outer(A[:, j], St[:, j]), np.outer(W[:, j], H[j]), atol=1e-6)
+        np.testing.assert_allclose(
+            as_data(X).scale * np.outer(A[:, j], St[:, j]), np.outer(W[:, j], H[j]), atol=1e-6
+        )
 
 
 def test_nndsvd_of_nothing_is_nothing():
@@ -119,7 +128,11 @@ def test_a_random_start_has_the_size_of_the_data(k):
 
 
 def test_every_method_stops_at_the_same_tolerance():
-    assert inspect.signature(extrapolated_nmf).parameters["tol"].default == inspect.signature(hals).parameters["tol"].default == 1e-4
+    assert (
+        inspect.signature(extrapolated_nmf).parameters["tol"].default
+        == inspect.signature(hals).parameters["tol"].default
+        == 1e-4
+    )
 
 
 @pytest.mark.parametrize("c", [1e-3, 16.0])
@@ -131,13 +144,18 @@ def test_stationarity_does_not_depend_on_the_unit_of_the_weights(c):
     np.testing.assert_allclose(one.stationarity, other.stationarity, rtol=1e-9)
     S = nnls(start[0], X, weights=W)
     gradient = 2 * (W * (start[0] @ S - X)) @ S.T / (W * X**2).sum()
-    assert one.stationarity[0] == pytest.approx(projected_gradient_norm([start[0]], [gradient]), rel=1e-9)
+    assert one.stationarity[0] == pytest.approx(
+        projected_gradient_norm([start[0]], [gradient]), rel=1e-9
+    )
 
 
 def test_a_column_of_zeros_is_swept_without_a_word():
     G = np.diag([2.0, 0.0, 1.0])
     with np.errstate(all="raise"):
-        np.testing.assert_allclose(_portable_coordinate_descent(G, np.array([[4.0, 0, 3]]), np.array([[1.0, 5, 1]]), 2), [[2, 5, 3]])
+        np.testing.assert_allclose(
+            _portable_coordinate_descent(G, np.array([[4.0, 0, 3]]), np.array([[1.0, 5, 1]]), 2),
+            [[2, 5, 3]],
+        )
 
 
 # --- nonnegative least squares ------------------------------------------------------------------------------------------------
@@ -154,12 +172,16 @@ def stack_of(A, x):
 
 
 def test_the_careful_solver_says_the_same_about_its_points():
-    """It takes over where the exchange rule runs in circles, and its points get their status bits too."""
+    """It takes over where the exchange rule runs in circles, and its points get their status bits
+    too.
+    """
     rng = np.random.default_rng(9)
     A = rng.integers(0, 3, (5, 4)).astype(float)
     A[:, 3] = A[:, 0]
     A = A / np.linalg.norm(A, axis=0)
-    points = stack_of(A, np.hstack([A @ rng.integers(0, 2, (4, 6)), rng.random((5, 6)), np.zeros((5, 1))]))
+    points = stack_of(
+        A, np.hstack([A @ rng.integers(0, 2, (4, 6)), rng.random((5, 6)), np.zeros((5, 1))])
+    )
     s, status = layer._pivot_stack(points.G, points.f, points.passive)
     ids, careful, said = layer._careful(points)
     np.testing.assert_array_equal(ids, points.id)
@@ -174,7 +196,8 @@ def test_the_careful_solver_reports_what_it_gave_up_on(monkeypatch):
     assert (layer._careful(stack_of(A, A @ np.ones((3, 2))))[2] >= NOT_CONVERGED).all()
 
 
-@pytest.mark.parametrize("steps, dependent", [(130, True), (138, False)])  # 4 / pivot = 1.02 and 0.96 times 1 / (4 * 4 * 2.3e-16), both pivots above 1e-14 sqrt(2)
+# 4 / pivot = 1.02 and 0.96 times 1 / (4 * 4 * 2.3e-16), both pivots above 1e-14 sqrt(2)
+@pytest.mark.parametrize("steps, dependent", [(130, True), (138, False)])
 def test_how_long_a_row_of_the_inverse_factor_may_be(steps, dependent):
     G = np.array([[1, 1 - steps / 2 * 2.0**-53], [1 - steps / 2 * 2.0**-53, 1]])
     assert layer._dependent(G[None], np.ones((1, 2), bool)).tolist() == [dependent]
@@ -188,47 +211,71 @@ def test_the_kkt_residual_with_a_ridge_is_in_units_of_the_longer_columns():
     rng = np.random.default_rng(14)
     A, X, S, l2 = 3 * rng.random((8, 3)), rng.random((8, 5)), rng.random((3, 5)), 40.0
     length = np.sqrt((A**2).sum(axis=0) + l2)[:, None]
-    expected = np.abs(np.minimum(S * length, (A.T @ (A @ S - X) + l2 * S) / length)).max(axis=0) / np.linalg.norm(X, axis=0)
+    expected = np.abs(np.minimum(S * length, (A.T @ (A @ S - X) + l2 * S) / length)).max(
+        axis=0
+    ) / np.linalg.norm(X, axis=0)
     np.testing.assert_allclose(kkt_residual(A, X, S, l2=l2), expected, rtol=1e-12)
 
 
 def test_the_kkt_residual_of_nothing_is_in_units_of_its_fit():
     A, S = np.array([[3.0, 0], [0, 5]]), np.array([[2.0], [1.0]])
-    assert kkt_residual(A, np.zeros((2, 1)), S)[0] == pytest.approx(1.0)  # s_i ||a_i|| = 6 and 5, both gradients are as large
+    # s_i ||a_i|| = 6 and 5, both gradients are as large
+    assert kkt_residual(A, np.zeros((2, 1)), S)[0] == pytest.approx(1.0)
 
 
 def refused():
-    "The third column is 1e-9 from the span of the others: its pivot is rounding, and yet it pulls by 5e-11."
+    """The third column is 1e-9 from the span of the others: its pivot is rounding, and yet it pulls
+    by 5e-11.
+    """
     return np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1e-9]]), np.array([1, 0.3, 0.05])
 
 
 def pushed_out_again():
-    "Columns 1e-4 to 1e-7 apart: what comes in for its gradient is pushed out at once for its coefficient, which rounding has turned; found among 1.5 million."
-    A = [[2, 3, -2.99986, 1.269339e-6, 6], [0, -1, 1.000078, 1.693182e-5, -1.999999], [1, 2, -1.999808, -6.874713e-6, 3.999999]]
+    """Columns 1e-4 to 1e-7 apart: what comes in for its gradient is pushed out at once for its
+    coefficient, which rounding has turned; found among 1.5 million.
+    """
+    A = [
+        [2, 3, -2.99986, 1.269339e-6, 6],
+        [0, -1, 1.000078, 1.693182e-5, -1.999999],
+        [1, 2, -1.999808, -6.874713e-6, 3.999999],
+    ]
     return np.array(A), np.array([2.0, 3, 1])
 
 
 def wanted_later():
-    "A column that is refused beside one set is needed beside a later one: without it the pull that remains is above 1e-5."
-    A = [[-1, -1, -1.414194e-6, 1.000001], [-2, -1.999999, -2.161738e-6, 1.999997], [2, 2.000002, -1.355596e-6, -1.999982]]
+    """A column that is refused beside one set is needed beside a later one: without it the pull
+    that remains is above 1e-5.
+    """
+    A = [
+        [-1, -1, -1.414194e-6, 1.000001],
+        [-2, -1.999999, -2.161738e-6, 1.999997],
+        [2, 2.000002, -1.355596e-6, -1.999982],
+    ]
     return np.array(A), np.array([3.0, 3, 0])
 
 
 @pytest.mark.parametrize("problem", [refused, pushed_out_again, wanted_later])
 @pytest.mark.parametrize("method", ["portable", "compiled"])
 def test_what_did_not_help_is_not_tried_again_at_once_but_later(problem, method):
-    """Without `barred` the active set method takes the same column for ever, or gives up one that it needs. Sixty roundings of one problem: each machine has its own."""
+    """Without `barred` the active set method takes the same column for ever, or gives up one that
+    it needs. Sixty roundings of one problem: each machine has its own.
+    """
     A, x = problem()
     (G,), (d,) = layer.unit_diagonal((A.T @ A)[None])
     f, k, rng = (A.T @ x) * d, len(d), np.random.default_rng(0)
     for _ in range(60):
         E = np.triu(2.2e-16 * rng.integers(-1, 2, (k, k)), 1)
         rounded, pull = G * (1 + E + E.T), f * (1 + 2.2e-16 * rng.integers(-1, 2, k))
-        if method == "portable": s, status = layer._active_set_point(rounded, pull)
+        if method == "portable":
+            s, status = layer._active_set_point(rounded, pull)
         else:
             cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
             s, work = np.empty(k), cpu.scratch(k)
-            status = 0 if cpu.active_set(rounded, pull, s, work, cpu.RANK_TOL * np.sqrt(k))[0] else NOT_CONVERGED
+            status = (
+                0
+                if cpu.active_set(rounded, pull, s, work, cpu.RANK_TOL * np.sqrt(k))[0]
+                else NOT_CONVERGED
+            )
         assert status == 0 and s.min() >= 0 and (rounded @ s - pull).min() > -1e-7
 
 
@@ -242,20 +289,34 @@ def test_a_layer_has_no_penalty_unless_one_is_asked_for():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_not_converged_is_said_once(monkeypatch):
     """The solver gave up and the certificate is bad: still one bit."""
-    monkeypatch.setattr(layer, "_solve_scaled", lambda A, X, S0, l1, l2: (np.ones((2, 3)), np.array([NOT_CONVERGED, NOT_CONVERGED | 3, 0])))
-    assert layer.nnls_certified(np.eye(2), np.full((2, 3), 9.0)).status.tolist() == [NOT_CONVERGED, NOT_CONVERGED | 3, NOT_CONVERGED]
+    monkeypatch.setattr(
+        layer,
+        "_solve_scaled",
+        lambda A, X, S0, l1, l2: (np.ones((2, 3)), np.array([NOT_CONVERGED, NOT_CONVERGED | 3, 0])),
+    )
+    assert layer.nnls_certified(np.eye(2), np.full((2, 3), 9.0)).status.tolist() == [
+        NOT_CONVERGED,
+        NOT_CONVERGED | 3,
+        NOT_CONVERGED,
+    ]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_stacks_stay_small(monkeypatch, weighted):
-    """No stack of k x k matrices is larger than a block (the data may be), in the solver, its derivative and the Gram matrices of weights."""
+    """No stack of k x k matrices is larger than a block (the data may be), in the solver, its
+    derivative and the Gram matrices of weights.
+    """
     rng = np.random.default_rng(12)
     A, X = rng.random((50, 6)), rng.random((50, 300))
     extra = {"weights": rng.random(X.shape)} if weighted else {}
     monkeypatch.setattr(layer, "cpu_kernels", lambda: None)
     monkeypatch.setattr(data, "_BLOCK", 1000)
     sizes, cholesky = [], layer.masked_cholesky
-    monkeypatch.setattr(layer, "masked_cholesky", lambda G, passive: sizes.append(passive.shape[0] * 36) or cholesky(G, passive))
+    monkeypatch.setattr(
+        layer,
+        "masked_cholesky",
+        lambda G, passive: sizes.append(passive.shape[0] * 36) or cholesky(G, passive),
+    )
     S = nnls(A, X, **extra)
     solving = max(sizes)
     sizes.clear()

@@ -1,6 +1,5 @@
 """NMF: scikit-learn's contract and objective, every loss, every parameter."""
 
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -39,7 +38,11 @@ def objective(X, W, H, a_W=0.0, a_H=0.0, l1=0.0):
 def test_alternation_never_rises_and_stays_nonnegative(exact, kind, on, first):
     raw = np.where(small() > 0.5, small(), 0)
     W = np.random.default_rng(1).random(raw.T.shape)
-    X = as_data(sp.csr_array(raw.T)) if kind == "csr" else as_data(raw.T, weights=W if kind == "weighted" else None)
+    X = (
+        as_data(sp.csr_array(raw.T))
+        if kind == "csr"
+        else as_data(raw.T, weights=W if kind == "weighted" else None)
+    )
     A, S = random_start(X, 4, host_rng(0))
     fit = alternate(X, A, S, on, on, first=first, exact=exact, max_iter=30, tol=0.0)
     assert (np.diff(fit.errors) <= 1e-12).all()
@@ -64,12 +67,23 @@ def test_exact_half_is_optimal():
 # --- beside scikit-learn ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("alpha_W, alpha_H, l1", [(0.0, "same", 0.0), (0.002, "same", 0.0), (0.002, "same", 0.7), (0.0, 0.004, 0.3), (0.004, 0.001, 1.0)])
+@pytest.mark.parametrize(
+    "alpha_W, alpha_H, l1",
+    [
+        (0.0, "same", 0.0),
+        (0.002, "same", 0.0),
+        (0.002, "same", 0.7),
+        (0.0, 0.004, 0.3),
+        (0.004, 0.001, 1.0),
+    ],
+)
 def test_penalties_mean_what_they_mean_in_scikit_learn(alpha_W, alpha_H, l1):
     X, a_H = small(), alpha_W if alpha_H == "same" else alpha_H
     values = []
     for E, tol in ((NMF, 1e-6), (ScikitNMF, 1e-9)):
-        model = E(4, alpha_W=alpha_W, alpha_H=alpha_H, l1_ratio=l1, tol=tol, max_iter=5000, random_state=0)
+        model = E(
+            4, alpha_W=alpha_W, alpha_H=alpha_H, l1_ratio=l1, tol=tol, max_iter=5000, random_state=0
+        )
         values.append(objective(X, model.fit_transform(X), model.components_, alpha_W, a_H, l1))
     assert values[0] <= values[1] * 1.01
 
@@ -77,40 +91,64 @@ def test_penalties_mean_what_they_mean_in_scikit_learn(alpha_W, alpha_H, l1):
 @pytest.mark.parametrize("beta", [1, 0.5, 1.5, 3, "kullback-leibler", "itakura-saito"])
 def test_divergences_end_where_scikit_learn_ends(beta):
     X = small() + 0.1
-    ours, theirs = (E(3, beta_loss=beta, solver="mu", max_iter=400, tol=1e-8, random_state=0).fit(X) for E in (NMF, ScikitNMF))
+    ours, theirs = (
+        E(3, beta_loss=beta, solver="mu", max_iter=400, tol=1e-8, random_state=0).fit(X)
+        for E in (NMF, ScikitNMF)
+    )
     assert ours.reconstruction_err_ <= 1.05 * theirs.reconstruction_err_
     assert ours.layers_[0].kkt < 1e-6
 
 
 # --- what a fitted model promises ---------------------------------------------------------------------------------------
 
-CASES = [dict(), dict(solver="anls"), dict(solver="mu"), dict(solver="mu", beta_loss=1), dict(alpha_W=0.01), dict(alpha_W=0.01, l1_ratio=1.0),
-         dict(solver="mu", beta_loss=1, alpha_W=0.001), dict(solver="mu", beta_loss=0.5)]
+CASES = [
+    dict(),
+    dict(solver="anls"),
+    dict(solver="mu"),
+    dict(solver="mu", beta_loss=1),
+    dict(alpha_W=0.01),
+    dict(alpha_W=0.01, l1_ratio=1.0),
+    dict(solver="mu", beta_loss=1, alpha_W=0.001),
+    dict(solver="mu", beta_loss=0.5),
+]
 
 
 @pytest.mark.parametrize("params", CASES, ids=str)
 @pytest.mark.parametrize("kind", ["dense", "csr", "float32", "masked"])
 def test_fit_transform_is_transform(params, kind):
     X, extra = small(), {}
-    if kind == "csr": X = sp.csr_array(np.where(X > 1, X, 0))
-    if kind == "float32": X = X.astype(np.float32)
+    if kind == "csr":
+        X = sp.csr_array(np.where(X > 1, X, 0))
+    if kind == "float32":
+        X = X.astype(np.float32)
     if kind == "masked":
         extra["mask"] = np.random.default_rng(1).random(X.shape) < 0.8
         X = np.where(extra["mask"], X, np.nan)
     model = NMF(3, random_state=0, max_iter=60, **params)
     S = model.fit_transform(X, **extra)
     np.testing.assert_allclose(S, model.transform(X, **extra), rtol=0, atol=1e-10 * S.max())
-    assert S.dtype == model.components_.dtype == X.dtype and S.min() >= 0 and model.components_.min() >= 0
+    assert (
+        S.dtype == model.components_.dtype == X.dtype
+        and S.min() >= 0
+        and model.components_.min() >= 0
+    )
     rows = model.transform(X[:7], **{name: value[:7] for name, value in extra.items()})
     # with penalties scaled by n_features a data point's coefficients do not depend on the others
-    np.testing.assert_allclose(S[:7], rows, rtol=0, atol=(1e-3 if kind == "float32" else 1e-7) * S.max())
+    np.testing.assert_allclose(
+        S[:7], rows, rtol=0, atol=(1e-3 if kind == "float32" else 1e-7) * S.max()
+    )
 
 
 @pytest.mark.parametrize("solver", ["hals", "anls", "mu"])
 @pytest.mark.parametrize("junk", [0.0, np.nan, np.inf, -5.0])
 def test_masked_entries_may_hold_anything(solver, junk):
     X, known = small(), np.random.default_rng(0).random((30, 20)) < 0.7
-    fits = [NMF(3, solver=solver, max_iter=20, random_state=0).fit(np.where(known, X, value), mask=known) for value in (7.0, junk)]
+    fits = [
+        NMF(3, solver=solver, max_iter=20, random_state=0).fit(
+            np.where(known, X, value), mask=known
+        )
+        for value in (7.0, junk)
+    ]
     np.testing.assert_array_equal(fits[0].components_, fits[1].components_)
 
 
@@ -123,8 +161,15 @@ def test_scale_never_matters(params):
         assert other.layers_[0].error == pytest.approx(base.layers_[0].error, rel=1e-2)
 
 
-HARD = {"zero": np.zeros((6, 5)), "zero row": np.vstack([np.zeros(5), np.ones((4, 5))]), "zero column": np.hstack([np.zeros((6, 1)), np.ones((6, 3))]),
-        "one row": np.arange(1.0, 6)[None], "one column": np.arange(1.0, 6)[:, None], "constant": np.full((5, 4), 3.0), "identity": np.eye(6)}
+HARD = {
+    "zero": np.zeros((6, 5)),
+    "zero row": np.vstack([np.zeros(5), np.ones((4, 5))]),
+    "zero column": np.hstack([np.zeros((6, 1)), np.ones((6, 3))]),
+    "one row": np.arange(1.0, 6)[None],
+    "one column": np.arange(1.0, 6)[:, None],
+    "constant": np.full((5, 4), 3.0),
+    "identity": np.eye(6),
+}
 
 
 @pytest.mark.parametrize("name", HARD)
@@ -145,13 +190,22 @@ def test_hard_data_give_no_nan(name, params, k):
 @pytest.mark.parametrize("solver", ["hals", "mu"])
 def test_every_start_reaches_the_floor(init, solver):
     X = small()
-    model = NMF(4, init=init, solver=solver, n_init=4, max_iter=3000, tol=1e-5, random_state=0).fit(X)
-    slow = 3 if solver == "mu" else 1.3  # multiplicative updates crawl near the end; a locked start would stay above 30
-    assert model.layers_[0].error < slow * model.layers_[0].floor, "zeros of the start are lifted, not locked"
+    model = NMF(4, init=init, solver=solver, n_init=4, max_iter=3000, tol=1e-5, random_state=0).fit(
+        X
+    )
+    # multiplicative updates crawl near the end; a locked start would stay above 30
+    slow = 3 if solver == "mu" else 1.3
+    assert model.layers_[0].error < slow * model.layers_[0].floor, (
+        "zeros of the start are lifted, not locked"
+    )
 
 
 def test_starts_differ():
-    first = {init: NMF(4, init=init, max_iter=1, random_state=0).fit(TOY).history_["objective"][0] for init in INITS if init not in (None, "custom")}
+    first = {
+        init: NMF(4, init=init, max_iter=1, random_state=0).fit(TOY).history_["objective"][0]
+        for init in INITS
+        if init not in (None, "custom")
+    }
     assert len(set(first.values())) == len(first)
 
 
@@ -188,33 +242,57 @@ def test_fixed_components_under_every_loss(beta):
     X, rng = small(), np.random.default_rng(0)
     fixed = rng.random((2, 20))
     model = NMF(5, fixed=fixed, solver="mu", beta_loss=beta, max_iter=60, random_state=0).fit(X)
-    np.testing.assert_allclose(model.components_[:2], fixed / np.linalg.norm(fixed, axis=1, keepdims=True), rtol=1e-12)
+    np.testing.assert_allclose(
+        model.components_[:2], fixed / np.linalg.norm(fixed, axis=1, keepdims=True), rtol=1e-12
+    )
     assert (np.diff(model.history_["objective"]) <= 1e-9 * model.history_["objective"][0]).all()
-    assert NMF(fixed=fixed, solver="mu", beta_loss=beta, max_iter=5).fit(X).components_.shape == (2, 20)
+    assert NMF(fixed=fixed, solver="mu", beta_loss=beta, max_iter=5).fit(X).components_.shape == (
+        2,
+        20,
+    )
 
 
 def test_restarts_seeds_tolerance_and_iterations_have_effects():
     X = TOY
     one, many = (NMF(4, init="random", n_init=n, random_state=3, tol=1e-3).fit(X) for n in (1, 10))
     assert many.layers_[0].error <= one.layers_[0].error + 1e-6
-    a, b = (NMF(4, init="random", random_state=seed, max_iter=2).fit(X).components_ for seed in (0, 1))
+    a, b = (
+        NMF(4, init="random", random_state=seed, max_iter=2).fit(X).components_ for seed in (0, 1)
+    )
     assert not np.allclose(a, b)
     loose, tight = (NMF(4, tol=tol, random_state=0).fit(X) for tol in (1e-1, 1e-4))
     assert loose.n_iter_ < tight.n_iter_ and loose.converged_ and tight.converged_
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
         assert NMF(4, max_iter=2, tol=0).fit(X).n_iter_ == 2
     shrunk = NMF(4, alpha_W=0.05, l1_ratio=1.0, random_state=0).fit(X)
-    assert (shrunk.transform(X) == 0).mean() > (NMF(4, random_state=0).fit(X).transform(X) == 0).mean()
+    assert (shrunk.transform(X) == 0).mean() > (
+        NMF(4, random_state=0).fit(X).transform(X) == 0
+    ).mean()
 
 
-@pytest.mark.parametrize("params, fit, words", [
-    (dict(solver="cg"), {}, "solver must be one of"), (dict(init="svd"), {}, "init must be one of"), (dict(solver="hals", beta_loss="kullback-leibler"), {}, "solver='mu'"),
-    (dict(beta_loss="hinge", solver="mu"), {}, "hinge"), (dict(n_components=0), {}, "n_components"), (dict(n_components="all"), {}, "n_components"),
-    (dict(alpha_W=-1), {}, "alpha_W"), (dict(alpha_H=-1), {}, "alpha_H"), (dict(l1_ratio=2), {}, "l1_ratio"), (dict(tol=-1), {}, "tol"),
-    (dict(init="custom"), {}, "both W"), (dict(), dict(W=np.ones((30, 2)), H=np.ones((2, 20))), "init is None"),
-    (dict(init="custom"), dict(W=np.ones((30, 2)), H=np.ones((3, 20))), "W and H must be"), (dict(init="custom"), dict(W=-np.ones((30, 2)), H=np.ones((2, 20))), "W must be"),
-    (dict(fixed=np.ones((2, 3))), {}, "fixed must be"), (dict(fixed=-np.ones((2, 20))), {}, "number 0"), (dict(n_components=1, fixed=np.ones((2, 20))), {}, "fixed has 2"),
-    (dict(device="tpu"), {}, "device")])
+@pytest.mark.parametrize(
+    "params, fit, words",
+    [
+        (dict(solver="cg"), {}, "solver must be one of"),
+        (dict(init="svd"), {}, "init must be one of"),
+        (dict(solver="hals", beta_loss="kullback-leibler"), {}, "solver='mu'"),
+        (dict(beta_loss="hinge", solver="mu"), {}, "hinge"),
+        (dict(n_components=0), {}, "n_components"),
+        (dict(n_components="all"), {}, "n_components"),
+        (dict(alpha_W=-1), {}, "alpha_W"),
+        (dict(alpha_H=-1), {}, "alpha_H"),
+        (dict(l1_ratio=2), {}, "l1_ratio"),
+        (dict(tol=-1), {}, "tol"),
+        (dict(init="custom"), {}, "both W"),
+        (dict(), dict(W=np.ones((30, 2)), H=np.ones((2, 20))), "init is None"),
+        (dict(init="custom"), dict(W=np.ones((30, 2)), H=np.ones((3, 20))), "W and H must be"),
+        (dict(init="custom"), dict(W=-np.ones((30, 2)), H=np.ones((2, 20))), "W must be"),
+        (dict(fixed=np.ones((2, 3))), {}, "fixed must be"),
+        (dict(fixed=-np.ones((2, 20))), {}, "number 0"),
+        (dict(n_components=1, fixed=np.ones((2, 20))), {}, "fixed has 2"),
+        (dict(device="tpu"), {}, "device"),
+    ],
+)
 def test_bad_parameters_are_named(params, fit, words):
     with pytest.raises(ValueError, match=words):
         NMF(**params).fit(small(), **fit)
@@ -239,7 +317,9 @@ def test_interrupt_returns_the_best_so_far(monkeypatch):
 @pytest.mark.parametrize("params", CASES[:5], ids=str)
 def test_callbacks_see_every_iteration(params):
     seen = []
-    stopper = EarlyStopping(lambda model: seen.append(model.score(TOY)) or seen[-1], patience=4, tol=1.0)
+    stopper = EarlyStopping(
+        lambda model: seen.append(model.score(TOY)) or seen[-1], patience=4, tol=1.0
+    )
     model = NMF(4, random_state=0, tol=0, **params).set_callbacks(stopper).fit(TOY)
     assert model.stop_reason_ == "callback" and len(seen) == 5 == model.n_iter_
     assert stopper.best.transform(TOY).shape == (90, 4)

@@ -1,4 +1,6 @@
-"""Every notebook runs from top to bottom and shows what is stored in it; the experiments, which take minutes, are left to `make experiments`."""
+"""Every notebook runs from top to bottom and shows what is stored in it; the experiments, which
+take minutes, are left to `make experiments`.
+"""
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
@@ -20,18 +22,23 @@ def tool(name):
 nbs = tool("nbs")
 
 
-LONG = ("13a_semi", "13b_unfolded", "13c_sparse_coding", "13d_nonlinear")  # 50 s together: in `make test` their modules have their tests alone
+# 50 s together: in `make test` their modules have their tests alone
+LONG = ("13a_semi", "13b_unfolded", "13c_sparse_coding", "13d_nonlinear")
 
 
 def notebooks():
     """Every notebook but the experiments, as parameters."""
-    return [pytest.param(path, marks=[pytest.mark.exhaustive] * (path.stem in LONG)) for path in nbs.without_experiments()]
+    return [
+        pytest.param(path, marks=[pytest.mark.exhaustive] * (path.stem in LONG))
+        for path in nbs.without_experiments()
+    ]
 
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", notebooks(), ids=nbs.name)
 def test_notebook_runs_and_shows_what_is_stored(path):
-    with ThreadPoolExecutor(1) as pool:  # in a thread of its own: the browser tests leave a running event loop in theirs
+    # in a thread of its own: the browser tests leave a running event loop in theirs
+    with ThreadPoolExecutor(1) as pool:
         problems = pool.submit(nbs.problems_of, path).result()
     assert not problems, "\n".join([f"{nbs.name(path)}:", *problems])
 

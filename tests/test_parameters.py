@@ -1,4 +1,6 @@
-"""No parameter without an effect: every one of every estimator is changed, alone, and something must be different."""
+"""No parameter without an effect: every one of every estimator is changed, alone, and something
+must be different.
+"""
 
 import warnings
 
@@ -13,7 +15,10 @@ X = TOY.X + np.random.default_rng(0).gamma(1.0, 2.0, TOY.X.shape)
 Y = np.where(np.arange(90) % 3 == 0, TOY.labels["level_4"], -1)
 OTHER_H = np.random.default_rng(1).random((1, 87))
 
-ONE, LAYERS = dict(n_components=4, random_state=0, max_iter=20), dict(ranks=(6, 4), random_state=0, max_iter=10)
+ONE, LAYERS = (
+    dict(n_components=4, random_state=0, max_iter=20),
+    dict(ranks=(6, 4), random_state=0, max_iter=10),
+)
 LABELS = dict(y=Y)
 RANDOM = dict(init="random")
 
@@ -33,30 +38,121 @@ NMF = COMMON | dict(
 STARTS = COMMON | dict(ranks=change((5, 3)), random_state=change(1), lam=change(0.1, fit=LABELS))
 CHAINS = STARTS | dict(n_init=change(4), n_init_upper=change(1))
 EFFECTS = {
-    "NMF": (ONE, NMF | dict(solver=change("anls"), beta_loss=change(1.0, dict(solver="mu")), alpha_W=change(0.1), alpha_H=change(0.1, dict(alpha_W=0.01)),
-                            l1_ratio=change(1.0, dict(alpha_W=0.1)), fixed=change(OTHER_H))),
-    "SSNMF": (ONE, NMF | dict(solver=change("anls", fit=LABELS), lam=change(0.1, fit=LABELS), loss=change("kullback-leibler", fit=LABELS),
-                              label_loss=change("kullback-leibler", fit=LABELS))),
-    "GuidedNMF": (ONE | dict(seeds=[[0, 1]]), NMF | dict(lam=change(0.5), seeds=change([[80]]),
-                                                        features=change(list(TOY.features[::-1]), dict(seeds=[[str(TOY.features[0])]], features=list(TOY.features))))),
-    "HierarchicalNMF": (LAYERS, CHAINS | dict(random_state=change(1, dict(ranks=(9, 6), n_init=4)))),
-    "DeepNMF": (LAYERS, CHAINS | dict(coupling=change(1.0), pool_size=change(2), pooling=change("max", dict(pool_size=2)), solver=change("mu"), start_iter=change(0))),
-    "DeepSemiNMF": (LAYERS, STARTS | dict(ridge=change(0.5), solver=change("mu"), pretrain_iter=change(0))),
-    "NonlinearSemiNMF": (LAYERS, COMMON | dict(ranks=change((5, 3)), random_state=change(1), activation=change("tanh"), ridge=change(0.1), pretrain_iter=change(0))),
-    "UnfoldedNMF": (dict(n_components=2, n_layers=3, max_iter=10, start_iter=20), dict(
-        n_components=change(3), n_layers=change(2), beta=change(2.0), cost_beta=change(2.0), sparsity=change(0.5), start_iter=change(1), max_iter=change(1),
-        tol=change(0.5, dict(max_iter=60)), source_weights=change([3.0, 1.0]))),
-    "SparseCodingNetwork": (LAYERS, COMMON | dict(ranks=change((5, 3)), random_state=change(1), l1=change(0.3), l2=change(0.2), ridge=change(0.1, fit=LABELS),
-                                                  start_iter=change(3), max_iter=change(2, fit=LABELS))),
-    "NeuralNMF": (LAYERS, CHAINS | dict(cost=change("last"), depth_weights=change((1, 9)), label_loss=change("cross_entropy", fit=LABELS), optimizer=change("adam"),
-                                        step=change(0.05, dict(optimizer="adam")), batch_size=change(20, dict(optimizer="sgd")), start_iter=change(1), warm_start=change(True, dict(warm_start=False)))),
+    "NMF": (
+        ONE,
+        NMF
+        | dict(
+            solver=change("anls"),
+            beta_loss=change(1.0, dict(solver="mu")),
+            alpha_W=change(0.1),
+            alpha_H=change(0.1, dict(alpha_W=0.01)),
+            l1_ratio=change(1.0, dict(alpha_W=0.1)),
+            fixed=change(OTHER_H),
+        ),
+    ),
+    "SSNMF": (
+        ONE,
+        NMF
+        | dict(
+            solver=change("anls", fit=LABELS),
+            lam=change(0.1, fit=LABELS),
+            loss=change("kullback-leibler", fit=LABELS),
+            label_loss=change("kullback-leibler", fit=LABELS),
+        ),
+    ),
+    "GuidedNMF": (
+        ONE | dict(seeds=[[0, 1]]),
+        NMF
+        | dict(
+            lam=change(0.5),
+            seeds=change([[80]]),
+            features=change(
+                list(TOY.features[::-1]),
+                dict(seeds=[[str(TOY.features[0])]], features=list(TOY.features)),
+            ),
+        ),
+    ),
+    "HierarchicalNMF": (
+        LAYERS,
+        CHAINS | dict(random_state=change(1, dict(ranks=(9, 6), n_init=4))),
+    ),
+    "DeepNMF": (
+        LAYERS,
+        CHAINS
+        | dict(
+            coupling=change(1.0),
+            pool_size=change(2),
+            pooling=change("max", dict(pool_size=2)),
+            solver=change("mu"),
+            start_iter=change(0),
+        ),
+    ),
+    "DeepSemiNMF": (
+        LAYERS,
+        STARTS | dict(ridge=change(0.5), solver=change("mu"), pretrain_iter=change(0)),
+    ),
+    "NonlinearSemiNMF": (
+        LAYERS,
+        COMMON
+        | dict(
+            ranks=change((5, 3)),
+            random_state=change(1),
+            activation=change("tanh"),
+            ridge=change(0.1),
+            pretrain_iter=change(0),
+        ),
+    ),
+    "UnfoldedNMF": (
+        dict(n_components=2, n_layers=3, max_iter=10, start_iter=20),
+        dict(
+            n_components=change(3),
+            n_layers=change(2),
+            beta=change(2.0),
+            cost_beta=change(2.0),
+            sparsity=change(0.5),
+            start_iter=change(1),
+            max_iter=change(1),
+            tol=change(0.5, dict(max_iter=60)),
+            source_weights=change([3.0, 1.0]),
+        ),
+    ),
+    "SparseCodingNetwork": (
+        LAYERS,
+        COMMON
+        | dict(
+            ranks=change((5, 3)),
+            random_state=change(1),
+            l1=change(0.3),
+            l2=change(0.2),
+            ridge=change(0.1, fit=LABELS),
+            start_iter=change(3),
+            max_iter=change(2, fit=LABELS),
+        ),
+    ),
+    "NeuralNMF": (
+        LAYERS,
+        CHAINS
+        | dict(
+            cost=change("last"),
+            depth_weights=change((1, 9)),
+            label_loss=change("cross_entropy", fit=LABELS),
+            optimizer=change("adam"),
+            step=change(0.05, dict(optimizer="adam")),
+            batch_size=change(20, dict(optimizer="sgd")),
+            start_iter=change(1),
+            warm_start=change(True, dict(warm_start=False)),
+        ),
+    ),
 }
 CASES = [(kind, name) for kind, (_, changes) in EFFECTS.items() for name in changes]
 
 
 def sources():
     """What UnfoldedNMF separates: two parts and their sum."""
-    first, second = (np.random.default_rng(i).random((3, 40)).T @ np.random.default_rng(i + 5).random((3, 12)) for i in range(2))
+    first, second = (
+        np.random.default_rng(i).random((3, 40)).T @ np.random.default_rng(i + 5).random((3, 12))
+        for i in range(2)
+    )
     return first + second, [first, second]
 
 
@@ -75,21 +171,33 @@ def outcome(kind, params, given):
 
 
 def same(one, two):
-    return len(one) == len(two) and all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, two))
+    return len(one) == len(two) and all(
+        a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, two)
+    )
 
 
 def test_every_estimator_and_every_parameter_is_here():
-    kinds = [name for name in nnmf_nb.__all__ if isinstance(getattr(nnmf_nb, name), type) and hasattr(getattr(nnmf_nb, name), "get_params")]
+    kinds = [
+        name
+        for name in nnmf_nb.__all__
+        if isinstance(getattr(nnmf_nb, name), type)
+        and hasattr(getattr(nnmf_nb, name), "get_params")
+    ]
     assert sorted(EFFECTS) == sorted(kinds)
     for kind, (_, changes) in EFFECTS.items():
-        assert sorted({*changes, "device", "verbose"}) == sorted(getattr(nnmf_nb, kind)().get_params()), kind
+        assert sorted({*changes, "device", "verbose"}) == sorted(
+            getattr(nnmf_nb, kind)().get_params()
+        ), kind
 
 
 @pytest.mark.parametrize("kind, name", CASES, ids=map("-".join, CASES))
 def test_parameter_matters(kind, name):
     base, changes = EFFECTS[kind]
     value, among, given = changes[name]
-    before, after = outcome(kind, base | among, given), outcome(kind, base | among | {name: value}, given)
+    before, after = (
+        outcome(kind, base | among, given),
+        outcome(kind, base | among | {name: value}, given),
+    )
     assert not same(before, after)
     assert all(np.isfinite(part).all() for part in after)
 

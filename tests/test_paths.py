@@ -1,4 +1,6 @@
-"""The fast and the plain path give the same answers: compiled kernels or the array dialect, one thread or three, many points of one matrix or each alone, any dtype and order."""
+"""The fast and the plain path give the same answers: compiled kernels or the array dialect, one
+thread or three, many points of one matrix or each alone, any dtype and order.
+"""
 
 import sys
 
@@ -12,11 +14,21 @@ from nnmf_nb.losses import ChainObjective, every, on_unit_columns
 from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
 layer = sys.modules["nnmf_nb.nnls"]
-solvers = [sys.modules[f"nnmf_nb.solvers.{name}"] for name in ("stationarity", "coordinate_descent", "extrapolation")]
-needs_numba = pytest.mark.skipif(layer.cpu_kernels() is None, reason="there is one path only: no compiled kernels")
+solvers = [
+    sys.modules[f"nnmf_nb.solvers.{name}"]
+    for name in ("stationarity", "coordinate_descent", "extrapolation")
+]
+needs_numba = pytest.mark.skipif(
+    layer.cpu_kernels() is None, reason="there is one path only: no compiled kernels"
+)
 DTYPES = ["float64", "float32", "int64", "bool"]
-ORDERS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 2, axis=1)[::2, ::2],
-          "csr": sp.csr_array, "csc": sp.csc_array}
+ORDERS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 2, axis=1)[::2, ::2],
+    "csr": sp.csr_array,
+    "csc": sp.csc_array,
+}
 
 
 def plain(patch):
@@ -53,7 +65,11 @@ def test_q(monkeypatch, dtype, order, k):
     for threads in (1, 3):
         with monkeypatch.context() as patch:
             patch.setattr(backend, "thread_count", lambda threads=threads: threads)
-            answers += [nnls(A, given), nnls(A, given, near), np.concatenate([nnls(A, given[:, [j]]) for j in range(12)], axis=1)]
+            answers += [
+                nnls(A, given),
+                nnls(A, given, near),
+                np.concatenate([nnls(A, given[:, [j]]) for j in range(12)], axis=1),
+            ]
     with monkeypatch.context() as patch:
         plain(patch)
         expected = nnls(A, given)
@@ -63,7 +79,9 @@ def test_q(monkeypatch, dtype, order, k):
         assert S.dtype == expected.dtype
         np.testing.assert_array_equal(S > 0, expected[:, :m] > 0)
         best = objective(A, X[:, :m], expected[:, :m])
-        assert objective(A, X[:, :m], S) == pytest.approx(best, rel=1e-10 if S.dtype == np.float64 else 1e-6)
+        assert objective(A, X[:, :m], S) == pytest.approx(
+            best, rel=1e-10 if S.dtype == np.float64 else 1e-6
+        )
 
 
 @needs_numba

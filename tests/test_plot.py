@@ -1,4 +1,6 @@
-"""nnmf_nb.plot: what is returned and drawn, on given axes and without, for masks, single layers and dead topics; no state left behind."""
+"""nnmf_nb.plot: what is returned and drawn, on given axes and without, for masks, single layers and
+dead topics; no state left behind.
+"""
 
 import subprocess
 import sys
@@ -35,15 +37,22 @@ def models(toy):
         fitted = {
             "neural": NeuralNMF(ranks=(9, 4, 2), random_state=0).fit(toy.X),
             "stepwise": HierarchicalNMF(ranks=(9, 4, 2), random_state=0).fit(toy.X),
-            "masked": HierarchicalNMF(ranks=(9, 4), max_iter=5, random_state=0).fit(np.where(KNOWN, toy.X, np.nan), mask=KNOWN),
+            "masked": HierarchicalNMF(ranks=(9, 4), max_iter=5, random_state=0).fit(
+                np.where(KNOWN, toy.X, np.nan), mask=KNOWN
+            ),
             "single": NeuralNMF(ranks=(5,), random_state=0, max_iter=20).fit(toy.X),
             "one topic": NeuralNMF(ranks=(3, 1), random_state=0, max_iter=20).fit(toy.X),
-            "float32": NeuralNMF(ranks=(6, 3), random_state=0, max_iter=20).fit(toy.X.astype(np.float32)),
+            "float32": NeuralNMF(ranks=(6, 3), random_state=0, max_iter=20).fit(
+                toy.X.astype(np.float32)
+            ),
         }
         low = np.zeros((90, 87))
         low[:45, :40], low[45:, 40:] = 1, 2
-        fitted["dead"] = HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=30).fit(low)  # rank 2: some topics have nothing left to explain
-        fitted["zero"] = HierarchicalNMF(ranks=(3, 2), random_state=0, max_iter=3).fit(np.zeros((90, 87)))
+        # rank 2: some topics have nothing left to explain
+        fitted["dead"] = HierarchicalNMF(ranks=(6, 3), random_state=0, max_iter=30).fit(low)
+        fitted["zero"] = HierarchicalNMF(ranks=(3, 2), random_state=0, max_iter=3).fit(
+            np.zeros((90, 87))
+        )
     return fitted
 
 
@@ -85,7 +94,8 @@ def test_given_axes_are_used_and_returned(models, name, kind):
     assert ON_AX[name](models[kind], ax) is ax
     assert plt.get_fignums() == [] and ax.has_data() | bool(ax.texts)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a layout that collapses, glyphs that are missing, divisions by zero
+        # a layout that collapses, glyphs that are missing, divisions by zero
+        warnings.simplefilter("error")
         fig.canvas.draw()
 
 
@@ -95,7 +105,11 @@ def test_given_axes_are_used_and_returned(models, name, kind):
 def test_given_figure_is_used(models, name, kind):
     fig = Figure(figsize=(9, 6), layout="constrained")
     axes = ON_FIG[name](models[kind], fig)
-    assert isinstance(axes, np.ndarray) and all(ax.figure is fig for ax in axes) and plt.get_fignums() == []
+    assert (
+        isinstance(axes, np.ndarray)
+        and all(ax.figure is fig for ax in axes)
+        and plt.get_fignums() == []
+    )
     fig.canvas.draw()
 
 
@@ -142,11 +156,14 @@ def test_colours_are_rgba_and_constant(models, kind):
 def test_children_are_distinct_tints_of_their_main_parent(models):
     model = models["neural"]
     colors, parents = plot.topic_colors(model), plot.main_parents(model)
-    for root, family in ((j, f) for j in (0, 1) for f in ((1, parents[1] == j), (0, (parents[1] == j)[parents[0]]))):
+    for root, family in (
+        (j, f) for j in (0, 1) for f in ((1, parents[1] == j), (0, (parents[1] == j)[parents[0]]))
+    ):
         l, members = family
         dark = 1 - colors[2][root][:3]
         parts = (1 - colors[l][members][:, :3])[:, dark > 0.05] / dark[dark > 0.05]
-        assert (np.ptp(parts, axis=1) < 1e-9).all() and (parts < 1).all()  # on the line from the supertopic's colour to white
+        # on the line from the supertopic's colour to white
+        assert (np.ptp(parts, axis=1) < 1e-9).all() and (parts < 1).all()
     for colors in plot.topic_colors(model):
         assert len(np.unique(colors.round(6), axis=0)) == len(colors)
 
@@ -191,7 +208,10 @@ def hand_made():
 def test_factor_shows_blocks_and_names():
     ax = plot.plot_factor(hand_made(), 0, features=["a", "b", "c", "d"])
     shown = ax.images[0].get_array()
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b", "c", "d"] and shown.shape == (4, 3)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b", "c", "d"] and shown.shape == (
+        4,
+        3,
+    )
     assert (np.diff(np.argmax(shown[:3], axis=1)) >= 0).all() and (shown[3] == 0).all()
     assert ax.get_xlabel() and ax.get_ylabel() == "features"
     upper = plot.plot_factor(hand_made(), 1)
@@ -200,7 +220,9 @@ def test_factor_shows_blocks_and_names():
 
 def test_factor_top_and_many_rows():
     rng = np.random.default_rng(0)
-    model = HierarchicalNMF(ranks=(3,), max_iter=3, tol=1.0, random_state=0).fit(rng.random((20, 1000)))
+    model = HierarchicalNMF(ranks=(3,), max_iter=3, tol=1.0, random_state=0).fit(
+        rng.random((20, 1000))
+    )
     assert plot.plot_factor(model).images[0].get_array().shape == (plot.CELLS, 3)
     assert plot.plot_factor(model, top=2).images[0].get_array().shape[0] <= 6
     with pytest.raises(ValueError, match="1000 names"):
@@ -211,10 +233,16 @@ def test_factor_top_and_many_rows():
 def test_reconstructions_are_the_reconstructions(toy, models, make):
     model = models["neural"]
     axes = plot.plot_reconstructions(model, make(toy.X))
-    assert [ax.get_title() for ax in axes][0] == "X" and all(f"{one.error:.3f}" in ax.get_title() for one, ax in zip(model.layers_, axes[1:]))
+    assert [ax.get_title() for ax in axes][0] == "X" and all(
+        f"{one.error:.3f}" in ax.get_title() for one, ax in zip(model.layers_, axes[1:])
+    )
     np.testing.assert_allclose(axes[0].images[0].get_array(), toy.X.T)
     for l, ax in enumerate(axes[1:]):
-        np.testing.assert_allclose(ax.images[0].get_array(), model.inverse_transform(model.transform(toy.X, layer=l), layer=l).T, atol=1e-9)
+        np.testing.assert_allclose(
+            ax.images[0].get_array(),
+            model.inverse_transform(model.transform(toy.X, layer=l), layer=l).T,
+            atol=1e-9,
+        )
     assert len({ax.images[0].get_clim() for ax in axes}) == 1
 
 
@@ -223,9 +251,15 @@ def test_reconstructions_order_depths_and_mask(toy, models):
     axes = plot.plot_reconstructions(models["neural"], toy.X, depths=[-1], order=(rows, columns))
     assert len(axes) == 2 and "depth 2" in axes[1].get_title()
     np.testing.assert_allclose(axes[0].images[0].get_array(), toy.X.T[rows][:, columns])
-    by_topic = plot.plot_reconstructions(models["neural"], toy.X, order="topics")[0].images[0].get_array()
+    by_topic = (
+        plot.plot_reconstructions(models["neural"], toy.X, order="topics")[0].images[0].get_array()
+    )
     np.testing.assert_allclose(np.sort(by_topic, axis=None), np.sort(toy.X, axis=None))
-    masked = plot.plot_reconstructions(models["masked"], np.where(KNOWN, toy.X, np.nan), mask=KNOWN)[0].images[0].get_array()
+    masked = (
+        plot.plot_reconstructions(models["masked"], np.where(KNOWN, toy.X, np.nan), mask=KNOWN)[0]
+        .images[0]
+        .get_array()
+    )
     np.testing.assert_array_equal(np.ma.getmaskarray(np.ma.masked_invalid(masked)), ~KNOWN.T)
     for order in ("size", (rows,), (columns, rows), (rows, np.zeros(90, int))):
         with pytest.raises(ValueError, match="order must be"):
@@ -239,29 +273,49 @@ def test_large_sparse_data_are_averaged():
     model = HierarchicalNMF(ranks=(4, 2), max_iter=3, tol=1.0, random_state=0).fit(X)
     axes = plot.plot_reconstructions(model, X, order="topics")
     assert all(ax.images[0].get_array().shape == (400, 400) for ax in axes)
-    cells = plot._data_cells(plot.forward(model, X).X, plot.averager(np.arange(900)), plot.averager(np.arange(3000)))
+    cells = plot._data_cells(
+        plot.forward(model, X).X, plot.averager(np.arange(900)), plot.averager(np.arange(3000))
+    )
     assert np.isclose(cells[0, 0], X.toarray()[:8, :3].mean())  # the first of 400 cells
 
 
 def test_errors_picture(models):
     ax = plot.plot_errors([models["neural"], models["stepwise"]], names=["joint", "steps"])
     lines = {line.get_label(): line for line in ax.lines}
-    np.testing.assert_allclose(lines["joint"].get_ydata(), [one.error for one in models["neural"].layers_])
-    assert set(lines) == {"joint", "steps", "SVD floor"} and len(lines["SVD floor"].get_ydata()) == 3
+    np.testing.assert_allclose(
+        lines["joint"].get_ydata(), [one.error for one in models["neural"].layers_]
+    )
+    assert (
+        set(lines) == {"joint", "steps", "SVD floor"} and len(lines["SVD floor"].get_ydata()) == 3
+    )
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0 (9)", "1 (4)", "2 (2)"]
-    assert "SVD floor" not in {line.get_label() for line in plot.plot_errors(models["masked"]).lines}
+    assert "SVD floor" not in {
+        line.get_label() for line in plot.plot_errors(models["masked"]).lines
+    }
     mixed = plot.plot_errors([models["neural"], models["single"]])
-    assert [t.get_text() for t in mixed.get_xticklabels()] == ["0", "1", "2"] and mixed.get_ylabel() == "relative error"
+    assert [t.get_text() for t in mixed.get_xticklabels()] == [
+        "0",
+        "1",
+        "2",
+    ] and mixed.get_ylabel() == "relative error"
     with pytest.raises(ValueError, match="2 names"):
         plot.plot_errors([models["neural"], models["single"]], names=["one"])
 
 
 def test_training_picture(models):
-    joint, steps, masked = (plot.plot_training(models[kind]) for kind in ("neural", "stepwise", "masked"))
+    joint, steps, masked = (
+        plot.plot_training(models[kind]) for kind in ("neural", "stepwise", "masked")
+    )
     for l, one in enumerate(models["neural"].layers_):
-        np.testing.assert_allclose(joint.lines[l].get_ydata(), models["neural"].history_["errors"][:, l] / one.floor)
+        np.testing.assert_allclose(
+            joint.lines[l].get_ydata(), models["neural"].history_["errors"][:, l] / one.floor
+        )
     assert joint.get_ylabel() == "error / SVD floor" and joint.get_xlabel() == "iteration"
-    assert len(joint.lines) == 4 and "own data" in steps.get_ylabel() and masked.get_ylabel().startswith("relative error")
+    assert (
+        len(joint.lines) == 4
+        and "own data" in steps.get_ylabel()
+        and masked.get_ylabel().startswith("relative error")
+    )
     for l in range(3):
         assert len(steps.lines[l].get_ydata()) == len(models["stepwise"].history_["errors"][l])
         assert (steps.lines[l].get_ydata() > 1 - 1e-6).all()  # nothing is below its floor
@@ -286,10 +340,16 @@ def test_tree_of_a_hand_made_hierarchy():
     unit = sum(heights[:3])
     np.testing.assert_allclose(np.array(heights[:3]) / unit, topic_shares(layers, 0))
     np.testing.assert_allclose(np.array(heights[3:]) / unit, topic_shares(layers, 1))
-    widths = sorted(np.ptp(r.get_path().vertices[[0, -2], 1]) / unit for r in ribbons)  # at the supertopic
+    # at the supertopic
+    widths = sorted(np.ptp(r.get_path().vertices[[0, -2], 1]) / unit for r in ribbons)
     np.testing.assert_allclose(widths, np.sort(flows(layers, 1)[flows(layers, 1) > 0]))
     words = " ".join(text.get_text() for text in ax.texts)
-    assert r"\$c\$" in words and "layer 1: 2 topics" in words and "layer 0: 3 topics" in words and "%" in words
+    assert (
+        r"\$c\$" in words
+        and "layer 1: 2 topics" in words
+        and "layer 0: 3 topics" in words
+        and "%" in words
+    )
     ax.figure.canvas.draw()
 
 
@@ -297,7 +357,12 @@ def overlaps(ax):
     """Pairs of texts that lie on each other."""
     renderer = ax.figure.canvas.get_renderer()
     boxes = [text.get_window_extent(renderer) for text in ax.texts]
-    return [(i, j) for i in range(len(boxes)) for j in range(i) if boxes[i].shrunk(0.9, 0.6).overlaps(boxes[j].shrunk(0.9, 0.6))]
+    return [
+        (i, j)
+        for i in range(len(boxes))
+        for j in range(i)
+        if boxes[i].shrunk(0.9, 0.6).overlaps(boxes[j].shrunk(0.9, 0.6))
+    ]
 
 
 def random_layers(ranks, rng, n=200, m=60):
@@ -317,19 +382,35 @@ def random_layers(ranks, rng, n=200, m=60):
 @pytest.mark.parametrize("size", [None, (4, 2), (7, 4)])
 def test_labels_of_a_tree_do_not_overlap_and_stay_inside(ranks, size):
     layers = random_layers(ranks, np.random.default_rng(len(ranks)))
-    ax = plot.plot_tree(layers, features=[f"feature{i}" for i in range(200)], ax=None if size is None else plt.figure(figsize=size).subplots())
+    ax = plot.plot_tree(
+        layers,
+        features=[f"feature{i}" for i in range(200)],
+        ax=None if size is None else plt.figure(figsize=size).subplots(),
+    )
     ax.figure.canvas.draw()
     assert overlaps(ax) == []
     if size is None:
         renderer, page = ax.figure.canvas.get_renderer(), ax.figure.bbox
-        assert all(page.x0 <= t.get_window_extent(renderer).x0 and t.get_window_extent(renderer).x1 <= page.x1 for t in ax.texts)
-        assert sum(t.get_text().endswith("%") for t in ax.texts) == ranks[0] + (ranks[-1] if len(ranks) > 1 else 0)  # all are labelled
+        assert all(
+            page.x0 <= t.get_window_extent(renderer).x0
+            and t.get_window_extent(renderer).x1 <= page.x1
+            for t in ax.texts
+        )
+        # all are labelled
+        assert sum(t.get_text().endswith("%") for t in ax.texts) == ranks[0] + (
+            ranks[-1] if len(ranks) > 1 else 0
+        )
 
 
 def test_topic_cards(models):
     names = [f"${i}" for i in range(87)]
     axes = plot.plot_topics(models["neural"], 1, features=names, top=5)
-    assert axes.shape == (4,) and [ax.get_title(loc="left").split(" ")[1] for ax in axes] == ["0", "1", "2", "3"]
+    assert axes.shape == (4,) and [ax.get_title(loc="left").split(" ")[1] for ax in axes] == [
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
     Phi = plot.topic_features(models["neural"].layers_, 1)
     for j, ax in enumerate(axes):
         lengths = np.array([bar.get_width() for bar in ax.patches])
@@ -355,9 +436,20 @@ def test_shares_over_by_hand():
 def test_over_time_of_a_model(toy, models):
     model, when = models["neural"], pd.Series(np.arange(90) // 3, name="week")
     ax = plot.plot_over_time(model, 1, when, features=toy.features)
-    assert len(ax.collections) == 4 and ax.get_xlabel() == "week (bins of 1)" and ax.get_ylabel() == "share of the reconstruction"
-    np.testing.assert_allclose(plot.shares_over(model, 1, when)[1], plot.shares_over(model, 1, when, X=toy.X)[1], atol=1e-12)
-    np.testing.assert_allclose(plot.shares_over(model, 1, when)[1], plot.shares_over(model, 1, when, S=model.transform(toy.X, layer=1))[1])
+    assert (
+        len(ax.collections) == 4
+        and ax.get_xlabel() == "week (bins of 1)"
+        and ax.get_ylabel() == "share of the reconstruction"
+    )
+    np.testing.assert_allclose(
+        plot.shares_over(model, 1, when)[1],
+        plot.shares_over(model, 1, when, X=toy.X)[1],
+        atol=1e-12,
+    )
+    np.testing.assert_allclose(
+        plot.shares_over(model, 1, when)[1],
+        plot.shares_over(model, 1, when, S=model.transform(toy.X, layer=1))[1],
+    )
     ax.figure.canvas.draw()
     assert overlaps(ax) == [] and len(ax.texts) == 8  # a line and a label per topic
 
@@ -367,22 +459,29 @@ def test_over_one_moment(models):
     assert ax.get_xlim()[0] < 1999 < ax.get_xlim()[1]
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(when=np.arange(3)), "90 numbers"),
-    (dict(when=["a"] * 90), "finite numbers"),
-    (dict(when=np.full(90, np.nan)), "finite numbers"),
-    (dict(width=0), "width must be"),
-    (dict(S=np.ones((90, 3))), "4 columns"),
-    (dict(S=np.ones((90, 4)), X=np.ones((90, 87))), "not both"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(when=np.arange(3)), "90 numbers"),
+        (dict(when=["a"] * 90), "finite numbers"),
+        (dict(when=np.full(90, np.nan)), "finite numbers"),
+        (dict(width=0), "width must be"),
+        (dict(S=np.ones((90, 3))), "4 columns"),
+        (dict(S=np.ones((90, 4)), X=np.ones((90, 87))), "not both"),
+    ],
+)
 def test_over_time_errors(models, change, message):
     with pytest.raises(ValueError, match=message):
         plot.plot_over_time(models["neural"], 1, **{"when": np.arange(90)} | change)
 
 
 def test_bins():
-    assert [plot.bin_width(np.array(pair)) for pair in ([0, 1], [0, 60], [1790, 2026], [0, 0.6], [3, 3], [0, 1e6])] == [1, 1, 5, 0.01, 1, 20000]
-    index, centres = plot.binned(np.array([0.1, 0.2, 0.3]), 0.1)  # rounding must not move a value into the bin before
+    assert [
+        plot.bin_width(np.array(pair))
+        for pair in ([0, 1], [0, 60], [1790, 2026], [0, 0.6], [3, 3], [0, 1e6])
+    ] == [1, 1, 5, 0.01, 1, 20000]
+    # rounding must not move a value into the bin before
+    index, centres = plot.binned(np.array([0.1, 0.2, 0.3]), 0.1)
     assert index.tolist() == [0, 1, 2] and np.allclose(centres, [0.15, 0.25, 0.35])
 
 
@@ -399,7 +498,9 @@ def test_spread_keeps_order_distance_and_range():
 def test_images(models):
     ax = plot.plot_images(models["neural"], 0, (3, 29))
     shares = topic_shares(models["neural"].layers_, 0)
-    assert len(ax.images) == 9 == len(ax.texts) and [t.get_text().split(":")[0] for t in ax.texts] == [str(i) for i in np.argsort(-shares)]
+    assert len(ax.images) == 9 == len(ax.texts) and [
+        t.get_text().split(":")[0] for t in ax.texts
+    ] == [str(i) for i in np.argsort(-shares)]
     Phi = plot.topic_features(models["neural"].layers_, 0)
     np.testing.assert_allclose(ax.images[0].get_array(), Phi[:, np.argmax(shares)].reshape(3, 29))
     with pytest.raises(ValueError, match="87 features"):
@@ -421,7 +522,10 @@ def test_cards_are_ranked_by_relevance(toy, models, lam):
         with np.errstate(divide="ignore"):
             best = np.argsort(-(np.log(phi[:, j]) - (1 - lam) * np.log(p)), kind="stable")[:4]
         assert [t.get_text() for t in ax.get_yticklabels()] == [f"f{i}" for i in best]
-        np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [*phi[best, j], *p[best]])  # thin bars: all data
+        # thin bars: all data
+        np.testing.assert_allclose(
+            [bar.get_width() for bar in ax.patches], [*phi[best, j], *p[best]]
+        )
     assert "all data" in axes[0].figure.get_supxlabel()
 
 
@@ -447,12 +551,19 @@ def test_bars_of_paths_add_up_to_the_reconstruction(models, kind, top):
     for one, below, above in zip(layers[1:], path, path[1:]):
         mass = mass * one.A[below, above]
     assert shares[0] == pytest.approx(share) == pytest.approx(mass / whole, rel=1e-4)
-    assert ax.patches[0].get_facecolor() == pytest.approx(tuple(plot.topic_colors(models[kind])[0][path[0]]))
+    assert ax.patches[0].get_facecolor() == pytest.approx(
+        tuple(plot.topic_colors(models[kind])[0][path[0]])
+    )
 
 
 def test_paths_of_new_data_and_of_nothing(toy, models):
-    ax, old = plot.plot_paths(models["neural"], 0, X=toy.X[17:20]), plot.plot_paths(models["neural"], 17)
-    np.testing.assert_allclose([b.get_width() for b in ax.patches], [b.get_width() for b in old.patches], rtol=1e-6)
+    ax, old = (
+        plot.plot_paths(models["neural"], 0, X=toy.X[17:20]),
+        plot.plot_paths(models["neural"], 17),
+    )
+    np.testing.assert_allclose(
+        [b.get_width() for b in ax.patches], [b.get_width() for b in old.patches], rtol=1e-6
+    )
     assert "nothing" in plot.plot_paths(models["zero"], 0).texts[0].get_text()
     for wrong in (-1, 90):
         with pytest.raises(ValueError, match="point must be"):
@@ -465,13 +576,25 @@ def test_curves_are_the_topics(models, kind):
     ax = plot.plot_curves(models[kind], 0, at)
     layers = models[kind].layers_
     Phi, order = plot.topic_features(layers, 0), np.argsort(-topic_shares(layers, 0), kind="stable")
-    assert ax.get_xlabel() == "wavelength" and ax.get_xlim() == (700, 400) and len(ax.lines) == layers[0].rank
+    assert (
+        ax.get_xlabel() == "wavelength"
+        and ax.get_xlim() == (700, 400)
+        and len(ax.lines) == layers[0].rank
+    )
     for lane, (j, line) in enumerate(zip(order, ax.lines)):
-        np.testing.assert_allclose(line.get_ydata() - (len(order) - 1 - lane), 0.85 * Phi[:, j] / (Phi[:, j].max() or 1), atol=1e-6)
+        np.testing.assert_allclose(
+            line.get_ydata() - (len(order) - 1 - lane),
+            0.85 * Phi[:, j] / (Phi[:, j].max() or 1),
+            atol=1e-6,
+        )
     assert ax.get_yticklabels()[0].get_text().startswith(f"{order[0]}: ")
 
 
-@pytest.mark.parametrize("axis", [np.arange(3), np.zeros(87), ["a"] * 87, np.r_[np.arange(86), np.nan]], ids=["short", "flat", "words", "nan"])
+@pytest.mark.parametrize(
+    "axis",
+    [np.arange(3), np.zeros(87), ["a"] * 87, np.r_[np.arange(86), np.nan]],
+    ids=["short", "flat", "words", "nan"],
+)
 def test_axis_must_be_ordered_numbers(models, axis):
     assert plot.axis_of(axis, 87) is None
     with pytest.raises(ValueError, match="axis must be 87"):
@@ -487,8 +610,12 @@ def supervised(toy):
         return {
             "SSNMF": SSNMF(6, max_iter=50, random_state=0).fit(toy.X, y),
             "stepwise": HierarchicalNMF(ranks=(6, 4), max_iter=30, random_state=0).fit(toy.X, y),
-            "neural": NeuralNMF(ranks=(6, 4), max_iter=20, random_state=0, label_loss="cross_entropy").fit(toy.X, y),
-            "guided": GuidedNMF(6, seeds=seeds, features=[f"x{i}" for i in range(87)], max_iter=30, random_state=0).fit(toy.X),
+            "neural": NeuralNMF(
+                ranks=(6, 4), max_iter=20, random_state=0, label_loss="cross_entropy"
+            ).fit(toy.X, y),
+            "guided": GuidedNMF(
+                6, seeds=seeds, features=[f"x{i}" for i in range(87)], max_iter=30, random_state=0
+            ).fit(toy.X),
         }
 
 
@@ -503,14 +630,21 @@ def test_classes_and_topics(supervised, toy, kind):
     assert [t.get_text() for t in ax.get_xticklabels()] == names and ax.get_xlabel() == "class"
     assert [int(t.get_text().split(":")[0]) for t in ax.get_yticklabels()] == order.tolist()
     if kind == "guided":
-        assert names == ["first", "second"] and weights is not None and ax.figure.axes[1].get_ylabel() == "share of the seeds"
+        assert (
+            names == ["first", "second"]
+            and weights is not None
+            and ax.figure.axes[1].get_ylabel() == "share of the seeds"
+        )
         return
     S, one = model.layers_[l].S, model.classifiers_[l]
-    # weights x how often a topic occurs x nothing else: the mean score of all data points, up to what all classes share
+    # weights x how often a topic occurs x nothing else: the mean score of all data points, up to
+    # what all classes share
     occurs = (S > 0).mean(axis=1)
     mean = one.scores(S.T).mean(axis=0) - (0 if one.b is None else one.b)
     gap = weights @ occurs - mean
-    assert np.ptp(gap) < 1e-9 * np.abs(mean).max() and (kind == "neural" or np.abs(gap).max() < 1e-9 * np.abs(mean).max())
+    assert np.ptp(gap) < 1e-9 * np.abs(mean).max() and (
+        kind == "neural" or np.abs(gap).max() < 1e-9 * np.abs(mean).max()
+    )
 
 
 def test_models_without_classes_say_so(models, supervised):
@@ -529,4 +663,7 @@ def test_training_marks_changes_of_parameters():
     plain = plot.plot_training(model).lines
     model.history_["changes"] = [(3, {"step": 0.1})]
     marked = plot.plot_training(model).lines
-    assert len(marked) == len(plain) + 1 and sum(list(line.get_xdata()) == [3, 3] for line in marked) == 1
+    assert (
+        len(marked) == len(plain) + 1
+        and sum(list(line.get_xdata()) == [3, 3] for line in marked) == 1
+    )

@@ -1,4 +1,6 @@
-"""What must hold of the repository as a whole: the order of the house, light imports, and notebooks fit to be committed."""
+"""What must hold of the repository as a whole: the order of the house, light imports, and notebooks
+fit to be committed.
+"""
 
 import ast
 import json
@@ -12,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "nnmf_nb"
-NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if not any(part[0] in "._" for part in p.relative_to(ROOT).parts))
+NOTEBOOKS = sorted(
+    p
+    for p in (ROOT / "nbs").rglob("*.ipynb")
+    if not any(part[0] in "._" for part in p.relative_to(ROOT).parts)
+)
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
 # A module imports only from rows above its own; kernels hold the inner loops of nnls and solvers.
 HOUSE = "backend core data kernels cuda_kernels nnls losses divergences solvers optimisers layers certificates labels files checkpoints estimators nmf ssnmf hierarchical deep semi unfolded sparse_coding nonlinear neural metrics plot inspector live datasets".split()
@@ -32,7 +38,11 @@ def settings():
 def text_files():
     """(path, text) of every file that is, or is about to be, tracked and reads as text."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    listed = (
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        .stdout.decode()
+        .split("\0")
+    )
     for file in filter(None, listed):
         content = (ROOT / file).read_bytes() if (ROOT / file).is_file() else b"\0"
         if b"\0" not in content:
@@ -41,7 +51,11 @@ def text_files():
 
 def run_python(code):
     """What `code` prints in a fresh interpreter that finds this checkout first."""
-    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -57,9 +71,16 @@ def test_there_are_notebooks():
 def test_notebook_is_fit_to_commit(path):
     nb = json.loads(path.read_text(encoding="utf-8"))
     assert path.stat().st_size <= 400_000, "larger than 400 kB: smaller or fewer pictures"
-    assert "widgets" not in nb["metadata"], "metadata.widgets breaks the rendering on forges: tools/nbs.py tidy"
+    assert "widgets" not in nb["metadata"], (
+        "metadata.widgets breaks the rendering on forges: tools/nbs.py tidy"
+    )
     code = [cell for cell in nb["cells"] if cell["cell_type"] == "code"]
-    errors = [output["ename"] for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+    errors = [
+        output["ename"]
+        for cell in code
+        for output in cell["outputs"]
+        if output["output_type"] == "error"
+    ]
     assert not errors, "a saved traceback"
     assert any(cell["outputs"] for cell in code), "no saved output: tools/nbs.py execute"
 
@@ -67,8 +88,12 @@ def test_notebook_is_fit_to_commit(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
 def test_cells_are_readable(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    opening = next(("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"), "")
-    assert re.match(r"# \S.*\n+> \S", opening) or path.stem == "index", "opens with  # Title  and  > one-line subtitle"
+    opening = next(
+        ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"), ""
+    )
+    assert re.match(r"# \S.*\n+> \S", opening) or path.stem == "index", (
+        "opens with  # Title  and  > one-line subtitle"
+    )
     exported = 0
     for cell in cells:
         source = "".join(cell["source"])
@@ -82,8 +107,10 @@ def test_cells_are_readable(path):
 
 # --- words --------------------------------------------------------------------------------------------------------------------
 
-# Of the private language that this package was once written in, none may be a part of a name. (The field's words: iteration, step, projected gradient, extrapolation,
-# recorder, state, history, penalty, fixed, transposed, .. `held_out` and the names of other libraries are allowed.)
+# Of the private language that this package was once written in, none may be a part of a name. (The
+# field's words: iteration, step, projected gradient, extrapolation,
+# recorder, state, history, penalty, fixed, transposed, .. `held_out` and the names of other
+# libraries are allowed.)
 RETIRED = set(
     "turn turns turned repeat told keeper keepers kept pull far unmet reach ahead unrest settling looked aims near spoken wish asked price lifted raised halves held "
     "company cure ready goes books diary course".split()
@@ -104,8 +131,13 @@ def bound_names(source):
 
 
 def bound_in_script(source):
-    """Names that JavaScript binds: declarations, also by a pattern, and arguments of arrow functions."""
-    for declared in re.findall(r"\b(?:const|let|var|function|class)\s+(\w+|[\[{][^=]*?[\]}])|\(([^()]*)\)\s*(?:=>|{)|\b(\w+)\s*=>", source):
+    """Names that JavaScript binds: declarations, also by a pattern, and arguments of arrow
+    functions.
+    """
+    for declared in re.findall(
+        r"\b(?:const|let|var|function|class)\s+(\w+|[\[{][^=]*?[\]}])|\(([^()]*)\)\s*(?:=>|{)|\b(\w+)\s*=>",
+        source,
+    ):
         yield from re.findall(r"[A-Za-z_]\w*", " ".join(declared))
 
 
@@ -114,7 +146,11 @@ def words_of(name):
     return {part.lower() for part in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)}
 
 
-@pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tools").glob("*.py")), *sorted(PACKAGE.glob("*.js"))], ids=relative)
+@pytest.mark.parametrize(
+    "path",
+    [*MODULES, *sorted((ROOT / "tools").glob("*.py")), *sorted(PACKAGE.glob("*.js"))],
+    ids=relative,
+)
 def test_names_are_the_fields(path):
     source = path.read_text(encoding="utf-8")
     names = {*(bound_in_script if path.suffix == ".js" else bound_names)(source)} - {"held_out"}
@@ -122,8 +158,12 @@ def test_names_are_the_fields(path):
 
 
 def test_a_retired_name_would_be_seen():
-    assert {*bound_names("def f(a): b.far = c = 1")} == {"f", "a", "far", "c"} and words_of("pull_onAWish") >= {"pull", "wish"}
-    assert {"told", "a", "b", "c"} <= {*bound_in_script("const told = {}; let [a, b] = x; f((c) => 1)")}
+    assert {*bound_names("def f(a): b.far = c = 1")} == {"f", "a", "far", "c"} and words_of(
+        "pull_onAWish"
+    ) >= {"pull", "wish"}
+    assert {"told", "a", "b", "c"} <= {
+        *bound_in_script("const told = {}; let [a, b] = x; f((c) => 1)")
+    }
 
 
 # --- the house ---------------------------------------------------------------------------------------------------------------
@@ -153,10 +193,18 @@ def imported(path):
 def test_module_imports_only_from_rows_above(path):
     own = row(path.relative_to(PACKAGE).with_suffix("").as_posix())
     assert own in HOUSE, f"{own} has no row in the house: give it one in HOUSE"
-    above = BORDERS.get(own, set(HOUSE[: HOUSE.index(own)]) | ({own} if path.parent != PACKAGE else set()))
-    inside = {name.removeprefix("nnmf_nb").lstrip(".") for name in imported(path) if name.split(".")[0] == "nnmf_nb"}
+    above = BORDERS.get(
+        own, set(HOUSE[: HOUSE.index(own)]) | ({own} if path.parent != PACKAGE else set())
+    )
+    inside = {
+        name.removeprefix("nnmf_nb").lstrip(".")
+        for name in imported(path)
+        if name.split(".")[0] == "nnmf_nb"
+    }
     assert {row(name) for name in inside} <= above
-    assert not {name.split(".")[0] for name in imported(path)} & {"nbdev", "fastcore", "execnb"}, "nbdev is a tool, not a dependency"
+    assert not {name.split(".")[0] for name in imported(path)} & {"nbdev", "fastcore", "execnb"}, (
+        "nbdev is a tool, not a dependency"
+    )
 
 
 # --- the package as it is imported -----------------------------------------------------------------------------------------
@@ -166,7 +214,9 @@ LIGHT = "cupy IPython ipywidgets anywidget matplotlib.pyplot nbdev fastcore".spl
 
 
 def loaded(code, names):
-    return run_python(f"{code}\nprint(*[name for name in {names!r} if name in sys.modules])").split()
+    return run_python(
+        f"{code}\nprint(*[name for name in {names!r} if name in sys.modules])"
+    ).split()
 
 
 def test_import_of_the_package_loads_nothing():
@@ -216,7 +266,11 @@ print(*(type(x).__name__ for x in (first, second, nnmf_nb.nnls, sys.modules["nnm
 def test_version_is_one():
     version = settings()["version"]
     assert run_python("import nnmf_nb; print(nnmf_nb.__version__)") == version
-    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(
+        rf"^## {re.escape(version)}\b",
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
 
 
 def test_no_path_of_a_machine():
@@ -231,5 +285,9 @@ def test_links_between_files_resolve():
     for file, text in text_files():
         if file.endswith(".md"):
             text = re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
-            broken += [f"{file}: {target}" for target in link.findall(text) if not (ROOT / file).parent.joinpath(target).exists()]
+            broken += [
+                f"{file}: {target}"
+                for target in link.findall(text)
+                if not (ROOT / file).parent.joinpath(target).exists()
+            ]
     assert not broken

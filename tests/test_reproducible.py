@@ -1,9 +1,12 @@
-"""The same numbers again: with the same seed, with more threads, in other chunks, in another order, and whatever NumPy's global generator holds.
+"""The same numbers again: with the same seed, with more threads, in other chunks, in another order,
+and whatever NumPy's global generator holds.
 
-Measured on 1403 x 611 and 1500 x 700 data (dense, sparse, float32): with one and two threads every model has the same bits after six iterations
-(and the same coefficients from `transform`, to the last bit; UnfoldedNMF: to 5e-16, in float32 3e-7). What is promised is less,
-because a BLAS may add up in another order when it has more threads: `CLOSE` for coefficients at given features, and for factors after a few iterations. After many iterations
-rounding may lead an optimiser another way; then only a run with the same number of threads gives the same bits.
+Measured on 1403 x 611 and 1500 x 700 data (dense, sparse, float32): with one and two threads every
+model has the same bits after six iterations (and the same coefficients from `transform`, to the
+last bit; UnfoldedNMF: to 5e-16, in float32 3e-7). What is promised is less, because a BLAS may add
+up in another order when it has more threads: `CLOSE` for coefficients at given features, and for
+factors after a few iterations. After many iterations rounding may lead an optimiser another way;
+then only a run with the same number of threads gives the same bits.
 """
 
 import sys
@@ -18,7 +21,9 @@ from zoo import ZOO, factors, fit, one_of_each, planted, same, transform
 from nnmf_nb import backend, certify, data, nnls, verify
 
 every_model = pytest.mark.parametrize("name", list(ZOO))
-CLOSE = 1e-10  # relative to the largest entry; iterated coefficients (Kullback-Leibler, UnfoldedNMF) need their tolerance
+# relative to the largest entry; iterated coefficients (Kullback-Leibler, UnfoldedNMF) need their
+# tolerance
+CLOSE = 1e-10
 LARGE = planted(1300, 560, k=4, seed=1)  # enough work for the package's own threads
 
 
@@ -42,7 +47,9 @@ def threads(n, monkeypatch):
 
 @pytest.mark.each_value_once
 @every_model
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"])
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"]
+)
 def test_the_same_seed_gives_the_same_bits(name, kind):
     X = kind(planted(30, 20, seed=2))
     a, b = (fit(name, X, max_iter=8) for _ in range(2))
@@ -77,7 +84,9 @@ def test_certificates_do_not_depend_on_threads(monkeypatch):
             found.append(verify(model, LARGE))
     for a, b in zip(found[0].layers, found[1].layers, strict=True):
         for number in ("error", "floor", "kkt", "stationarity", "condition", "complementarity"):
-            assert getattr(a, number) == pytest.approx(getattr(b, number), rel=1e-9, abs=1e-13), number
+            assert getattr(a, number) == pytest.approx(getattr(b, number), rel=1e-9, abs=1e-13), (
+                number
+            )
 
 
 @every_model
@@ -105,7 +114,9 @@ def test_transform_does_not_depend_on_chunks(name, monkeypatch):
         close(transform(model, X), whole, iterated(name))
     monkeypatch.undo()
     for cut in (1, 7, 39):
-        close(np.vstack([transform(model, X[:cut]), transform(model, X[cut:])]), whole, iterated(name))
+        close(
+            np.vstack([transform(model, X[:cut]), transform(model, X[cut:])]), whole, iterated(name)
+        )
 
 
 @every_model
@@ -114,7 +125,11 @@ def test_transform_does_not_depend_on_the_order_of_data_points(name, dtype):
     X = planted(40, 12, seed=5).astype(dtype)
     model = fit(name, X, max_iter=8)
     order = np.random.default_rng(6).permutation(40)
-    close(transform(model, X[order]), transform(model, X)[order], max(iterated(name), 1e-5 if dtype is np.float32 else 0))
+    close(
+        transform(model, X[order]),
+        transform(model, X)[order],
+        max(iterated(name), 1e-5 if dtype is np.float32 else 0),
+    )
 
 
 @pytest.mark.parametrize("engine", ["compiled", "portable"])
@@ -131,7 +146,9 @@ def test_coefficients_do_not_depend_on_chunks(engine, weighted, monkeypatch):
         close(nnls(A, X, **extra), whole)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"])
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sp.csr_array, np.float32], ids=["dense", "sparse", "float32"]
+)
 def test_certificates_do_not_depend_on_chunks(kind, monkeypatch):
     X = kind(planted(40, 12, seed=8))
     model = fit("NMF", X, max_iter=8)
@@ -140,4 +157,6 @@ def test_certificates_do_not_depend_on_chunks(kind, monkeypatch):
     monkeypatch.setattr(data, "_BLOCK", 30)
     parts = certify(A, S, X.T).layers[0]
     for number in ("error", "kkt", "stationarity", "complementarity"):
-        assert getattr(parts, number) == pytest.approx(getattr(whole, number), rel=1e-9, abs=1e-13), number
+        assert getattr(parts, number) == pytest.approx(
+            getattr(whole, number), rel=1e-9, abs=1e-13
+        ), number

@@ -1,4 +1,6 @@
-"""Deep Semi-NMF: exact steps of any rank, an objective that never rises, signed data of every kind, and the estimator's contract."""
+"""Deep Semi-NMF: exact steps of any rank, an objective that never rises, signed data of every kind,
+and the estimator's contract.
+"""
 
 import warnings
 
@@ -40,7 +42,9 @@ def signed(n=60, m=12, seed=0, dtype=np.float64):
     """n points x m features around six signed centroids, the labels beside them."""
     rng = np.random.default_rng(seed)
     label = np.arange(n) % 6
-    return (2 * rng.standard_normal((6, m))[label] + 0.5 * rng.standard_normal((n, m))).astype(dtype), label
+    return (2 * rng.standard_normal((6, m))[label] + 0.5 * rng.standard_normal((n, m))).astype(
+        dtype
+    ), label
 
 
 def factors(N=12, M=60, ranks=RANKS, seed=0):
@@ -71,13 +75,18 @@ def test_step_Z_follows_the_derivative_to_the_minimum(l, mu):
     rng = np.random.default_rng(1)
     for _ in range(3):
         D = rng.standard_normal(Z[l].shape)
-        assert (value(Z[l] + 1e-5 * D) - value(Z[l] - 1e-5 * D)) / 2e-5 == pytest.approx(-2 * np.sum(C * D), rel=1e-6)
-        assert value(new[l] + 1e-3 * D) >= value(new[l]) - 1e-10  # quadratic: no direction goes further down
+        assert (value(Z[l] + 1e-5 * D) - value(Z[l] - 1e-5 * D)) / 2e-5 == pytest.approx(
+            -2 * np.sum(C * D), rel=1e-6
+        )
+        # quadratic: no direction goes further down
+        assert value(new[l] + 1e-3 * D) >= value(new[l]) - 1e-10
     _, C = step_Z({2: Q}, {2: K}, new, l, 1e-12)
     assert np.abs(C).max() < 1e-8 * np.abs(Q).max()
 
 
-@pytest.mark.parametrize("spoil", ["dead row of H", "twin rows of H", "twin columns of Z", "zero Z"])
+@pytest.mark.parametrize(
+    "spoil", ["dead row of H", "twin rows of H", "twin columns of Z", "zero Z"]
+)
 @pytest.mark.parametrize("l", range(3))
 def test_step_Z_survives_dependent_factors(l, spoil):
     X = as_data(signed()[0].T)
@@ -97,7 +106,9 @@ def test_step_Z_survives_dependent_factors(l, spoil):
 
 
 def test_generalised_inverse():
-    A = np.random.default_rng(0).standard_normal((9, 3)) @ np.random.default_rng(1).standard_normal((3, 5))
+    A = np.random.default_rng(0).standard_normal((9, 3)) @ np.random.default_rng(1).standard_normal(
+        (3, 5)
+    )
     G = A.T @ A
     P = inverse_in_rank(G, 1e-12)
     np.testing.assert_allclose(P @ G @ P, P, atol=1e-10 * np.abs(P).max())
@@ -124,7 +135,13 @@ def test_multiplicative_step_lowers_the_quadratic_and_stops_at_its_minimum():
 @pytest.mark.parametrize("kind", ["dense", "sparse", "centred"])
 def test_no_turn_raises_the_objective(kind, ridge, solver):
     data = signed()[0]
-    X = as_data({"dense": data, "centred": data - data.mean(axis=0), "sparse": sp.csr_array(data * (np.abs(data) > 1))}[kind].T)
+    X = as_data(
+        {
+            "dense": data,
+            "centred": data - data.mean(axis=0),
+            "sparse": sp.csr_array(data * (np.abs(data) > 1)),
+        }[kind].T
+    )
     Z, H = factors()
     mu = ridge * X.norm2**0.5
     before = semi_objective(X, product(Z), H, mu)
@@ -175,11 +192,15 @@ def test_depth_ends_where_one_layer_does():
     below = pretrain_semi(X, RANKS, host_rng(0))
     deep = train_semi(X, [fit.Z[0] for fit in below], {2: below[-1].H[0]}, tol=1e-7)
     flat = train_semi(X, [product(deep.Z)], {0: deep.H[2]}, tol=0, max_iter=50)
-    assert deep.reason == "stationary" and deep.objective[-1] == pytest.approx(flat.objective[-1], rel=1e-9)
+    assert deep.reason == "stationary" and deep.objective[-1] == pytest.approx(
+        flat.objective[-1], rel=1e-9
+    )
 
 
 def test_nonnegative_data_reach_the_svd():
-    """Whose best low-rank approximation has a positive right singular vector, loses nothing by H >= 0."""
+    """Whose best low-rank approximation has a positive right singular vector, loses nothing by H >=
+    0.
+    """
     X = as_data(datasets.toy(random_state=0).X.T)
     (fit,) = pretrain_semi(X, (2,), host_rng(0), SemiTerms(0.0), max_iter=3000, tol=1e-8)
     assert fit.objective[-1] ** 0.5 == pytest.approx(svd_floors(X, (2,))[0], rel=1e-4)
@@ -208,7 +229,9 @@ def test_training_keeps_everything_on_interrupt():
 
     fit = train_semi(X, Z, {2: H}, tol=0, callback=impatient)
     assert fit.reason == "interrupted" and len(fit.objective) == 4
-    assert fit.objective[-1] == pytest.approx(semi_objective(X, product(fit.Z), fit.H[2], 1e-2 * X.norm2**0.5))
+    assert fit.objective[-1] == pytest.approx(
+        semi_objective(X, product(fit.Z), fit.H[2], 1e-2 * X.norm2**0.5)
+    )
 
 
 @pytest.mark.parametrize("stop", [2, 30, 9])
@@ -252,7 +275,11 @@ def test_all_kinds_of_data(kind, solver):
     kept = X.copy()
     model = quiet(DeepSemiNMF(RANKS, solver=solver, max_iter=200, random_state=0), X)
     H = model.transform(X)
-    assert H.dtype == X.dtype == model.components_.dtype and (to_numpy(model.layers_[-1].H) == H.T).all() and H.min() >= 0
+    assert (
+        H.dtype == X.dtype == model.components_.dtype
+        and (to_numpy(model.layers_[-1].H) == H.T).all()
+        and H.min() >= 0
+    )
     assert (abs(X - kept)).sum() == 0
     back = model.inverse_transform(H)
     assert np.linalg.norm(data - back) == pytest.approx(model.reconstruction_err_, rel=1e-4)
@@ -268,8 +295,12 @@ def test_fit_transform_is_transform_at_every_layer():
     for l, layer in enumerate(model.layers_):
         H = model.transform(data, layer=l)
         assert (H == layer.H.T).all() and H.min() >= 0
-        assert np.linalg.norm(data - model.inverse_transform(H, layer=l)) / np.linalg.norm(data) == pytest.approx(layer.error)
-        np.testing.assert_allclose(H.T, nnls(product([one.Z for one in model.layers_[: l + 1]]), data.T), atol=1e-9)
+        assert np.linalg.norm(data - model.inverse_transform(H, layer=l)) / np.linalg.norm(
+            data
+        ) == pytest.approx(layer.error)
+        np.testing.assert_allclose(
+            H.T, nnls(product([one.Z for one in model.layers_[: l + 1]]), data.T), atol=1e-9
+        )
     np.testing.assert_allclose(
         model.transform(data[:1]), model.transform(data)[:1], atol=1e-12
     )  # a data point does not depend on its neighbours
@@ -280,8 +311,13 @@ def test_fit_transform_is_transform_at_every_layer():
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_scale_does_not_matter(scale, solver):
     data = signed()[0]
-    one, other = (quiet(DeepSemiNMF(RANKS, solver=solver, max_iter=50, random_state=0), c * data) for c in (1, scale))
-    np.testing.assert_allclose([a.error for a in one.layers_], [a.error for a in other.layers_], rtol=1e-5)
+    one, other = (
+        quiet(DeepSemiNMF(RANKS, solver=solver, max_iter=50, random_state=0), c * data)
+        for c in (1, scale)
+    )
+    np.testing.assert_allclose(
+        [a.error for a in one.layers_], [a.error for a in other.layers_], rtol=1e-5
+    )
     np.testing.assert_allclose(one.components_, other.components_, atol=1e-4)
 
 
@@ -305,15 +341,25 @@ def test_degenerate_data(X, solver):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = DeepSemiNMF((5, 3), solver=solver, max_iter=50, random_state=0).fit(X)
         H = model.transform(X)
-    assert np.isfinite(H).all() and H.min() >= 0 and np.isfinite(model.components_).all() and np.isfinite(model.reconstruction_err_)
-    assert all(np.isfinite(values).all() for values in (model.history_["objective"], model.history_["stationarity"]))
+    assert (
+        np.isfinite(H).all()
+        and H.min() >= 0
+        and np.isfinite(model.components_).all()
+        and np.isfinite(model.reconstruction_err_)
+    )
+    assert all(
+        np.isfinite(values).all()
+        for values in (model.history_["objective"], model.history_["stationarity"])
+    )
     assert model.layers_[-1].error <= 1 + 1e-12
 
 
 def test_learns_signed_clusters():
     data, label = signed()
     model = DeepSemiNMF(6, random_state=0).fit(data)
-    assert model.converged_ and label_agreement(model.transform(data), label).nmi == pytest.approx(1)
+    assert model.converged_ and label_agreement(model.transform(data), label).nmi == pytest.approx(
+        1
+    )
     assert (model.components_ < 0).any()
     fresh, truth = signed(seed=0, n=120)
     assert label_agreement(model.transform(fresh), truth).nmi > 0.99
@@ -325,8 +371,15 @@ def test_tuning_pays_and_is_reported():
         start = DeepSemiNMF(RANKS, max_iter=0, random_state=0).fit(data)
     model = DeepSemiNMF(RANKS, random_state=0).fit(data)
     assert start.stop_reason_ == "max_iter" and not start.converged_ and start.n_iter_ == 1
-    assert model.stop_reason_ == "stationary" and model.converged_ and model.history_["stationarity"][-1] <= 1e-4
-    assert model.n_iter_ == len(model.history_["objective"]) and len(model.history_["pretraining"]) == 3
+    assert (
+        model.stop_reason_ == "stationary"
+        and model.converged_
+        and model.history_["stationarity"][-1] <= 1e-4
+    )
+    assert (
+        model.n_iter_ == len(model.history_["objective"])
+        and len(model.history_["pretraining"]) == 3
+    )
     for values in (model.history_["objective"], *model.history_["pretraining"]):
         assert max(np.diff(values), default=0) <= 1e-12
     assert model.layers_[-1].error <= start.layers_[-1].error + 1e-3
@@ -417,7 +470,10 @@ def test_no_turn_with_graphs_raises_the_objective(depths, lam, solver):
     H = {d: H if d == 2 else rows.random((RANKS[d], 60)) for d in sorted({*depths, 2})}
 
     def objective(Z, H):
-        return sum(semi_objective(X, product(Z[: d + 1]), h, 1e-2 * size, terms.graphs.get(d), lam * size) for d, h in H.items())
+        return sum(
+            semi_objective(X, product(Z[: d + 1]), h, 1e-2 * size, terms.graphs.get(d), lam * size)
+            for d, h in H.items()
+        )
 
     before = objective(Z, H)
     for _ in range(30):
@@ -434,11 +490,17 @@ def test_step_H_with_a_graph_ends_at_an_optimum():
         for _ in range(600):
             H, _, far = step_H(X, Z, H, 0.1, solver, graph, 2.0)
         assert far < 1e-5
-        gradient = lambda h: (product(Z).T @ product(Z) + 0.1 * np.eye(2)) @ h - X.AtX(product(Z)) + 2.0 * (graph.degree * h - graph.neighbours(h))  # noqa: E731
+        gradient = lambda h: (
+            (product(Z).T @ product(Z) + 0.1 * np.eye(2)) @ h
+            - X.AtX(product(Z))
+            + 2.0 * (graph.degree * h - graph.neighbours(h))
+        )  # noqa: E731
         rng, half = np.random.default_rng(0), X.norm2 / 2
         D = rng.standard_normal(H.shape)
         value = lambda h, half=half: half * semi_objective(X, product(Z), h, 0.1, graph, 2.0)  # noqa: E731
-        assert (value(H + 1e-5 * D) - value(H - 1e-5 * D)) / 2e-5 == pytest.approx(np.sum(gradient(H) * D), rel=1e-4, abs=1e-6)
+        assert (value(H + 1e-5 * D) - value(H - 1e-5 * D)) / 2e-5 == pytest.approx(
+            np.sum(gradient(H) * D), rel=1e-4, abs=1e-6
+        )
         assert gradient(H).min() > -1e-3 and np.abs(gradient(H) * H).max() < 1e-3
 
 
@@ -459,10 +521,17 @@ def test_labels_gather_their_classes(solver):
     pair = label // 3
     share = {}
     for lam in (0.0, 10.0):
-        model = quiet_y(DeepSemiNMF((6, 3), solver=solver, lam=lam, max_iter=300, random_state=0), data, partly(pair, 2))
+        model = quiet_y(
+            DeepSemiNMF((6, 3), solver=solver, lam=lam, max_iter=300, random_state=0),
+            data,
+            partly(pair, 2),
+        )
         H = model.transform(data)
         assert (H == model.layers_[-1].H.T).all()
-        share[lam] = sum(((H[pair == c] - H[pair == c].mean(axis=0)) ** 2).sum() for c in (0, 1)) / ((H - H.mean(axis=0)) ** 2).sum()
+        share[lam] = (
+            sum(((H[pair == c] - H[pair == c].mean(axis=0)) ** 2).sum() for c in (0, 1))
+            / ((H - H.mean(axis=0)) ** 2).sum()
+        )
     assert share[10.0] < share[0.0]
 
 
@@ -474,7 +543,9 @@ def quiet_y(model, X, y):
 
 def test_no_known_label_changes_nothing_and_labels_do_at_every_layer():
     data, label = signed()
-    fit = lambda y, **params: quiet_y(DeepSemiNMF((6, 3), max_iter=30, random_state=0, **params), data, y).components_  # noqa: E731
+    fit = lambda y, **params: (
+        quiet_y(DeepSemiNMF((6, 3), max_iter=30, random_state=0, **params), data, y).components_
+    )  # noqa: E731
     plain, known = fit(None), partly(label)
     for y in (np.full(60, -1), {0: np.full(60, -1)}):
         np.testing.assert_array_equal(fit(y), plain)
@@ -487,13 +558,27 @@ def test_no_known_label_changes_nothing_and_labels_do_at_every_layer():
 
 def test_scale_does_not_matter_with_labels():
     data, label = signed()
-    one, other = (quiet_y(DeepSemiNMF((6, 3), max_iter=20, random_state=0), c * data, {0: partly(label), 1: partly(label)}) for c in (1, 1e-30))
-    np.testing.assert_allclose([a.error for a in one.layers_], [a.error for a in other.layers_], rtol=1e-5)
+    one, other = (
+        quiet_y(
+            DeepSemiNMF((6, 3), max_iter=20, random_state=0),
+            c * data,
+            {0: partly(label), 1: partly(label)},
+        )
+        for c in (1, 1e-30)
+    )
+    np.testing.assert_allclose(
+        [a.error for a in one.layers_], [a.error for a in other.layers_], rtol=1e-5
+    )
 
 
 def test_labels_that_do_not_fit():
     data, label = signed()
-    for y, params, words in (({2: label}, {}, "layer"), (label[1:], {}, "one label per"), (label, {"ridge": 0}, "ridge"), (label, {"lam": -1}, "lam")):
+    for y, params, words in (
+        ({2: label}, {}, "layer"),
+        (label[1:], {}, "one label per"),
+        (label, {"ridge": 0}, "ridge"),
+        (label, {"lam": -1}, "lam"),
+    ):
         with pytest.raises(ValueError, match=words):
             DeepSemiNMF((4, 2), **params).fit(data, y)
 
@@ -501,11 +586,23 @@ def test_labels_that_do_not_fit():
 def test_callbacks_see_models_and_stop_the_fit():
     data, scores = signed()[0], []
     for patience in (3, 12):  # in the pretraining, in the tuning
-        stopper = EarlyStopping(lambda model: scores.append(model.score(data)) or 0.0, patience=patience, tol=1.0)
-        model = DeepSemiNMF((6, 3), pretrain_iter=4, tol=0, random_state=0).set_callbacks(stopper).fit(data)
-        assert model.stop_reason_ == "callback" and not model.converged_ and len(stopper.scores) == patience + 1
+        stopper = EarlyStopping(
+            lambda model: scores.append(model.score(data)) or 0.0, patience=patience, tol=1.0
+        )
+        model = (
+            DeepSemiNMF((6, 3), pretrain_iter=4, tol=0, random_state=0)
+            .set_callbacks(stopper)
+            .fit(data)
+        )
+        assert (
+            model.stop_reason_ == "callback"
+            and not model.converged_
+            and len(stopper.scores) == patience + 1
+        )
         assert model.transform(data).shape == (60, 3) and 0 < min(scores) <= max(scores) <= 1
-    plain, watched = (quiet(DeepSemiNMF((6, 3), max_iter=20, random_state=0), data) for _ in range(2))
+    plain, watched = (
+        quiet(DeepSemiNMF((6, 3), max_iter=20, random_state=0), data) for _ in range(2)
+    )
     patient = EarlyStopping(lambda model: model.score(data), patience=1000)
     watched = quiet(DeepSemiNMF((6, 3), max_iter=20, random_state=0).set_callbacks(patient), data)
     np.testing.assert_array_equal(plain.components_, watched.components_)

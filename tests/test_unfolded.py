@@ -1,4 +1,6 @@
-"""Unfolded NMF: exact nonnegative derivatives, monotone training, masks that add up, and the contract of an estimator."""
+"""Unfolded NMF: exact nonnegative derivatives, monotone training, masks that add up, and the
+contract of an estimator.
+"""
 
 import warnings
 from functools import cache, partial
@@ -34,7 +36,8 @@ def mixture(seed=0, T=60, N=40):
     rng = np.random.default_rng(seed)
     x = np.arange(N)[:, None]
     shapes = [
-        sum(np.exp(-0.5 * ((x - h * np.array(p)) / 1.2) ** 2) * 0.8**h for h in range(1, 6)) for p in ((5, 7, 11), (6, 8, 12))
+        sum(np.exp(-0.5 * ((x - h * np.array(p)) / 1.2) ** 2) * 0.8**h for h in range(1, 6))
+        for p in ((5, 7, 11), (6, 8, 12))
     ]
     return [A @ rng.gamma(0.4, 1, (3, T)) + 0.01 * rng.random((N, T)) for A in shapes]
 
@@ -66,7 +69,11 @@ def test_tied_layers_are_plain_multiplicative_updates(beta, sparsity):
     for got in fwd.H:
         np.testing.assert_allclose(got * fwd.unit, H, rtol=1e-12)
         V = W @ H
-        H = H * (W.T @ (M * V ** (beta - 2.0))) / (W.T @ V ** (beta - 1.0) + sparsity * M.mean(axis=0) ** (beta - 1))
+        H = (
+            H
+            * (W.T @ (M * V ** (beta - 2.0)))
+            / (W.T @ V ** (beta - 1.0) + sparsity * M.mean(axis=0) ** (beta - 1))
+        )
 
 
 def problem(seed=0):
@@ -91,7 +98,10 @@ def test_derivatives_are_exact_and_split(beta, cost_beta, carry):
         for k in range(len(W)):
             assert plus[k].min() >= 0 and minus[k].min() >= 0
             D = rng.standard_normal(W[k].shape)
-            up, down = (objective([w + s * 1e-6 * D if i == k else w for i, w in enumerate(W)])[0] for s in (1, -1))
+            up, down = (
+                objective([w + s * 1e-6 * D if i == k else w for i, w in enumerate(W)])[0]
+                for s in (1, -1)
+            )
             gradient = plus[k] - minus[k]
             size = np.linalg.norm(gradient) * np.linalg.norm(D)
             assert abs((up - down) / 2e-6 - np.sum(gradient * D)) < 1e-6 * size + 1e-8
@@ -101,7 +111,9 @@ def test_netting_changes_the_parts_and_not_their_difference():
     sources, W, ranks, _ = problem()
     fwd = unfold_forward(sum(sources), W)
     split = mask_cost(fwd, sources, ranks=ranks, weights=(1, 1, 1))
-    tight, loose = (unfold_backward(fwd, split, ranks, carry=carry) for carry in (netted, unchanged))
+    tight, loose = (
+        unfold_backward(fwd, split, ranks, carry=carry) for carry in (netted, unchanged)
+    )
     for p, m, P, Q in zip(*tight, *loose):
         np.testing.assert_allclose(p - m, P - Q, atol=1e-10 * P.max())
     assert tight[0][0].sum() < 0.9 * loose[0][0].sum()
@@ -113,7 +125,16 @@ def test_training_is_monotone(beta, cost_beta, carry):
     sources = mixture()
     W, _ = source_bases(sources, (2, 2))
     cost = partial(mask_cost, ranks=(2, 2), weights=(1, 1), beta=cost_beta)
-    objective = UnfoldedObjective(sum(sources), sources, cost, (2, 2), unit=cost_unit(sources, (1, 1), cost_beta), carry=carry, beta=beta, sparsity=0.0)
+    objective = UnfoldedObjective(
+        sum(sources),
+        sources,
+        cost,
+        (2, 2),
+        unit=cost_unit(sources, (1, 1), cost_beta),
+        carry=carry,
+        beta=beta,
+        sparsity=0.0,
+    )
     bases, values, reason = train_unfolded(objective, [W] * 4, max_iter=30, tol=0)
     assert reason in ("max_iter", "no progress") and values[-1] < 0.97 * values[0]
     assert all(b <= a for a, b in zip(values, values[1:]))
@@ -126,11 +147,18 @@ def test_a_step_that_would_raise_the_objective_is_shortened():
     # the parts below are those of a function whose full multiplicative step overshoots by far
     def objective(W):
         x = W[0][0, 0]
-        return float((np.log(x) - 1) ** 2), [np.array([[max(20 * (np.log(x) - 1), 0) + 1]])], [np.array([[max(20 * (1 - np.log(x)), 0) + 1]])]
+        return (
+            float((np.log(x) - 1) ** 2),
+            [np.array([[max(20 * (np.log(x) - 1), 0) + 1]])],
+            [np.array([[max(20 * (1 - np.log(x)), 0) + 1]])],
+        )
 
     W, values, _ = train_unfolded(objective, [np.array([[1.0]])], max_iter=60, tol=0)
     assert all(b <= a for a, b in zip(values, values[1:])) and abs(np.log(W[0][0, 0]) - 1) < 0.1
-    assert objective(multiplied([np.array([[1.0]])], *objective([np.array([[1.0]])])[1:], 1.0))[0] > values[0]
+    assert (
+        objective(multiplied([np.array([[1.0]])], *objective([np.array([[1.0]])])[1:], 1.0))[0]
+        > values[0]
+    )
 
 
 def test_blocks_of_columns_change_nothing(monkeypatch):
@@ -142,7 +170,9 @@ def test_blocks_of_columns_change_nothing(monkeypatch):
     whole = UnfoldedObjective(sum(sources), sources, cost, (2, 2))([W] * 3)
     monkeypatch.setattr(nnmf_nb.data, "_BLOCK", 40 * 7)
     for kind in (np.asarray, sp.csr_array, sp.csc_array):
-        value, plus, _ = UnfoldedObjective(kind(sum(sources)), [kind(s) for s in sources], cost, (2, 2))([W] * 3)
+        value, plus, _ = UnfoldedObjective(
+            kind(sum(sources)), [kind(s) for s in sources], cost, (2, 2)
+        )([W] * 3)
         assert np.isclose(value, whole[0], rtol=1e-12)
         np.testing.assert_allclose(plus[0], whole[1][0], rtol=1e-9)
 
@@ -150,9 +180,16 @@ def test_blocks_of_columns_change_nothing(monkeypatch):
 def test_every_namespace(xp_device):
     sources, W, ranks, _ = problem()
     like = xp_device.asarray
-    objective = UnfoldedObjective(like(sum(sources)), [like(s) for s in sources], partial(mask_cost, ranks=ranks, weights=(1, 1, 1)), ranks)
+    objective = UnfoldedObjective(
+        like(sum(sources)),
+        [like(s) for s in sources],
+        partial(mask_cost, ranks=ranks, weights=(1, 1, 1)),
+        ranks,
+    )
     bases, values, _ = train_unfolded(objective, [like(w) for w in W], max_iter=5, tol=0)
-    host = UnfoldedObjective(sum(sources), sources, partial(mask_cost, ranks=ranks, weights=(1, 1, 1)), ranks)
+    host = UnfoldedObjective(
+        sum(sources), sources, partial(mask_cost, ranks=ranks, weights=(1, 1, 1)), ranks
+    )
     _, want, _ = train_unfolded(host, W, max_iter=5, tol=0)
     np.testing.assert_allclose(values, want, rtol=1e-9 if "64" in str(xp_device.dtype) else 1e-3)
     assert all(w.dtype == xp_device.dtype for w in bases)
@@ -160,7 +197,9 @@ def test_every_namespace(xp_device):
 
 def test_interruption_keeps_the_best():
     sources, W, ranks, _ = problem()
-    objective = UnfoldedObjective(sum(sources), sources, partial(mask_cost, ranks=ranks, weights=(1, 1, 1)), ranks)
+    objective = UnfoldedObjective(
+        sum(sources), sources, partial(mask_cost, ranks=ranks, weights=(1, 1, 1)), ranks
+    )
 
     def stop(n, value, bases):
         if n == 3:
@@ -180,7 +219,9 @@ def test_hidden_frames_are_separated_better_than_before():
     model = quiet(UnfoldedNMF(2, n_layers=3, max_iter=150), X, y)
     W, _ = source_bases(mixture(), (2, 2))
     after = relative([s.T for s in hidden], model.separate(sum(hidden).T))
-    plain = [relative(hidden, separate(unfold_forward(sum(hidden), [W] * n), (2, 2))) for n in (4, 300)]
+    plain = [
+        relative(hidden, separate(unfold_forward(sum(hidden), [W] * n), (2, 2))) for n in (4, 300)
+    ]
     assert after < 0.85 * plain[0] and after < plain[1]
 
 
@@ -197,19 +238,32 @@ def test_estimates_add_up_and_fit_transform_is_transform(kind):
         H = model.fit_transform(given, y)
     assert (H == model.transform(given)).all() and H.dtype == dtype and H.shape == (60, 4)
     parts = model.separate(given)
-    np.testing.assert_allclose(sum(parts), X, atol=1e-6 * X.max() if dtype == np.float32 else 1e-14 * X.max())
+    np.testing.assert_allclose(
+        sum(parts), X, atol=1e-6 * X.max() if dtype == np.float32 else 1e-14 * X.max()
+    )
     assert all(p.min() >= 0 and p.dtype == dtype for p in parts) and (X == before).all()
-    assert np.isclose(model.reconstruction_err_, np.linalg.norm(X - model.inverse_transform(H)), rtol=1e-4 if dtype == np.float32 else 1e-9)
+    assert np.isclose(
+        model.reconstruction_err_,
+        np.linalg.norm(X - model.inverse_transform(H)),
+        rtol=1e-4 if dtype == np.float32 else 1e-9,
+    )
     assert len(model.bases_) == 6 and (model.components_ == model.bases_[-1].T).all()
 
 
 def test_sources_side_by_side_stacked_or_listed_are_the_same():
     X, y = rows(mixture())
     want = quiet(UnfoldedNMF(2, max_iter=3), X, y).bases_
-    for given in (np.hstack(list(y)), sp.csr_array(np.hstack(list(y))), list(y), [sp.csr_array(s) for s in y]):
+    for given in (
+        np.hstack(list(y)),
+        sp.csr_array(np.hstack(list(y))),
+        list(y),
+        [sp.csr_array(s) for s in y],
+    ):
         for a, b in zip(quiet(UnfoldedNMF(2, max_iter=3), X, given).bases_, want):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
-    labels, none = (quiet(UnfoldedNMF(3, max_iter=3), X, labels).components_ for labels in (np.arange(60), None))
+    labels, none = (
+        quiet(UnfoldedNMF(3, max_iter=3), X, labels).components_ for labels in (np.arange(60), None)
+    )
     assert (labels == none).all()
 
 
@@ -217,11 +271,16 @@ def test_without_sources_it_learns_to_reconstruct():
     X, _ = rows(mixture())
     model = quiet(UnfoldedNMF(6, n_layers=4, max_iter=80), X)
     cost = model.history_["cost"]
-    assert cost[-1] < 0.6 * cost[0] and model.get_feature_names_out().tolist() == [f"unfoldednmf{i}" for i in range(6)]
+    assert cost[-1] < 0.6 * cost[0] and model.get_feature_names_out().tolist() == [
+        f"unfoldednmf{i}" for i in range(6)
+    ]
     (only,) = model.separate(X)
     np.testing.assert_allclose(only, X)
-    clean = quiet(UnfoldedNMF(6, n_layers=4, max_iter=80), X, mixture()[0].T)  # one source: shown when given the mixture
-    assert np.linalg.norm(mixture()[0].T - clean.inverse_transform(clean.transform(X))) < 0.9 * np.linalg.norm(mixture()[0])
+    # one source: shown when given the mixture
+    clean = quiet(UnfoldedNMF(6, n_layers=4, max_iter=80), X, mixture()[0].T)
+    assert np.linalg.norm(
+        mixture()[0].T - clean.inverse_transform(clean.transform(X))
+    ) < 0.9 * np.linalg.norm(mixture()[0])
 
 
 @pytest.mark.each_value_once
@@ -229,9 +288,17 @@ def test_without_sources_it_learns_to_reconstruct():
 @pytest.mark.parametrize("scale", [1e-30, 3.7, 1e30])
 def test_scale_never_matters(beta, sparsity, scale):
     X, y = rows(mixture())
-    one, other = (quiet(UnfoldedNMF(2, n_layers=3, beta=beta, sparsity=sparsity, max_iter=10), c * X, c * y) for c in (1.0, scale))
+    one, other = (
+        quiet(UnfoldedNMF(2, n_layers=3, beta=beta, sparsity=sparsity, max_iter=10), c * X, c * y)
+        for c in (1.0, scale)
+    )
     np.testing.assert_allclose(one.history_["cost"], other.history_["cost"], rtol=1e-5)
-    np.testing.assert_allclose(other.transform(scale * X) / scale, one.transform(X), rtol=1e-3, atol=1e-5 * one.transform(X).max())
+    np.testing.assert_allclose(
+        other.transform(scale * X) / scale,
+        one.transform(X),
+        rtol=1e-3,
+        atol=1e-5 * one.transform(X).max(),
+    )
 
 
 BASE = dict(n_components=2, n_layers=2, max_iter=20, tol=0.0)
@@ -241,14 +308,18 @@ def test_weights_say_which_source_matters():
     X, y = rows(mixture())
     errors = []
     for weights in ((1, 0), (0, 1)):
-        parts = quiet(UnfoldedNMF(2, n_layers=2, source_weights=weights, max_iter=60), X, y).separate(X)
+        parts = quiet(
+            UnfoldedNMF(2, n_layers=2, source_weights=weights, max_iter=60), X, y
+        ).separate(X)
         errors.append([entry_divergence(s, p + 1e-12, 1).sum() for s, p in zip(y, parts)])
     assert errors[0][0] < errors[1][0] and errors[0][1] > errors[1][1]
 
 
 def test_sparsity_shrinks_and_verbose_shows(capsys):
     X, y = rows(mixture())
-    plain, sparse = (quiet(UnfoldedNMF(2, sparsity=s, max_iter=0), X, y).transform(X).sum() for s in (0.0, 2.0))
+    plain, sparse = (
+        quiet(UnfoldedNMF(2, sparsity=s, max_iter=0), X, y).transform(X).sum() for s in (0.0, 2.0)
+    )
     assert sparse < 0.8 * plain
     quiet(UnfoldedNMF(2, max_iter=2, verbose=1), X, y)
     assert "UnfoldedNMF" in capsys.readouterr().err
@@ -276,7 +347,9 @@ def test_junk_gives_no_nan(name, beta, cost_beta, dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         for y in (None, np.stack([0.3 * X, 0.7 * X]), np.stack([X, 0 * X]), np.ones((2, *X.shape))):
-            model = quiet(UnfoldedNMF(8, n_layers=3, beta=beta, cost_beta=cost_beta, max_iter=10), X, y)
+            model = quiet(
+                UnfoldedNMF(8, n_layers=3, beta=beta, cost_beta=cost_beta, max_iter=10), X, y
+            )
             out = [model.transform(X), model.components_, *model.separate(X)]
             assert all(np.isfinite(a).all() and a.min() >= 0 for a in out)
             assert np.isfinite(model.history_["cost"]).all()
@@ -320,7 +393,9 @@ def test_running_out_of_iterations_warns_and_no_progress_converges():
 
 def test_estimator_takes_other_namespaces(xp_device):
     X, y = rows(mixture())
-    model = quiet(UnfoldedNMF(2, n_layers=2, max_iter=3), xp_device.asarray(X), xp_device.asarray(y))
+    model = quiet(
+        UnfoldedNMF(2, n_layers=2, max_iter=3), xp_device.asarray(X), xp_device.asarray(y)
+    )
     parts = model.separate(xp_device.asarray(X))
     np.testing.assert_allclose(sum(to_numpy(p) for p in parts), X, rtol=1e-5)
     assert parts[0].dtype == xp_device.dtype and len(as_sources(xp_device.asarray(y), 60, 40)) == 2

@@ -1,4 +1,6 @@
-"""NeuralNMF that goes on: from a fitted model (warm_start) and with other parameters in the middle of a fit (change)."""
+"""NeuralNMF that goes on: from a fitted model (warm_start) and with other parameters in the middle
+of a fit (change).
+"""
 
 import pickle
 import threading
@@ -20,7 +22,13 @@ X = TOY.X + np.random.default_rng(0).gamma(1.0, 2.0, TOY.X.shape)
 Y = np.where(np.arange(90) % 3 == 0, TOY.labels["level_4"], -1)
 KNOWN = np.random.default_rng(1).random(X.shape) < 0.8
 BASE = dict(ranks=(6, 4), max_iter=10, tol=0, random_state=0)
-OPTIMISERS = {"lbfgs": {}, "backtracking": {}, "gd": dict(step=0.05), "adam": dict(step=0.01), "sgd": dict(batch_size=30)}
+OPTIMISERS = {
+    "lbfgs": {},
+    "backtracking": {},
+    "gd": dict(step=0.05),
+    "adam": dict(step=0.01),
+    "sgd": dict(batch_size=30),
+}
 DATA = {
     "dense": (X, {}),
     "sparse": (sp.csr_array(np.where(X > 2, X, 0)), {}),
@@ -54,7 +62,11 @@ class Says:
 
     def on_fit_task_end(self, estimator, context):
         self.seen += context.task_name == "iteration"
-        return bool(self.what(estimator)) if context.task_name == "iteration" and self.seen == self.n else False
+        return (
+            bool(self.what(estimator))
+            if context.task_name == "iteration" and self.seen == self.n
+            else False
+        )
 
 
 def cut(estimator):
@@ -70,12 +82,16 @@ def cut(estimator):
 def test_a_warm_fit_never_raises_the_cost(kind, optimizer):
     data, given = DATA[kind]
     loss = dict(label_loss="cross_entropy") if kind == "cross-entropy" else {}
-    model = new(optimizer=optimizer, warm_start=True, **OPTIMISERS[optimizer], **loss).fit(data, **given)
+    model = new(optimizer=optimizer, warm_start=True, **OPTIMISERS[optimizer], **loss).fit(
+        data, **given
+    )
     rounding = 1e-5 if kind == "float32" else 1e-9
     for _ in range(2):
         before, dtype = costs(model).min(), model.layers_[0].A.dtype
         model.fit(data, **given)
-        assert costs(model)[0] == pytest.approx(before, rel=rounding, abs=1e-15), "it starts where the fit before ended"
+        assert costs(model)[0] == pytest.approx(before, rel=rounding, abs=1e-15), (
+            "it starts where the fit before ended"
+        )
         assert costs(model).min() <= before * (1 + rounding) and model.layers_[0].A.dtype == dtype
     assert (model.fit_transform(data, **given) == model.layers_[-1].S.T).all()
 
@@ -102,14 +118,23 @@ def test_it_goes_on_with_other_parameters_dtypes_and_data_points(tmp_path):
         model.set_params(max_iter=0).fit(data)
         for before, one in zip(A, model.layers_):
             assert one.A.dtype == data.dtype
-            np.testing.assert_allclose(np.sort(one.A, axis=None), np.sort(before, axis=None), atol=1e-6)
+            np.testing.assert_allclose(
+                np.sort(one.A, axis=None), np.sort(before, axis=None), atol=1e-6
+            )
     save(new(warm_start=True).fit(X), tmp_path / "m")
-    loaded, copied = load(tmp_path / "m").fit(X), pickle.loads(pickle.dumps(new(warm_start=True).fit(X))).fit(X)
+    loaded, copied = (
+        load(tmp_path / "m").fit(X),
+        pickle.loads(pickle.dumps(new(warm_start=True).fit(X))).fit(X),
+    )
     direct = new(warm_start=True).fit(X).fit(X)
     assert costs(loaded).tolist() == costs(copied).tolist() == costs(direct).tolist()
     labelled = direct.fit(X, Y)  # labels may come later, and leave
     assert labelled.classes_.tolist() == [0, 1, 2, 3] and not len(labelled.fit(X).classes_)
-    own = lambda X, A, S, Y: (float(((X - A[0] @ S[0]) ** 2).sum()), [-2 * (X - A[0] @ S[0]) @ S[0].T, 0 * A[1]], [-2 * A[0].T @ (X - A[0] @ S[0]), 0 * S[1]])
+    own = lambda X, A, S, Y: (
+        float(((X - A[0] @ S[0]) ** 2).sum()),
+        [-2 * (X - A[0] @ S[0]) @ S[0].T, 0 * A[1]],
+        [-2 * A[0].T @ (X - A[0] @ S[0]), 0 * S[1]],
+    )
     callable_cost = direct.set_params(cost=own, max_iter=3).fit(X)
     assert costs(callable_cost).min() >= costs(callable_cost.fit(X)).min()
 
@@ -121,7 +146,12 @@ def test_it_goes_on_with_other_parameters_dtypes_and_data_points(tmp_path):
         (dict(ranks=(6, 4, 2)), X, {}, "ranks are"),
         ({}, X[:, :5], {}, "X has 5 features.*87 features.*warm_start=False"),
         ({}, X[:, :5].tolist(), {}, "X has 5 features"),
-        ({}, X, dict(y=np.where(Y == 2, -1, Y)), r"y has other classes.*layer 1.*2 is in one.*same 4 classes.*warm_start=False"),
+        (
+            {},
+            X,
+            dict(y=np.where(Y == 2, -1, Y)),
+            r"y has other classes.*layer 1.*2 is in one.*same 4 classes.*warm_start=False",
+        ),
         ({}, X, dict(y=np.where(Y == 2, 9, Y)), "y has other classes"),
     ],
     ids=["ranks", "layers", "features", "list", "fewer classes", "other classes"],
@@ -169,7 +199,11 @@ def test_a_warm_fit_resumes_to_the_same_bits(optimizer, tmp_path):
 
 def changed(n, params, data=X, given=None, **base):
     """A model that changed after its n-th iteration."""
-    return new(**base).set_callbacks(Says(n, lambda model: model.change(**params) and None)).fit(data, **(given or {}))
+    return (
+        new(**base)
+        .set_callbacks(Says(n, lambda model: model.change(**params) and None))
+        .fit(data, **(given or {}))
+    )
 
 
 CHANGES = {
@@ -190,13 +224,24 @@ def test_a_change_is_a_stop_and_a_warm_start(name):
     model = changed(5, params, given=dict(y=Y), max_iter=12, **base)
     half = new(**base).set_callbacks(Says(5, lambda model: True)).fit(X, Y).set_callbacks()
     half.set_params(warm_start=True, max_iter=8, **params)
-    if base.get("optimizer") != "sgd":  # whose random numbers go on in one fit, and begin again in the other
+    # whose random numbers go on in one fit, and begin again in the other
+    if base.get("optimizer") != "sgd":
         np.testing.assert_allclose(costs(model)[5:], costs(half.fit(X, Y))[1:], rtol=1e-6)
-        np.testing.assert_allclose([one.error for one in model.layers_], [one.error for one in half.layers_], rtol=1e-6)
-    assert len(costs(model)) == len(model.history_["errors"]) == len(model.history_["stationarity"]) == 13 and model.n_iter_ == 12
+        np.testing.assert_allclose(
+            [one.error for one in model.layers_], [one.error for one in half.layers_], rtol=1e-6
+        )
+    assert (
+        len(costs(model))
+        == len(model.history_["errors"])
+        == len(model.history_["stationarity"])
+        == 13
+        and model.n_iter_ == 12
+    )
     assert model.history_["changes"] == [(5, params)] and model.stop_reason_ == "max_iter"
     assert params.items() <= model.get_params().items() and "_changes" not in vars(model)
-    assert not np.array_equal(costs(model)[5:], costs(new(max_iter=12, **base).fit(X, Y))[5:]), "it had an effect"
+    assert not np.array_equal(costs(model)[5:], costs(new(max_iter=12, **base).fit(X, Y))[5:]), (
+        "it had an effect"
+    )
 
 
 def test_the_last_run_ends_no_worse_than_it_began():
@@ -204,7 +249,9 @@ def test_the_last_run_ends_no_worse_than_it_began():
         model = changed(n, dict(optimizer="gd", step=1e6), max_iter=10)
         kept = costs(new().fit(X))[: min(n, 11)].min()
         assert len(costs(model)) == 11 and model.history_["changes"][0][0] == n
-        assert costs(model.set_params(warm_start=True, max_iter=0).set_callbacks().fit(X))[0] <= kept * (1 + 1e-9)
+        assert costs(model.set_params(warm_start=True, max_iter=0).set_callbacks().fit(X))[
+            0
+        ] <= kept * (1 + 1e-9)
 
 
 WRONG = {
@@ -225,7 +272,8 @@ def test_changes_add_up_and_wrong_ones_are_said_at_once():
         for name, (value, words) in WRONG.items():
             with pytest.raises(ValueError, match=words):
                 model.change(**{name: value})
-        model.change(optimizer="adam").change(step=0.01)  # the second makes sense after the first only
+        # the second makes sense after the first only
+        model.change(optimizer="adam").change(step=0.01)
 
     model = new().set_callbacks(Says(4, twice)).fit(X)
     assert model.history_["changes"] == [(4, dict(optimizer="adam", step=0.01))]
@@ -235,7 +283,12 @@ def test_changes_add_up_and_wrong_ones_are_said_at_once():
 
 def test_who_stops_wins_over_who_changes():
     model = new().set_callbacks(Says(3, lambda model: bool(model.change(lam=0.1)))).fit(X)
-    assert model.stop_reason_ == "callback" and model.history_["changes"] == [] and model.lam == 1.0 and len(costs(model)) == 3
+    assert (
+        model.stop_reason_ == "callback"
+        and model.history_["changes"] == []
+        and model.lam == 1.0
+        and len(costs(model)) == 3
+    )
 
 
 def test_a_change_from_another_thread_and_before_the_first_iteration():
@@ -250,22 +303,41 @@ def test_a_change_from_another_thread_and_before_the_first_iteration():
     thread = threading.Thread(target=other, daemon=True)
     thread.start()
     start, sequential = model._start, []
-    model._start = lambda *given: (started.set(), said.wait(20), sequential.append(1), start(*given))[-1]
+    model._start = lambda *given: (
+        started.set(),
+        said.wait(20),
+        sequential.append(1),
+        start(*given),
+    )[-1]
     model.fit(X)
     thread.join(20)
-    assert sequential and model.history_["changes"] == [(1, dict(cost="last"))] and len(costs(model)) == 31
+    assert (
+        sequential
+        and model.history_["changes"] == [(1, dict(cost="last"))]
+        and len(costs(model)) == 31
+    )
 
 
 @pytest.mark.parametrize("n", [1, 3, 6, 9])
 def test_a_changed_fit_resumes_to_the_same_bits(n, tmp_path):
-    says = lambda n: Says(n, lambda model: model.change(lam=0.1, optimizer="adam", step=0.02) and None)
+    says = lambda n: Says(
+        n, lambda model: model.change(lam=0.1, optimizer="adam", step=0.02) and None
+    )
     alone, path = new().set_callbacks(says(5)).fit(X, Y), tmp_path / "c"
     with pytest.raises(RuntimeError, match="cut"):
         new().set_callbacks(Checkpoint(path, every=1), says(5), Says(n, cut)).fit(X, Y)
-    again = [says(5 - n)] if n < 5 else []  # a change that was said once is not said again: it is in the file
+    # a change that was said once is not said again: it is in the file
+    again = [says(5 - n)] if n < 5 else []
     resumed = new().set_callbacks(Checkpoint(path), *again).fit(X, Y)
-    assert costs(resumed).tolist() == costs(alone).tolist() and resumed.get_params() == alone.get_params()
-    assert resumed.history_["changes"] == alone.history_["changes"] == [(5, dict(lam=0.1, optimizer="adam", step=0.02))]
+    assert (
+        costs(resumed).tolist() == costs(alone).tolist()
+        and resumed.get_params() == alone.get_params()
+    )
+    assert (
+        resumed.history_["changes"]
+        == alone.history_["changes"]
+        == [(5, dict(lam=0.1, optimizer="adam", step=0.02))]
+    )
 
 
 def test_ctrl_c_at_the_start_of_a_later_run_keeps_the_chain(monkeypatch):
@@ -279,7 +351,11 @@ def test_ctrl_c_at_the_start_of_a_later_run_keeps_the_chain(monkeypatch):
 
     monkeypatch.setattr(neural, "train_chain", interrupted)
     model = changed(4, dict(lam=0.5))
-    assert model.stop_reason_ == "interrupted" and len(costs(model)) == 4 and model.transform(X).shape == (90, 4)
+    assert (
+        model.stop_reason_ == "interrupted"
+        and len(costs(model)) == 4
+        and model.transform(X).shape == (90, 4)
+    )
 
 
 def test_copies_from_the_middle_know_nothing_of_the_fit():

@@ -1,4 +1,6 @@
-"""Every model of the package, small and quick, behind one way to fit it: for tests that ask the same of all of them."""
+"""Every model of the package, small and quick, behind one way to fit it: for tests that ask the
+same of all of them.
+"""
 
 import warnings
 
@@ -9,7 +11,11 @@ from sklearn.exceptions import ConvergenceWarning
 import nnmf_nb
 from nnmf_nb.backend import to_numpy
 
-ONE, DEEP, LABELLED = dict(n_components=3, random_state=0), dict(ranks=(3, 2), random_state=0), "labelled"
+ONE, DEEP, LABELLED = (
+    dict(n_components=3, random_state=0),
+    dict(ranks=(3, 2), random_state=0),
+    "labelled",
+)
 # id: (class, parameters, needs labels)
 ZOO = {
     "NMF": ("NMF", ONE, ""),
@@ -17,7 +23,11 @@ ZOO = {
     "NMF-mu": ("NMF", ONE | dict(solver="mu"), ""),
     "NMF-kl": ("NMF", ONE | dict(solver="mu", beta_loss="kullback-leibler"), ""),
     "SSNMF": ("SSNMF", ONE, LABELLED),
-    "SSNMF-kl": ("SSNMF", ONE | dict(loss="kullback-leibler", label_loss="kullback-leibler"), LABELLED),
+    "SSNMF-kl": (
+        "SSNMF",
+        ONE | dict(loss="kullback-leibler", label_loss="kullback-leibler"),
+        LABELLED,
+    ),
     "GuidedNMF": ("GuidedNMF", ONE | dict(seeds=[[0]]), ""),
     "HierarchicalNMF": ("HierarchicalNMF", DEEP, ""),
     "DeepNMF": ("DeepNMF", DEEP, ""),
@@ -29,11 +39,14 @@ ZOO = {
     "SparseCodingNetwork": ("SparseCodingNetwork", dict(ranks=(4, 3), random_state=0), LABELLED),
 }
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
-MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]  # fit has a mask
+# fit has a mask
+MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]
 
 
 def one_of_each(names):
-    """`names` as parameters of a long test: the variants of a model (with a hyphen) only in the exhaustive run."""
+    """`names` as parameters of a long test: the variants of a model (with a hyphen) only in the
+    exhaustive run.
+    """
     return [pytest.param(name, marks=[pytest.mark.exhaustive] * ("-" in name)) for name in names]
 
 
@@ -53,7 +66,9 @@ def labels(n):
 
 
 def fit(name, X, y=None, extra=None, **change):
-    """A fitted model of the zoo, with labels where it learns from them, and no warning about the number of iterations."""
+    """A fitted model of the zoo, with labels where it learns from them, and no warning about the
+    number of iterations.
+    """
     model = new(name, **{"max_iter": 40, **change})
     if y is None and ZOO[name][2]:
         y = labels(samples(X))
@@ -73,7 +88,12 @@ def factors(model):
     if hasattr(model, "layers_"):
         pairs = [(one.A, one.S) if hasattr(one, "A") else (one.Z, one.H) for one in model.layers_]
         return [to_numpy(a) for a, _ in pairs] + [to_numpy(s) for _, s in pairs]
-    return [to_numpy(F) for F in next(getattr(model, held) for held in ("dictionaries_", "bases_") if hasattr(model, held))]
+    return [
+        to_numpy(F)
+        for F in next(
+            getattr(model, held) for held in ("dictionaries_", "bases_") if hasattr(model, held)
+        )
+    ]
 
 
 def error(model, X):

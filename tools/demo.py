@@ -1,4 +1,6 @@
-"""`make demo`: two levels of topics in two centuries of State of the Union addresses, with an account of the error at every depth and a page to look inside."""
+"""`make demo`: two levels of topics in two centuries of State of the Union addresses, with an
+account of the error at every depth and a page to look inside.
+"""
 
 import time
 from pathlib import Path
@@ -17,19 +19,36 @@ PICTURE, PAGE = Path("demo.png"), Path("demo.html")
 def main():
     speeches = datasets.state_of_the_union()
     n, words = speeches.X.shape
-    print(f"{n:,} paragraphs of State of the Union addresses, {speeches.labels['year'].min()} to {speeches.labels['year'].max()}, {words:,} words.")
-    print("Neural NMF: 20 topics, trained together with 6 themes by exact backpropagation through nonnegative least squares.\n")
+    print(
+        f"{n:,} paragraphs of State of the Union addresses, {speeches.labels['year'].min()} to {speeches.labels['year'].max()}, {words:,} words."
+    )
+    print(
+        "Neural NMF: 20 topics, trained together with 6 themes by exact backpropagation through nonnegative least squares.\n"
+    )
     start = time.perf_counter()
     model = NeuralNMF(ranks=(20, 6), random_state=0, verbose=1).fit(speeches.X)
     print(model.tree(speeches.features, top=7))
     print(f"\n{model.summary()}\n({time.perf_counter() - start:.1f} s)\n")
     for depth, layer in enumerate(model.layers_):
-        print(f"Depth {depth}: no {layer.rank} topics of any kind can have an error below {layer.floor:.3f}; these have {layer.error:.3f}, "
-              f"which is {captured(layer):.0%} of what can be explained.")
-    plot_tree(model, features=speeches.features, top=4).figure.savefig(PICTURE, dpi=130, bbox_inches="tight")
-    inspect(model, X=speeches.X, features=speeches.features, samples=list(zip(speeches.samples, speeches.text))).to_html(PAGE)
-    print(f"\nThe picture is in {PICTURE}. To look inside, open this page in a browser (it needs no network, and can be sent to anyone):\n{PAGE.resolve()}")
-    print("Next: make lab (tutorials, in your browser), make test (check this machine), README.md (your own data in a few lines)")
+        print(
+            f"Depth {depth}: no {layer.rank} topics of any kind can have an error below {layer.floor:.3f}; these have {layer.error:.3f}, "
+            f"which is {captured(layer):.0%} of what can be explained."
+        )
+    plot_tree(model, features=speeches.features, top=4).figure.savefig(
+        PICTURE, dpi=130, bbox_inches="tight"
+    )
+    inspect(
+        model,
+        X=speeches.X,
+        features=speeches.features,
+        samples=list(zip(speeches.samples, speeches.text)),
+    ).to_html(PAGE)
+    print(
+        f"\nThe picture is in {PICTURE}. To look inside, open this page in a browser (it needs no network, and can be sent to anyone):\n{PAGE.resolve()}"
+    )
+    print(
+        "Next: make lab (tutorials, in your browser), make test (check this machine), README.md (your own data in a few lines)"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 #!/usr/bin/env python
-"""Fuzz nnls: small-integer problems full of ties against brute force over all supports, which shares no code with the package.
+"""Fuzz nnls: small-integer problems full of ties against brute force over all supports, which
+shares no code with the package.
 
     python tools/fuzz.py [NUMBER [SEED]]        # 100 000 problems from seed 0 (a few minutes)
 
-Every problem is solved by the portable and by the compiled engine, by the latter also among equal data points, because many points of one A start from another support. Prints what kinds of problems there were, the largest KKT residuals, and every problem that
-was answered wrongly or whose flag "not unique" is wrong (exit status 1); a failing one is found again by its number, `python tools/fuzz.py 1 SEED+NUMBER`. Source of the idea: SciPy's nnls, some
-versions of which return a wrong answer without a word for 1 % of such problems.
+Every problem is solved by the portable and by the compiled engine, by the latter also among equal
+data points, because many points of one A start from another support. Prints what kinds of problems
+there were, the largest KKT residuals, and every problem that was answered wrongly or whose flag
+"not unique" is wrong (exit status 1); a failing one is found again by its number, `python
+tools/fuzz.py 1 SEED+NUMBER`. Source of the idea: SciPy's nnls, some versions of which return a
+wrong answer without a word for 1 % of such problems.
 """
 
 import sys
@@ -29,22 +33,43 @@ ALLOWED = 1e-10
 
 
 def examined(A, x, engine, others):
-    """Status of the answer of an engine to x, one of 1 + `others` equal data points; its largest residual by both measures, and what is wrong with it ('' if nothing)."""
+    """Status of the answer of an engine to x, one of 1 + `others` equal data points; its largest
+    residual by both measures, and what is wrong with it ('' if nothing).
+    """
     layer.cpu_kernels = engine
     S, status, kkt = nnls_certified(A, np.repeat(x[:, None], 1 + others, axis=1))
     s = S[:, 0]
     residual = max(float(kkt[0]), optimality(A, x, s))
     worse = ((x - A @ s) ** 2).sum() - brute_force(A, x)
-    wrong = "negative" if s.min() < 0 else "not optimal" if residual > ALLOWED else "not the minimum" if worse > ALLOWED else "not converged" if status[0] >= NOT_CONVERGED else ""
+    wrong = (
+        "negative"
+        if s.min() < 0
+        else "not optimal"
+        if residual > ALLOWED
+        else "not the minimum"
+        if worse > ALLOWED
+        else "not converged"
+        if status[0] >= NOT_CONVERGED
+        else ""
+    )
     if not wrong and bool(status[0] & DEGENERATE) != may_vary(A, x, s):
-        wrong = "flagged, but its columns are independent" if status[0] & DEGENERATE else "not flagged, but its columns are dependent"
+        wrong = (
+            "flagged, but its columns are independent"
+            if status[0] & DEGENERATE
+            else "not flagged, but its columns are dependent"
+        )
     return int(status[0]), residual, wrong
 
 
 def fuzz(number, seed):
-    """Problems `seed` .. `seed + number - 1`: counts, the worst residual per engine, what was wrong, and where the engines differ about uniqueness."""
+    """Problems `seed` .. `seed + number - 1`: counts, the worst residual per engine, what was
+    wrong, and where the engines differ about uniqueness.
+    """
     compiled = layer.cpu_kernels
-    engines = {"portable": (lambda: None, 0)} | ({"compiled": (compiled, 0), "compiled, many points": (compiled, 120)} if compiled() else {})      # many points of one A start elsewhere
+    # many points of one A start elsewhere
+    engines = {"portable": (lambda: None, 0)} | (
+        {"compiled": (compiled, 0), "compiled, many points": (compiled, 120)} if compiled() else {}
+    )
     counts, worst, wrong, split = Counter(), dict.fromkeys(engines, 0.0), [], []
     for n in range(seed, seed + number):
         A, x = integer_problem(np.random.default_rng(n))
@@ -65,14 +90,24 @@ def fuzz(number, seed):
 
 
 if __name__ == "__main__":
-    number, seed = (int(value) for value in (sys.argv[1:] + ["100000", "0"][len(sys.argv) - 1 :])[:2])
+    number, seed = (
+        int(value) for value in (sys.argv[1:] + ["100000", "0"][len(sys.argv) - 1 :])[:2]
+    )
     start = time.perf_counter()
     counts, worst, wrong, split = fuzz(number, seed)
-    print(f"{number} small-integer problems, seeds {seed} to {seed + number - 1}, {time.perf_counter() - start:.0f} s")
+    print(
+        f"{number} small-integer problems, seeds {seed} to {seed + number - 1}, {time.perf_counter() - start:.0f} s"
+    )
     for kind, count in counts.items():
         print(f"  {count:>8}  {kind}")
     for name, residual in worst.items():
         print(f"  largest KKT residual, {name} engine: {residual:.1e}")
-    print(f"  {len(split)} right answers whose uniqueness the engines judge differently {split[:9]}")
-    print(f"  {len(wrong)} wrong answers", *(f"    problem {n}, {name} engine: {fault}" for n, name, fault in wrong), sep="\n")
+    print(
+        f"  {len(split)} right answers whose uniqueness the engines judge differently {split[:9]}"
+    )
+    print(
+        f"  {len(wrong)} wrong answers",
+        *(f"    problem {n}, {name} engine: {fault}" for n, name, fault in wrong),
+        sep="\n",
+    )
     sys.exit(bool(wrong))

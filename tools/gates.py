@@ -1,9 +1,12 @@
-"""Run the gates that a change must pass, one after the other, with a line for each and a total at the end.
+"""Run the gates that a change must pass, one after the other, with a line for each and a total at
+the end.
 
     gates.py                what must pass before every commit (under five minutes on two cores)
-    gates.py --exhaustive   the same with every combination of parameters and the long tests (under twenty-five)
+    gates.py --exhaustive   the same with every combination of parameters and the long tests (under
+    twenty-five)
 
-Notebooks and tests share one pool of processes, as many as there are cores (--jobs), each with one thread.
+Notebooks and tests share one pool of processes, as many as there are cores (--jobs), each with one
+thread.
 """
 
 import argparse
@@ -23,36 +26,61 @@ def cores():
 
 
 def one_thread_each(environment):
-    """The environment of processes that run side by side: one thread where it does not say how many, and what Python compiles is stored."""
-    variables = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """The environment of processes that run side by side: one thread where it does not say how
+    many, and what Python compiles is stored.
+    """
+    variables = {
+        name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     return {name: "1" for name in THREADS} | variables
 
 
 def pytest_command(jobs, *more):
-    """Tests and notebooks in `jobs` processes; tests of one group (the browser's) stay together in one of them."""
+    """Tests and notebooks in `jobs` processes; tests of one group (the browser's) stay together in
+    one of them.
+    """
     return ["-m", "pytest", "-n", str(jobs), "--dist", "loadgroup", *more]
 
 
 def minutes(seconds):
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    return (
+        f"{seconds:.0f} s" if seconds < 100 else f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--exhaustive", action="store_true", help="every combination of parameters, and the long tests")
-    parser.add_argument("-j", "--jobs", type=int, default=cores(), help="processes that run tests and notebooks (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--exhaustive",
+        action="store_true",
+        help="every combination of parameters, and the long tests",
+    )
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=int,
+        default=cores(),
+        help="processes that run tests and notebooks (default: %(default)s)",
+    )
     args, for_pytest = parser.parse_known_args()
     gates = [
         ("nnmf_nb/ is what the notebooks export", ["tools/nbs.py", "export-check"]),
         ("notebooks are tidy", ["tools/nbs.py", "tidy", "--check"]),
         ("README.md is made from nbs/index.ipynb", ["tools/readme.py", "--check"]),
-        ("notebooks run and show what is stored; tests", pytest_command(args.jobs, *["--exhaustive"][: args.exhaustive], *for_pytest)),
+        (
+            "notebooks run and show what is stored; tests",
+            pytest_command(args.jobs, *["--exhaustive"][: args.exhaustive], *for_pytest),
+        ),
     ]
     start = time.monotonic()
     for number, (title, command) in enumerate(gates, 1):
         print(f"== {number}/{len(gates)} {title}", flush=True)
         began = time.monotonic()
-        code = subprocess.run([sys.executable, *command], cwd=ROOT, env=one_thread_each(os.environ)).returncode
+        code = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=one_thread_each(os.environ)
+        ).returncode
         spent = minutes(time.monotonic() - began)
         if code:
             sys.exit(f"== {number}/{len(gates)} FAILED after {spent}: {title}")

@@ -1,9 +1,12 @@
-"""Run notebooks and tests, without the browser, with the lowest versions that settings.ini allows and on every supported Python.
+"""Run notebooks and tests, without the browser, with the lowest versions that settings.ini allows
+and on every supported Python.
 
-    lowest.py          the lowest versions on the oldest Python, then the newest versions on each Python
+    lowest.py          the lowest versions on the oldest Python, then the newest versions on each
+    Python
     lowest.py --list   the interpreters that were found
 
-Each environment is a folder .venv-NAME beside .venv; it is kept for the next run and made anew when settings.ini changes.
+Each environment is a folder .venv-NAME beside .venv; it is kept for the next run and made anew when
+settings.ini changes.
 """
 
 import argparse
@@ -31,7 +34,11 @@ def pythons(oldest, newest):
     found = {}
     for minor in range(int(oldest.split(".")[1]), int(newest.split(".")[1]) + 1):
         version = f"3.{minor}"
-        pyenv = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/{version}.*/bin/python"))
+        pyenv = sorted(
+            Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(
+                f"versions/{version}.*/bin/python"
+            )
+        )
         candidates = [which(f"python{version}"), *map(str, reversed(pyenv))]
         found[version] = next(filter(is_python(version), filter(None, candidates)), None)
     return found
@@ -40,7 +47,10 @@ def pythons(oldest, newest):
 def is_python(version):
     """Whether a command is an interpreter of that version (a shim of pyenv need not be)."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return lambda command: subprocess.run([command, "-c", code], capture_output=True, text=True).stdout.strip() == version
+    return lambda command: (
+        subprocess.run([command, "-c", code], capture_output=True, text=True).stdout.strip()
+        == version
+    )
 
 
 def lowest(requirements):
@@ -55,17 +65,32 @@ def environment(name, python, pins):
     if not stamp.exists() or stamp.stat().st_mtime < (ROOT / "settings.ini").stat().st_mtime:
         rmtree(folder, ignore_errors=True)
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
-        install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", ".[dev]"]
+        install = [
+            str(folder / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--editable",
+            ".[dev]",
+        ]
         subprocess.run([*install, *pins], cwd=ROOT, check=True)
         stamp.touch()
     return str(folder / "bin" / "python")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--list", action="store_true", help="install and run nothing")
-    parser.add_argument("--only", metavar="NAME", help="one environment: lowest, 3.11, 3.12 or 3.13")
-    parser.add_argument("-j", "--jobs", type=int, default=cores(), help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--only", metavar="NAME", help="one environment: lowest, 3.11, 3.12 or 3.13"
+    )
+    parser.add_argument(
+        "-j", "--jobs", type=int, default=cores(), help="processes (default: %(default)s)"
+    )
     args = parser.parse_args()
     cfg = settings()
     found = pythons(cfg["min_python"], cfg["max_python"])
@@ -77,7 +102,10 @@ def main():
     for name, python, pins in runs:
         if args.only not in (None, name):
             continue
-        print(f"== {name}: {python or 'no interpreter found, skipped'} {' '.join(pins)}".rstrip(), flush=True)
+        print(
+            f"== {name}: {python or 'no interpreter found, skipped'} {' '.join(pins)}".rstrip(),
+            flush=True,
+        )
         if python is None or args.list:
             continue
         began, ran = time.monotonic(), ran + 1
@@ -87,7 +115,10 @@ def main():
             code = subprocess.run(command, cwd=ROOT, env=one_thread_each(os.environ)).returncode
         except subprocess.CalledProcessError as error:
             code = error.returncode
-        print(f"   {'FAILED' if code else 'passed'} after {minutes(time.monotonic() - began)}", flush=True)
+        print(
+            f"   {'FAILED' if code else 'passed'} after {minutes(time.monotonic() - began)}",
+            flush=True,
+        )
         failed += [name] * bool(code)
     if failed:
         sys.exit(f"== FAILED: {', '.join(failed)}")

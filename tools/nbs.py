@@ -2,10 +2,12 @@
 
     execute       run notebooks in fresh kernels and store their outputs, tidied
     check         run them and compare what comes out with what is stored; writes nothing
-    tidy          bring notebooks to their committed form without running them (--check: only say which are not)
+    tidy          bring notebooks to their committed form without running them (--check: only say
+    which are not)
     export-check  compare nnmf_nb/ with a fresh nbdev_export made elsewhere; writes nothing here
 
-Without PATHS, all of nbs/. Names that begin with _ or . are left out. Exit status 1 when anything is wrong.
+Without PATHS, all of nbs/. Names that begin with _ or . are left out. Exit status 1 when anything
+is wrong.
 """
 
 import argparse
@@ -26,7 +28,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema would build a grammar of URIs with it, which takes 3 s and serves nothing here
+# jsonschema would build a grammar of URIs with it, which takes 3 s and serves nothing here
+sys.modules.setdefault("rfc3987_syntax", None)
 
 import nbformat  # noqa: E402
 from ipykernel.kernelspec import write_kernel_spec  # noqa: E402
@@ -39,12 +42,16 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 COLAB = "application/vnd.google.colaboratory.intrinsic+json"
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 SKIP = re.compile(r"^#\s*\|\s*eval:\s*false\s*$", re.MULTILINE | re.IGNORECASE)
-UNSTABLE = re.compile(r"ipykernel_\d+|(?<![\w.:/])/(?:home|root|tmp|usr|opt|var|work|Users)/\w|[A-Z]:\\Users\\")
+UNSTABLE = re.compile(
+    r"ipykernel_\d+|(?<![\w.:/])/(?:home|root|tmp|usr|opt|var|work|Users)/\w|[A-Z]:\\Users\\"
+)
 TOLERANCE = re.compile(r"^#\s*\|\s*tolerance:\s*(.*?)\s*$", re.MULTILINE)
-# A number that stands alone, and not a part of a version (3.11.7) or of a word; a sign belongs to the text before it.
+# A number that stands alone, and not a part of a version (3.11.7) or of a word; a sign belongs to
+# the text before it.
 DECIMAL = re.compile(r"(?<![\w.])(?:\d*\.\d+|\d+\.?(?=[eE][-+]?\d))(?:[eE][-+]?\d+)?(?!\d|\.\d)")
 SIGNED = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\d|\.\d)")
-PROGRESS = re.compile(r"\[\d+:\d\d[<,].*/.*\]$|: iteration \d+ of at most \d+ ")  # how a tqdm widget reads in plain text
+# how a tqdm widget reads in plain text
+PROGRESS = re.compile(r"\[\d+:\d\d[<,].*/.*\]$|: iteration \d+ of at most \d+ ")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -54,7 +61,11 @@ def notebooks(paths):
     for path in paths or [ROOT / "nbs"]:
         path = Path(path).resolve()
         if path.is_dir():
-            inside = (p for p in path.rglob("*.ipynb") if not any(part[0] in "._" for part in p.relative_to(path).parts))
+            inside = (
+                p
+                for p in path.rglob("*.ipynb")
+                if not any(part[0] in "._" for part in p.relative_to(path).parts)
+            )
             found.update(inside)
         elif path.suffix == ".ipynb" and path.exists():
             found.add(path)
@@ -77,7 +88,9 @@ def progress_bar(output):
 
 
 def small_png(value):
-    """The picture with at most 256 colours and no metadata: two or three times smaller, and not to be told apart by eye."""
+    """The picture with at most 256 colours and no metadata: two or three times smaller, and not to
+    be told apart by eye.
+    """
     picture = Image.open(io.BytesIO(base64.b64decode(value)))
     if picture.mode == "P":
         return value
@@ -93,7 +106,8 @@ def tidy_output(output):
         output["execution_count"] = None
     data = output.get("data", {})
     data.pop(COLAB, None)
-    if len(data) > 1:  # a still stands beside it, and a view whose kernel is gone only breaks renderers
+    # a still stands beside it, and a view whose kernel is gone only breaks renderers
+    if len(data) > 1:
         data.pop(WIDGET_VIEW, None)
     for mime, value in data.items():
         if mime.startswith("text/"):
@@ -105,12 +119,17 @@ def tidy_output(output):
 
 
 def tidy(nb):
-    """Change `nb` in place to the one form that is committed; what nbdev_clean would do, and the rest of the noise."""
+    """Change `nb` in place to the one form that is committed; what nbdev_clean would do, and the
+    rest of the noise.
+    """
     nb.nbformat_minor = 5
-    nb.metadata = nbformat.from_dict({"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}})
+    nb.metadata = nbformat.from_dict(
+        {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
+    )
     seen = set()
     for place, cell in enumerate(nb.cells):
-        if not cell.get("id") or cell.id in seen:  # from the content, so that two people who tidy get the same id
+        # from the content, so that two people who tidy get the same id
+        if not cell.get("id") or cell.id in seen:
             cell["id"] = hashlib.sha256(f"{place} {cell.source}".encode()).hexdigest()[:8]
         seen.add(cell.id)
         cell.metadata = nbformat.from_dict({})
@@ -139,13 +158,21 @@ def cmd_tidy(args):
             continue
         stale.append(path)
         if args.check:
-            diff = list(difflib.unified_diff(old.splitlines(), new.splitlines(), name(path), "tidied", n=0, lineterm=""))
+            diff = list(
+                difflib.unified_diff(
+                    old.splitlines(), new.splitlines(), name(path), "tidied", n=0, lineterm=""
+                )
+            )
             print(*(line[:160] for line in diff[:12]), sep="\n")
-            print(f"untidy  {name(path)}: {len(diff)} lines of difference; run  tools/nbs.py tidy  and commit\n")
+            print(
+                f"untidy  {name(path)}: {len(diff)} lines of difference; run  tools/nbs.py tidy  and commit\n"
+            )
         else:
             path.write_text(new, encoding="utf-8")
             print(f"tidied  {name(path)}")
-    print(f"tidy: {len(stale)} of {len(notebooks(args.paths))} notebooks {'are not tidy' if args.check else 'changed'}")
+    print(
+        f"tidy: {len(stale)} of {len(notebooks(args.paths))} notebooks {'are not tidy' if args.check else 'changed'}"
+    )
     return bool(stale and args.check)
 
 
@@ -160,22 +187,45 @@ class Client(NotebookClient):
 
 
 def kernel_env(folder):
-    """Environment of the kernels: this interpreter, this checkout, no settings of the user who happens to run it."""
+    """Environment of the kernels: this interpreter, this checkout, no settings of the user who
+    happens to run it.
+    """
     write_kernel_spec(Path(folder, "kernels", "python3"))
     Path(folder, "matplotlibrc").touch()  # all defaults
-    env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "COLUMNS", "LINES", "FORCE_COLOR", "IN_TEST")}
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("MPLBACKEND", "COLUMNS", "LINES", "FORCE_COLOR", "IN_TEST")
+    }
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     # One thread each, unless the caller says how many: notebooks run side by side.
     threads = env.get("OMP_NUM_THREADS", "1")
-    env |= {name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    env |= {
+        name: threads
+        for name in (
+            "OMP_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "NUMBA_NUM_THREADS",
+        )
+    }
     startup = Path(folder, "ipython", "profile_default", "startup", "quiet.py")
-    startup.parent.mkdir(parents=True)  # that kernels are being compiled is said once on a machine, and is no output of a notebook
-    startup.write_text('import logging\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\ndel logging\n')
-    return env | {"TQDM_DISABLE": "1", "IPYTHONDIR": str(Path(folder, "ipython")), "MATPLOTLIBRC": str(Path(folder, "matplotlibrc"))}
+    # that kernels are being compiled is said once on a machine, and is no output of a notebook
+    startup.parent.mkdir(parents=True)
+    startup.write_text(
+        'import logging\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\ndel logging\n'
+    )
+    return env | {
+        "TQDM_DISABLE": "1",
+        "IPYTHONDIR": str(Path(folder, "ipython")),
+        "MATPLOTLIBRC": str(Path(folder, "matplotlibrc")),
+    }
 
 
 async def run(path, timeout, env):
-    """Execute the notebook at `path` in a kernel of its own; returns it tidied, or raises RuntimeError with what went wrong."""
+    """Execute the notebook at `path` in a kernel of its own; returns it tidied, or raises
+    RuntimeError with what went wrong.
+    """
     nb = tidy(read(path))
     client = Client(
         nb,
@@ -192,18 +242,23 @@ async def run(path, timeout, env):
         raise RuntimeError(COLOUR.sub("", str(error))) from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise RuntimeError(str(error)) from None
-    if any(output.output_type == "error" for cell in nb.cells for output in cell.get("outputs", [])):
+    if any(
+        output.output_type == "error" for cell in nb.cells for output in cell.get("outputs", [])
+    ):
         raise RuntimeError("a cell stored a traceback; catch the exception and print it")
     return tidy(nb)
 
 
 async def run_all(paths, jobs, timeout, done):
-    """Run `paths`, `jobs` at a time; calls done(path, notebook or RuntimeError, seconds) as each one ends."""
+    """Run `paths`, `jobs` at a time; calls done(path, notebook or RuntimeError, seconds) as each
+    one ends.
+    """
     gate = asyncio.Semaphore(jobs)
     with tempfile.TemporaryDirectory() as folder:
         env = kernel_env(folder)
         before = os.environ.get("JUPYTER_PATH")
-        os.environ["JUPYTER_PATH"] = folder  # searched first: a kernel "python3" of the user's is another interpreter
+        # searched first: a kernel "python3" of the user's is another interpreter
+        os.environ["JUPYTER_PATH"] = folder
 
         async def one(path):
             async with gate:
@@ -223,7 +278,9 @@ async def run_all(paths, jobs, timeout, done):
 
 def stderr_of(nb):
     """(cell id, text) of everything a notebook wrote to stderr."""
-    return [(c.id, o.text) for c in nb.cells for o in c.get("outputs", []) if o.get("name") == "stderr"]
+    return [
+        (c.id, o.text) for c in nb.cells for o in c.get("outputs", []) if o.get("name") == "stderr"
+    ]
 
 
 def unstable(nb):
@@ -258,7 +315,10 @@ def cmd_execute(args):
         path.write_text(new, encoding="utf-8")
         print(f"{'stored ' if changed else 'same   '} {name(path)}  {seconds:.1f} s", flush=True)
         for cell_id, text in stderr_of(result):
-            print(f"    cell {cell_id} wrote to stderr: {text.strip().splitlines()[0][:120]}", flush=True)
+            print(
+                f"    cell {cell_id} wrote to stderr: {text.strip().splitlines()[0][:120]}",
+                flush=True,
+            )
 
     paths = notebooks(args.paths)
     asyncio.run(run_all(paths, args.jobs, args.timeout, done))
@@ -275,13 +335,19 @@ def image_shape(data):
 
 
 def alike(old, new):
-    """Two shapes of one picture drawn on two machines: fonts move its border, compression its bytes."""
-    sides = all(a == b or (a and b and abs(a - b) <= 0.05 * max(a, b)) for a, b in zip(old[:2], new[:2]))
+    """Two shapes of one picture drawn on two machines: fonts move its border, compression its
+    bytes.
+    """
+    sides = all(
+        a == b or (a and b and abs(a - b) <= 0.05 * max(a, b)) for a, b in zip(old[:2], new[:2])
+    )
     return sides and max(old[2], new[2]) <= 1.5 * min(old[2], new[2]) + 200
 
 
 class Tolerance(NamedTuple):
-    """How far the numbers of one cell may be from the stored ones: `unit` times the last shown digit, an absolute and a relative difference."""
+    """How far the numbers of one cell may be from the stored ones: `unit` times the last shown
+    digit, an absolute and a relative difference.
+    """
 
     unit: float = 1.0
     absolute: float = 0.0
@@ -293,8 +359,11 @@ class Tolerance(NamedTuple):
         a, b = (Decimal(text.replace("\u2212", "-")) for text in (old, new))
         shown = Decimal(1).scaleb(a.as_tuple().exponent)
         if "e" in old.lower() and not self.absolute and abs(a.adjusted() - b.adjusted()) > 1:
-            return False  # one digit of 1e+02 reaches down to zero, which is another order of magnitude
-        allowed = max(shown * Decimal(self.unit), Decimal(self.absolute), abs(a) * Decimal(self.relative))
+            # one digit of 1e+02 reaches down to zero, which is another order of magnitude
+            return False
+        allowed = max(
+            shown * Decimal(self.unit), Decimal(self.absolute), abs(a) * Decimal(self.relative)
+        )
         return abs(a - b) <= allowed
 
 
@@ -305,29 +374,43 @@ def tolerance_of(source):
         return Tolerance()
     match = re.fullmatch(r"(\d+\.?\d*(?:e-?\d+)?)(%?)( integers)?", tag[1])
     if match is None:
-        raise ValueError(f"{tag[0]!r}: write a number or a percentage, and `integers` behind it if these may differ too")
+        raise ValueError(
+            f"{tag[0]!r}: write a number or a percentage, and `integers` behind it if these may differ too"
+        )
     size, integers = float(match[1]), bool(match[3])
-    return Tolerance(0.0, 0.0, size / 100, integers) if match[2] else Tolerance(0.0, size, 0.0, integers)
+    return (
+        Tolerance(0.0, 0.0, size / 100, integers)
+        if match[2]
+        else Tolerance(0.0, size, 0.0, integers)
+    )
 
 
 def same_line(old, new, tolerance):
-    """Whether two lines of output say the same: equal text, and numbers that differ by no more than `tolerance` allows."""
+    """Whether two lines of output say the same: equal text, and numbers that differ by no more than
+    `tolerance` allows.
+    """
     if old == new:
         return True
     number = SIGNED if tolerance.integers else DECIMAL
     # the width of a number moves what stands in the columns beside it
     words = [[" ".join(part.split()) for part in number.split(line)] for line in (old, new)]
     numbers = [number.findall(line) for line in (old, new)]
-    return words[0] == words[1] and all(tolerance.allows(a, b) for a, b in zip(*numbers, strict=True))
+    return words[0] == words[1] and all(
+        tolerance.allows(a, b) for a, b in zip(*numbers, strict=True)
+    )
 
 
 def lines_of(nb, reference=None):
-    """{cell id: its first line of code and its outputs, as lines to compare}; a picture like the one in the same place of `reference` reads as that one."""
+    """{cell id: its first line of code and its outputs, as lines to compare}; a picture like the
+    one in the same place of `reference` reads as that one.
+    """
     cells, pictures = {}, pictures_of(reference) if reference else {}
     for cell in nb.cells:
         if cell.cell_type != "code":
             continue
-        lines = cells[cell.id] = [f"--- cell {cell.id}: {next(iter(cell.source.splitlines()), '')[:80]}"]
+        lines = cells[cell.id] = [
+            f"--- cell {cell.id}: {next(iter(cell.source.splitlines()), '')[:80]}"
+        ]
         for place, output in enumerate(cell.outputs):
             if "text" in output:
                 lines += [f"[{output.name}]", *output.text.splitlines()]
@@ -346,14 +429,20 @@ def lines_of(nb, reference=None):
 
 
 def differences(stored, result):
-    """Lines of a unified diff between the outputs of two runs of a notebook; numbers within the tolerance of their cell do not differ."""
+    """Lines of a unified diff between the outputs of two runs of a notebook; numbers within the
+    tolerance of their cell do not differ.
+    """
     old, new = lines_of(stored), lines_of(result, stored)
     for cell in stored.cells:
         if cell.cell_type == "code" and len(old[cell.id]) == len(new[cell.id]):
             tolerance = tolerance_of(cell.source)
             pairs = zip(old[cell.id], new[cell.id], strict=True)
             new[cell.id] = [a if same_line(a, b, tolerance) else b for a, b in pairs]
-    return list(difflib.unified_diff(sum(old.values(), []), sum(new.values(), []), "stored", "executed", n=1, lineterm=""))
+    return list(
+        difflib.unified_diff(
+            sum(old.values(), []), sum(new.values(), []), "stored", "executed", n=1, lineterm=""
+        )
+    )
 
 
 def shape_of(mime, value):
@@ -371,7 +460,9 @@ def pictures_of(nb):
 
 
 def complaints(path, result):
-    """What is wrong with the outcome of a run of the notebook at `path`, as lines: nothing where it ran and shows what is stored."""
+    """What is wrong with the outcome of a run of the notebook at `path`, as lines: nothing where it
+    ran and shows what is stored.
+    """
     if isinstance(result, RuntimeError):
         return ["it does not run:", str(result)]
     stored, problems = tidy(read(path)), []
@@ -386,19 +477,27 @@ def complaints(path, result):
         problems.append(f"If the new outputs are right:  tools/nbs.py execute {name(path)}")
     problems += unstable(result)
     if stderr_of(stored) != stderr_of(result):
-        problems.append("what it writes to stderr differs: warnings belong to versions and machines, not into a notebook")
+        problems.append(
+            "what it writes to stderr differs: warnings belong to versions and machines, not into a notebook"
+        )
     return problems
 
 
 def problems_of(path, timeout=300):
     """Run one notebook and return its `complaints`."""
     found = []
-    asyncio.run(run_all([path], 1, timeout, lambda path, result, seconds: found.extend(complaints(path, result))))
+    asyncio.run(
+        run_all(
+            [path], 1, timeout, lambda path, result, seconds: found.extend(complaints(path, result))
+        )
+    )
     return found
 
 
 def without_experiments():
-    """The notebooks of every check: an experiment runs for minutes, `make test` runs it in small (tests/test_experiments.py), `make experiments` as it is."""
+    """The notebooks of every check: an experiment runs for minutes, `make test` runs it in small
+    (tests/test_experiments.py), `make experiments` as it is.
+    """
     return [path for path in notebooks(None) if path.parent.name != "experiments"]
 
 
@@ -407,7 +506,12 @@ def cmd_check(args):
 
     def done(path, result, seconds):
         problems = complaints(path, result)
-        print(f"{'STALE ' if problems else 'fresh '}  {name(path)}  {seconds:.1f} s", *problems, sep="\n", flush=True)
+        print(
+            f"{'STALE ' if problems else 'fresh '}  {name(path)}  {seconds:.1f} s",
+            *problems,
+            sep="\n",
+            flush=True,
+        )
         if problems:
             bad.append(path)
 
@@ -423,10 +527,15 @@ def cmd_check(args):
 
 
 def cmd_export_check(args):
-    """Export into a copy that holds no exported module: what nbdev_export alone does leaves the modules of renamed notebooks behind."""
+    """Export into a copy that holds no exported module: what nbdev_export alone does leaves the
+    modules of renamed notebooks behind.
+    """
 
     def modules(root):
-        files = {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in (root / "nnmf_nb").rglob("*.py")}
+        files = {
+            p.relative_to(root).as_posix(): p.read_text(encoding="utf-8")
+            for p in (root / "nnmf_nb").rglob("*.py")
+        }
         return files | {"pyproject.toml": (root / "pyproject.toml").read_text(encoding="utf-8")}
 
     with tempfile.TemporaryDirectory() as folder:
@@ -438,11 +547,19 @@ def cmd_export_check(args):
         for init in (ROOT / "nnmf_nb").rglob("__init__.py"):
             (copy / init.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(init, copy / init.relative_to(ROOT))
-        env = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | {"XDG_CONFIG_HOME": folder}  # not the user's nbdev settings
+        # not the user's nbdev settings
+        env = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | {"XDG_CONFIG_HOME": folder}
         export = "from nbdev.doclinks import nbdev_export; nbdev_export()"
-        done = subprocess.run([sys.executable, "-c", export], cwd=copy, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", export], cwd=copy, env=env, capture_output=True, text=True
+        )
         if done.returncode:
-            print(done.stdout, done.stderr.replace(folder, ""), "export-check: nbdev_export failed", sep="\n")
+            print(
+                done.stdout,
+                done.stderr.replace(folder, ""),
+                "export-check: nbdev_export failed",
+                sep="\n",
+            )
             return True
         committed, fresh = modules(ROOT), modules(copy)
     bad = 0
@@ -453,32 +570,66 @@ def cmd_export_check(args):
             what = "a notebook exports it, but it is not there"
         elif committed[file] != fresh[file]:
             what = "differs from what its notebook exports"
-            diff = difflib.unified_diff(committed[file].splitlines(), fresh[file].splitlines(), file, "exported", n=1, lineterm="")
+            diff = difflib.unified_diff(
+                committed[file].splitlines(),
+                fresh[file].splitlines(),
+                file,
+                "exported",
+                n=1,
+                lineterm="",
+            )
             print(*list(diff)[:40], sep="\n")
         else:
             continue
         bad += 1
         print(f"DRIFT   {file}: {what}")
     if bad:
-        print("Edit the notebook, not the module; then  make export. Edits made in a module go back with  nbdev_update.")
-    print(f"export-check: {len(committed) - bad} of {len(committed)} files are what the notebooks export")
+        print(
+            "Edit the notebook, not the module; then  make export. Edits made in a module go back with  nbdev_update."
+        )
+    print(
+        f"export-check: {len(committed) - bad} of {len(committed)} files are what the notebooks export"
+    )
     return bool(bad)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     sub = parser.add_subparsers(dest="command", required=True)
     for command in (cmd_execute, cmd_check, cmd_tidy, cmd_export_check):
         p = sub.add_parser(command.__name__.removeprefix("cmd_").replace("_", "-"))
         p.set_defaults(command=command)
         if command is cmd_export_check:
             continue
-        p.add_argument("paths", nargs="*", type=Path, metavar="PATHS", help="notebooks or folders (default: nbs/; check: without nbs/experiments/)")
+        p.add_argument(
+            "paths",
+            nargs="*",
+            type=Path,
+            metavar="PATHS",
+            help="notebooks or folders (default: nbs/; check: without nbs/experiments/)",
+        )
         if command is cmd_tidy:
-            p.add_argument("--check", action="store_true", help="write nothing, exit 1 if a notebook is not tidy")
+            p.add_argument(
+                "--check",
+                action="store_true",
+                help="write nothing, exit 1 if a notebook is not tidy",
+            )
         else:
-            p.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="notebooks at a time (default: %(default)s)")
-            p.add_argument("--timeout", type=float, default=300, help="seconds for one cell (default: %(default)s)")
+            p.add_argument(
+                "-j",
+                "--jobs",
+                type=int,
+                default=min(2, os.cpu_count() or 1),
+                help="notebooks at a time (default: %(default)s)",
+            )
+            p.add_argument(
+                "--timeout",
+                type=float,
+                default=300,
+                help="seconds for one cell (default: %(default)s)",
+            )
     args = parser.parse_args()
     sys.exit(args.command(args))
 

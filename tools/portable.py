@@ -1,11 +1,14 @@
-"""Run notebooks and tests as they would run elsewhere: with the kernels of other processors, other numbers of threads, without numba.
+"""Run notebooks and tests as they would run elsewhere: with the kernels of other processors, other
+numbers of threads, without numba.
 
-    portable.py                     every setting that this machine can run (under forty minutes on two cores)
+    portable.py                     every setting that this machine can run (under forty minutes on
+    two cores)
     portable.py --most-different 2  the two that differ most from this machine's own: what CI runs
     portable.py --list              the settings, and which of them this machine can run
 
-OPENBLAS_CORETYPE chooses the kernels of OpenBLAS, NUMBA_CPU_NAME=generic those that numba compiles. A setting is skipped, and said, where
-the processor or this build of OpenBLAS cannot run those kernels. No browser is needed.
+OPENBLAS_CORETYPE chooses the kernels of OpenBLAS, NUMBA_CPU_NAME=generic those that numba compiles.
+A setting is skipped, and said, where the processor or this build of OpenBLAS cannot run those
+kernels. No browser is needed.
 """
 
 import argparse
@@ -21,10 +24,14 @@ from gates import ROOT, THREADS, cores, minutes, pytest_command
 
 KERNELS = (
     "import numpy, scipy.linalg, threadpoolctl; numpy.ones((99, 99)) @ numpy.ones((99, 99)); scipy.linalg.svd(numpy.ones((99, 99))); "
-    + ("print(*sorted({info['architecture'] for info in threadpoolctl.threadpool_info() if info.get('architecture')}))")
+    + (
+        "print(*sorted({info['architecture'] for info in threadpoolctl.threadpool_info() if info.get('architecture')}))"
+    )
 )
-LONG_NOTEBOOKS = ("--exhaustive", "-m", "notebook and exhaustive", "tests/test_notebooks.py")  # those that `make test` leaves to `make test-all`
-KNOWN_AS = {"Prescott": ("Prescott", "Katmai")}  # OpenBLAS has one set of kernels for both and tells the first name in its table
+# those that `make test` leaves to `make test-all`
+LONG_NOTEBOOKS = ("--exhaustive", "-m", "notebook and exhaustive", "tests/test_notebooks.py")
+# OpenBLAS has one set of kernels for both and tells the first name in its table
+KNOWN_AS = {"Prescott": ("Prescott", "Katmai")}
 
 
 @dataclass
@@ -38,15 +45,26 @@ class Setting:
 
     def environment(self, folder):
         """The variables of its processes; `folder` holds the module that stands in front of numba."""
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment = {
+            name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        }
         environment |= {name: self.variables.get("threads", "1") for name in THREADS}
         if not self.numba:
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), environment.get("PYTHONPATH")]))
-        return environment | {name: value for name, value in self.variables.items() if name != "threads"}
+            environment["PYTHONPATH"] = os.pathsep.join(
+                filter(None, [str(folder), environment.get("PYTHONPATH")])
+            )
+        return environment | {
+            name: value for name, value in self.variables.items() if name != "threads"
+        }
 
     def kernels(self, folder):
         """(which kernels of OpenBLAS answer, why the setting cannot run here or "")."""
-        done = subprocess.run([sys.executable, "-c", KERNELS], env=self.environment(folder), capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", KERNELS],
+            env=self.environment(folder),
+            capture_output=True,
+            text=True,
+        )
         found, wanted = done.stdout.strip(), self.variables.get("OPENBLAS_CORETYPE")
         if done.returncode:
             return found, f"this processor does not run them (exit status {done.returncode})"
@@ -57,9 +75,14 @@ class Setting:
 
 # Those that differ most from a recent processor come first.
 SETTINGS = [
-    Setting("oldest kernels, generic numba, 1 thread", {"OPENBLAS_CORETYPE": "Prescott", "NUMBA_CPU_NAME": "generic"}),
+    Setting(
+        "oldest kernels, generic numba, 1 thread",
+        {"OPENBLAS_CORETYPE": "Prescott", "NUMBA_CPU_NAME": "generic"},
+    ),
     Setting("Haswell, 2 threads", {"OPENBLAS_CORETYPE": "Haswell", "threads": "2"}),
-    Setting("without numba, 1 thread", numba=False, what=("-m", "not browser", "-k", "not 01a_kernels")),
+    Setting(
+        "without numba, 1 thread", numba=False, what=("-m", "not browser", "-k", "not 01a_kernels")
+    ),
     Setting("Nehalem, 1 thread", {"OPENBLAS_CORETYPE": "Nehalem"}),
     Setting("Zen, 1 thread", {"OPENBLAS_CORETYPE": "Zen"}),
     Setting("SkylakeX, 2 threads", {"OPENBLAS_CORETYPE": "SkylakeX", "threads": "2"}),
@@ -67,20 +90,36 @@ SETTINGS = [
     Setting(
         "kernels as plain Python (NUMBA_DISABLE_JIT), 1 thread",
         {"NUMBA_DISABLE_JIT": "1"},
-        what=("tests/test_kernels.py", "tests/test_notebooks.py", "-k", "test_kernels or 02_nnls or 05_layers"),
+        what=(
+            "tests/test_kernels.py",
+            "tests/test_notebooks.py",
+            "-k",
+            "test_kernels or 02_nnls or 05_layers",
+        ),
     ),
 ]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most-different", type=int, metavar="N", help="only the first N of the settings that run here")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--most-different",
+        type=int,
+        metavar="N",
+        help="only the first N of the settings that run here",
+    )
     parser.add_argument("--list", action="store_true", help="run nothing")
-    parser.add_argument("-j", "--jobs", type=int, default=cores(), help="processes (default: %(default)s)")
+    parser.add_argument(
+        "-j", "--jobs", type=int, default=cores(), help="processes (default: %(default)s)"
+    )
     args = parser.parse_args()
     failed, ran, start = [], 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "numba.py").write_text("raise ModuleNotFoundError(\"No module named 'numba'\", name='numba')\n")
+        Path(folder, "numba.py").write_text(
+            "raise ModuleNotFoundError(\"No module named 'numba'\", name='numba')\n"
+        )
         for setting in SETTINGS:
             if args.most_different is not None and ran == args.most_different:
                 break
@@ -96,8 +135,13 @@ def main():
             code = 0
             for what in (setting.what, LONG_NOTEBOOKS)[: 2 if setting.what[0] == "-m" else 1]:
                 command = [sys.executable, *pytest_command(args.jobs, "-q", *what)]
-                code |= subprocess.run(command, cwd=ROOT, env=setting.environment(folder)).returncode
-            print(f"   {'FAILED' if code else 'passed'} after {minutes(time.monotonic() - began)}", flush=True)
+                code |= subprocess.run(
+                    command, cwd=ROOT, env=setting.environment(folder)
+                ).returncode
+            print(
+                f"   {'FAILED' if code else 'passed'} after {minutes(time.monotonic() - began)}",
+                flush=True,
+            )
             failed += [setting.name] * bool(code)
     if failed:
         sys.exit(f"== FAILED in {len(failed)} of {ran} settings: {'; '.join(failed)}")

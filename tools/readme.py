@@ -19,14 +19,18 @@ INDEX = ROOT / "nbs" / "index.ipynb"
 README = ROOT / "README.md"
 BANNER = "<!-- Made from nbs/index.ipynb by tools/readme.py: edit the notebook. -->"
 DIRECTIVE = re.compile(r"^#\s*\|\s*(.+?)\s*$\n?", re.MULTILINE)
-LINK = re.compile(r"""(\]\(\s*<?|\b(?:src|href)=["'])(?![a-z][a-z0-9+.-]*:|[#/])([^\s)"'>]+)""", re.IGNORECASE)
+LINK = re.compile(
+    r"""(\]\(\s*<?|\b(?:src|href)=["'])(?![a-z][a-z0-9+.-]*:|[#/])([^\s)"'>]+)""", re.IGNORECASE
+)
 CODE = re.compile(r"(^```.*?^```[^\n]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
 def relink(text):
     """Links are relative to nbs/ in the notebook and to the root in the README; code is left alone."""
     parts = CODE.split(text)
-    parts[::2] = [LINK.sub(lambda m: m[1] + posixpath.normpath("nbs/" + m[2]), part) for part in parts[::2]]
+    parts[::2] = [
+        LINK.sub(lambda m: m[1] + posixpath.normpath("nbs/" + m[2]), part) for part in parts[::2]
+    ]
     return "".join(parts)
 
 
@@ -38,7 +42,11 @@ def fence(text, language=""):
 
 def outputs(cell, pictures, alt):
     for place, output in enumerate(cell["outputs"]):
-        data = {mime: "".join(value) for mime, value in output.get("data", {}).items() if isinstance(value, (str, list))}
+        data = {
+            mime: "".join(value)
+            for mime, value in output.get("data", {}).items()
+            if isinstance(value, (str, list))
+        }
         if "image/png" in data:
             file = f"nbs/images/index-{cell['id']}-{place}.png"
             pictures[file] = base64.b64decode(data["image/png"])
@@ -56,12 +64,16 @@ def render(nb):
         source = "".join(cell["source"])
         directives = DIRECTIVE.findall(source) if cell["cell_type"] == "code" else []
         flags = {re.sub(r"\s+", "", directive) for directive in directives}
-        alt = "".join(d.removeprefix("fig-alt:").strip() for d in directives if d.startswith("fig-alt:"))
+        alt = "".join(
+            d.removeprefix("fig-alt:").strip() for d in directives if d.startswith("fig-alt:")
+        )
         if "hide" in flags or "include:false" in flags:
             continue
         if cell["cell_type"] == "markdown":
             if cell.get("attachments"):
-                sys.exit(f"nbs/index.ipynb, cell {cell['id']}: an attached picture cannot be shown; draw it in a cell or link a file")
+                sys.exit(
+                    f"nbs/index.ipynb, cell {cell['id']}: an attached picture cannot be shown; draw it in a cell or link a file"
+                )
             parts.append(relink(source.strip()))
         elif cell["cell_type"] == "code":
             code = DIRECTIVE.sub("", source).strip()
@@ -77,11 +89,21 @@ def main():
         sys.exit("readme: nbs/index.ipynb is missing, and README.md is made from it")
     text, pictures = render(json.loads(INDEX.read_text(encoding="utf-8")))
     files = {"README.md": text.encode(), **pictures}
-    left = [p for p in (ROOT / "nbs" / "images").glob("index-*.png") if p.relative_to(ROOT).as_posix() not in files]
-    stale = [f for f, content in files.items() if not (ROOT / f).exists() or (ROOT / f).read_bytes() != content]
+    left = [
+        p
+        for p in (ROOT / "nbs" / "images").glob("index-*.png")
+        if p.relative_to(ROOT).as_posix() not in files
+    ]
+    stale = [
+        f
+        for f, content in files.items()
+        if not (ROOT / f).exists() or (ROOT / f).read_bytes() != content
+    ]
     if "--check" in sys.argv[1:]:
         for file in stale + [p.relative_to(ROOT).as_posix() for p in left]:
-            print(f"STALE   {file} is not what nbs/index.ipynb holds; run  tools/readme.py  and commit")
+            print(
+                f"STALE   {file} is not what nbs/index.ipynb holds; run  tools/readme.py  and commit"
+            )
         sys.exit(1 if stale or left else print("readme: README.md is what nbs/index.ipynb holds"))
     for file in stale:
         (ROOT / file).parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
-"""Everything that is timed or weighed. One generator per contender: it prepares itself, then every `next` measures once, as a dict.
+"""Everything that is timed or weighed. One generator per contender: it prepares itself, then every
+`next` measures once, as a dict.
 
-Run by race.py as `python contenders.py NAME ARGUMENTS`, by the project's Python or by that of .venv-peers, so nothing is imported at the top
-that one of them lacks. A line on stdin asks for a measurement, which comes back as a line of JSON on stdout, with the processor seconds used so far.
+Run by race.py as `python contenders.py NAME ARGUMENTS`, by the project's Python or by that of
+.venv-peers, so nothing is imported at the top that one of them lacks. A line on stdin asks for a
+measurement, which comes back as a line of JSON on stdout, with the processor seconds used so far.
 """
 
 import gc
@@ -16,7 +18,9 @@ import numpy as np
 
 
 def timed(work, at_least=0.0):
-    """Median seconds of one call of `work`, over as many calls as take `at_least` seconds (one at least)."""
+    """Median seconds of one call of `work`, over as many calls as take `at_least` seconds (one at
+    least).
+    """
     seconds, begin = [], time.perf_counter()
     while not seconds or time.perf_counter() - begin < at_least:
         start = time.perf_counter()
@@ -26,7 +30,9 @@ def timed(work, at_least=0.0):
 
 
 def moved(A, seed, by=1e-3):
-    """The chain A with every entry changed by about the share `by`: where a small step of a training might lead."""
+    """The chain A with every entry changed by about the share `by`: where a small step of a
+    training might lead.
+    """
     rng = np.random.default_rng(seed)
     return [a * np.abs(1 + by * rng.standard_normal(a.shape)) for a in A]
 
@@ -50,25 +56,38 @@ def write_chain(path, N=500, M=1000, ranks=(20, 5), dtype="float64"):
     from nnmf_nb.hierarchical import sequential
 
     rng, (k, groups) = np.random.default_rng(0), ranks[:2]
-    words, mixture = rng.random((N, k)) * (rng.random((N, k)) < 0.3), rng.random((k, groups)) * (rng.random((k, groups)) < 0.4)
-    weights = mixture @ (rng.random((groups, M)) * (rng.random((groups, M)) < 0.5)) + 0.3 * rng.random((k, M)) * (rng.random((k, M)) < 0.3)
+    words, mixture = (
+        rng.random((N, k)) * (rng.random((N, k)) < 0.3),
+        rng.random((k, groups)) * (rng.random((k, groups)) < 0.4),
+    )
+    weights = mixture @ (
+        rng.random((groups, M)) * (rng.random((groups, M)) < 0.5)
+    ) + 0.3 * rng.random((k, M)) * (rng.random((k, M)) < 0.3)
     X = (words @ weights + 0.05 * rng.random((N, M))).astype(dtype)
     start = sequential(as_data(X), ranks, rng, max_iter=20)
     np.savez(path, X=X, **{f"A{l}": fit.A for l, fit in enumerate(start)})
 
 
 def our_gradient(path):
-    """One evaluation of cost and gradient ('every', unit columns), supports warm from the chain before, as in training."""
+    """One evaluation of cost and gradient ('every', unit columns), supports warm from the chain
+    before, as in training.
+    """
     from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
     from nnmf_nb.losses import ChainObjective, every, on_unit_columns
 
     X, A = read_chain(path)
     objective = on_unit_columns(ChainObjective(as_data(X), every))
-    with blas_in_one_thread():                               # as `fit` does it
+    with blas_in_one_thread():  # as `fit` does it
         for n in range(10**9):
-            objective(A)                                     # threads awake, supports warm
-            yield {"seconds": float(np.median([timed(partial(objective, moved(A, 1000 * n + i))) for i in range(20)]))}
+            objective(A)  # threads awake, supports warm
+            yield {
+                "seconds": float(
+                    np.median(
+                        [timed(partial(objective, moved(A, 1000 * n + i))) for i in range(20)]
+                    )
+                )
+            }
 
 
 def our_iteration(path):
@@ -83,7 +102,10 @@ def our_iteration(path):
     data = as_data(X)
     with blas_in_one_thread():
         while True:
-            yield {"seconds": timed(lambda: train_chain(data, A, every, lbfgs, max_iter=20, tol=0.0)) / 20}
+            yield {
+                "seconds": timed(lambda: train_chain(data, A, every, lbfgs, max_iter=20, tol=0.0))
+                / 20
+            }
 
 
 def floor(path):
@@ -95,7 +117,9 @@ def floor(path):
 
 
 def peer_iteration(path):
-    """One epoch of NeuralNMF: forward, its reconstruction loss, backward, step. Its own `train`, from the same chain."""
+    """One epoch of NeuralNMF: forward, its reconstruction loss, backward, step. Its own `train`,
+    from the same chain.
+    """
     import torch
     from NeuralNMF import Neural_NMF, train
 
@@ -123,22 +147,33 @@ def verdict(X, errors, seconds):
 
 
 def toy_ours(seeds_per_turn):
-    """NeuralNMF of this package with its defaults: `seeds_per_turn` fits, random_state and data both from the seed."""
+    """NeuralNMF of this package with its defaults: `seeds_per_turn` fits, random_state and data
+    both from the seed.
+    """
     from nnmf_nb import NeuralNMF, datasets
 
     def fit(seed, **options):
         X = datasets.toy(random_state=seed).X
         model = NeuralNMF(ranks=RANKS, random_state=seed, **options)
         seconds = timed(lambda: model.fit(X))
-        return verdict(X, [relative(X.T, *(layer.A for layer in model.layers_[: l + 1]), model.layers_[l].S) for l in range(3)], seconds)
+        return verdict(
+            X,
+            [
+                relative(X.T, *(layer.A for layer in model.layers_[: l + 1]), model.layers_[l].S)
+                for l in range(3)
+            ],
+            seconds,
+        )
 
-    fit(0, max_iter=3)                                    # load the kernels
+    fit(0, max_iter=3)  # load the kernels
     for n in range(10**9):
         yield {"fits": [fit(seed) for seed in range(n * seeds_per_turn, (n + 1) * seeds_per_turn)]}
 
 
 def toy_neural(folder, epochs):
-    """NeuralNMF 1.0.0 as in its demo (GD, lr=1, reconstruction loss, a network per depth), for `epochs` epochs; seconds: the three-layer network."""
+    """NeuralNMF 1.0.0 as in its demo (GD, lr=1, reconstruction loss, a network per depth), for
+    `epochs` epochs; seconds: the three-layer network.
+    """
     import torch
     from NeuralNMF import Neural_NMF, train
 
@@ -147,9 +182,12 @@ def toy_neural(folder, epochs):
         for depth in (1, 2, 3):
             torch.manual_seed(seed)
             net = Neural_NMF([X.shape[0], *RANKS[:depth]])
-            seconds = timed(partial(train, net, torch.from_numpy(X), epoch=epochs, lr=1, verbose=False))
+            seconds = timed(
+                partial(train, net, torch.from_numpy(X), epoch=epochs, lr=1, verbose=False)
+            )
             with torch.no_grad():
-                S = net(torch.from_numpy(X))[-1].numpy()   # what `train` returns is older than its last step
+                # what `train` returns is older than its last step
+                S = net(torch.from_numpy(X))[-1].numpy()
             errors.append(relative(X, *(layer.A.detach().numpy() for layer in net.lsqnonneglst), S))
         yield verdict(X, errors, seconds)
 
@@ -163,15 +201,21 @@ def toy_layers(folder, factorise):
             A, chain = factorise(chain, k, seed)
             factors.append((A, chain))
         seconds = time.perf_counter() - start
-        yield verdict(X, [relative(X, *(A for A, _ in factors[: l + 1]), factors[l][1]) for l in range(3)], seconds)
+        yield verdict(
+            X,
+            [relative(X, *(A for A, _ in factors[: l + 1]), factors[l][1]) for l in range(3)],
+            seconds,
+        )
 
 
 def toy_ssnmf(folder, iterations):
-    """Hierarchical NMF by ssnmf's multiplicative updates; tol=-1, because its default stops at an error of 0.158."""
+    """Hierarchical NMF by ssnmf's multiplicative updates; tol=-1, because its default stops at an
+    error of 0.158.
+    """
     from ssnmf import SSNMF
 
     def factorise(X, k, seed):
-        np.random.seed(seed)                               # ssnmf draws from the global generator
+        np.random.seed(seed)  # ssnmf draws from the global generator
         model = SSNMF(X, k, modelNum=1, tol=-1)
         model.mult(numiters=iterations)
         return model.A, model.S
@@ -196,20 +240,30 @@ def toy_sklearn(folder):
 
 def memory(key):
     """Memory of this process in bytes: VmRSS now, VmHWM at its peak."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)
+    )
     return int(line.split()[1]) * 1024
 
 
 def weigh(fit, X, factors):
     """Growth of the peak while `fit(X)` runs, relative to the bytes of X and of `factors(model)`."""
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")         # the peak starts again from here
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     before, start = memory("VmRSS"), time.perf_counter()
     model = fit(X)
     seconds, growth = time.perf_counter() - start, memory("VmHWM") - before
-    data = sum(a.nbytes for a in (X.data, X.indices, X.indptr)) if hasattr(X, "indptr") else X.nbytes
+    data = (
+        sum(a.nbytes for a in (X.data, X.indices, X.indptr)) if hasattr(X, "indptr") else X.nbytes
+    )
     own = sum(a.nbytes for a in factors(model))
-    return {"seconds": seconds, "growth": growth, "factors": own, "size": data + own, "ratio": growth / (data + own)}
+    return {
+        "seconds": seconds,
+        "growth": growth,
+        "factors": own,
+        "size": data + own,
+        "ratio": growth / (data + own),
+    }
 
 
 def heavy_data(name):
@@ -223,13 +277,19 @@ def heavy_data(name):
 
 
 def memory_ours(data):
-    """`NeuralNMF(ranks=(20, 6))`; 20 iterations fill every store of the optimiser. Kernels and thread pools are loaded before."""
+    """`NeuralNMF(ranks=(20, 6))`; 20 iterations fill every store of the optimiser. Kernels and
+    thread pools are loaded before.
+    """
     from nnmf_nb import NeuralNMF
 
     X = heavy_data(data)
     NeuralNMF(ranks=(20, 6), max_iter=3, random_state=0).fit(X[:400])
     while True:
-        yield weigh(NeuralNMF(ranks=(20, 6), max_iter=20, random_state=0).fit, X, lambda model: [a for one in model.layers_ for a in (one.A, one.S)])
+        yield weigh(
+            NeuralNMF(ranks=(20, 6), max_iter=20, random_state=0).fit,
+            X,
+            lambda model: [a for one in model.layers_ for a in (one.A, one.S)],
+        )
 
 
 def memory_sklearn(data):
@@ -252,7 +312,9 @@ def memory_sklearn(data):
 
 
 def write_q(path, k, M):
-    """A (200 x k), X (200 x M) with noise and half of the coefficients zero, and the coefficients of a matrix 1 % away from A."""
+    """A (200 x k), X (200 x M) with noise and half of the coefficients zero, and the coefficients
+    of a matrix 1 % away from A.
+    """
     from nnmf_nb import nnls
 
     rng = np.random.default_rng(k)
@@ -263,7 +325,11 @@ def write_q(path, k, M):
 
 def read_q(path, columns=None):
     with np.load(path) as file:
-        return file["A"], np.ascontiguousarray(file["X"][:, :columns]), np.ascontiguousarray(file["near"][:, :columns])
+        return (
+            file["A"],
+            np.ascontiguousarray(file["X"][:, :columns]),
+            np.ascontiguousarray(file["near"][:, :columns]),
+        )
 
 
 def kkt(A, X, S):
@@ -279,11 +345,17 @@ def q_ours(path):
     A, X, near = read_q(path)
     while True:
         cold, warm = timed(lambda: nnls(A, X), 0.05), timed(lambda: nnls(A, X, near), 0.05)
-        yield {"seconds": cold / X.shape[1], "warm": warm / X.shape[1], "kkt": kkt(A, X, nnls(A, X))}
+        yield {
+            "seconds": cold / X.shape[1],
+            "warm": warm / X.shape[1],
+            "kkt": kkt(A, X, nnls(A, X)),
+        }
 
 
 def q_scipy(path, columns=2000):
-    """A loop of scipy.optimize.nnls over the data points, the first `columns` of them; seconds per data point."""
+    """A loop of scipy.optimize.nnls over the data points, the first `columns` of them; seconds per
+    data point.
+    """
     from scipy.optimize import nnls
 
     A, X, _ = read_q(path, columns)
@@ -303,20 +375,31 @@ def q_nonnegfac(path):
 
     A, X, _ = read_q(path)
     while True:
-        yield {"seconds": timed(lambda: nnlsm_blockpivot(A, X), 0.05) / X.shape[1], "kkt": kkt(A, X, nnlsm_blockpivot(A, X)[0])}
+        yield {
+            "seconds": timed(lambda: nnlsm_blockpivot(A, X), 0.05) / X.shape[1],
+            "kkt": kkt(A, X, nnlsm_blockpivot(A, X)[0]),
+        }
 
 
 # --- data and labels ---------------------------------------------------------------------------------------------------------
 
 
 def write_labelled(path):
-    """X (2000 x 3000) of 20 planted topics, Y (5 x 3000) with one class per data point, and a start A, B, S of about their size."""
+    """X (2000 x 3000) of 20 planted topics, Y (5 x 3000) with one class per data point, and a start
+    A, B, S of about their size.
+    """
     rng = np.random.default_rng(0)
     classes = rng.integers(0, 5, 3000)
-    S = rng.random((20, 3000)) * (rng.random((20, 3000)) < np.where(np.arange(20)[:, None] % 5 == classes, 0.9, 0.1))
-    X = rng.random((2000, 20)) * (rng.random((2000, 20)) < 0.3) @ S + 0.05 * rng.random((2000, 3000))
+    S = rng.random((20, 3000)) * (
+        rng.random((20, 3000)) < np.where(np.arange(20)[:, None] % 5 == classes, 0.9, 0.1)
+    )
+    X = rng.random((2000, 20)) * (rng.random((2000, 20)) < 0.3) @ S + 0.05 * rng.random(
+        (2000, 3000)
+    )
     start = dict(A=rng.random((2000, 20)), B=rng.random((5, 20)), S=rng.random((20, 3000)))
-    np.savez(path, X=X, Y=np.eye(5)[:, classes], classes=classes, lam=0.1 * np.sum(X * X) / 3000, **start)
+    np.savez(
+        path, X=X, Y=np.eye(5)[:, classes], classes=classes, lam=0.1 * np.sum(X * X) / 3000, **start
+    )
 
 
 def ssnmf_ours(path, budget):
@@ -330,7 +413,13 @@ def ssnmf_ours(path, budget):
         given = dict(file)
     labels = Labels(np.arange(5), given["Y"], None, np.arange(3000), 3000)
     with blas_in_one_thread():
-        alternate_labels(joint(as_data(given["X"]), labels, float(given["lam"])), given["A"], given["S"], given["B"], max_iter=2)
+        alternate_labels(
+            joint(as_data(given["X"]), labels, float(given["lam"])),
+            given["A"],
+            given["S"],
+            given["B"],
+            max_iter=2,
+        )
         while True:
             times, values, begin = [], [], time.perf_counter()
             data = as_data(given["X"])
@@ -340,31 +429,58 @@ def ssnmf_ours(path, budget):
                 values.append(value)
                 return times[-1] > budget
 
-            alternate_labels(joint(data, labels, float(given["lam"])), given["A"], given["S"] / data.scale, given["B"], max_iter=10**6, tol=0.0, callback=note)
+            alternate_labels(
+                joint(data, labels, float(given["lam"])),
+                given["A"],
+                given["S"] / data.scale,
+                given["B"],
+                max_iter=10**6,
+                tol=0.0,
+                callback=note,
+            )
             yield curve(times, values)
 
 
 def ssnmf_peer(path, budget):
-    """ssnmf's multiplicative updates from the same start, ten at a time; the clock stands still while the objective is computed."""
+    """ssnmf's multiplicative updates from the same start, ten at a time; the clock stands still
+    while the objective is computed.
+    """
     from ssnmf import SSNMF
 
     with np.load(path) as file:
         given = dict(file)
     X, Y, lam = given["X"], given["Y"], float(given["lam"])
     while True:
-        model = SSNMF(X, 20, modelNum=3, Y=Y, lam=lam, A=given["A"].copy(), B=given["B"].copy(), S=given["S"].copy(), tol=-1)
+        model = SSNMF(
+            X,
+            20,
+            modelNum=3,
+            Y=Y,
+            lam=lam,
+            A=given["A"].copy(),
+            B=given["B"].copy(),
+            S=given["S"].copy(),
+            tol=-1,
+        )
         times, values, spent = [], [], 0.0
         while spent < budget:
             spent += timed(lambda model=model: model.mult(numiters=10))
             times.append(spent)
-            values.append((np.sum((X - model.A @ model.S) ** 2) + lam * np.sum((Y - model.B @ model.S) ** 2)) / np.sum(X * X))
+            values.append(
+                (np.sum((X - model.A @ model.S) ** 2) + lam * np.sum((Y - model.B @ model.S) ** 2))
+                / np.sum(X * X)
+            )
         yield curve(times, values)
 
 
 # --- NMF: error against time -------------------------------------------------------------------------------------------------
 
-WORKS = {"a": "dense 2000 x 1500, k = 20, planted uniform factors, noise 10 % of the mean", "b": "dense 10000 x 2000, k = 50, the same way",
-         "c": "sparse 20000 x 10000, 0.5 % filled by a power law, k = 20", "d": "the toy, 90 x 87, k = 9"}
+WORKS = {
+    "a": "dense 2000 x 1500, k = 20, planted uniform factors, noise 10 % of the mean",
+    "b": "dense 10000 x 2000, k = 50, the same way",
+    "c": "sparse 20000 x 10000, 0.5 % filled by a power law, k = 20",
+    "d": "the toy, 90 x 87, k = 9",
+}
 
 
 def nmf_work(name):
@@ -380,7 +496,8 @@ def nmf_work(name):
         N, M = 20_000, 10_000
         p, q = np.arange(1, N + 1) ** -1.0, np.arange(1, M + 1) ** -0.8
         i, j = rng.choice(N, 1_600_000, p=p / p.sum()), rng.choice(M, 1_600_000, p=q / q.sum())
-        X = sp.coo_array((np.ones(len(i)), (i, j)), shape=(N, M)).tocsr()       # repeated words are summed
+        # repeated words are summed
+        X = sp.coo_array((np.ones(len(i)), (i, j)), shape=(N, M)).tocsr()
         X.data = np.log1p(X.data) * rng.gamma(1, 1, X.nnz)
         return X, 20
     N, M, k = (2000, 1500, 20) if name == "a" else (10_000, 2000, 50)
@@ -397,12 +514,24 @@ def nmf_start(X, k, seed):
 
 def curve(seconds, errors):
     """At most 300 points of an error curve (the first 60 turns and then ever fewer), rounded."""
-    keep = sorted({*range(min(60, len(errors))), *np.unique(np.geomspace(1, len(errors), 240).astype(int) - 1).tolist()})
-    return {"seconds": seconds[-1], "turns": len(errors), "t": [round(seconds[i], 6) for i in keep], "error": [round(errors[i], 9) for i in keep]}
+    keep = sorted(
+        {
+            *range(min(60, len(errors))),
+            *np.unique(np.geomspace(1, len(errors), 240).astype(int) - 1).tolist(),
+        }
+    )
+    return {
+        "seconds": seconds[-1],
+        "turns": len(errors),
+        "t": [round(seconds[i], 6) for i in keep],
+        "error": [round(errors[i], 9) for i in keep],
+    }
 
 
 def nmf_ours(work, budget, dtype="float64", **options):
-    """`extrapolated` of this package: the relative error after every turn for `budget` seconds, a new start every time."""
+    """`extrapolated` of this package: the relative error after every turn for `budget` seconds, a
+    new start every time.
+    """
     from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
     from nnmf_nb.solvers.extrapolation import extrapolated_nmf
@@ -412,24 +541,29 @@ def nmf_ours(work, budget, dtype="float64", **options):
     A, St = (F.astype(dtype) for F in nmf_start(X, k, -1))
     with blas_in_one_thread():
         for exact in (False, True):
-            extrapolated_nmf(as_data(X), A, St.T, max_iter=2, tol=0.0, exact=exact)        # load the kernels
+            # load the kernels
+            extrapolated_nmf(as_data(X), A, St.T, max_iter=2, tol=0.0, exact=exact)
         for seed in range(10**9):
             A, St = (F.astype(dtype) for F in nmf_start(X, k, seed))
             times, errors = [], []
             begin = time.perf_counter()
-            data = as_data(X)                              # the second orientation of a sparse X counts
+            data = as_data(X)  # the second orientation of a sparse X counts
 
             def note(n, error, pg, A, begin=begin, times=times, errors=errors):
                 times.append(time.perf_counter() - begin)
                 errors.append(error)
                 return times[-1] > budget
 
-            extrapolated_nmf(data, A, St.T / data.scale, max_iter=10**7, tol=0.0, callback=note, **options)
+            extrapolated_nmf(
+                data, A, St.T / data.scale, max_iter=10**7, tol=0.0, callback=note, **options
+            )
             yield curve(times, errors)
 
 
 def nmf_sklearn(work, budget, dtype="float64"):
-    """scikit-learn's coordinate descent, sweep by sweep, as `NMF(solver="cd")` runs it; the clock stands still while the error is computed."""
+    """scikit-learn's coordinate descent, sweep by sweep, as `NMF(solver="cd")` runs it; the clock
+    stands still while the error is computed.
+    """
     from sklearn.decomposition._nmf import _update_coordinate_descent as update
 
     X, k = nmf_work(work)
@@ -446,7 +580,14 @@ def nmf_sklearn(work, budget, dtype="float64"):
             spent += time.perf_counter() - begin
             G, H = A.T.astype(np.float64) @ A, St.T.astype(np.float64) @ St
             times.append(spent)
-            errors.append(float(np.sqrt(max(norm2 - 2 * np.sum(A * (X @ St), dtype=np.float64) + np.sum(G * H), 0) / norm2)))
+            errors.append(
+                float(
+                    np.sqrt(
+                        max(norm2 - 2 * np.sum(A * (X @ St), dtype=np.float64) + np.sum(G * H), 0)
+                        / norm2
+                    )
+                )
+            )
         yield curve(times, errors)
 
 
@@ -464,7 +605,9 @@ def nmf_products(work):
 
 
 def nmf_torchnmf(work, budget):
-    """torchnmf's multiplicative updates, ten at a time; the clock stands still while the error is computed."""
+    """torchnmf's multiplicative updates, ten at a time; the clock stands still while the error is
+    computed.
+    """
     import torch
     from torchnmf.nmf import NMF
 
@@ -494,17 +637,32 @@ def turn(N, M, k, density=1.0, dtype="float64"):
     from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
     rng = np.random.default_rng(0)
-    X = sp.random_array((N, M), density=density, format="csr", rng=rng) if density < 1 else np.maximum(rng.random((N, k)) @ rng.random((k, M)), 0)
+    X = (
+        sp.random_array((N, M), density=density, format="csr", rng=rng)
+        if density < 1
+        else np.maximum(rng.random((N, k)) @ rng.random((k, M)), 0)
+    )
     data, (A, St) = as_data(X.astype(dtype)), (F.astype(dtype) for F in nmf_start(X, k, 0))
     with blas_in_one_thread():
         fit = extrapolated_nmf(data, A, St.T, max_iter=3, tol=0.0, exact=False)
         while True:
-            turns = timed(lambda: extrapolated_nmf(data, fit.A, fit.S, max_iter=5, tol=0.0, exact=False), 0.2) / 5
-            yield {"seconds": turns, "products": timed(lambda: (data.AtX(fit.A), data.XSt(fit.S)), 0.1)}
+            turns = (
+                timed(
+                    lambda: extrapolated_nmf(data, fit.A, fit.S, max_iter=5, tol=0.0, exact=False),
+                    0.2,
+                )
+                / 5
+            )
+            yield {
+                "seconds": turns,
+                "products": timed(lambda: (data.AtX(fit.A), data.XSt(fit.S)), 0.1),
+            }
 
 
 def whole_fit(work, dtype):
-    """`NMF(k)` fitted to a work in a dtype, a fixed number of turns: seconds and the relative error, computed in float64."""
+    """`NMF(k)` fitted to a work in a dtype, a fixed number of turns: seconds and the relative
+    error, computed in float64.
+    """
     from nnmf_nb import NMF
 
     data, k = nmf_work(work)
@@ -515,7 +673,12 @@ def whole_fit(work, dtype):
         fit.fit(X[:50])
         while True:
             seconds = timed(lambda: fit.fit(X))
-            yield {"seconds": seconds, "error": relative(data, fit.components_.T.astype("float64"), fit.transform(X).T.astype("float64"))}
+            yield {
+                "seconds": seconds,
+                "error": relative(
+                    data, fit.components_.T.astype("float64"), fit.transform(X).T.astype("float64")
+                ),
+            }
 
 
 def memory_nmf(work):
@@ -528,11 +691,16 @@ def memory_nmf(work):
         warnings.simplefilter("ignore")
         NMF(k, init="random", random_state=0, max_iter=3).fit(X[:400])
         while True:
-            yield weigh(NMF(k, init="random", random_state=0, max_iter=20).fit, X, lambda model: [model.components_, np.empty((X.shape[0], k))])
+            yield weigh(
+                NMF(k, init="random", random_state=0, max_iter=20).fit,
+                X,
+                lambda model: [model.components_, np.empty((X.shape[0], k))],
+            )
 
 
 if __name__ == "__main__":
-    answers, sys.stdout = sys.stdout, sys.stderr          # whatever a library prints must not end up among the answers
+    # whatever a library prints must not end up among the answers
+    answers, sys.stdout = sys.stdout, sys.stderr
     warnings.simplefilter("ignore")
     contender = globals()[sys.argv[1]](**json.loads(sys.argv[2]))
     for _ in sys.stdin:

@@ -23,45 +23,60 @@ from numba.core import event
 from ..backend import DEGENERATE, NOT_CONVERGED, OK, TIED
 
 # %% ../../nbs/01a_kernels.ipynb #5b26cace
-RANK_TOL = 1e-14        # times sqrt(k): relative Cholesky pivot below which a column counts as dependent
-ENTRY_ERROR = 4 * 2.3e-16     # times max(k, 4): relative rounding error of the entries of G
+RANK_TOL = 1e-14  # times sqrt(k): relative Cholesky pivot below which a column counts as dependent
+ENTRY_ERROR = 4 * 2.3e-16  # times max(k, 4): relative rounding error of the entries of G
 
 # %% ../../nbs/01a_kernels.ipynb #fbb00a76
 class Announcer(event.Listener):
-    """Tells, once in a process, that kernels are being compiled when that takes longer than `patience` seconds."""
+    """Tells, once in a process, that kernels are being compiled when that takes longer than
+    `patience` seconds.
+    """
 
     def __init__(self, patience=1.0):
         self.patience, self.depth, self.timer, self.announced = patience, 0, None, False
 
     def on_start(self, happening):
-        "Start the clock with the first kernel of this package; those that it calls are compiled inside."
-        if self.announced or (self.depth == 0 and happening.data["dispatcher"].py_func.__module__ != __name__): return
+        """Start the clock with the first kernel of this package; those that it calls are compiled
+        inside.
+        """
+        if self.announced or (
+            self.depth == 0 and happening.data["dispatcher"].py_func.__module__ != __name__
+        ):
+            return
         self.depth += 1
-        if self.depth > 1: return
+        if self.depth > 1:
+            return
         self.timer = threading.Timer(self.patience, self.tell)
         self.timer.daemon = True
         self.timer.start()
 
     def on_end(self, happening):
-        "Stop the clock."
-        if self.depth == 0: return
+        """Stop the clock."""
+        if self.depth == 0:
+            return
         self.depth -= 1
-        if self.depth == 0: self.timer.cancel()
+        if self.depth == 0:
+            self.timer.cancel()
 
     def tell(self):
-        "Say what is going on."
+        """Say what is going on."""
         self.announced = True
-        logging.getLogger("nnmf_nb").warning("nnmf_nb: compiling kernels for this processor. This happens once and takes some seconds; they are kept for the next time.")
+        logging.getLogger("nnmf_nb").warning(
+            "nnmf_nb: compiling kernels for this processor. This happens once and takes some seconds; they are kept for the next time."
+        )
 
 
 @functools.cache
 def announce_compilation():
-    "From now on, tell when compiling takes long."
+    """From now on, tell when compiling takes long."""
     event.register("numba:compile", Announcer())
 
 # %% ../../nbs/01a_kernels.ipynb #c10254fa
 class Scratch(NamedTuple):
-    "Room for one problem of size k: passive set, its indices, triangular factor, inverse pivots, solution and gradient."
+    """Room for one problem of size k: passive set, its indices, triangular factor, inverse pivots,
+    solution and gradient.
+    """
+
     passive: np.ndarray
     idx: np.ndarray
     L: np.ndarray
@@ -69,14 +84,24 @@ class Scratch(NamedTuple):
     y: np.ndarray
     g: np.ndarray
 
+
 @njit(cache=True)
 def scratch(k):
-    return Scratch(np.empty(k, np.bool_), np.empty(k, np.int64), np.empty((k, k)), np.empty(k), np.empty(k), np.empty(k))
+    return Scratch(
+        np.empty(k, np.bool_),
+        np.empty(k, np.int64),
+        np.empty((k, k)),
+        np.empty(k),
+        np.empty(k),
+        np.empty(k),
+    )
 
 # %% ../../nbs/01a_kernels.ipynb #b3d961cc
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def factor_passive(G, work, tol):
-    "Factor of the passive block, its columns in work.idx[:p]; inverse pivots are 0 for dependent columns. Returns p and how many are independent."
+    """Factor of the passive block, its columns in work.idx[:p]; inverse pivots are 0 for dependent
+    columns. Returns p and how many are independent.
+    """
     L, idx, inv, p, is_passive = work.L, work.idx, work.inv, 0, 0
     for i in range(G.shape[0]):
         if work.passive[i]:
@@ -87,7 +112,8 @@ def factor_passive(G, work, tol):
         d = G[i, i]
         for r in range(c):
             a = G[i, idx[r]]
-            for q in range(r): a -= L[c, q] * L[r, q]
+            for q in range(r):
+                a -= L[c, q] * L[r, q]
             a *= inv[r]
             L[c, r] = a
             d -= a * a
@@ -98,21 +124,25 @@ def factor_passive(G, work, tol):
 # %% ../../nbs/01a_kernels.ipynb #dde6aced
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def solve_factored(work, p, b):
-    "work.y[:p] = (L L')^-1 b[idx]; 0 for dependent columns."
+    """work.y[:p] = (L L')^-1 b[idx]; 0 for dependent columns."""
     L, inv, y = work.L, work.inv, work.y
     for r in range(p):
         a = b[work.idx[r]]
-        for q in range(r): a -= L[r, q] * y[q]
+        for q in range(r):
+            a -= L[r, q] * y[q]
         y[r] = a * inv[r]
     for r in range(p - 1, -1, -1):
         a = y[r] * inv[r]
         y[r] = a
-        for q in range(r): y[q] -= L[r, q] * a
+        for q in range(r):
+            y[q] -= L[r, q] * a
 
 # %% ../../nbs/01a_kernels.ipynb #f3127160
 @njit(cache=True, error_model="numpy", nogil=True)
 def passive_point(G, f, s, work, tol):
-    "Solve on the passive set: fills s and work.g = G s - f; returns the number of independent passive columns and the noise level of g."
+    """Solve on the passive set: fills s and work.g = G s - f; returns the number of independent
+    passive columns and the noise level of g.
+    """
     k, g = G.shape[0], work.g
     p, is_passive = factor_passive(G, work, tol)
     solve_factored(work, p, f)
@@ -125,13 +155,14 @@ def passive_point(G, f, s, work, tol):
         v, row = work.y[r], work.idx[r]
         s[row] = v
         top += abs(v)
-        for i in range(k): g[i] += v * G[row, i]
+        for i in range(k):
+            g[i] += v * G[row, i]
     return is_passive, 4 * 2.3e-16 * max(k, 4) * top
 
 # %% ../../nbs/01a_kernels.ipynb #7ae17ab3
 @njit(cache=True, error_model="numpy", nogil=True)
 def block_pivoting(G, f, s, work, tol):
-    "Kim & Park's exchange rule from the set in work.passive. Returns (converged, noise level)."
+    """Kim & Park's exchange rule from the set in work.passive. Returns (converged, noise level)."""
     k, passive, g = G.shape[0], work.passive, work.g
     fewest, patience, noise = k + 1, 3, 0.0
     for _ in range(5 * k + 50):
@@ -141,33 +172,43 @@ def block_pivoting(G, f, s, work, tol):
             if s[i] < 0.0 if passive[i] else g[i] < -noise:
                 bad += 1
                 last = i
-        if bad == 0: return True, noise
-        if bad < fewest: fewest, patience = bad, 3
-        else: patience -= 1
+        if bad == 0:
+            return True, noise
+        if bad < fewest:
+            fewest, patience = bad, 3
+        else:
+            patience -= 1
         for i in range(k):
-            if (s[i] < 0.0 if passive[i] else g[i] < -noise) and (patience >= 0 or i == last): passive[i] = not passive[i]
+            if (s[i] < 0.0 if passive[i] else g[i] < -noise) and (patience >= 0 or i == last):
+                passive[i] = not passive[i]
     return False, noise
 
 # %% ../../nbs/01a_kernels.ipynb #7c1a3d2a
 @njit(cache=True, error_model="numpy", nogil=True)
 def step_to_boundary(passive, s, target):
-    "Move s towards target until the first passive coordinate reaches zero, and make that one active. Returns False if none does."
+    """Move s towards target until the first passive coordinate reaches zero, and make that one
+    active. Returns False if none does.
+    """
     alpha, hit = 1.0, -1
     for i in range(s.shape[0]):
         if passive[i] and target[i] <= 0.0:
             a = s[i] / (s[i] - target[i]) if s[i] > target[i] else 0.0
-            if a < alpha or hit < 0: alpha, hit = a, i
-    if hit < 0: return False
+            if a < alpha or hit < 0:
+                alpha, hit = a, i
+    if hit < 0:
+        return False
     for i in range(s.shape[0]):
-        if passive[i]: s[i] += alpha * (target[i] - s[i])
+        if passive[i]:
+            s[i] += alpha * (target[i] - s[i])
     for i in range(s.shape[0]):
-        if passive[i] and (s[i] <= 0.0 or i == hit): passive[i], s[i] = False, 0.0
+        if passive[i] and (s[i] <= 0.0 or i == hit):
+            passive[i], s[i] = False, 0.0
     return True
 
 # %% ../../nbs/01a_kernels.ipynb #902fda1b
 @njit(cache=True, error_model="numpy", nogil=True)
 def active_set(G, f, s, work, tol):
-    "Lawson & Hanson from the empty set. Returns (converged, noise level)."
+    """Lawson & Hanson from the empty set. Returns (converged, noise level)."""
     k, passive, g = G.shape[0], work.passive, work.g
     target, barred, best, noise = np.empty(k), np.empty(k, np.bool_), -1, 0.0
     for i in range(k):
@@ -175,43 +216,53 @@ def active_set(G, f, s, work, tol):
     for _ in range(30 * k + 100):
         is_passive, noise = passive_point(G, f, target, work, tol)
         if step_to_boundary(passive, s, target):
-            if best >= 0 and not passive[best]: barred[best] = True      # rounding only: do not pick it again at once
+            # rounding only: do not pick it again at once
+            if best >= 0 and not passive[best]:
+                barred[best] = True
             continue
         best = -1
         for i in range(k):
             s[i] = target[i]
         for i in range(k):
-            if not passive[i] and not barred[i] and g[i] < -noise and (best < 0 or g[i] < g[best]): best = i
-        if best < 0: return True, noise
+            if not passive[i] and not barred[i] and g[i] < -noise and (best < 0 or g[i] < g[best]):
+                best = i
+        if best < 0:
+            return True, noise
         passive[best] = True
         if factor_passive(G, work, tol)[1] > is_passive:
             for i in range(k):
                 barred[i] = False
-        else: passive[best], barred[best] = False, True                 # dependent: cannot lower the objective
+        else:
+            passive[best], barred[best] = False, True  # dependent: cannot lower the objective
     return False, noise
 
 # %% ../../nbs/01a_kernels.ipynb #ee8fe5cb
 @njit(cache=True, error_model="numpy", nogil=True)
 def independent(G, work, tol):
-    "True when every column in work.passive is further from the span of those before it than rounding in G can be."
+    """True when every column in work.passive is further from the span of those before it than
+    rounding in G can be.
+    """
     p, is_passive = factor_passive(G, work, tol)
-    if is_passive < p: return False
+    if is_passive < p:
+        return False
     y, allowed = work.y, 1.0 / (ENTRY_ERROR * max(G.shape[0], 4))
-    for c in range(p):                              # y: row c of the inverse of L
+    for c in range(p):  # y: row c of the inverse of L
         y[c] = work.inv[c]
         length = y[c]
         for r in range(c - 1, -1, -1):
             a = 0.0
-            for q in range(r + 1, c + 1): a += y[q] * work.L[q, r]
+            for q in range(r + 1, c + 1):
+                a += y[q] * work.L[q, r]
             y[r] = -a * work.inv[r]
             length += abs(y[r])
-        if length * length >= allowed: return False
+        if length * length >= allowed:
+            return False
     return True
 
 # %% ../../nbs/01a_kernels.ipynb #80ef18ad
 @njit(cache=True, error_model="numpy", nogil=True)
 def steepest(work):
-    "The largest inverse pivot of the last factorisation, of the columns in work.passive."
+    """The largest inverse pivot of the last factorisation, of the columns in work.passive."""
     largest, p = 0.0, 0
     for i in range(work.passive.shape[0]):
         if work.passive[i]:
@@ -219,21 +270,27 @@ def steepest(work):
             p += 1
     return largest
 
+
 @njit(cache=True, error_model="numpy", nogil=True)
 def classify(G, s, work, noise, tol):
-    "Clear noise-level coordinates of s and return the status bits of the solution."
+    """Clear noise-level coordinates of s and return the status bits of the solution."""
     passive, status, steep = work.passive, OK, steepest(work)
     for i in range(G.shape[0]):
-        if s[i] <= noise: s[i] = 0.0
-        passive[i] = s[i] > 0.0 or work.g[i] <= noise       # could be active in some solution
-        if passive[i] and s[i] == 0.0: status = TIED
-    if status == OK and steep < 1e5: return OK
+        if s[i] <= noise:
+            s[i] = 0.0
+        passive[i] = s[i] > 0.0 or work.g[i] <= noise  # could be active in some solution
+        if passive[i] and s[i] == 0.0:
+            status = TIED
+    if status == OK and steep < 1e5:
+        return OK
     return status if independent(G, work, tol) else status | DEGENERATE
 
 # %% ../../nbs/01a_kernels.ipynb #959d0f08
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def attempt_point(G, f, s, work):
-    "Solve one point from the set in work.passive by block pivoting; fills s and returns the status bits."
+    """Solve one point from the set in work.passive by block pivoting; fills s and returns the
+    status bits.
+    """
     tol = RANK_TOL * np.sqrt(G.shape[0])
     done, noise = block_pivoting(G, f, s, work, tol)
     return classify(G, s, work, noise, tol) if done else NOT_CONVERGED
@@ -241,45 +298,62 @@ def attempt_point(G, f, s, work):
 # %% ../../nbs/01a_kernels.ipynb #ceb060c7
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def solve_point(G, f, s, warm, work):
-    "Exact min_{s>=0} s'Gs/2 - f's for unit-diagonal G; s holds the warm start and receives the solution. Returns the status bits."
-    for i in range(G.shape[0]): work.passive[i] = s[i] > 0.0 if warm else f[i] > 0.0
+    """Exact min_{s>=0} s'Gs/2 - f's for unit-diagonal G; s holds the warm start and receives the
+    solution. Returns the status bits.
+    """
+    for i in range(G.shape[0]):
+        work.passive[i] = s[i] > 0.0 if warm else f[i] > 0.0
     status = attempt_point(G, f, s, work)
     if warm and status & DEGENERATE:
-        for i in range(G.shape[0]): work.passive[i] = f[i] > 0.0
+        for i in range(G.shape[0]):
+            work.passive[i] = f[i] > 0.0
         status = attempt_point(G, f, s, work)
     return status
 
 # %% ../../nbs/01a_kernels.ipynb #ffe4cb59
 @njit(cache=True, error_model="numpy", nogil=True)
 def solve_point_carefully(G, f, s, warm, work):
-    "The same by the active set method, from the empty set; a degenerate solution after a warm start is looked for from a cold start as well."
+    """The same by the active set method, from the empty set; a degenerate solution after a warm
+    start is looked for from a cold start as well.
+    """
     tol = RANK_TOL * np.sqrt(G.shape[0])
     done, noise = active_set(G, f, s, work, tol)
     status = classify(G, s, work, noise, tol)
     if warm and status & DEGENERATE:
-        for i in range(G.shape[0]): work.passive[i] = f[i] > 0.0
+        for i in range(G.shape[0]):
+            work.passive[i] = f[i] > 0.0
         done, noise = block_pivoting(G, f, s, work, tol)
-        if not done: done, noise = active_set(G, f, s, work, tol)
+        if not done:
+            done, noise = active_set(G, f, s, work, tol)
         status = classify(G, s, work, noise, tol)
     return status if done else status | NOT_CONVERGED
 
 # %% ../../nbs/01a_kernels.ipynb #2b4c2824
 @njit(cache=True, error_model="numpy", nogil=True)
 def adjoint_point(G, s, u, z, work):
-    "z = G[P, P]^-1 u[P] on the support P of s, 0 elsewhere (unit-diagonal G)."
+    """z = G[P, P]^-1 u[P] on the support P of s, 0 elsewhere (unit-diagonal G)."""
     for i in range(s.shape[0]):
         work.passive[i] = s[i] > 0.0
         z[i] = 0.0
     p, _ = factor_passive(G, work, RANK_TOL * np.sqrt(s.shape[0]))
     solve_factored(work, p, u)
-    for r in range(p): z[work.idx[r]] = work.y[r]
+    for r in range(p):
+        z[work.idx[r]] = work.y[r]
 
 # %% ../../nbs/01a_kernels.ipynb #4bd2ee96
-LANES = 16              # rows side by side: with fewer the processor's vectors stay half empty, with more the tables of k = 100 leave the first cache
+# rows side by side: with fewer the processor's vectors stay half empty, with more the tables of k =
+# 100 leave the first cache
+LANES = 16
 
-class Lanes(NamedTuple):                                   # with an eleventh array the compiler would keep them all in memory, and small k would be three times slower
-    """Rows that are swept side by side. s, g: k x LANES, coefficients and gradients; fresh: room for a gradient; per lane: the changes of two coordinates, one and other, noise, moved, first; row (-1: empty)
-    and rounds done."""
+
+# with an eleventh array the compiler would keep them all in memory, and small k would be three
+# times slower
+class Lanes(NamedTuple):
+    """Rows that are swept side by side. s, g: k x LANES, coefficients and gradients; fresh: room
+    for a gradient; per lane: the changes of two coordinates, one and other, noise, moved, first;
+    row (-1: empty) and rounds done.
+    """
+
     s: np.ndarray
     g: np.ndarray
     fresh: np.ndarray
@@ -291,12 +365,15 @@ class Lanes(NamedTuple):                                   # with an eleventh ar
     row: np.ndarray
     rounds: np.ndarray
 
+
 @njit(cache=True)
 def lanes(k):
-    "Empty lanes for rows of k coefficients."
+    """Empty lanes for rows of k coefficients."""
     counts = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     numbers = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
-    at = Lanes(np.empty((k, LANES)), np.empty((k, LANES)), np.empty(max(k, LANES)), *numbers, *counts)
+    at = Lanes(
+        np.empty((k, LANES)), np.empty((k, LANES)), np.empty(max(k, LANES)), *numbers, *counts
+    )
     for l in range(LANES):
         at.one[l], at.other[l], at.noise[l], at.moved[l], at.first[l] = 0.0, 0.0, 0.0, 0.0, 0.0
         at.row[l], at.rounds[l] = -1, 0
@@ -305,21 +382,25 @@ def lanes(k):
     return at
 
 
-# A row enters with its gradient, computed afresh so that no rounding piles up, and with the size below which that gradient is noise.
+# A row enters with its gradient, computed afresh so that no rounding piles up, and with the size
+# below which that gradient is noise.
 
 # %% ../../nbs/01a_kernels.ipynb #3ed5ee3f
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def row_gradient(G, f, s, g):
-    "g = G s - f, in place."
-    for i in range(g.shape[0]): g[i] = -f[i]
+    """g = G s - f, in place."""
+    for i in range(g.shape[0]):
+        g[i] = -f[i]
     for q in range(g.shape[0]):
         if s[q] != 0.0:
-            for i in range(g.shape[0]): g[i] += s[q] * G[q, i]
+            for i in range(g.shape[0]):
+                g[i] += s[q] * G[q, i]
+
 
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def enter_lane(G, f, s, at, l, row):
-    "Row number `row`, with coefficients s and right-hand side f (k), takes lane l."
-    k, g, size = G.shape[0], at.fresh[:G.shape[0]], 0.0
+    """Row number `row`, with coefficients s and right-hand side f (k), takes lane l."""
+    k, g, size = G.shape[0], at.fresh[: G.shape[0]], 0.0
     row_gradient(G, f, s, g)
     for i in range(k):
         at.s[i, l], at.g[i, l] = s[i], g[i]
@@ -329,68 +410,90 @@ def enter_lane(G, f, s, at, l, row):
 # %% ../../nbs/01a_kernels.ipynb #a53fe286
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"}, inline="always")
 def step_lanes(s, g, d, noise, moved, change):
-    "One coordinate of every lane, s with gradient g and curvature d, to its minimum over s >= 0. Where d = 0 it stays."
+    """One coordinate of every lane, s with gradient g and curvature d, to its minimum over s >= 0.
+    Where d = 0 it stays.
+    """
     if d <= 0.0:
-        for l in range(s.shape[0]): change[l] = 0.0
+        for l in range(s.shape[0]):
+            change[l] = 0.0
         return
     over = 1.0 / d
     for l in range(s.shape[0]):
         new = max(s[l] - g[l] * over, 0.0)
-        new = new if d * new > noise[l] else 0.0           # what is left is the rounding of g
+        new = new if d * new > noise[l] else 0.0  # what is left is the rounding of g
         change[l] = new - s[l]
         s[l] = new
         moved[l] += d * change[l] * change[l]
 
+
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 def sweep_lanes(G, at):
-    "One round of coordinate descent on s'Gs/2 - f's, s >= 0, in every lane; at.moved: twice what it can have lowered the objective by."
+    """One round of coordinate descent on s'Gs/2 - f's, s >= 0, in every lane; at.moved: twice what
+    it can have lowered the objective by.
+    """
     s, g, noise, moved = at.s, at.g, at.noise, at.moved
     k, width = s.shape
     one, other, between = at.one, at.other, at.fresh[:width]
-    for l in range(width): moved[l] = 0.0
+    for l in range(width):
+        moved[l] = 0.0
     for i in range(0, k - 1, 2):
         step_lanes(s[i], g[i], G[i, i], noise, moved, one)
         v = G[i, i + 1]
-        for l in range(width): between[l] = g[i + 1, l] + one[l] * v
+        for l in range(width):
+            between[l] = g[i + 1, l] + one[l] * v
         step_lanes(s[i + 1], between, G[i + 1, i + 1], noise, moved, other)
         for q in range(k):
             v, w = G[i, q], G[i + 1, q]
-            for l in range(width): g[q, l] += one[l] * v + other[l] * w
-    if k % 2 == 0: return
+            for l in range(width):
+                g[q, l] += one[l] * v + other[l] * w
+    if k % 2 == 0:
+        return
     step_lanes(s[k - 1], g[k - 1], G[k - 1, k - 1], noise, moved, one)
     for q in range(k):
         v = G[k - 1, q]
-        for l in range(width): g[q, l] += one[l] * v
+        for l in range(width):
+            g[q, l] += one[l] * v
 
 # %% ../../nbs/01a_kernels.ipynb #84b57bfe
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
 def settled(at, l, sweeps):
-    "True when the row in lane l has done its rounds: `sweeps` of them, or fewer if the last one moved less than 1 % of the first."
+    """True when the row in lane l has done its rounds: `sweeps` of them, or fewer if the last one
+    moved less than 1 % of the first.
+    """
     at.rounds[l] += 1
-    if at.rounds[l] == 1: at.first[l] = at.moved[l]
+    if at.rounds[l] == 1:
+        at.first[l] = at.moved[l]
     return at.rounds[l] >= sweeps or at.moved[l] <= 0.01 * at.first[l]
+
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def sweep_points(G, F, S, sweeps):
-    "At most `sweeps` >= 1 rounds on every row of S (M x k), in place. Returns how many rounds were done in all."
+    """At most `sweeps` >= 1 rounds on every row of S (M x k), in place. Returns how many rounds
+    were done in all.
+    """
     M, at, following, busy, total = F.shape[0], lanes(F.shape[1]), 0, 0, 0
     while True:
         for l in range(LANES):
             if at.row[l] < 0 and following < M:
                 enter_lane(G, F[following], S[following], at, l, following)
                 following, busy = following + 1, busy + 1
-        if busy == 0: return total
+        if busy == 0:
+            return total
         sweep_lanes(G, at)
         for l in range(LANES):
-            if at.row[l] < 0 or not settled(at, l, sweeps): continue
+            if at.row[l] < 0 or not settled(at, l, sweeps):
+                continue
             total += at.rounds[l]
-            for i in range(S.shape[1]): S[at.row[l], i] = at.s[i, l]
+            for i in range(S.shape[1]):
+                S[at.row[l], i] = at.s[i, l]
             at.row[l], busy = -1, busy - 1
 
 # %% ../../nbs/01a_kernels.ipynb #fab8f479
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def projected_gradient_rows(G, F, S, weights, out):
-    "out[j]: sum over i of weights[i] times the squared projected gradient of row j of S (M x k), for G: k x k and F: M x k."
+    """out[j]: sum over i of weights[i] times the squared projected gradient of row j of S (M x k),
+    for G: k x k and F: M x k.
+    """
     k, g = F.shape[1], np.empty(F.shape[1])
     for j in range(F.shape[0]):
         row_gradient(G, F[j], S[j], g)
@@ -403,18 +506,21 @@ def projected_gradient_rows(G, F, S, weights, out):
 # %% ../../nbs/01a_kernels.ipynb #e8d2ade8
 @njit(cache=True, error_model="numpy", nogil=True)
 def extrapolate_entries(new, last, beta, out):
-    "out = new + beta (new - last), cut off at zero, for vectors."
-    for n in range(len(new)): out[n] = max(new[n] + beta * (new[n] - last[n]), 0.0)
+    """out = new + beta (new - last), cut off at zero, for vectors."""
+    for n in range(len(new)):
+        out[n] = max(new[n] + beta * (new[n] - last[n]), 0.0)
+
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def product(P, Q, out):
-    "out = P'Q."
+    """out = P'Q."""
     np.dot(P.T, Q, out)
 
 # %% ../../nbs/01a_kernels.ipynb #074926d3
 @njit(cache=True, error_model="numpy", nogil=True)
 def extrapolated_block(G, F, scale, extrapolated, last, beta, sweeps, new, reached):
-    """new: rows `ahead` (M x k) after sweeps with right-hand sides F / scale (F is divided in place); reached: new, reached ahead from `last`.
+    """new: rows `ahead` (M x k) after sweeps with right-hand sides F / scale (F is divided in
+    place); reached: new, reached ahead from `last`.
 
     Returns the mean number of rounds that a row took.
     """
@@ -429,20 +535,40 @@ def extrapolated_block(G, F, scale, extrapolated, last, beta, sweeps, new, reach
 
 # %% ../../nbs/01a_kernels.ipynb #fa7a6c3b
 @njit(cache=True, error_model="numpy", nogil=True)
-def extrapolated_iteration(X, upright, scale, A, S, last_A, last_S, beta, sweeps, new_A, new_S, extrapolated_A, extrapolated_S):
-    """One turn on X / scale (X: N x M if upright, else M x N) from A (N x k) and S (M x k), all in C order. Fills new_A, new_S and both reached ahead.
+def extrapolated_iteration(
+    X,
+    upright,
+    scale,
+    A,
+    S,
+    last_A,
+    last_S,
+    beta,
+    sweeps,
+    new_A,
+    new_S,
+    extrapolated_A,
+    extrapolated_S,
+):
+    """One turn on X / scale (X: N x M if upright, else M x N) from A (N x k) and S (M x k), all in
+    C order. Fills new_A, new_S and both reached ahead.
 
-    Returns rounds per row of A and S, the length of A's projected gradient (column norms as weights), and <Q, A>, <H, A'A> for the new A, Q = X S and H = S'S of the S ahead.
+    Returns rounds per row of A and S, the length of A's projected gradient (column norms as
+    weights), and <Q, A>, <H, A'A> for the new A, Q = X S and H = S'S of the S ahead.
     """
     N, M, k = len(A), len(S), A.shape[1]
     G, F, H, Q = np.empty((k, k)), np.empty((M, k)), np.empty((k, k)), np.empty((N, k))
     product(A, A, G)
-    if upright: product(X, A, F)
-    else: np.dot(X, A, F)
+    if upright:
+        product(X, A, F)
+    else:
+        np.dot(X, A, F)
     rounds = extrapolated_block(G, F, scale, S, last_S, beta, sweeps, new_S, extrapolated_S)
     product(extrapolated_S, extrapolated_S, H)
-    if upright: np.dot(X, extrapolated_S, Q)
-    else: product(X, extrapolated_S, Q)
+    if upright:
+        np.dot(X, extrapolated_S, Q)
+    else:
+        product(X, extrapolated_S, Q)
     rounds += extrapolated_block(H, Q, scale, A, last_A, beta, sweeps, new_A, extrapolated_A)
     weights, squares = np.empty(k), np.empty(N)
     for i in range(k):
@@ -462,28 +588,38 @@ def extrapolated_iteration(X, upright, scale, A, S, last_A, last_S, beta, sweeps
 # %% ../../nbs/01a_kernels.ipynb #b2ecb137
 @njit(cache=True, error_model="numpy", nogil=True)
 def solve_points(G, gram_of, F, S, warm, status):
-    "Solve all points by block pivoting; those on which it does not end get the status NOT_CONVERGED."
+    """Solve all points by block pivoting; those on which it does not end get the status
+    NOT_CONVERGED.
+    """
     work = scratch(F.shape[1])
-    for j in range(F.shape[0]): status[j] = solve_point(G[gram_of[j]], F[j], S[j], warm, work)
+    for j in range(F.shape[0]):
+        status[j] = solve_point(G[gram_of[j]], F[j], S[j], warm, work)
+
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def solve_points_carefully(G, gram_of, F, S, warm, status):
-    "Solve again those whose status is NOT_CONVERGED."
+    """Solve again those whose status is NOT_CONVERGED."""
     work = scratch(F.shape[1])
     for j in range(F.shape[0]):
-        if status[j] & NOT_CONVERGED: status[j] = solve_point_carefully(G[gram_of[j]], F[j], S[j], warm, work)
+        if status[j] & NOT_CONVERGED:
+            status[j] = solve_point_carefully(G[gram_of[j]], F[j], S[j], warm, work)
+
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def adjoint_points(G, gram_of, S, U, Z):
     work = scratch(S.shape[1])
-    for j in range(S.shape[0]): adjoint_point(G[gram_of[j]], S[j], U[j], Z[j], work)
+    for j in range(S.shape[0]):
+        adjoint_point(G[gram_of[j]], S[j], U[j], Z[j], work)
 
 # %% ../../nbs/01a_kernels.ipynb #9ce1bc0f
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def dots_at(indptr, indices, U, V, out):
-    "out[p] = U[r] . V[indices[p]] for the entries p of row r, indptr[r] <= p < indptr[r+1]. U (n x k) and V (m x k) in C order."
+    """out[p] = U[r] . V[indices[p]] for the entries p of row r, indptr[r] <= p < indptr[r+1]. U (n
+    x k) and V (m x k) in C order.
+    """
     for r in range(U.shape[0]):
         for p in range(indptr[r], indptr[r + 1]):
             c, total = indices[p], 0.0
-            for i in range(U.shape[1]): total += U[r, i] * V[c, i]
+            for i in range(U.shape[1]):
+                total += U[r, i] * V[c, i]
             out[p] = total
