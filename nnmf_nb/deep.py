@@ -520,11 +520,11 @@ class DeepNMF(LayeredNMF):
     layers (dimensionless); `pool_size` topics made one before the next layer (1: none; every rank
     but the last must be a multiple of it) by `pooling`, 'mean' or 'max'; `solver` 'hals' or 'mu'
     (multiplicative); `n_init`, `n_init_upper` starts tried for the first and the upper layers of
-    the layer by layer start, which gets `start_iter` iterations per layer; `max_iter` turns over
+    the layer by layer start, which gets `start_iter` iterations per layer; `max_iter` iterations over
     all blocks; `tol` on the stationarity (dimensionless); `random_state`; `verbose` (1: progress
     bar); `device` 'auto', 'cpu' or 'cuda'. Fitted attributes as in `HierarchicalNMF` (a pooled
     layer's A has one row per topic below, alike in a group for means, from least squares for
-    maxima); `history_` holds 'energy' (start and after every turn) and 'stationarity'. Source:
+    maxima); `history_` holds 'energy' (start and after every iteration) and 'stationarity'. Source:
     after Flenner & Hunter 2017 (unpublished; known from its abstract and slide 7).
     """
 

@@ -375,8 +375,8 @@ function render({ model, el }) {
     if (event.target.matches("input:not([type=range])")) { event.stopPropagation(); return; }
     if (event.key === "/") { event.preventDefault(); event.stopPropagation(); search.focus(); }
   });
-  if (model.get("kept")) keepKeys(root);
-  (model.get("kept") ? root : document).addEventListener("keydown", slash); // a page of its own may listen everywhere, a cell may not
+  if (model.get("has_kernel")) keepKeys(root);
+  (model.get("has_kernel") ? root : document).addEventListener("keydown", slash); // a page of its own may listen everywhere, a cell may not
 
   // the topic
   /** What stands for a topic in a line of text: its name, or a small picture when it has no name of its own. */
@@ -437,7 +437,7 @@ function render({ model, el }) {
   function drawTopic() {
     const [l, j] = selected(), one = data.layers[l].topics[j];
     const facts = h("p", { class: "quiet num" }, `layer ${l}, topic ${j} · ${percent(one.share)} of the reconstruction`, one.dead ? h("span", { class: "flag" }, " · dead: explains nothing") : null,
-      !model.get("kept") && names()[keyOf(l, j)] ? " · name kept in this page only" : null);
+      !model.get("has_kernel") && names()[keyOf(l, j)] ? " · name kept in this page only" : null);
     const body = data.shape ? drawFactor(one) : one.dead ? [] : [control, features, drawLegend(one)];
     topic.replaceChildren(h("div", { class: "eyebrow" }, "topic"), drawTitle(l, j), facts, kinRows(l, j), ...[body].flat());
     if (!data.shape && !one.dead) drawFeatures();

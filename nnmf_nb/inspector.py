@@ -229,25 +229,25 @@ def history_of(model, points=80):
     else:
         title = next((key for key in ("objective", "cost", "energy") if key in history), None)
         curves, jointly = [np.asarray(history[title], dtype=float)] if title else [], True
-    thinned = [
+    shown = [
         one[np.unique(np.linspace(0, len(one) - 1, min(points, len(one))).astype(int))]
         if len(one)
         else one
         for one in curves
     ]
-    if not any(map(len, thinned)):
+    if not any(map(len, shown)):
         return None
     floors = (
         _training_floors(layers_of(model), jointly)
         if title == "relative error"
-        else [np.nan] * len(thinned)
+        else [np.nan] * len(shown)
     )
     return dict(
         title=title,
         each="depth" if jointly else "layer",
-        curves=signif(thinned, 6),
+        curves=signif(shown, 6),
         lengths=[len(one) for one in curves],
-        floors=signif(floors[: len(thinned)], 4),
+        floors=signif(floors[: len(shown)], 4),
     )
 
 # %% ../nbs/22_inspector.ipynb #789d5cf6
@@ -643,7 +643,7 @@ render({ model: standalone(JSON.parse(document.getElementById("state").textConte
 def page(data, names, selected):
     """The self-contained HTML page."""
     state = json.dumps(
-        dict(payload=data, names=names, selected=list(selected), error="", thinned=False),
+        dict(payload=data, names=names, selected=list(selected), error="", has_kernel=False),
         allow_nan=False,
     ).replace("<", "\\u003c")
     return PAGE % dict(
@@ -668,7 +668,7 @@ def widget_class():
         names = traitlets.Dict().tag(sync=True)
         selected = traitlets.List().tag(sync=True)
         error = traitlets.Unicode().tag(sync=True)
-        thinned = traitlets.Bool(True).tag(sync=True)
+        has_kernel = traitlets.Bool(True).tag(sync=True)
 
     return Inspector
 
@@ -730,14 +730,14 @@ class Selection(traitlets.HasTraits):
 
     def __init__(self, model, payload):
         self.model, self.payload = model, payload
-        thinned = {
+        stored = {
             key_of(l, j): name
             for (l, j), name in stored_names(model).items()
             if is_topic(payload, l, j)
         }
         shares = [topic["share"] for topic in payload["layers"][-1]["topics"]]
         super().__init__(
-            names=thinned, selected=(len(payload["layers"]) - 1, int(np.argmax(shares)))
+            names=stored, selected=(len(payload["layers"]) - 1, int(np.argmax(shares)))
         )
 
     def select(self, layer, topic):

@@ -173,18 +173,17 @@ def into_range(H, g):
     where there is no highest), clipped, as g^-1 of it; and the k divisors. float64.
     """
     xp, H = namespace(H), double(H)
-    size = (
-        xp.max(H, axis=1, keepdims=True) / g.high
-        if math.isfinite(g.high)
-        else xp.sqrt(xp.mean(H * H, axis=1, keepdims=True))
-    )
+    if math.isfinite(g.high):
+        size = xp.max(H, axis=1, keepdims=True) / g.high
+    else:
+        size = xp.sqrt(xp.mean(H * H, axis=1, keepdims=True))
     size = xp.where(size > 0, size, 1.0)
     scaled = H / size
-    return g.inverse(
-        xp.clip(scaled, min=g.low, max=g.high)
-        if math.isfinite(g.high)
-        else xp.clip(scaled, min=g.low)
-    ), size
+    if math.isfinite(g.high):
+        clipped = xp.clip(scaled, min=g.low, max=g.high)
+    else:
+        clipped = xp.clip(scaled, min=g.low)
+    return g.inverse(clipped), size
 
 
 def nonlinear_start(X, ranks, rng, g, *, max_iter=50, tol=1e-4):
@@ -209,7 +208,9 @@ def nonlinear_start(X, ranks, rng, g, *, max_iter=50, tol=1e-4):
 
 # %% ../nbs/13d_nonlinear.ipynb #9348b22d
 class Decoder(NamedTuple):
-    """What new data are explained with: G = Z_1'Z_1 (k_1 x k_1), upper factors Z_2 .. Z_m, activation g, and rho, the price of ||h||^2 (all float64, in units of the data's scale)."""
+    """What new data are explained with: G = Z_1'Z_1 (k_1 x k_1), upper factors Z_2 .. Z_m,
+    activation g, and rho, the price of ||h||^2 (all float64, in units of the data's scale).
+    """
 
     G: object
     Z: list
@@ -217,7 +218,9 @@ class Decoder(NamedTuple):
     rho: float
 
     def value(self, F, H):
-        """||x - Z_1 C_1(h)||^2 + rho ||h||^2 - ||x||^2 (M) for F = Z_1'X (k_1 x M) and codes H (k_m x M)."""
+        """||x - Z_1 C_1(h)||^2 + rho ||h||^2 - ||x||^2 (M) for F = Z_1'X (k_1 x M) and codes H (k_m
+        x M).
+        """
         xp, C = namespace(H), decode(self.Z, H, self.g)[0][0]
         return xp.sum(C * (self.G @ C - 2 * F), axis=0) + self.rho * xp.sum(H * H, axis=0)
 
@@ -229,9 +232,8 @@ class Decoder(NamedTuple):
         for z, slope in zip(reversed(self.Z), reversed(slopes)):
             J = slope.T[:, :, None] * (z @ J)
         R = (self.G @ codes[0] - F).T[:, :, None]
-        return xp.matrix_transpose(J) @ (self.G @ J) + self.rho * eye, (xp.matrix_transpose(J) @ R)[
-            :, :, 0
-        ] + self.rho * H.T
+        K = xp.matrix_transpose(J) @ (self.G @ J) + self.rho * eye
+        return K, (xp.matrix_transpose(J) @ R)[:, :, 0] + self.rho * H.T
 
 # %% ../nbs/13d_nonlinear.ipynb #5055e181
 class NewtonState(NamedTuple):
@@ -288,12 +290,8 @@ def settle(decoder, F, H, max_iter=1000, tol=1e-11):
     xp, (k, M) = namespace(H), H.shape
     # ||x||^2, or what can be explained of it
     size = xp.sum(F * F, axis=0) / (float(xp.max(xp.linalg.diagonal(decoder.G))) or 1.0)
-    now, done = (
-        newton_state_at(
-            decoder, xp.arange(M, dtype=xp.int64, device=H.device), F, H, 0.0 * size + 1e-3
-        ),
-        [],
-    )
+    number, done = xp.arange(M, dtype=xp.int64, device=H.device), []
+    now = newton_state_at(decoder, number, F, H, 0.0 * size + 1e-3)
     for n in range(max_iter):
         trace = xp.sum(xp.linalg.diagonal(now.K), axis=1) / k
         K = now.K + (now.damping * trace)[:, None, None] * xp.eye(k, dtype=H.dtype, device=H.device)
@@ -317,9 +315,11 @@ def settle(decoder, F, H, max_iter=1000, tol=1e-11):
         if now.number.shape[0] == 0:
             break
     order = xp.argsort(xp.concat([one.number for one in done]))
-    together = lambda name, axis: xp.take(
-        xp.concat([getattr(one, name) for one in done], axis=axis), order, axis=axis
-    )
+
+    def together(name, axis):
+        parts = xp.concat([getattr(one, name) for one in done], axis=axis)
+        return xp.take(parts, order, axis=axis)
+
     return together("H", 1), together("value", 0)
 
 # %% ../nbs/13d_nonlinear.ipynb #ecbe16a9
@@ -327,7 +327,8 @@ def codes_of(X, Z, g, rho, typical):
     """Codes (k_m x M, float64, >= 0) of a `DataMatrix` X for factors Z_1 .. Z_m (Z_1 in units of
     X.scale): the lower of two local minima.
 
-    rho: price of ||h||^2 beside ||x - ..||^2 (units of X.scale^2); typical (k_m): a code to start from.
+    rho: price of ||h||^2 beside ||x - ..||^2 (units of X.scale^2); typical (k_m): a code to start
+    from.
     """
     xp, wide = namespace(Z[0]), [double(z) for z in Z]
     decoder, F = Decoder(gram(Z[0]), wide[1:], g, rho), double(X.AtX(Z[0]))
@@ -395,13 +396,16 @@ class DecodesSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
         if H.shape[1] != self.factors_[l].shape[1]:
             raise ValueError(
-                f"H has {H.shape[1]} columns, layer {layer} has {self.factors_[l].shape[1]} components."
+                f"H has {H.shape[1]} columns, "
+                f"layer {layer} has {self.factors_[l].shape[1]} components."
             )
         Z = [factor_like(z, H) for z in self.factors_[: l + 1]]
         return decode(Z[1:], H.T, ACTIVATIONS[self.activation])[0][0].T @ Z[0].T
 
     def score(self, X, y=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its codes; 1 is perfect. y is ignored."""
+        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its codes; 1 is
+        perfect. y is ignored.
+        """
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
         with blas_in_one_thread():
@@ -457,10 +461,8 @@ class TrainsNonlinear:
             X, ranks, rng, g, max_iter=self.pretrain_iter, tol=self.tol
         )
         objective = NonlinearObjective(X, upper, H, g, float(self.ridge))
-        vector, attributes = (
-            objective.vector(upper, H),
-            lambda vector: nonlinear_attributes(X, objective, vector),
-        )
+        vector = objective.vector(upper, H)
+        attributes = lambda vector: nonlinear_attributes(X, objective, vector)
         report, lower = report_of(attributes), np.full(vector.shape, -np.inf)
         lower[-math.prod(H.shape) :] = 0.0
         with progress_bar(self, self.max_iter) as bar:
@@ -478,10 +480,8 @@ class TrainsNonlinear:
                 tol=self.tol,
                 callback=report_iteration,
             )
-        self.history_, self.n_iter_ = (
-            {"objective": [value / X.shape[1] for value in end.values]},
-            max(1, len(end.values) - 1),
-        )
+        self.history_ = {"objective": [value / X.shape[1] for value in end.values]}
+        self.n_iter_ = max(1, len(end.values) - 1)
         self.stop_reason_ = "interrupted" if stopped else end.reason
         for name, value in attributes(end.vector).items():
             setattr(self, name, value)
@@ -494,7 +494,7 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
     Parameters: `ranks` components per layer (they may increase: g makes that useful, and a warning
     says so for the linear models); `activation` 'softplus', 'sigmoid', 'tanh', 'square', 'relu' or
     'identity'; `ridge` > 0, the price of large factors and codes (dimensionless); `pretrain_iter`
-    turns of Semi-NMF per layer; `max_iter` iterations of L-BFGS-B over everything (0: the start
+    iterations of Semi-NMF per layer; `max_iter` iterations of L-BFGS-B over everything (0: the start
     only); `tol` on the gradient, and on the relative decrease in ten iterations (dimensionless);
     `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or
     'cuda'. Fitted: `factors_` (Z_1 in units of X, n_features x k_1, then Z_2 ..), `codes_`
@@ -518,14 +518,15 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
         verbose=0,
         device="auto",
     ):
-        self.ranks, self.activation, self.ridge, self.pretrain_iter, self.max_iter = (
-            ranks,
-            activation,
-            ridge,
-            pretrain_iter,
-            max_iter,
-        )
-        self.tol, self.random_state, self.verbose, self.device = tol, random_state, verbose, device
+        self.ranks = ranks
+        self.activation = activation
+        self.ridge = ridge
+        self.pretrain_iter = pretrain_iter
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -546,10 +547,8 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
             )
             H = self._codes(data)
             self.reconstruction_err_ = math.sqrt(self._error2(data, H)) * data.scale
-        self.codes_, self.converged_ = (
-            namespace(H).astype(H.T, data.dtype),
-            self.stop_reason_ in CONVERGED,
-        )
+        self.codes_ = namespace(H).astype(H.T, data.dtype)
+        self.converged_ = self.stop_reason_ in CONVERGED
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )

@@ -68,10 +68,8 @@ def multiplicative_H(G, F, H, up=0.0, down=0.0):
     Source: Ding, Li & Jordan 2010, eq. 10.
     """
     xp = namespace(H)
-    up, down = (
-        up + positive_part(F) + positive_part(-G) @ H,
-        down + positive_part(-F) + positive_part(G) @ H,
-    )
+    up = up + positive_part(F) + positive_part(-G) @ H
+    down = down + positive_part(-F) + positive_part(G) @ H
     return H * xp.sqrt(xp.where(down > 0, up / xp.where(down > 0, down, 1.0), 1.0))
 
 # %% ../nbs/13a_semi.ipynb #7d4b0fb8
@@ -86,15 +84,11 @@ class ClassGraph:
         degree[labels.known] = labels.Y.sum(axis=0)
         kinds, kind = np.unique(degree, return_inverse=True)
         wide = namespace(like).float64
-        self.Y, self.shares = (
-            asarray(F, like, wide)
-            for F in (labels.Y, labels.Y / np.where(size > 0, size, 1.0)[:, None])
-        )
-        self.degree, self.kinds, self.kind = (
-            asarray(degree, like, wide)[None, :],
-            kinds.tolist(),
-            asarray(kind, like, namespace(like).int64),
-        )
+        self.Y = asarray(labels.Y, like, wide)
+        self.shares = asarray(labels.Y / np.where(size > 0, size, 1.0)[:, None], like, wide)
+        self.degree = asarray(degree, like, wide)[None, :]
+        self.kinds = kinds.tolist()
+        self.kind = asarray(kind, like, namespace(like).int64)
 
     def neighbours(self, H):
         """H W (k x M): for every labelled data point the mean of its class, else 0."""
@@ -112,8 +106,9 @@ def product(factors):
 
 
 def semi_objective(X, Phi, H, mu=0.0, graph=None, gamma=0.0, identity=None):
-    """(||X - Phi H||^2 + mu (||Phi||^2 + ||H||^2) + gamma tr(H L H')) / ||X||^2 for a `DataMatrix` X; Phi: N x k, H: k x M, Phi H, mu and gamma in units of X.scale;
-    graph: `ClassGraph` or None. Dimensionless.
+    """(||X - Phi H||^2 + mu (||Phi||^2 + ||H||^2) + gamma tr(H L H')) / ||X||^2 for a `DataMatrix`
+    X; Phi: N x k, H: k x M, Phi H, mu and gamma in units of X.scale; graph: `ClassGraph` or None.
+    Dimensionless.
     """
     scatter = float(namespace(H).sum(graph.scatter(H))) if graph else 0.0
     return (
@@ -149,22 +144,15 @@ def step_H(X, Z, H, mu, solver, graph=None, gamma=0.0, repeats=4):
         curvature.T,
         X.norm2 or 1.0,
     )
-    if solver == "nnls":
-        new = (
-            exact_H(ridged, wide, new, graph, gamma, repeats)
-            if graph
-            else solve_layer(X, Phi, H, F, l2=mu)[0]
-        )
+    if solver == "nnls" and graph:
+        new = exact_H(ridged, wide, new, graph, gamma, repeats)
+    elif solver == "nnls":
+        new = solve_layer(X, Phi, H, F, l2=mu)[0]
     for _ in range(repeats if solver == "mu" else 0):
         new = multiplicative_H(ridged, wide, new, neighbours_term(new), degree * new)
     new = xp.astype(new, X.dtype)
-    return (
-        new,
-        semi_objective(
-            X, Phi, new, mu, graph, gamma, X.norm2 - 2 * inner(F, new) + inner(new, G @ double(new))
-        ),
-        gradient_norm,
-    )
+    identity = X.norm2 - 2 * inner(F, new) + inner(new, G @ double(new))
+    return new, semi_objective(X, Phi, new, mu, graph, gamma, identity), gradient_norm
 
 # %% ../nbs/13a_semi.ipynb #d75b0cbd
 def inverse_in_rank(G, precision):
@@ -243,25 +231,21 @@ class SemiTerms(NamedTuple):
 
 def semi_iteration(X, Z, H, terms=SemiTerms()):
     """All Z_l exactly, last to first, then all H_d of the dictionary H (the last depth and those of
-    `terms.graphs`): returns Z, H, the objective (summed over depths), and
-    the stationarity (dimensionless: each column's derivative times its length, before its step, relative to ||X||^2).
+    `terms.graphs`): returns Z, H, the objective (summed over depths), and the stationarity
+    (dimensionless: each column's derivative times its length, before its step, relative to
+    ||X||^2).
     """
     xp, gradient_norm, value, size = namespace(Z[0]), [], 0.0, math.sqrt(X.norm2)
     mu, gamma = terms.ridge * size, terms.lam * size
-    K, Q, Z = (
-        {d: gram(h.T) for d, h in H.items()},
-        {d: double(X.XSt(h)) for d, h in H.items()},
-        [double(z) for z in Z],
-    )
+    K = {d: gram(h.T) for d, h in H.items()}
+    Q = {d: double(X.XSt(h)) for d, h in H.items()}
+    Z = [double(z) for z in Z]
     K = {d: k + mu * xp.eye(k.shape[0], dtype=k.dtype, device=k.device) for d, k in K.items()}
     for l in reversed(range(len(Z))):
         length = column_lengths(Z[l])
         Z, C = step_Z(Q, K, Z, l, 1e-12 if X.dtype == xp.float64 else 1e-6)
-        gradient_norm.append(
-            2
-            / (X.norm2 or 1.0)
-            * math.sqrt(inner(C * C, xp.broadcast_to(length[None, :] ** 2, C.shape)))
-        )
+        slope = math.sqrt(inner(C * C, xp.broadcast_to(length[None, :] ** 2, C.shape)))
+        gradient_norm.append(2 / (X.norm2 or 1.0) * slope)
     Z, H = balanced(Z, {d: double(h) for d, h in H.items()}, terms.graphs, gamma / (mu or 1.0))
     Z, H = [xp.astype(z, X.dtype) for z in Z], {d: xp.astype(h, X.dtype) for d, h in H.items()}
     for d in H:
@@ -271,7 +255,9 @@ def semi_iteration(X, Z, H, terms=SemiTerms()):
 
 # %% ../nbs/13a_semi.ipynb #905e3dca
 def kmeans_start(X, k, rng):
-    """H (k x M, > 0) from k-means on the coordinates of the data points along k singular vectors of a `DataMatrix` X. ||H||^2 is ||X||, as for balanced factors."""
+    """H (k x M, > 0) from k-means on the coordinates of the data points along k singular vectors of
+    a `DataMatrix` X. ||H||^2 is ||X||, as for balanced factors.
+    """
     like, M = namespace_like(X), X.shape[1]
     H = np.full((M, k), 0.2)
     if X.norm2 > 0:
@@ -306,7 +292,7 @@ def train_semi(X, Z, H, terms=SemiTerms(), *, max_iter=500, tol=1e-4, callback=N
     """Lower the objective of a `DataMatrix` X from a list Z and a dictionary H of H_d >= 0, turn by
     turn; it never rises. Returns a `SemiFit`.
 
-    Stops when the stationarity (dimensionless) falls to `tol`, after `max_iter` turns, when
+    Stops when the stationarity (dimensionless) falls to `tol`, after `max_iter` iterations, when
     callback(objective, stationarity, Z) returns True, or on a KeyboardInterrupt, which loses
     nothing.
     """
@@ -342,20 +328,15 @@ def pretrain_semi(X, ranks, rng, terms=SemiTerms(), *, max_iter=100, tol=1e-4, c
         own, below, H = terms.of_layer(l), [fit.Z[0] for fit in fits], kmeans_start(data, k, rng)
         Z, H, value, _ = semi_iteration(data, [namespace(H).zeros_like(data.XSt(H))], {0: H}, own)
         fit = SemiFit(Z, H, [value], [], fits[-1].reason if fits else "")
-        report = (
-            None
-            if callback is None
-            else (
-                lambda value, gradient_norm, Z, below=below: callback(
-                    value, gradient_norm, [*below, *Z]
-                )
-            )
-        )
-        fits.append(
-            fit
-            if fit.stopped
-            else train_semi(data, Z, H, own, max_iter=max_iter, tol=tol, callback=report)
-        )
+        report = None
+        if callback is not None:
+
+            def report(value, gradient_norm, Z, below=below):
+                return callback(value, gradient_norm, [*below, *Z])
+
+        if not fit.stopped:
+            fit = train_semi(data, Z, H, own, max_iter=max_iter, tol=tol, callback=report)
+        fits.append(fit)
         data = DataMatrix(fits[-1].H[0], scale=1.0)
     return fits
 
@@ -437,7 +418,10 @@ class SemiLayer:
         return self.Z.shape[1]
 
     def __repr__(self):
-        return f"SemiLayer(Z {self.Z.shape[0]} x {self.rank}, H {self.rank} x {self.H.shape[1]}, error {self.error:.4f})"
+        return (
+            f"SemiLayer(Z {self.Z.shape[0]} x {self.rank}, H {self.rank} x {self.H.shape[1]}, "
+            f"error {self.error:.4f})"
+        )
 
 
 def semi_layers(X, Z):
@@ -465,7 +449,8 @@ def semi_attributes(X, Z):
 def not_converged(model):
     """Warn that max_iter ended the training of a model."""
     warnings.warn(
-        f"{type(model).__name__} stopped at max_iter={model.max_iter} before its stationarity fell to tol={model.tol:g}: increase max_iter or tol.",
+        f"{type(model).__name__} stopped at max_iter={model.max_iter} before its stationarity fell "
+        f"to tol={model.tol:g}: increase max_iter or tol.",
         ConvergenceWarning,
         stacklevel=4,
     )
@@ -488,7 +473,9 @@ class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return H.T * data.scale
 
     def score(self, X, y=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x n_features) and its own exact coefficients; 1 is perfect. y is ignored."""
+        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x
+        n_features) and its own exact coefficients; 1 is perfect. y is ignored.
+        """
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
         Phi = factor_like(self._phi(-1), namespace_like(data))
@@ -552,7 +539,7 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
 
     Parameters: `ranks` components per layer; `solver` 'nnls' (exact H) or 'mu' (multiplicative);
     `ridge` >= 0, the price of large factors (dimensionless); `lam` >= 0, the price of scatter
-    within the classes of `fit` (dimensionless); `pretrain_iter` turns per layer; `max_iter` turns
+    within the classes of `fit` (dimensionless); `pretrain_iter` iterations per layer; `max_iter` iterations
     over the whole chain (0: pretraining only); `tol` on the stationarity (dimensionless);
     `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or
     'cuda'. Fitted: `layers_` (list of `SemiLayer`: Z, H, error), `components_` (k_m x n_features,
@@ -577,15 +564,16 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         verbose=0,
         device="auto",
     ):
-        self.ranks, self.solver, self.ridge, self.lam, self.pretrain_iter, self.max_iter = (
-            ranks,
-            solver,
-            ridge,
-            lam,
-            pretrain_iter,
-            max_iter,
-        )
-        self.tol, self.random_state, self.verbose, self.device = tol, random_state, verbose, device
+        self.ranks = ranks
+        self.solver = solver
+        self.ridge = ridge
+        self.lam = lam
+        self.pretrain_iter = pretrain_iter
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -601,7 +589,8 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
         if labels and not self.ridge:
             raise ValueError(
-                "labels need ridge > 0: without a price on Z their term can be made as small as one likes. 0.01 is usual."
+                "labels need ridge > 0: without a price on Z their term can be made as small as "
+                "one likes. 0.01 is usual."
             )
         terms = SemiTerms(
             float(self.ridge),
@@ -611,25 +600,17 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         )
         with fitting(self, X=X, y=y) as rng:
             attributes = lambda Z: semi_attributes(data, Z)
-            fit = self._train(
-                data,
-                ranks,
-                rng,
-                terms,
-                reporter(
-                    self, X, y, attributes, self.pretrain_iter * len(ranks) + self.max_iter + 1
-                ),
-            )
+            n_iterations = self.pretrain_iter * len(ranks) + self.max_iter + 1
+            report = reporter(self, X, y, attributes, n_iterations)
+            fit = self._train(data, ranks, rng, terms, report)
             for name, value in attributes(fit.Z).items():
                 setattr(self, name, value)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
-        self.n_iter_, self.stop_reason_, self.converged_ = (
-            max(1, len(fit.objective)),
-            fit.reason,
-            fit.reason == "stationary",
-        )
+        self.n_iter_ = max(1, len(fit.objective))
+        self.stop_reason_ = fit.reason
+        self.converged_ = fit.reason == "stationary"
         if fit.reason == "max_iter":
             not_converged(self)
         return self

@@ -67,18 +67,16 @@ class Coded(NamedTuple):
 
 
 def code_forward(X, D, l1, l2, S=None):
-    """Codes S_l = argmin_{s>=0} ||S_(l-1) - D_l s||^2 / 2 + l1_l sum(s) + l2_l ||s||^2 / 2 of a `DataMatrix` X, layer by layer. Returns `Coded`.
+    """Codes S_l = argmin_{s>=0} ||S_(l-1) - D_l s||^2 / 2 + l1_l sum(s) + l2_l ||s||^2 / 2 of a
+    `DataMatrix` X, layer by layer. Returns `Coded`.
 
     D: list of dictionaries of any sign; l1 (units of X.scale) and l2 (dimensionless), >= 0: one per
     layer. `S`: earlier codes, for a warm start. Source: Sun, Nasrabadi & Tran, arXiv 1701.08349.
     """
     data, solved = X, []
     for l, d in enumerate(D):
-        solved.append(
-            solve_layer(
-                data, d, None if S is None else S[l], l1=float(l1[l]) * data.scale, l2=float(l2[l])
-            )
-        )
+        start = None if S is None else S[l]
+        solved.append(solve_layer(data, d, start, l1=float(l1[l]) * data.scale, l2=float(l2[l])))
         data = DataMatrix(solved[-1][0], scale=1.0)
     return Coded(X, list(D), list(l1), list(l2), [s for s, _ in solved], [c for _, c in solved])
 
@@ -139,7 +137,9 @@ def some_points(X, k, rng):
 
 # %% ../nbs/13c_sparse_coding.ipynb #46f54a9f
 def coding_cost(X, D, S, l1, l2):
-    """(||X - D S||^2 + 2 l1 sum(S) + l2 ||S||^2) / ||X||^2, dimensionless; S and l1 in units of X.scale."""
+    """(||X - D S||^2 + 2 l1 sum(S) + l2 ||S||^2) / ||X||^2, dimensionless; S and l1 in units of
+    X.scale.
+    """
     return (residual2(X, D, S) + 2 * l1 * float(namespace(S).sum(double(S))) + l2 * inner(S, S)) / (
         X.norm2 or 1.0
     )
@@ -422,13 +422,11 @@ def why(end, lower, tol):
         return "max_iter"
     g = end.jac if lower is None else end.x - np.maximum(end.x - end.jac, lower)
     largest = float(np.abs(g).max())
-    return (
-        "stationary"
-        if largest <= tol
-        else "no progress"
-        if largest <= max(10 * tol, 1e-3)
-        else "stalled"
-    )
+    if largest <= tol:
+        return "stationary"
+    if largest <= max(10 * tol, 1e-3):
+        return "no progress"
+    return "stalled"
 
 # %% ../nbs/13c_sparse_coding.ipynb #572a49d4
 def train_classifier(S, Y, ridge, size, *, max_iter=500, tol=1e-5):
@@ -461,11 +459,12 @@ def train_network(X, Y, net, *, ridge=1e-3, max_iter=200, tol=1e-4, callback=Non
     stopped = reason == "interrupted"
     net = net._replace(W=W, b=b)
     objective = NetworkObjective(X, Y, net, ridge, size)
-    report = (
-        None
-        if callback is None
-        else lambda value, vector: callback(value, objective.network(vector))
-    )
+    report = None
+    if callback is not None:
+
+        def report(value, vector):
+            return callback(value, objective.network(vector))
+
     end = descend(
         objective,
         objective.vector(net),
@@ -489,10 +488,8 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         X, l = read_signed(self, X, reset=False), self._index(layer)
         data = DataMatrix(X.T, scale=self.unit_)
-        D, (l1, l2) = (
-            [factor_like(d, namespace_like(data)) for d in self.dictionaries_[: l + 1]],
-            self.penalties_.T,
-        )
+        D = [factor_like(d, namespace_like(data)) for d in self.dictionaries_[: l + 1]]
+        l1, l2 = self.penalties_.T
         with blas_in_one_thread():
             fwd = code_forward(data, D, l1 / self.unit_, l2)
         for status in fwd.status:
@@ -529,7 +526,8 @@ def check_network(model):
     ranks = (model.ranks,) if isinstance(model.ranks, numbers.Integral) else tuple(model.ranks)
     if not ranks or not all(isinstance(k, numbers.Integral) and k >= 1 for k in ranks):
         raise ValueError(
-            f"ranks must be integers >= 1, one per layer, for example (64, 16); got {model.ranks!r}."
+            "ranks must be integers >= 1, one per layer, for example (64, 16); "
+            f"got {model.ranks!r}."
         )
     for name in ("start_iter", "max_iter"):
         check_number(name, getattr(model, name), numbers.Integral, 0)
@@ -565,14 +563,9 @@ class TrainsNetwork:
                 callback=after_iteration,
             )
             self.history_ = {"start": [fit.costs for fit in fits], "cost": []}
-            self.stop_reason_ = next(
-                (
-                    r
-                    for r in ("interrupted", "callback", "max_iter")
-                    if r in [fit.reason for fit in fits]
-                ),
-                "no progress",
-            )
+            reasons = [fit.reason for fit in fits]
+            cut = [r for r in ("interrupted", "callback", "max_iter") if r in reasons]
+            self.stop_reason_ = cut[0] if cut else "no progress"
             self.n_iter_ = max(1, max(len(fit.costs) - 1 for fit in fits))
             if len(self.classes_):
                 net = self._train(X, number, net, after_iteration)
@@ -583,10 +576,8 @@ class TrainsNetwork:
         """End to end on the labelled data points; a start that was cut short is not trained
         further.
         """
-        known, stopped = (
-            np.flatnonzero(number >= 0),
-            self.stop_reason_ in ("interrupted", "callback"),
-        )
+        known = np.flatnonzero(number >= 0)
+        stopped = self.stop_reason_ in ("interrupted", "callback")
         data = DataMatrix(rows_of(X, known).T, scale=self.unit_)
         Y = asarray(
             np.eye(len(self.classes_))[:, number[known]],
@@ -638,14 +629,17 @@ def rows_of(X, known):
 
 # %% ../nbs/13c_sparse_coding.ipynb #2f54a3f7
 class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
-    """Supervised deep sparse coding network: codes a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 + l1_l sum(a) + l2_l ||a||^2/2, softmax on the last ones, trained end to end.
+    """Supervised deep sparse coding network: codes a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 +
+    l1_l sum(a) + l2_l ||a||^2/2, softmax on the last ones, trained end to end.
 
     Parameters: `ranks` atoms per layer (wide and slim ones in turns are the paper's bottleneck
-    modules); `l1`, `l2` penalties at the start, l1 relative to the typical
-    length of what a layer sees, l2 dimensionless (learned when there are labels); `ridge` times ||W||^2 mean ||a_L||^2 / 2 holds the classifier back (dimensionless); `start_iter` turns of dictionary learning per layer; `max_iter`
-    iterations of L-BFGS-B end to end (0: none, and without labels never any); `tol` on the
-    gradient, and on the relative decrease of the cost (per turn of the start, per ten iterations
-    end to end); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'.
+    modules); `l1`, `l2` penalties at the start, l1 relative to the typical length of what a layer
+    sees, l2 dimensionless (learned when there are labels); `ridge` times ||W||^2 mean ||a_L||^2 / 2
+    holds the classifier back (dimensionless); `start_iter` iterations of dictionary learning per layer;
+    `max_iter` iterations of L-BFGS-B end to end (0: none, and without labels never any); `tol` on
+    the gradient, and on the relative decrease of the cost (per turn of the start, per ten
+    iterations end to end); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or
+    'cuda'.
     Fitted: `dictionaries_` (k_(l-1) x k_l, unit columns, any sign), `penalties_` (layers x 2: l1 in
     units of X, l2), `classes_` (empty without labels), `coef_` (per unit of X) and `intercept_`,
     `components_` (k_L x n_features), `unit_` (typical length of a data point), `n_iter_`,
@@ -667,16 +661,16 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
         verbose=0,
         device="auto",
     ):
-        self.ranks, self.l1, self.l2, self.ridge, self.start_iter, self.max_iter, self.tol = (
-            ranks,
-            l1,
-            l2,
-            ridge,
-            start_iter,
-            max_iter,
-            tol,
-        )
-        self.random_state, self.verbose, self.device = random_state, verbose, device
+        self.ranks = ranks
+        self.l1 = l1
+        self.l2 = l2
+        self.ridge = ridge
+        self.start_iter = start_iter
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -691,27 +685,21 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
             np.full(data.shape[0], -1) if y is None else y, data.shape[0]
         )
         with fitting(self, X=X, y=y) as rng:
-            self._fit(
-                data,
-                number,
-                ranks,
-                rng,
-                reporter(
-                    self, X, y, self._attributes, self.start_iter * len(ranks) + self.max_iter + 1
-                ),
-            )
+            n_iterations = self.start_iter * len(ranks) + self.max_iter + 1
+            report = reporter(self, X, y, self._attributes, n_iterations)
+            self._fit(data, number, ranks, rng, report)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
         self.converged_ = self.stop_reason_ in CONVERGED
         if self.stop_reason_ in ("max_iter", "stalled"):
-            hint = (
-                "increase tol"
-                if self.stop_reason_ == "stalled"
-                else f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
-            )
+            if self.stop_reason_ == "stalled":
+                hint = "increase tol"
+            else:
+                hint = f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
             warnings.warn(
-                f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {hint}.",
+                f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached "
+                f"tol={self.tol:g}: {hint}.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -130,11 +130,10 @@ def source_bases(sources, ranks, *, max_iter=200, tol=1e-4):
     for S, k in zip(sources, ranks):
         data = as_data(S)
         start = best_start(data, k, 1, host_rng(0), max_iter=0)
-        fits.append(
-            start
-            if start.reason == "interrupted"
-            else hals(data, start.A, start.S, max_iter=max_iter, tol=tol)
-        )
+        if start.reason == "interrupted":
+            fits.append(start)
+        else:
+            fits.append(hals(data, start.A, start.S, max_iter=max_iter, tol=tol))
     xp = namespace(fits[0].A)
     W = xp.concat([fit.A for fit in fits], axis=1)
     reason = "interrupted" if any(fit.reason == "interrupted" for fit in fits) else "done"
@@ -177,14 +176,17 @@ class Split(NamedTuple):
 
 # %% ../nbs/13b_unfolded.ipynb #b411aaf5
 def _entrywise(fwd, S, Z, beta):
-    """D(S | Z unit) and the two parts of its derivative by Z, which is in units of the mean of each frame as all of a forward pass is."""
+    """D(S | Z unit) and the two parts of its derivative by Z, which is in units of the mean of each
+    frame as all of a forward pass is.
+    """
     size = _power(fwd.unit, beta)
     value = float(namespace(S).sum(entry_divergence(S, double(Z) * double(fwd.unit), beta)))
     return value, size * _power(Z, beta - 1), size * (S / fwd.unit * _power(Z, beta - 2))
 
 # %% ../nbs/13b_unfolded.ipynb #7694a682
 def mask_cost(fwd, sources, *, ranks, weights, beta=1.0):
-    """sum_l weights_l D_beta(S_l | estimate of S_l) for sources S_l (list of N x T, >= 0), beta >= 1, as a `Split`.
+    """sum_l weights_l D_beta(S_l | estimate of S_l) for sources S_l (list of N x T, >= 0), beta >=
+    1, as a `Split`.
 
     Not yet divided by anything: see `cost_unit`. Source: Le Roux, Hershey & Weninger 2015; the
     split of the quotient is the smallest that is nonnegative.
@@ -193,9 +195,10 @@ def mask_cost(fwd, sources, *, ranks, weights, beta=1.0):
     shown = [mask * fwd.M + _eps(fwd.M) for mask in masks]
     value, rise, fall = zip(*[_entrywise(fwd, S, Z, beta) for S, Z in zip(sources, shown)])
     rise, fall = ([g * one for g, one in zip(weights, parts)] for parts in (rise, fall))
-    part = lambda own, other: [
-        fwd.M / V * _quotient(l, masks, own, other) for l in range(len(masks))
-    ]
+
+    def part(own, other):
+        return [fwd.M / V * _quotient(l, masks, own, other) for l in range(len(masks))]
+
     return Split(sum(g * v for g, v in zip(weights, value)), part(rise, fall), part(fall, rise))
 
 # %% ../nbs/13b_unfolded.ipynb #b028c12b
@@ -209,7 +212,9 @@ def _quotient(l, masks, own, other):
 
 # %% ../nbs/13b_unfolded.ipynb #61042933
 def reconstruction_cost(fwd, sources, *, beta=1.0):
-    """D_beta(S | W^K H^K) for one source ([S], N x T: the mixture itself for an autoencoder), beta >= 1, as a `Split`."""
+    """D_beta(S | W^K H^K) for one source ([S], N x T: the mixture itself for an autoencoder), beta
+    >= 1, as a `Split`.
+    """
     value, rise, fall = _entrywise(fwd, sources[0], fwd.W[-1] @ fwd.H[-1] + _eps(fwd.M), beta)
     return Split(value, [rise], [fall])
 
@@ -252,9 +257,8 @@ def unfold_backward(fwd, split, ranks, *, carry=netted):
     for W, H in zip(fwd.W[-2::-1], fwd.H[-2::-1]):
         step = _step(fwd.M, W, H, fwd.beta, fwd.sparsity)
         dH, nH = carry(dH, nH)
-        (dW, above), (nW, below) = (
-            _layer_part(*pair, W, H, step, fwd.beta) for pair in ((dH, nH), (nH, dH))
-        )
+        dW, above = _layer_part(dH, nH, W, H, step, fwd.beta)
+        nW, below = _layer_part(nH, dH, W, H, step, fwd.beta)
         plus.append(dW)
         minus.append(nW)
         dH, nH = above, below
@@ -265,9 +269,9 @@ def _output_part(fwd, parts, ranks):
     """One part of (dC/dW^K, dC/dH^K) from the same part of dC/dV_l."""
     xp, W, H = namespace(fwd.M), fwd.W[-1], fwd.H[-1]
     columns = _columns(ranks)
-    return xp.concat([G @ H[c, :].T for G, c in zip(parts, columns)], axis=1), xp.concat(
-        [W[:, c].T @ G for G, c in zip(parts, columns)], axis=0
-    )
+    by_W = xp.concat([G @ H[c, :].T for G, c in zip(parts, columns)], axis=1)
+    by_H = xp.concat([W[:, c].T @ G for G, c in zip(parts, columns)], axis=0)
+    return by_W, by_H
 
 # %% ../nbs/13b_unfolded.ipynb #39aee6d0
 def _dense(X, c, scale, like=None):
@@ -290,12 +294,10 @@ class UnfoldedObjective:
     """
 
     def __init__(self, M, sources, cost, ranks, *, scale=1.0, unit=1.0, carry=netted, **options):
-        self.M, self.sources, self.cost, self.ranks = (
-            _by_column(M),
-            [_by_column(S) for S in sources],
-            cost,
-            ranks,
-        )
+        self.M = _by_column(M)
+        self.sources = [_by_column(S) for S in sources]
+        self.cost = cost
+        self.ranks = ranks
         self.scale, self.unit, self.carry, self.options = scale, unit or 1.0, carry, options
 
     def __call__(self, W):
@@ -307,12 +309,11 @@ class UnfoldedObjective:
 
         value, parts = 0.0, None
         for more_value, more in in_chunks(run, self.M.shape[1], self.M.shape[0]):
-            value, parts = (
-                value + more_value,
-                more
-                if parts is None
-                else [[a + b for a, b in zip(*pair)] for pair in zip(parts, more)],
-            )
+            value = value + more_value
+            if parts is None:
+                parts = more
+            else:
+                parts = [[a + b for a, b in zip(*pair)] for pair in zip(parts, more)]
         return value / self.unit, *parts
 
 # %% ../nbs/13b_unfolded.ipynb #ceec8814
@@ -400,15 +401,15 @@ def as_sources(y, n_samples, n_features):
         if y is None or len(y.shape) < 2:
             return None
         y = y.tocsc() if is_sparse(y) else y
-        parts = (
-            [y[l, :, :] for l in range(y.shape[0])]
-            if len(y.shape) == 3
-            else [y[:, a : a + n_features] for a in range(0, y.shape[1], n_features)]
-        )
+        if len(y.shape) == 3:
+            parts = [y[l, :, :] for l in range(y.shape[0])]
+        else:
+            parts = [y[:, a : a + n_features] for a in range(0, y.shape[1], n_features)]
     wrong = [tuple(p.shape) for p in parts if tuple(p.shape) != (n_samples, n_features)]
     if wrong or not parts:
         raise ValueError(
-            f"y must hold sources shaped like X, {(n_samples, n_features)}: side by side, stacked as a 3-D array, or a list; got one of shape {wrong[:1]}."
+            f"y must hold sources shaped like X, {(n_samples, n_features)}: side by side, stacked "
+            f"as a 3-D array, or a list; got one of shape {wrong[:1]}."
         )
     parts = [check_matrix(p, "y") for p in parts]
     for p in parts:
@@ -437,7 +438,8 @@ def check_parameters(model):
     for name in ("beta", "cost_beta"):
         if getattr(model, name) > 3:
             raise ValueError(
-                f"{name} must be at most 3 (1 Kullback-Leibler, 2 Euclidean), got {getattr(model, name)!r}."
+                f"{name} must be at most 3 (1 Kullback-Leibler, 2 Euclidean), "
+                f"got {getattr(model, name)!r}."
             )
     if not np.isfinite(model.sparsity):
         raise ValueError(f"sparsity must be finite, got {model.sparsity!r}.")
@@ -470,7 +472,9 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ]
 
     def inverse_transform(self, H):
-        """The model of the mixture, H components_ (n_samples x n_features), for H: n_samples x k."""
+        """The model of the mixture, H components_ (n_samples x n_features), for H: n_samples x
+        k.
+        """
         check_is_fitted(self)
         H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
         if H.shape[1] != sum(self.ranks_):
@@ -527,20 +531,17 @@ class TrainsLayers:
                 callback=progress(bar, report),
             )
         self.stop_reason_ = reason if reason == "interrupted" else ended
-        self.converged_, self.n_iter_, self.history_ = (
-            self.stop_reason_ in CONVERGED,
-            max(1, len(values) - 1),
-            {"cost": values},
-        )
+        self.converged_ = self.stop_reason_ in CONVERGED
+        self.n_iter_ = max(1, len(values) - 1)
+        self.history_ = {"cost": values}
         for name, value in self._attributes(data, bases).items():
             setattr(self, name, value)
 
     def _objective(self, data, sources, weights):
-        head = (
-            partial(mask_cost, ranks=self.ranks_, weights=weights, beta=self.cost_beta)
-            if len(sources) > 1
-            else partial(reconstruction_cost, beta=self.cost_beta)
-        )
+        if len(sources) > 1:
+            head = partial(mask_cost, ranks=self.ranks_, weights=weights, beta=self.cost_beta)
+        else:
+            head = partial(reconstruction_cost, beta=self.cost_beta)
         unit = cost_unit(
             sources, weights if len(sources) > 1 else (1.0,), self.cost_beta, data.scale
         )
@@ -556,18 +557,12 @@ class TrainsLayers:
         )
 
     def _attributes(self, data, bases):
-        residual2 = lambda fwd: [
-            namespace(fwd.M).sum(
-                (double(fwd.M - fwd.W[-1] @ fwd.H[-1]) * double(fwd.unit)) ** 2,
-                axis=0,
-                keepdims=True,
-            )
-        ]
-        total = float(
-            to_numpy(
-                run_blocks(data, bases, residual2, beta=self.beta, sparsity=self.sparsity)[0]
-            ).sum()
-        )
+        def residual2(fwd):
+            squares = (double(fwd.M - fwd.W[-1] @ fwd.H[-1]) * double(fwd.unit)) ** 2
+            return [namespace(fwd.M).sum(squares, axis=0, keepdims=True)]
+
+        parts = run_blocks(data, bases, residual2, beta=self.beta, sparsity=self.sparsity)
+        total = float(to_numpy(parts[0]).sum())
         return dict(
             bases_=bases,
             components_=to_numpy(bases[-1]).T,
@@ -600,8 +595,9 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
     the cost per iteration, over ten of them, that counts as none; `verbose` (1: progress bar);
     `device` 'auto', 'cpu' or 'cuda'. Nothing is random. Fitted: `bases_` (K + 1, each n_features x
     k), `components_` (the last one, k x n_features), `ranks_` (columns per source), `n_iter_`,
-    `history_` ('cost', dimensionless,
-    never rises), `converged_`, `stop_reason_`, `reconstruction_err_` (||X - H components_||_F, units of X). Source: Le Roux, Hershey & Weninger 2015.
+    `history_` ('cost', dimensionless, never rises), `converged_`, `stop_reason_`,
+    `reconstruction_err_` (||X - H components_||_F, units of X). Source: Le Roux, Hershey &
+    Weninger 2015.
     """
 
     def __init__(
@@ -619,21 +615,17 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
         verbose=0,
         device="auto",
     ):
-        self.n_components, self.n_layers, self.beta, self.cost_beta, self.sparsity = (
-            n_components,
-            n_layers,
-            beta,
-            cost_beta,
-            sparsity,
-        )
-        self.source_weights, self.start_iter, self.max_iter, self.tol, self.verbose, self.device = (
-            source_weights,
-            start_iter,
-            max_iter,
-            tol,
-            verbose,
-            device,
-        )
+        self.n_components = n_components
+        self.n_layers = n_layers
+        self.beta = beta
+        self.cost_beta = cost_beta
+        self.sparsity = sparsity
+        self.source_weights = source_weights
+        self.start_iter = start_iter
+        self.max_iter = max_iter
+        self.tol = tol
+        self.verbose = verbose
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -653,8 +645,8 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
         )
         if self.stop_reason_ == "max_iter":
             warnings.warn(
-                f"UnfoldedNMF stopped at max_iter={self.max_iter} while the cost still fell by more than tol={self.tol:g} of it per iteration: "
-                "increase max_iter or tol.",
+                f"UnfoldedNMF stopped at max_iter={self.max_iter} while the cost still fell by "
+                f"more than tol={self.tol:g} of it per iteration: increase max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=2,
             )

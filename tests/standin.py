@@ -31,7 +31,7 @@ import numpy as np
 from nnmf_nb import cuda_kernels
 from nnmf_nb.backend import has_cuda
 
-# ------------------------------------------------------------------------------------------------------------- the emulator
+# ------------------------------------------------------------------------------------- the emulator
 
 FOLDER = Path(__file__).parent / "emulator"
 THREADS = ("-O1", "-g", "-fsanitize=thread", "-DEMULATE_THREADS")
@@ -105,7 +105,7 @@ def emulator():
     return library
 
 
-# --------------------------------------------------------------------------------------------------------------- the traffic
+# -------------------------------------------------------------------------------------- the traffic
 
 
 class Traffic:
@@ -128,7 +128,7 @@ traffic = Traffic()
 memory = SimpleNamespace(free=1 << 30, limit=None, shared=232448)
 coin = SimpleNamespace(rng=np.random.default_rng(0))
 
-# ---------------------------------------------------------------------------------------------------------------- the array
+# ---------------------------------------------------------------------------------------- the array
 
 
 class ndarray:
@@ -145,7 +145,8 @@ class ndarray:
 
     def __array__(self, *args, **kwargs):
         raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
+            "Implicit conversion to a NumPy array is not allowed. "
+            "Please use `.get()` to construct a NumPy array explicitly."
         )
 
     def get(self):
@@ -258,12 +259,14 @@ def operation(numpys):
     return method
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and or xor lt le gt ge eq ne neg abs invert".split():
+for _name in (
+    "add sub mul truediv floordiv mod pow matmul and or xor lt le gt ge eq ne neg abs invert"
+).split():
     for _dunder in (f"__{_name}__", f"__r{_name}__"):
         if hasattr(np.ndarray, _dunder):
             setattr(ndarray, _dunder, operation(getattr(np.ndarray, _dunder)))
 
-# ------------------------------------------------------------------------------------------------------------ the namespace
+# ------------------------------------------------------------------------------------ the namespace
 
 
 @functools.cache
@@ -284,7 +287,10 @@ class Namespace:
     """
 
     __name__ = "standin"
-    WAITS = "nonzero argwhere flatnonzero unique_all unique_values unique_inverse unique_counts unique repeat".split()
+    WAITS = (
+        "nonzero argwhere flatnonzero unique_all unique_values unique_inverse unique_counts "
+        "unique repeat"
+    ).split()
     # CuPy's differ from NumPy's (no exceptions, no broadcasting): write them before using them
     ALIEN = "cholesky solve inv".split()
 

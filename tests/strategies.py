@@ -18,7 +18,9 @@ def supports(k):
 
 
 def brute_force(A, x):
-    """The smallest ||x - A s||^2 over s >= 0: least squares on every support, infeasible ones left out."""
+    """The smallest ||x - A s||^2 over s >= 0: least squares on every support, infeasible ones left
+    out.
+    """
     s = np.linalg.pinv(A[None] * supports(A.shape[1])[:, None, :], rcond=1e-11) @ x
     s = s[(s >= -1e-11).all(axis=1)]
     return ((x - s @ A.T) ** 2).sum(axis=1).min()
@@ -35,7 +37,9 @@ def brute_force_gram(G, f):
 
 
 def optimality(A, x, s):
-    """Largest violation of s >= 0, g >= 0, s g = 0 in units of ||x||, with columns of A brought to unit length: written out in full."""
+    """Largest violation of s >= 0, g >= 0, s g = 0 in units of ||x||, with columns of A brought to
+    unit length: written out in full.
+    """
     length = np.linalg.norm(A, axis=0)
     unit = np.divide(A, length, out=np.zeros_like(A), where=length > 0)
     g, u = unit.T @ (A @ s - x), s * length

@@ -57,14 +57,16 @@ from nnmf_nb import LiveView, NeuralNMF
 warnings.simplefilter("ignore")
 X, y = np.random.default_rng(0).random((300, 100)) ** 6, np.arange(300) % 3
 view = LiveView()
-model = NeuralNMF(ranks=(10, 4), optimizer="gd", step=.02, start_iter=5, max_iter=10**6, tol=0, random_state=0).set_callbacks(view).fit(X, y)
+model = NeuralNMF(ranks=(10, 4), optimizer="gd", step=.02, start_iter=5, max_iter=10**6, tol=0,\
+ random_state=0).set_callbacks(view).fit(X, y)
 """
 PLAIN = """
 import sys
 sys.modules["anywidget"] = None
 from nnmf_nb import HierarchicalNMF, datasets, inspect
 toy = datasets.toy(0)
-view = inspect(HierarchicalNMF((6, 3), random_state=0).fit(toy.X), X=toy.X, features=toy.features, samples=toy.samples)
+view = inspect(HierarchicalNMF((6, 3), random_state=0).fit(toy.X), X=toy.X, features=toy.features,\
+ samples=toy.samples)
 view
 """
 
@@ -103,8 +105,15 @@ def environment(folder):
     )
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    places = dict(JUPYTER_CONFIG_DIR="config", JUPYTER_DATA_DIR="data", JUPYTER_RUNTIME_DIR="runtime", JUPYTERLAB_SETTINGS_DIR="settings",
-                  JUPYTERLAB_WORKSPACES_DIR="workspaces", IPYTHONDIR="ipython", JUPYTER_PATH="share")  # fmt: skip
+    places = dict(
+        JUPYTER_CONFIG_DIR="config",
+        JUPYTER_DATA_DIR="data",
+        JUPYTER_RUNTIME_DIR="runtime",
+        JUPYTERLAB_SETTINGS_DIR="settings",
+        JUPYTERLAB_WORKSPACES_DIR="workspaces",
+        IPYTHONDIR="ipython",
+        JUPYTER_PATH="share",
+    )
     env = (
         os.environ
         | {name: str(folder / place) for name, place in places.items()}
@@ -159,8 +168,19 @@ def jupyter(tmp_path_factory):
     )
     write_notebook(folder / "plain.ipynb", PLAIN)
     port = free_port()
-    command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
-               "--allow-root", f"--ServerApp.root_dir={folder}", "--expose-app-in-browser", "--JupyterNotebookApp.expose_app_in_browser=True"]  # fmt: skip
+    command = [
+        "jupyterlab",
+        "--no-browser",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        "--allow-root",
+        f"--ServerApp.root_dir={folder}",
+        "--expose-app-in-browser",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
+    ]
     yield from serve(command, port, folder, folder / "server.log")
 
 
@@ -206,14 +226,21 @@ def picture(page, name, tmp_path):
 
 IDLE = """() => {
   const widget = window.jupyterapp?.shell?.currentWidget, context = widget?.sessionContext;
-  return Boolean(context?.isReady && context.session?.kernel?.connectionStatus === "connected" && context.session.kernel.status === "idle");
+  return Boolean(context?.isReady && context.session?.kernel?.connectionStatus === "connected"\
+ && context.session.kernel.status === "idle");
 }"""
-RAN = "() => window.jupyterapp.shell.currentWidget.content.widgets.every((cell) => cell.model.type !== 'code' || cell.prompt !== '*')"
+RAN = (
+    "() => window.jupyterapp.shell.currentWidget.content.widgets"
+    ".every((cell) => cell.model.type !== 'code' || cell.prompt !== '*')"
+)
 PYTHON = """async (code) => {
-  const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code, store_history: false });
+  const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel\
+.requestExecute({ code, store_history: false });
   let text = "";
-  future.onIOPub = ({ header, content }) => { if (header.msg_type === "stream") text += content.text; if (header.msg_type === "error") text += content.ename + ": " + content.evalue; };
-  await Promise.race([future.done, new Promise((_, reject) => setTimeout(() => reject(new Error("the kernel does not answer")), 60000))]);
+  future.onIOPub = ({ header, content }) => { if (header.msg_type === "stream")\
+ text += content.text; if (header.msg_type === "error") text += content.ename + ": " + content.evalue; };
+  await Promise.race([future.done, new Promise((_, reject) => setTimeout(() =>\
+ reject(new Error("the kernel does not answer")), 60000))]);
   return text;
 }"""
 
@@ -230,7 +257,9 @@ def python(page, expression):
 
 
 def until(read, wanted, seconds=PATIENCE / 1000):
-    """Wait for what is read in Python to be what is wanted: a click needs a moment to arrive there."""
+    """Wait for what is read in Python to be what is wanted: a click needs a moment to arrive
+    there.
+    """
     end = time.monotonic() + seconds
     while not wanted(value := read()):
         assert time.monotonic() < end, f"waited {seconds:.0f} s, it is still {value!r}"
@@ -261,7 +290,10 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     )
 
     slider = inspector.locator("input[type=range]")
-    rows = "rows => rows.sort((a, b) => a.dataset.rank - b.dataset.rank).map(row => row.children[0].textContent)"
+    rows = (
+        "rows => rows.sort((a, b) => a.dataset.rank - b.dataset.rank)"
+        ".map(row => row.children[0].textContent)"
+    )
     frequent = inspector.locator(".feature").evaluate_all(rows)
     for _ in range(10):
         # finds the slider anew: the card may just be drawn again for the names asked for above

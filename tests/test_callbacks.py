@@ -1,4 +1,6 @@
-"""scikit-learn's callback protocol: what a model reports while it is fitted, and who may stop it."""
+"""scikit-learn's callback protocol: what a model reports while it is fitted, and who may stop
+it.
+"""
 
 import numpy as np
 import pytest

@@ -68,7 +68,7 @@ def words(certificate):
     return " ".join(certificate.reasons)
 
 
-# --- one layer -------------------------------------------------------------------------------------------------------------
+# --- one layer ------------------------------------------------------------------------------------
 
 
 def test_a_planted_factorisation_is_green():
@@ -368,7 +368,7 @@ def test_html_says_it_in_words_and_is_safe():
     )
 
 
-# --- chains ----------------------------------------------------------------------------------------------------------------
+# --- chains ---------------------------------------------------------------------------------------
 
 
 def chain(seed=0, ranks=(5, 3), N=9, M=20):
@@ -435,7 +435,7 @@ def test_chain_gradient_against_backpropagation_and_differences(cost, masked):
         assert (got[l] * d).sum() == pytest.approx(numeric, rel=1e-5, abs=1e-8)
 
 
-# --- products instead of the residual --------------------------------------------------------------------------------------
+# --- products instead of the residual -------------------------------------------------------------
 
 
 def dense_numbers(A, S, X, W=None):
@@ -542,7 +542,7 @@ def test_adjoints_of_dependent_columns_are_those_of_the_generalised_inverse(mask
         )
 
 
-# --- far from the floor ----------------------------------------------------------------------------------------------------
+# --- far from the floor ---------------------------------------------------------------------------
 
 
 def test_a_poor_local_minimum_is_amber():
@@ -639,7 +639,7 @@ def test_every_display_says_what_is_not_said():
     )
 
 
-# --- models ----------------------------------------------------------------------------------------------------------------
+# --- models ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -819,7 +819,7 @@ def test_a_subclass_is_read_as_its_parent(X):
     assert verify(fitted(Mine(3, random_state=0, max_iter=3000), X), X).colour == "green"
 
 
-# --- the display -----------------------------------------------------------------------------------------------------------
+# --- the display ----------------------------------------------------------------------------------
 
 CHAIN = (layer(0.2, 0.2), layer(0.4, 0.3, kkt=0.3, dead=(1,)), layer(0.5, 0.5, kkt=1e-3))
 
@@ -827,8 +827,12 @@ CHAIN = (layer(0.2, 0.2), layer(0.4, 0.3, kkt=0.3, dead=(1,)), layer(0.5, 0.5, k
 def test_one_line_per_reason_layer_by_layer():
     got = Certificate(CHAIN, Criteria(open="the cost is <yours>"))
     assert [(where, colour) for where, colour, _ in got.verdicts] == [
-        ("layer 0", "green"), ("layer 1", "red"), ("layer 1", "amber"), ("layer 2", "amber"), ("model", "amber")
-    ]  # fmt: skip
+        ("layer 0", "green"),
+        ("layer 1", "red"),
+        ("layer 1", "amber"),
+        ("layer 2", "amber"),
+        ("model", "amber"),
+    ]
     lines = repr(got).splitlines()
     assert lines[0] == "✗ RED" and len(lines) == 1 + 5 + 4 + 2
     assert [line.split()[:2] for line in (lines[1], lines[2], lines[4])] == [
@@ -888,7 +892,7 @@ def test_signs_can_be_seen_on_light_and_dark_paper(ink):
     assert 1.05 / (bright + 0.05) >= 3 and (bright + 0.05) / (luminance("#111111") + 0.05) >= 3
 
 
-# --- certificate_ ----------------------------------------------------------------------------------------------------------
+# --- certificate_ ---------------------------------------------------------------------------------
 
 EVERY = [*zoo.ZOO, "NonlinearSemiNMF"]
 GIVEN = {

@@ -86,7 +86,7 @@ class Fails:
             raise self.error("cut")
 
 
-# --- the same bits -----------------------------------------------------------------------------------------------------------
+# --- the same bits --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", zoo.one_of_each(NAMES))
@@ -176,7 +176,7 @@ def test_resuming_saves_the_work(tmp_path, monkeypatch):
     assert first > 25 and len(calls) - first == 0
 
 
-# --- kill -9 -------------------------------------------------------------------------------------------------------------------
+# --- kill -9 --------------------------------------------------------------------------------------
 
 
 def train(path):
@@ -253,7 +253,7 @@ print("all fits ended")"""
     assert done.stdout.strip() == "all fits ended", done.stderr
 
 
-# --- disks that fail ----------------------------------------------------------------------------------------------------------
+# --- disks that fail ------------------------------------------------------------------------------
 
 
 def full(*a):
@@ -287,7 +287,7 @@ def test_a_place_where_nobody_may_write(tmp_path):
             fit("HierarchicalNMF", callbacks=[Checkpoint(path)])
 
 
-# --- files that are not the right one -----------------------------------------------------------------------------------------
+# --- files that are not the right one -------------------------------------------------------------
 
 
 @pytest.fixture
@@ -394,7 +394,7 @@ def test_intervals_are_kept(tmp_path, monkeypatch):
     assert writes(seconds=1e9) == 2 < writes(every=10) < writes(every=1) <= writes(seconds=1e-9)
 
 
-# --- many fits ----------------------------------------------------------------------------------------------------------------
+# --- many fits ------------------------------------------------------------------------------------
 
 
 def search(path, *more, jobs=1):
@@ -450,7 +450,7 @@ def test_the_name_of_a_fit_says_what_it_is(tmp_path):
     )
 
 
-# --- the loop -------------------------------------------------------------------------------------------------------------------
+# --- the loop -------------------------------------------------------------------------------------
 
 
 def test_loops_inside_a_loop_are_not_kept():

@@ -79,7 +79,7 @@ def assert_same(found, expected, tol=1e-12):
     assert np.abs(S - R).max() <= tol * max(np.abs(R).max(), 1e-300)
 
 
-# ------------------------------------------------------------------------------------------------- NVRTC: every instantiation
+# ----------------------------------------------------------------------- NVRTC: every instantiation
 
 
 def nvrtc():
@@ -98,7 +98,8 @@ def nvrtc():
         except OSError:
             continue
     pytest.skip(
-        "CUDA SOURCES NOT COMPILED: NVRTC is not installed (pip install 'nvidia-cuda-nvrtc-cu12>=12.8')"
+        "CUDA SOURCES NOT COMPILED: NVRTC is not installed "
+        "(pip install 'nvidia-cuda-nvrtc-cu12>=12.8')"
     )
 
 
@@ -183,7 +184,7 @@ def test_the_source_ships_with_the_package():
     ), "settings.ini: package_data lacks cuda/*.cu"
 
 
-# -------------------------------------------------------------------------------------------------------------- launch shapes
+# ------------------------------------------------------------------------------------ launch shapes
 
 
 def test_each_k_has_the_smallest_variant():
@@ -218,7 +219,13 @@ def test_blocks_fit_into_shared_memory(limit):
 def test_chunks_cover_all_points_in_order():
     for M, per_point, free in ((100, 8, 80), (7, 8, 0), (5, 8, 10**9), (1, 0, 1)):
         seen = []
-        in_chunks(lambda rows: seen.extend(range(rows.start, rows.stop)), M, per_point, free, None)  # noqa: B023
+        in_chunks(
+            lambda rows: seen.extend(range(rows.start, rows.stop)),  # noqa: B023
+            M,
+            per_point,
+            free,
+            None,
+        )
         assert seen == list(range(M))
 
 
@@ -240,7 +247,7 @@ def test_a_point_that_does_not_fit_raises():
         in_chunks(lambda rows: (_ for _ in ()).throw(MemoryError()), 9, 1, 1000, lambda: None)
 
 
-# ----------------------------------------------------------------------------------------------- the kernels against the oracles
+# ------------------------------------------------------------------ the kernels against the oracles
 
 
 @pytest.mark.parametrize("k", [*range(1, 41), 64, 65, 100, 129, 200])
@@ -372,7 +379,9 @@ def test_degenerate_inputs(device, name):
 
 
 def test_float32_is_solved_in_double(device):
-    """The kernel reads float32 and computes in float64: what rounding remains is that of its input."""
+    """The kernel reads float32 and computes in float64: what rounding remains is that of its
+    input.
+    """
     for k in (5, 37):
         G, F = random_problem(k, k, 5)
         F, S0 = F.astype(np.float32), np.ones(F.shape, np.float32)
@@ -384,7 +393,9 @@ def test_float32_is_solved_in_double(device):
 @pytest.mark.parametrize("k", [1, 6, 31, 32, 33, 40, 70, 150])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_masked_solve(device, k, dtype):
-    """Z = G[P, P]^-1 u[P], zero elsewhere, for any supports: empty, full, with dependent columns."""
+    """Z = G[P, P]^-1 u[P], zero elsewhere, for any supports: empty, full, with dependent
+    columns.
+    """
     rng = np.random.default_rng(k)
     A = rng.random((k + 5, k))
     if k > 5:
@@ -425,7 +436,7 @@ def test_the_active_set_method_equals_brute_force():
         ), (A, x)
 
 
-# -------------------------------------------------------------------------------------------------------------- through the package
+# ------------------------------------------------------------------------------ through the package
 
 
 def test_points_in_blocks_of_free_memory(stand_in, monkeypatch):
@@ -519,7 +530,7 @@ def test_host_arrays_never_ask_for_cupy(monkeypatch):
     nnls(*(np.random.default_rng(0).random(shape) for shape in ((5, 2), (5, 3))))
 
 
-# ------------------------------------------------------------------------------------------------------------- every model
+# -------------------------------------------------------------------------------------- every model
 
 DOORS = {
     "transform": lambda model, X, mask: model.transform(X, **mask),
@@ -577,7 +588,7 @@ def test_every_model_takes_what_lives_on_the_device(device, name, monkeypatch):
     assert np.linalg.norm(X - R) == pytest.approx(np.linalg.norm(X - expected), rel=1e-4)
 
 
-# ---------------------------------------------------------------------------------------------------------------------- budgets
+# ------------------------------------------------------------------------------------------ budgets
 
 
 def chain(depth, dtype, N=25, M=60):
@@ -704,7 +715,7 @@ def test_the_stand_in_checks_what_a_kernel_is_given(stand_in):
         kernel((1,), (32,), (x, x, which, x, x, x, *sizes), shared_mem=50000)
 
 
-# ------------------------------------------------------------------------------------------------------------------------ races
+# -------------------------------------------------------------------------------------------- races
 
 
 def race(line):
@@ -744,7 +755,7 @@ def test_a_deleted_barrier_is_caught(line):
     ), "the kernels do not need this barrier, or nobody would notice"
 
 
-# ------------------------------------------------------------------------------------------------------------- on hardware only
+# --------------------------------------------------------------------------------- on hardware only
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def example(seed=0, N=12, M=17, k=3, density=0.4):
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------- messages
+# ----------------------------------------------------------------------------------------- messages
 
 hole = np.array([[1.0, 2.0, 3.0], [4.0, np.nan, 6.0], [7.0, 8.0, np.nan]])
 endless = np.array([[1.0, 2.0], [np.inf, 4.0]])
@@ -105,7 +105,10 @@ def test_check_matrix_says_what_where_and_the_cure(name):
 @pytest.mark.parametrize("kind", [np.array, *SPARSE], ids=lambda c: c.__name__)
 def test_check_nonnegative_says_where(kind):
     X = np.array([[0.0, 3.0, 0.0], [0.0, -0.25, -2.0]])
-    message = r"Negative values in data passed to counts: 2 entries, the first at \[1, 1\], the smallest -2\. Shift or clip"
+    message = (
+        r"Negative values in data passed to counts: 2 entries, the first at \[1, 1\], "
+        r"the smallest -2\. Shift or clip"
+    )
     with pytest.raises(ValueError, match=message):
         check_nonnegative(check_matrix(kind(X)), "counts")
     check_nonnegative(check_matrix(kind(np.abs(X))))
@@ -128,7 +131,8 @@ def test_messages_in_every_namespace(xp_device):
     x = xp_device.asarray([[1.0, -2.0], [3.0, 4.0]])
     with pytest.raises(
         ValueError,
-        match=r"Negative values in data passed to X: 1 entries, the first at \[0, 1\], the smallest -2",
+        match=r"Negative values in data passed to X: 1 entries, the first at \[0, 1\], "
+        r"the smallest -2",
     ):
         check_nonnegative(x)
     with pytest.raises(ValueError, match=r"X contains NaN: 1 entries, the first at \[0, 1\]"):
@@ -196,7 +200,7 @@ def test_nan_outside_the_mask_is_refused():
         as_data(hole, mask=np.array([[1, 1, 1], [1, 1, 1], [1, 1, 0]], bool))
 
 
-# ---------------------------------------------------------------------------------------------------------------- kinds of input
+# ----------------------------------------------------------------------------------- kinds of input
 
 
 @pytest.mark.parametrize(
@@ -304,7 +308,7 @@ def test_sparse_data_are_never_densified():
     assert 0.9 < relative_error(D, np.full((3000, 2), 1e-4), np.full((2, 3000), 1e-4)) < 1.1
 
 
-# ---------------------------------------------------------------------------------------------------------------- products
+# ----------------------------------------------------------------------------------------- products
 
 
 def weights(seed=5, shape=(12, 17)):
@@ -404,7 +408,7 @@ def test_column_blocks_cover_every_column_once(monkeypatch):
                 )
 
 
-# ---------------------------------------------------------------------------------------------------------------- scale, error
+# ------------------------------------------------------------------------------------- scale, error
 
 
 @given(matrices())

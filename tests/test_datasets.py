@@ -96,7 +96,7 @@ def test_pictures(loaded, name):
     assert data.features.reshape(height, width)[2, 5] == "row 2, column 5"
 
 
-# --- toy -----------------------------------------------------------------------------------------------------------------
+# --- toy ------------------------------------------------------------------------------------------
 
 
 def blocks(data):
@@ -152,7 +152,7 @@ def test_toy_random_state():
         datasets.toy("zero")
 
 
-# --- swimmer, digits -----------------------------------------------------------------------------------------------------
+# --- swimmer, digits ------------------------------------------------------------------------------
 
 
 def test_swimmer_has_seventeen_exact_parts(loaded):
@@ -179,7 +179,7 @@ def test_digits_scale(loaded):
     assert loaded["digits"].X.max() == 1 and (loaded["digits"].X * 16 % 1 == 0).all()
 
 
-# --- texts ---------------------------------------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -254,7 +254,7 @@ def test_archives_are_small_and_hold_no_pickle():
             assert all(archive[k].dtype.kind in "uiU" for k in archive.files)
 
 
-# --- Dataset -------------------------------------------------------------------------------------------------------------
+# --- Dataset --------------------------------------------------------------------------------------
 
 
 def box(**changes):
@@ -308,7 +308,7 @@ def test_dataset_without_stored_values():
     assert "0% nonzero; labels none" in repr(box(X=csr_array((3, 2))))
 
 
-# --- 20 newsgroups -------------------------------------------------------------------------------------------------------
+# --- 20 newsgroups --------------------------------------------------------------------------------
 
 
 def test_newsgroups_absent(monkeypatch):

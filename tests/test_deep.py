@@ -83,7 +83,7 @@ def factors(X, pool_size=1, seed=0):
     return A, S
 
 
-# --- the energy and its parts -----------------------------------------------------------------------------------------
+# --- the energy and its parts ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -159,7 +159,7 @@ def test_maximum_and_winners():
     )
 
 
-# --- steps ------------------------------------------------------------------------------------------------------------
+# --- steps ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("w", [0.01, 1.0, 100.0])
@@ -265,7 +265,9 @@ def test_ball_step_is_the_minimum(solver):
 
 
 def test_multiplicative_step_minimises_its_bound():
-    """KKT of the separable bound under ||a|| <= 1: D / a (a' - u) + mu a' = 0 with one mu >= 0 per column, 0 unless the length is 1."""
+    """KKT of the separable bound under ||a|| <= 1: D / a (a' - u) + mu a' = 0 with one mu >= 0
+    per column, 0 unless the length is 1.
+    """
     rng = np.random.default_rng(0)
     A, D, Q = (rng.random((9, 4)) for _ in range(3))
     A, Q = A / np.linalg.norm(A, axis=0), Q * [0.3, 1, 3, 1e6]
@@ -312,7 +314,7 @@ def test_stationary_means_stationary():
         assert deep_energy(X, A, S, terms) >= base - 1e-7 * h
 
 
-# --- training ---------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 def test_groups_hold_what_is_active_together():
@@ -384,7 +386,7 @@ def test_turn_leaves_its_input_alone():
         np.testing.assert_array_equal(before, after)
 
 
-# --- the estimator ----------------------------------------------------------------------------------------------------
+# --- the estimator --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

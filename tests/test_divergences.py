@@ -69,7 +69,7 @@ def never_rises(values, slack=1e-11):
     return all(b <= a + slack * abs(values[0]) + 1e-14 for a, b in zip(values, values[1:]))
 
 
-# --- the dial and the data -------------------------------------------------------------------------------------------------------
+# --- the dial and the data ------------------------------------------------------------------------
 
 
 def test_names_of_losses():
@@ -130,7 +130,7 @@ def test_factors_must_fit(call):
             call(X, A, S[:, 1:], 1)
 
 
-# --- value and gradient ----------------------------------------------------------------------------------------------------------
+# --- value and gradient ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -225,7 +225,7 @@ def test_zero_log_zero():
     np.testing.assert_allclose(entry_divergence(zero, v, 0.5), 2 * np.sqrt(v))
 
 
-# --- multiplicative steps --------------------------------------------------------------------------------------------------------
+# --- multiplicative steps -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("beta, kind", combinations())
@@ -375,7 +375,7 @@ def test_stationarity_ignores_lengths():
         np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
-# --- coefficients ----------------------------------------------------------------------------------------------------------------
+# --- coefficients ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("beta, kind", combinations())
@@ -427,7 +427,7 @@ def test_too_few_steps_warn():
         coefficients(X, start(X)[0], 1, max_iter=1)
 
 
-# --- rough data ------------------------------------------------------------------------------------------------------------------
+# --- rough data -----------------------------------------------------------------------------------
 
 
 def rough(name):
@@ -530,7 +530,7 @@ def test_an_iterate_far_off_stays_finite(beta):
         )
 
 
-# --- array namespaces ------------------------------------------------------------------------------------------------------------
+# --- array namespaces -----------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once

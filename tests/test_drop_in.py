@@ -19,8 +19,10 @@ from nnmf_nb import NMF
 
 theirs = pytest.importorskip("sklearn.decomposition.tests.test_nmf")
 
-KEPT = """test_feature_names_out test_n_components_greater_n_features test_nmf_dtype_match test_nmf_fit_close test_nmf_fit_nn_output
-    test_nmf_float32_float64_consistency test_nmf_inverse_transform test_nmf_regularization test_nmf_smoke test_nmf_sparse_input
+KEPT = """test_feature_names_out test_n_components_greater_n_features test_nmf_dtype_match\
+ test_nmf_fit_close test_nmf_fit_nn_output
+    test_nmf_float32_float64_consistency test_nmf_inverse_transform\
+ test_nmf_regularization test_nmf_smoke test_nmf_sparse_input
     test_nmf_sparse_transform test_nmf_transform test_nmf_transform_custom_init""".split()
 
 INTERNAL = "tests private functions of scikit-learn, not the estimator"
@@ -45,11 +47,26 @@ LEFT_OUT = {
     "test_minibatch_nmf_negative_beta_loss": MINIBATCH,
     "test_minibatch_nmf_partial_fit": MINIBATCH,
     "test_minibatch_nmf_verbose": MINIBATCH,
-    "test_nmf_minibatchnmf_equivalence": "compares with MiniBatchNMF entry by entry; our transform converges where theirs stops after max_iter steps",
-    "test_non_negative_factorization_consistency": "entry by entry the factors of scikit-learn's own path; below, the objective is compared instead",
-    "test_convergence_warning": "wants a warning on a 2 x 2 matrix of ones that we solve exactly in one step, and in other words; below on data where it is due",
-    "test_parameter_checking": "other words; and NNDSVD starts with more topics than rows are filled up here instead of refused; below",
-    "test_nmf_true_reconstruction": "its second half is MiniBatchNMF, and it wants zeros to the last bit where 1e-29 is left; below",
+    "test_nmf_minibatchnmf_equivalence": (
+        "compares with MiniBatchNMF entry by entry; "
+        "our transform converges where theirs stops after max_iter steps"
+    ),
+    "test_non_negative_factorization_consistency": (
+        "entry by entry the factors of scikit-learn's own path; "
+        "below, the objective is compared instead"
+    ),
+    "test_convergence_warning": (
+        "wants a warning on a 2 x 2 matrix of ones that we solve "
+        "exactly in one step, and in other words; below on data where it is due"
+    ),
+    "test_parameter_checking": (
+        "other words; and NNDSVD starts with more topics than rows "
+        "are filled up here instead of refused; below"
+    ),
+    "test_nmf_true_reconstruction": (
+        "its second half is MiniBatchNMF, and it wants "
+        "zeros to the last bit where 1e-29 is left; below"
+    ),
     "test_nmf_custom_init_dtype_error": "we convert a start of another dtype; below",
     "test_nmf_custom_init_shape_error": "other words; below",
     "test_nmf_n_components_auto": "reads the private attribute _n_components; below",
@@ -103,7 +120,7 @@ def test_every_test_of_theirs_is_kept_or_left_out_for_a_reason():
     assert len(ALL) > 100 or not all(hasattr(theirs, name) for name in KEPT)
 
 
-# --- what the tests left out ask for, in our words -----------------------------------------------------------------------
+# --- what the tests left out ask for, in our words ------------------------------------------------
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from nnmf_nb import (
 )
 from nnmf_nb.backend import to_numpy
 from nnmf_nb.losses import COSTS
+from nnmf_nb.nnls import cpu_kernels
 from nnmf_nb.optimisers import OPTIMISERS
 
 ESTIMATORS = [HierarchicalNMF, NeuralNMF]
@@ -87,7 +88,7 @@ def test_scikit_learn_contract(estimator, check):
         check(estimator)
 
 
-# --- what a fitted model promises -------------------------------------------------------------------------------------
+# --- what a fitted model promises -----------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -282,7 +283,7 @@ def test_progress_bar_is_opt_in(Estimator, capsys):
     assert Estimator.__name__ in capsys.readouterr().err
 
 
-# --- bad input and faults ---------------------------------------------------------------------------------------------
+# --- bad input and faults -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -478,7 +479,7 @@ def test_convergence_warning_fires_exactly_when_it_should(Estimator):
     assert done.converged_ and done.stop_reason_ == "stationary"
 
 
-# --- every parameter has an effect ------------------------------------------------------------------------------------
+# --- every parameter has an effect ----------------------------------------------------------------
 
 
 def test_custom_cost_gets_y_and_keeps_its_topics():
@@ -514,7 +515,7 @@ def test_step_matters():
     assert a.history_["cost"][-1] != b.history_["cost"][-1]
 
 
-# --- training ---------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -565,7 +566,9 @@ def test_sparse_data_are_never_densified(Estimator):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     size = X.data.nbytes + X.indices.nbytes + 8 * 6 * (4000 + 3000)
-    assert peak < 12 * size < 4000 * 3000 * 8 / 4
+    # the portable solver, which works where numba is missing, needs a little more
+    allowed = 12 if cpu_kernels() else 16
+    assert peak < allowed * size < 4000 * 3000 * 8 / 4
 
 
 WITHOUT_NUMBA = """
@@ -582,7 +585,7 @@ def test_works_without_numba():
     subprocess.run([sys.executable, "-c", WITHOUT_NUMBA], check=True)
 
 
-# --- other array libraries --------------------------------------------------------------------------------------------
+# --- other array libraries ------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once

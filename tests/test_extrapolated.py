@@ -13,11 +13,12 @@ import nnmf_nb.solvers.extrapolation as solvers
 from nnmf_nb import NMF, datasets
 from nnmf_nb.backend import to_numpy
 from nnmf_nb.data import as_data, relative_error
-from nnmf_nb.nnls import nnls
+from nnmf_nb.nnls import cpu_kernels, nnls
 from nnmf_nb.solvers.coordinate_descent import coordinate_descent, hals
 from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 from nnmf_nb.solvers.initialization import random_start
 
+needs_kernels = pytest.mark.skipif(cpu_kernels() is None, reason="numba is not installed")
 WAYS = pytest.mark.parametrize("exact", [None, False, True], ids=["auto", "sweeps", "exact"])
 
 
@@ -72,6 +73,7 @@ def test_told_errors_are_true_and_never_rise(kind, exact, engine):
     assert (np.diff(whole.errors) <= 0).all() and whole.errors[-1] < whole.errors[0]
 
 
+@needs_kernels
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("order", ["C", "F", "strided", "read-only"])
 def test_the_small_turn_is_the_turn(order, k, monkeypatch):
@@ -112,7 +114,9 @@ def test_the_small_turn_is_the_turn(order, k, monkeypatch):
 
 
 def test_a_turn_that_would_raise_the_error_is_undone(monkeypatch):
-    """Reaching too far on purpose: the error stands still, beta shrinks, and later it falls again."""
+    """Reaching too far on purpose: the error stands still, beta shrinks, and later it falls
+    again.
+    """
     X = data()
     at = extrapolated_nmf(X, *start(X), max_iter=3, tol=0.0)
     next_turn = solvers._iteration(
@@ -153,7 +157,9 @@ def test_no_rejected_turn_is_repeated_for_ever(seed):
 @WAYS
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_it_ends_at_a_stationary_point(kind, exact):
-    """The derivative of min over S of ||X - A S||^2 / ||X||^2, from an exact S of our own, in columns of unit length."""
+    """The derivative of min over S of ||X - A S||^2 / ||X||^2, from an exact S of our
+    own, in columns of unit length.
+    """
     X = data(kind)
     fit = extrapolated_nmf(X, *start(X), max_iter=5000, tol=1e-5, exact=exact)
     assert fit.reason == "stationary" and len(fit.errors) < 5000
@@ -166,6 +172,7 @@ def test_it_ends_at_a_stationary_point(kind, exact):
     assert np.linalg.norm(projected) <= 1.01e-5
 
 
+@needs_kernels
 def test_it_beats_plain_hals_where_topics_resemble_each_other():
     rng = np.random.default_rng(0)
     X = as_data(rng.random((150, 12)) @ rng.random((12, 120)) + 0.3 * rng.random((150, 120)))
@@ -188,6 +195,7 @@ def test_auto_stays_with_sweeps_where_they_settle():
     assert NMF(5, random_state=0).fit(X.X.T).solver_ == "e-hals"
 
 
+@needs_kernels
 def test_rounds_are_counted():
     """A diagonal G is settled by the first round; the second finds nothing to do. Without rows
     there is nothing to count.

@@ -121,7 +121,7 @@ def sound(model, data):
     assert "nan" not in reports(model)
 
 
-# --- zero locking in MU --------------------------------------------------------------------------------------------------
+# --- zero locking in MU ---------------------------------------------------------------------------
 
 
 MULTIPLICATIVE = [
@@ -162,7 +162,7 @@ def test_zero_locking(name, change):
     assert error(mu, data) <= 1.02 * error(reference, data)
 
 
-# --- dead components -----------------------------------------------------------------------------------------------------
+# --- dead components ------------------------------------------------------------------------------
 
 
 # these keep no layers to report on
@@ -216,7 +216,7 @@ def test_a_dead_component_costs_nothing(alpha):
     )
 
 
-# --- NaN on zero rows, columns, all-zero X -------------------------------------------------------------------------------
+# --- NaN on zero rows, columns, all-zero X --------------------------------------------------------
 
 
 def hole(data, rows=slice(None), columns=slice(None)):
@@ -299,7 +299,7 @@ def test_objective_never_rises_on_degenerate_data(name, case):
         assert np.isfinite(np.asarray(values, dtype=float)).all() and falls(values)
 
 
-# --- extreme scale -------------------------------------------------------------------------------------------------------
+# --- extreme scale --------------------------------------------------------------------------------
 
 
 def steady(name, n):
@@ -319,7 +319,7 @@ def test_extreme_scale(name, c, dtype):
     assert b == pytest.approx(a, rel=2e-2, abs=1e-3)
 
 
-# --- KL and IS with zeros ------------------------------------------------------------------------------------------------
+# --- KL and IS with zeros -------------------------------------------------------------------------
 
 
 ZEROS = np.where(planted() > 1, planted(), 0)
@@ -346,7 +346,7 @@ def test_divergences_that_cannot_take_zeros_say_so(beta):
         )
 
 
-# --- 0 * NaN in masks ----------------------------------------------------------------------------------------------------
+# --- 0 * NaN in masks -----------------------------------------------------------------------------
 
 
 KNOWN = np.random.default_rng(1).random(X.shape) < 0.8
@@ -374,7 +374,7 @@ def test_nan_without_a_mask(name, junk, words):
         model.transform(dirty)
 
 
-# --- negative input ------------------------------------------------------------------------------------------------------
+# --- negative input -------------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -399,7 +399,7 @@ def test_negative_input(name, kind):
         model.transform(kind(data))
 
 
-# --- projection forgotten ------------------------------------------------------------------------------------------------
+# --- projection forgotten -------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -416,7 +416,7 @@ def test_projection_of_every_optimiser(optimizer):
         sound(fit("NeuralNMF", X, optimizer=optimizer, max_iter=n, **step), X)
 
 
-# --- S stale -------------------------------------------------------------------------------------------------------------
+# --- S stale --------------------------------------------------------------------------------------
 
 
 # its coefficients are the output of a network, the minimiser of nothing
@@ -453,7 +453,7 @@ def coded(model):
     return [(D, transform(model, X, layer=l).T) for l, D in enumerate(model.dictionaries_)]
 
 
-# --- fit_transform is not transform --------------------------------------------------------------------------------------
+# --- fit_transform is not transform ---------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -473,7 +473,7 @@ def test_fit_transform_is_transform(name, kind):
     np.testing.assert_allclose(fitted, again, rtol=0, atol=1e-10 * again.max())
 
 
-# --- non-determinism -----------------------------------------------------------------------------------------------------
+# --- non-determinism ------------------------------------------------------------------------------
 
 
 @every_model
@@ -492,7 +492,7 @@ def test_determinism(name):
     assert (np.random.get_state()[1] == state).all()
 
 
-# --- false convergence ---------------------------------------------------------------------------------------------------
+# --- false convergence ----------------------------------------------------------------------------
 
 
 RANDOM = np.random.default_rng(0).random((24, 15))  # no structure: many local minima
@@ -516,7 +516,7 @@ def test_convergence_is_reported_truly(name):
     )
 
 
-# --- sparse memory -------------------------------------------------------------------------------------------------------
+# --- sparse memory --------------------------------------------------------------------------------
 
 
 # their data pass through what NMF and NMF-kl use
@@ -548,7 +548,7 @@ def test_sparse_memory(name, monkeypatch):
     assert peak < (40 if name == "UnfoldedNMF" else 25) * size < 3000 * 2000 * 8 / 3
 
 
-# --- NaN gradient --------------------------------------------------------------------------------------------------------
+# --- NaN gradient ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cost", sorted(COSTS))
@@ -577,7 +577,7 @@ def test_gradient_on_duplicated_features(name):
     )
 
 
-# --- k above min(m, n), 1, 2 ---------------------------------------------------------------------------------------------
+# --- k above min(m, n), 1, 2 ----------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -598,7 +598,7 @@ def test_ranks_and_shapes(name, k, shape):
         assert transform(model, data).shape == (shape[0], k)
 
 
-# --- class counts --------------------------------------------------------------------------------------------------------
+# --- class counts ---------------------------------------------------------------------------------
 
 
 # the others take no labels
@@ -645,7 +645,7 @@ def test_unknown_labels_are_no_labels(name):
         assert same(a, fit(name, X, Y, extra=dict(L=np.zeros(Y.shape, bool)), max_iter=10))
 
 
-# --- input mutated -------------------------------------------------------------------------------------------------------
+# --- input mutated --------------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -673,7 +673,7 @@ def test_custom_start_is_not_modified():
     assert (W == copies[0]).all() and (H == copies[1]).all()
 
 
-# --- kinds of input ------------------------------------------------------------------------------------------------------
+# --- kinds of input -------------------------------------------------------------------------------
 
 
 COUNTS = np.round(planted() * 4)

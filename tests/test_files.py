@@ -110,7 +110,7 @@ def estimators():
     return [one for one in found if isinstance(one, type) and issubclass(one, BaseEstimator)]
 
 
-# --- there and back --------------------------------------------------------------------------------------------------------
+# --- there and back -------------------------------------------------------------------------------
 
 
 def test_every_estimator_is_among_the_models():
@@ -177,7 +177,10 @@ def test_every_estimator_unfitted(kind, tmp_path):
 def test_a_model_loads_in_another_process(tmp_path):
     model = fitted(NeuralNMF((4, 2), random_state=0), X)
     save(model, tmp_path / "m")
-    code = f"from nnmf_nb import load; print(load({str(tmp_path / 'm')!r}).components_.tobytes().hex())"
+    code = (
+        "from nnmf_nb import load; "
+        f"print(load({str(tmp_path / 'm')!r}).components_.tobytes().hex())"
+    )
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert got.stdout.strip() == model.components_.tobytes().hex()
 
@@ -255,16 +258,48 @@ def test_callbacks_stay_outside(tmp_path):
 
 
 VALUES = [
-    None, True, 3, -(10**40), 0.1, -0.0, math.inf, -math.inf, "text \u2713 \udc80", b"bytes"[:0].decode(), (), (1, (2.5, None)), [], [[1], "a"], {},
-    {"a": 1, 2: (3,), None: [4]}, np.float64(0.1), np.int32(3), np.str_("x"), np.bool_(True), np.datetime64("2020-01-01"),
-]  # fmt: skip
+    None,
+    True,
+    3,
+    -(10**40),
+    0.1,
+    -0.0,
+    math.inf,
+    -math.inf,
+    "text \u2713 \udc80",
+    b"bytes"[:0].decode(),
+    (),
+    (1, (2.5, None)),
+    [],
+    [[1], "a"],
+    {},
+    {"a": 1, 2: (3,), None: [4]},
+    np.float64(0.1),
+    np.int32(3),
+    np.str_("x"),
+    np.bool_(True),
+    np.datetime64("2020-01-01"),
+]
 ARRAYS = [
-    np.array(2.5), np.zeros((0, 3)), np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3).T, np.arange(24.0).reshape(2, 3, 4).T,
-    np.arange(6.0)[::2], np.arange(6, dtype=">f8"), np.array([1 + 2j]), np.array(["a", "\u00e9l\u00e8ve", ""]), np.array([], dtype="U7"),
-    np.array([b"a", b"bc"]), np.array(["2020-01-01", "NaT"], dtype="M8[D]"), np.array([1, None, "x", (2, 3)], dtype=object), np.array([True, False]),
-    np.array([np.nan, -0.0, np.inf]), np.array([["a", "b"], ["c", "d"]], dtype=object), np.array(["b", "a"], dtype=">U1"),
+    np.array(2.5),
+    np.zeros((0, 3)),
+    np.arange(6.0).reshape(2, 3),
+    np.arange(6.0).reshape(2, 3).T,
+    np.arange(24.0).reshape(2, 3, 4).T,
+    np.arange(6.0)[::2],
+    np.arange(6, dtype=">f8"),
+    np.array([1 + 2j]),
+    np.array(["a", "\u00e9l\u00e8ve", ""]),
+    np.array([], dtype="U7"),
+    np.array([b"a", b"bc"]),
+    np.array(["2020-01-01", "NaT"], dtype="M8[D]"),
+    np.array([1, None, "x", (2, 3)], dtype=object),
+    np.array([True, False]),
+    np.array([np.nan, -0.0, np.inf]),
+    np.array([["a", "b"], ["c", "d"]], dtype=object),
+    np.array(["b", "a"], dtype=">U1"),
     *[np.arange(3).astype(kind) for kind in "bBhHiIlLqQefdgFD"],
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("value", [*VALUES, *ARRAYS], ids=repr)
@@ -291,7 +326,7 @@ def test_strange_label_and_name_arrays_survive_the_file(tmp_path):
     )
 
 
-# --- refused before anything is written ------------------------------------------------------------------------------------
+# --- refused before anything is written -----------------------------------------------------------
 
 
 def my_cost(X, A, S, Y):
@@ -343,7 +378,7 @@ def test_too_much_text_is_refused(tmp_path, monkeypatch):
         save(NMF(), tmp_path / "m")
 
 
-# --- disks -----------------------------------------------------------------------------------------------------------------
+# --- disks ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -415,7 +450,7 @@ def test_missing_files_and_folders(tmp_path):
         load(tmp_path)
 
 
-# --- foreign and hostile files ---------------------------------------------------------------------------------------------
+# --- foreign and hostile files --------------------------------------------------------------------
 
 GOOD = fitted(NMF(2, random_state=0), X)
 
@@ -436,11 +471,18 @@ def forged(path, tree, tensors, version="1"):
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"hello", b"\x80\x04\x95pickle", b"\xff" * 64, (2**62).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{}",
-        to_bytes({"x": np.zeros(3)}), to_bytes({"x": np.zeros(3)}, {"format": "pt"}), b"PK\x03\x04" + b"\0" * 99,
+        b"",
+        b"hello",
+        b"\x80\x04\x95pickle",
+        b"\xff" * 64,
+        (2**62).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"{}",
+        to_bytes({"x": np.zeros(3)}),
+        to_bytes({"x": np.zeros(3)}, {"format": "pt"}),
+        b"PK\x03\x04" + b"\0" * 99,
     ],
     ids=range(9),
-)  # fmt: skip
+)
 def test_foreign_files(content, tmp_path):
     (tmp_path / "m").write_bytes(content)
     with pytest.raises(ValueError, match="cannot be loaded"):
@@ -682,7 +724,7 @@ def test_loading_imports_and_runs_nothing(tmp_path, monkeypatch):
     assert "this" not in sys.modules and "nnmf_nb.this" not in sys.modules
 
 
-# --- fuzz ------------------------------------------------------------------------------------------------------------------
+# --- fuzz -----------------------------------------------------------------------------------------
 
 FUZZ = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -87,7 +87,7 @@ def wire(data):
     return json.dumps(data, allow_nan=False)
 
 
-# --- the payload -----------------------------------------------------------------------------------------------------------
+# --- the payload ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -358,8 +358,19 @@ def test_unfolded_model_is_shown_by_its_own_coefficients(toy):
     assert inspect(model, X=toy.X).names == {"0,1": "mine"}
 
 
-@pytest.mark.parametrize("make", [NMF(5, random_state=0), HierarchicalNMF((6, 2), random_state=0, max_iter=5), NeuralNMF((6, 2), random_state=0, max_iter=5), SSNMF(5, random_state=0, max_iter=5),
-                                  GuidedNMF(5, seeds=[[0, 1], [40]], random_state=0, max_iter=5), DeepNMF((6, 2), random_state=0, max_iter=5), UnfoldedNMF(5, max_iter=3)], ids=lambda m: type(m).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        NMF(5, random_state=0),
+        HierarchicalNMF((6, 2), random_state=0, max_iter=5),
+        NeuralNMF((6, 2), random_state=0, max_iter=5),
+        SSNMF(5, random_state=0, max_iter=5),
+        GuidedNMF(5, seeds=[[0, 1], [40]], random_state=0, max_iter=5),
+        DeepNMF((6, 2), random_state=0, max_iter=5),
+        UnfoldedNMF(5, max_iter=3),
+    ],
+    ids=lambda m: type(m).__name__,
+)
 def test_model_from_a_file_looks_the_same(make, toy, tmp_path):
     model = fit(clone(make), toy.X, *([toy.labels["level_4"]] if isinstance(make, SSNMF) else []))
     given = dict(X=toy.X, features=toy.features, samples=toy.samples)
@@ -392,7 +403,7 @@ def test_one_to_five_layers_of_one_to_two_hundred_topics(ranks):
         assert view.select(0, ranks[0] - 1).select(-1, 0).controls.children[1].value == 0
 
 
-# --- curves and classes ------------------------------------------------------------------------------------------------------
+# --- curves and classes ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -479,7 +490,7 @@ def test_certificate_light(kkt, ambiguous, dtype, want):
     )
 
 
-# --- the view --------------------------------------------------------------------------------------------------------------
+# --- the view -------------------------------------------------------------------------------------
 
 
 def test_selection_is_scriptable_and_observable(models):
@@ -588,8 +599,10 @@ import sys
 sys.modules["anywidget"] = None
 from nnmf_nb import HierarchicalNMF, inspect, datasets
 toy = datasets.toy(0)
-view = inspect(HierarchicalNMF((5, 2), random_state=0, max_iter=5, tol=1).fit(toy.X), X=toy.X, features=toy.features)
-assert set(view._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
+view = inspect(HierarchicalNMF((5, 2), random_state=0, max_iter=5, tol=1).fit(toy.X), X=toy.X,\
+ features=toy.features)
+assert set(view._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json",\
+ "text/plain", "text/html"}
 layer, topic, lam, name, said, card = view.controls.children
 assert layer.value == 1 and topic.value == view.selected[1] and "layer 1, topic" in card.value
 layer.value = 0
@@ -600,7 +613,8 @@ frequent = card.value
 lam.value = 0
 assert card.value != frequent and view.selected == (0, 3)
 name.value = "<b>mine</b>"
-assert view.model.topic_names_ == {(0, 3): "<b>mine</b>"} and "&lt;b&gt;mine" in card.value and "<b>mine" not in card.value
+assert view.model.topic_names_ == {(0, 3): "<b>mine</b>"} and "&lt;b&gt;mine" in card.value\
+ and "<b>mine" not in card.value
 view.select(1, 0)
 assert (layer.value, topic.value, name.value) == (1, 0, "") and len(topic.options) == 2
 view.select(0, 3)
@@ -624,7 +638,8 @@ sys.modules["anywidget"] = sys.modules["ipywidgets"] = None
 from nnmf_nb import NMF, inspect, datasets
 view = inspect(NMF(3, random_state=0, max_iter=5, tol=1).fit(datasets.toy(0).X))
 print(view.select(0, 1).rename(0, 1, "mine"))
-assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"} and "mine" in view._repr_mimebundle_()["text/html"]
+assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"} and\
+ "mine" in view._repr_mimebundle_()["text/html"]
 """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
@@ -638,7 +653,7 @@ def test_traits_refuse_nonsense(models):
         inspect(models["NMF"]).selected = "first"
 
 
-# --- the page in a browser ---------------------------------------------------------------------------------------------------
+# --- the page in a browser ------------------------------------------------------------------------
 
 ABSENT = (
     "playwright is not installed"
@@ -713,7 +728,8 @@ def state(page):
 
 def shown_features(page):
     rows = page.locator(".feature").evaluate_all(
-        "rows => rows.sort((a, b) => a.dataset.rank - b.dataset.rank).map(row => row.children[0].textContent)"
+        "rows => rows.sort((a, b) => a.dataset.rank - b.dataset.rank)"
+        ".map(row => row.children[0].textContent)"
     )
     return list(rows)
 
@@ -839,8 +855,10 @@ def sticking_out(page):
     """
     return page.evaluate("""() => {
       const pane = document.querySelector(".layers").getBoundingClientRect();
-      return [...document.querySelectorAll(".layers svg text, .layers svg image, .layers svg .curve")].map((one) => [one.textContent, one.getBoundingClientRect()])
-        .filter(([, box]) => box.width && (box.left < pane.left - 2 || box.right > pane.right + 2)).map(([text]) => text);
+      return [...document.querySelectorAll(".layers svg text, .layers svg image, .layers svg .curve")]\
+.map((one) => [one.textContent, one.getBoundingClientRect()])
+        .filter(([, box]) => box.width && (box.left < pane.left - 2 || box.right > pane.right + 2))\
+.map(([text]) => text);
     }""")
 
 
@@ -904,15 +922,25 @@ def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme):
         models["stepwise"], X=toy.X, features=[NASTY] * 87, samples=[(NASTY, NASTY)] * 90
     )
     curves = inspect(models["stepwise"], X=toy.X, shape=(87,))
-    views = [(genes, 1200), (genes, 400), (nasty, 400), (inspect(models["five"]), 400), (inspect(models["NMF"], shape=(29, 3)), 400), (curves, 1200), (curves, 400),
-             (inspect(models["neural"], shape=(29, 3)), 400), (inspect(models["NMF"]), 1200)]  # fmt: skip
+    views = [
+        (genes, 1200),
+        (genes, 400),
+        (nasty, 400),
+        (inspect(models["five"]), 400),
+        (inspect(models["NMF"], shape=(29, 3)), 400),
+        (curves, 1200),
+        (curves, 400),
+        (inspect(models["neural"], shape=(29, 3)), 400),
+        (inspect(models["NMF"]), 1200),
+    ]
     for number, (view, width) in enumerate(views):
         page = open_page(view, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("img").count() == 0
         assert (number, sticking_out(page)) == (number, [])
         style = page.evaluate(
-            "(({ color, backgroundColor }) => [color, backgroundColor])(getComputedStyle(document.querySelector('.nnmf')))"
+            "(({ color, backgroundColor }) => [color, backgroundColor])"
+            "(getComputedStyle(document.querySelector('.nnmf')))"
         )
         ink, ground = (sum(map(int, re.findall(r"\d+", one)[:3])) for one in style)
         assert (ink < ground) == (scheme == "light") and abs(ink - ground) > 400

@@ -3,6 +3,7 @@ take minutes, are left to `make experiments`.
 """
 
 import importlib.util
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def test_notebook_runs_and_shows_what_is_stored(path):
     # in a thread of its own: the browser tests leave a running event loop in theirs
     with ThreadPoolExecutor(1) as pool:
         problems = pool.submit(nbs.problems_of, path).result()
+    if os.environ.get("NOTEBOOK_OUTPUTS") == "ignored":  # tools/portable.py, without numba
+        problems = problems if problems[:1] == [nbs.DOES_NOT_RUN] else []
     assert not problems, "\n".join([f"{nbs.name(path)}:", *problems])
 
 

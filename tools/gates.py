@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CODE = ("nbs", "tests", "tools", "benchmarks")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -69,6 +70,8 @@ def main():
         ("nnmf_nb/ is what the notebooks export", ["tools/nbs.py", "export-check"]),
         ("notebooks are tidy", ["tools/nbs.py", "tidy", "--check"]),
         ("README.md is made from nbs/index.ipynb", ["tools/readme.py", "--check"]),
+        ("code is formatted", ["-m", "ruff", "format", "--check", "--quiet", *CODE]),
+        ("ruff finds nothing", ["-m", "ruff", "check", "--quiet", *CODE, "nnmf_nb"]),
         (
             "notebooks run and show what is stored; tests",
             pytest_command(args.jobs, *["--exhaustive"][: args.exhaustive], *for_pytest),

@@ -459,12 +459,15 @@ def pictures_of(nb):
     }
 
 
+DOES_NOT_RUN = "it does not run:"
+
+
 def complaints(path, result):
     """What is wrong with the outcome of a run of the notebook at `path`, as lines: nothing where it
     ran and shows what is stored.
     """
     if isinstance(result, RuntimeError):
-        return ["it does not run:", str(result)]
+        return [DOES_NOT_RUN, str(result)]
     stored, problems = tidy(read(path)), []
     try:
         diff = differences(stored, result)

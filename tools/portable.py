@@ -50,6 +50,8 @@ class Setting:
         }
         environment |= {name: self.variables.get("threads", "1") for name in THREADS}
         if not self.numba:
+            # without compiled kernels solvers take other steps, so stored numbers differ
+            environment["NOTEBOOK_OUTPUTS"] = "ignored"
             environment["PYTHONPATH"] = os.pathsep.join(
                 filter(None, [str(folder), environment.get("PYTHONPATH")])
             )
