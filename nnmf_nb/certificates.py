@@ -42,21 +42,16 @@ def left_product(X, L):
     """
     if X.dtype == np.float64 or is_sparse(X.X):
         return X.AtX(L)
-    return (
-        np.concatenate(
-            [L.T @ double(X.X[:, c]) for c in column_blocks(X.shape[1], X.shape[0])], axis=1
-        )
-        * X._unit
-    )
+    blocks = column_blocks(X.shape[1], X.shape[0])
+    return np.concatenate([L.T @ double(X.X[:, c]) for c in blocks], axis=1) * X._unit
 
 
 def right_product(X, Z):
     """X Z' (N x k), float64, in units of X.scale, for Z: k x M."""
     if X.dtype == np.float64 or is_sparse(X.X):
         return X.XSt(Z)
-    return (
-        sum(double(X.X[:, c]) @ Z[:, c].T for c in column_blocks(X.shape[1], X.shape[0])) * X._unit
-    )
+    blocks = column_blocks(X.shape[1], X.shape[0])
+    return sum(double(X.X[:, c]) @ Z[:, c].T for c in blocks) * X._unit
 
 # %% ../nbs/07_certificates.ipynb #d737faa4
 class Residual(NamedTuple):
@@ -76,7 +71,9 @@ def residual(X, A, S, L, Z):
 
 # %% ../nbs/07_certificates.ipynb #82ca7095
 def error2(X, A, S, AtX):
-    """||X - A S||^2 / X.scale^2, a float, given A'X (k x M): by the identity, or written out where rounding could show in it."""
+    """||X - A S||^2 / X.scale^2, a float, given A'X (k x M): by the identity, or written out where
+    rounding could show in it.
+    """
     identity = float(X.norm2 - 2 * np.vdot(AtX, S) + np.vdot(X.AtM(A, A, S), S))
     return identity if identity > 1e-6 * X.norm2 else residual2(X, A, S, identity=0.0)
 
@@ -93,7 +90,9 @@ def in_units(A, S, scale=1.0):
 
 # %% ../nbs/07_certificates.ipynb #cff5f216
 def kkt_table(X, A, S, left, l1=0.0, l2=0.0):
-    """Entrywise KKT residual |min(S, G)| (k x M, in units of X.scale) and gradient G = -left + l1 + l2 S, for unit columns A. l1, l2: numbers or k x 1."""
+    """Entrywise KKT residual |min(S, G)| (k x M, in units of X.scale) and gradient G = -left + l1 +
+    l2 S, for unit columns A. l1, l2: numbers or k x 1.
+    """
     G = -left + l1 + l2 * S
     length = np.sqrt(X.lengths2(A) + l2)
     top = length.max(axis=0, keepdims=True)
@@ -113,7 +112,10 @@ class Criteria(NamedTuple):
     should be near its floor.
     """
 
-    words: str = "S_l: min ||S_(l-1) - A_l S|| over S >= 0; A_l: stationary for ||S_(l-1) - A S_l|| over A >= 0  (S_(-1) = X)"
+    words: str = (
+        "S_l: min ||S_(l-1) - A_l S|| over S >= 0; A_l: stationary for ||S_(l-1) - A S_l|| "
+        "over A >= 0  (S_(-1) = X)"
+    )
     open: str = ""
     judges_S: bool = True
     judges_A: bool = True
@@ -172,7 +174,9 @@ def condition_of(A):
 
 
 def degenerate_points(A, G, size):
-    """Number of data points for which the columns of A (unit) without pull, |G| <= 1e-9 size, are dependent. G: k x M, size: M."""
+    """Number of data points for which the columns of A (unit) without pull, |G| <= 1e-9 size, are
+    dependent. G: k x M, size: M.
+    """
     patterns, count = np.unique(
         (np.abs(G) <= 1e-9 * np.maximum(size, 1e-300)) & A.any(axis=0)[:, None],
         axis=1,
@@ -187,10 +191,8 @@ def projected_gradient_on_A(A, G, total, signed):
     """
     if signed:
         return 2 / total * float(np.linalg.norm(G)), 0.0
-    whole, at_zeros = (
-        projected_gradient_norm([A], [2 / total * G]),
-        projected_gradient_norm([A], [np.where(A == 0, 2 / total * G, 0.0)]),
-    )
+    whole = projected_gradient_norm([A], [2 / total * G])
+    at_zeros = projected_gradient_norm([A], [np.where(A == 0, 2 / total * G, 0.0)])
     return whole, (at_zeros / whole) ** 2 if whole else 0.0
 
 # %% ../nbs/07_certificates.ipynb #e658451a
@@ -218,10 +220,11 @@ def of_layer(X, A, S, criteria, l):
     norms, locked = projected_gradient_on_A(
         unit[:, free], gradient[:, free], total or 1.0, criteria.signed
     )
+    error = 0.0
+    if total > 0:
+        error = math.sqrt(error2(X, unit, S, R.left + X.AtM(unit, unit, S)) / total)
     return dict(
-        error=math.sqrt(error2(X, unit, S, R.left + X.AtM(unit, unit, S)) / total)
-        if total > 0
-        else 0.0,
+        error=error,
         kkt=float(kkt),
         stationarity=norms,
         locked=(locked, float(at_zeros / kkt) if kkt else 0.0),
@@ -248,10 +251,8 @@ def solved(H, b):
         z = np.linalg.solve(H, b[:, :, None])[:, :, 0]
     except np.linalg.LinAlgError:
         z = np.full_like(b, np.nan)
-    size, missed = (
-        np.abs(b).max(axis=1),
-        np.abs(np.matmul(H, z[:, :, None])[:, :, 0] - b).max(axis=1),
-    )
+    size = np.abs(b).max(axis=1)
+    missed = np.abs(np.matmul(H, z[:, :, None])[:, :, 0] - b).max(axis=1)
     for j in np.flatnonzero(~((missed <= 1e-10 * size) & (np.abs(z).max(axis=1) <= 1e7 * size))):
         z[j] = np.linalg.pinv(H[j], hermitian=True) @ b[j]
     return z
@@ -276,7 +277,9 @@ def product(factors, start):
 
 
 def direct_derivatives(X, A, S, weights):
-    """dA and dS (lists) of sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2, every S held as a variable of its own."""
+    """dA and dS (lists) of sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2, every S held as a variable
+    of its own.
+    """
     dA, dS, total = [np.zeros_like(a) for a in A], [np.zeros_like(s) for s in S], X.norm2 or 1.0
     for l, w in enumerate(weights):
         if not w:
@@ -287,9 +290,8 @@ def direct_derivatives(X, A, S, weights):
         for m in range(l + 1):
             # N x k or smaller: never N x N
             outer = product(A[1:m], A[0]).T @ R.right if m else R.right
-            dA[m] = (
-                dA[m] - 2 * w / total * outer @ product(A[m + 1 : l + 1], np.eye(A[m].shape[1])).T
-            )
+            inner = product(A[m + 1 : l + 1], np.eye(A[m].shape[1]))
+            dA[m] = dA[m] - 2 * w / total * outer @ inner.T
     return dA, dS
 
 # %% ../nbs/07_certificates.ipynb #a27d10de
@@ -327,11 +329,16 @@ FLOORS, BESIDE = 1.5, 0.05  # an error above FLOORS * floor + BESIDE is far from
 SIGNS = {"green": "✓", "amber": "!", "red": "✗"}
 # of the signs alone: at least 3 : 1 on white and on black paper
 INKS = {"green": "#00925f", "amber": "#b37400", "red": "#d9480f"}
-CAVEAT = "Not said: that no other start is better (it could win the gap at most), or that these topics are the only ones."
+CAVEAT = (
+    "Not said: that no other start is better (it could win the gap at most), "
+    "or that these topics are the only ones."
+)
 
 
 def graded(value, good, bad):
-    return "" if value <= good else "amber" if value <= bad else "red"
+    if value <= good:
+        return ""
+    return "amber" if value <= bad else "red"
 
 # %% ../nbs/07_certificates.ipynb #b0cb575a
 def faults_of_layer(layer, criteria, judged_depths=True):
@@ -340,87 +347,70 @@ def faults_of_layer(layer, criteria, judged_depths=True):
     """
     if not layer.finite:
         return [("red", "A or S holds NaN or infinity: nothing else can be said")]
-    locked = lambda share: (
-        " - nearly all of it at exact zeros, locked as multiplicative updates leave them"
-        if share > 0.9
-        else ""
-    )
+
+    def locked(share):
+        if share > 0.9:
+            return " - nearly all of it at exact zeros, locked as multiplicative updates leave them"
+        return ""
+
     found = []
     if layer.lowest < 0:
-        found.append(
-            (
-                "red" if layer.lowest < -1e-6 else "amber",
-                f"negative entries, down to {layer.lowest:.0e} of the largest",
-            )
-        )
+        colour = "red" if layer.lowest < -1e-6 else "amber"
+        words = f"negative entries, down to {layer.lowest:.0e} of the largest"
+        found.append((colour, words))
     if layer.error >= 1 - 1e-9:
-        found.append(
-            (
-                "red",
-                f"explains nothing of X: relative error {layer.error:.2g}, an empty model has 1",
-            )
-        )
+        words = f"explains nothing of X: relative error {layer.error:.2g}, an empty model has 1"
+        found.append(("red", words))
     if criteria.judges_S and graded(layer.kkt, EXACT, LOOSE):
-        found.append(
-            (
-                graded(layer.kkt, EXACT, LOOSE),
-                f"S is not the best for its A: wrong, stale or unfinished (KKT residual {layer.kkt:.0e}){locked(layer.locked[1])}",
-            )
+        words = (
+            "S is not the best for its A: wrong, stale or unfinished "
+            f"(KKT residual {layer.kkt:.0e}){locked(layer.locked[1])}"
         )
+        found.append((graded(layer.kkt, EXACT, LOOSE), words))
     if criteria.judges_A and graded(layer.stationarity, STATIONARY, MOVING):
-        found.append(
-            (
-                graded(layer.stationarity, STATIONARY, MOVING),
-                f"A is not stationary: training has not ended ({layer.stationarity:.0e}){locked(layer.locked[0])}",
-            )
+        words = (
+            "A is not stationary: training has not ended "
+            f"({layer.stationarity:.0e}){locked(layer.locked[0])}"
         )
+        found.append((graded(layer.stationarity, STATIONARY, MOVING), words))
     if judged_depths and not found and layer.error > FLOORS * layer.floor + BESIDE:
-        found.append(
-            (
-                "amber",
-                f"far from the floor (error {layer.error:.2g}, floor {layer.floor:.2g}): a poor local minimum, or the price of the constraints; try more starts",
-            )
+        words = (
+            f"far from the floor (error {layer.error:.2g}, floor {layer.floor:.2g}): "
+            "a poor local minimum, or the price of the constraints; try more starts"
         )
+        found.append(("amber", words))
     if layer.dead:
         found.append(("amber", f"dead topics {list(layer.dead)}"))
     if layer.duplicates:
         found.append(("amber", f"duplicate topics {list(layer.duplicates)}"))
     if layer.degenerate:
-        found.append(
-            (
-                "amber",
-                f"S may not be unique for {layer.degenerate} data points (columns of A are dependent)",
-            )
+        words = (
+            f"S may not be unique for {layer.degenerate} data points (columns of A are dependent)"
         )
+        found.append(("amber", words))
     return found
 
 # %% ../nbs/07_certificates.ipynb #b5fed571
 def fulfilled(criteria):
     """What is true of a layer without faults, in words."""
-    return ", ".join(
-        filter(
-            None,
-            (
-                "S nonnegative" if criteria.signed else "nonnegative",
-                "S exact" if criteria.judges_S else "",
-                "A stationary" if criteria.judges_A else "",
-                "no dead or duplicate topics",
-            ),
-        )
+    parts = (
+        "S nonnegative" if criteria.signed else "nonnegative",
+        "S exact" if criteria.judges_S else "",
+        "A stationary" if criteria.judges_A else "",
+        "no dead or duplicate topics",
     )
+    return ", ".join(filter(None, parts))
 
 # %% ../nbs/07_certificates.ipynb #0374013e
 def small(value):
     """A residual in text: one digit where it matters, only its order where it is small."""
     if value != value:
         return "unknown"
-    return (
-        "0"
-        if value <= 1e-9
-        else f"<{10.0 ** math.ceil(math.log10(value)):.0e}"
-        if value < 1e-3
-        else f"{value:.0e}"
-    )
+    if value <= 1e-9:
+        return "0"
+    if value < 1e-3:
+        return f"<{10.0 ** math.ceil(math.log10(value)):.0e}"
+    return f"{value:.0e}"
 
 
 COLUMNS = (
@@ -489,14 +479,21 @@ def verdict_html(certificate):
         "<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in row) + "</tr>"
         for row in rows
     )
-    return f"<table><caption style='text-align:left'>{sign(certificate.colour)} <b>{certificate.colour.upper()}</b></caption>{cells}</table>"
+    return (
+        f"<table><caption style='text-align:left'>{sign(certificate.colour)} "
+        f"<b>{certificate.colour.upper()}</b></caption>{cells}</table>"
+    )
 
 
 def number_html(certificate):
     """The numbers of a certificate, one column per layer, folded away."""
     columns = ("layer", *(str(l) for l in range(len(certificate.layers))))
     transposed = [*zip(COLUMNS, *number_rows(certificate))][1:]
-    return f"<details><summary>numbers</summary>{html_table(transposed, 'dimensionless; in parentheses: not judged', columns)}</details>"
+    return (
+        "<details><summary>numbers</summary>"
+        f"{html_table(transposed, 'dimensionless; in parentheses: not judged', columns)}"
+        "</details>"
+    )
 
 # %% ../nbs/07_certificates.ipynb #5b1ddd3a
 @dataclass(frozen=True, repr=False)
@@ -562,10 +559,20 @@ class Certificate:
 
     def __repr__(self):
         rows = verdict_rows(self)
-        return f"{SIGNS[self.colour]} {self.colour.upper()}\n{text_table(rows[1:], rows[0])}\n{text_table(number_rows(self), COLUMNS)}\nJudged: {self.criteria.words}\n{CAVEAT}"
+        return (
+            f"{SIGNS[self.colour]} {self.colour.upper()}\n"
+            f"{text_table(rows[1:], rows[0])}\n"
+            f"{text_table(number_rows(self), COLUMNS)}\n"
+            f"Judged: {self.criteria.words}\n"
+            f"{CAVEAT}"
+        )
 
     def _repr_html_(self):
-        return f"{verdict_html(self)}<p><small>Judged: {html.escape(self.criteria.words)}.<br>{CAVEAT}</small></p>{number_html(self)}"
+        return (
+            f"{verdict_html(self)}"
+            f"<p><small>Judged: {html.escape(self.criteria.words)}.<br>{CAVEAT}</small></p>"
+            f"{number_html(self)}"
+        )
 
 # %% ../nbs/07_certificates.ipynb #1b1794d7
 def host(F, name):
@@ -589,17 +596,21 @@ def check_chain(A, S, X):
     for l, (a, s) in enumerate(zip(A, S)):
         if a.shape[0] != rows:
             raise ValueError(
-                f"A_{l} has {a.shape[0]} rows, it needs {rows}. Is X n_samples x n_features? Then transpose: certify(H.T, W.T, X.T)."
+                f"A_{l} has {a.shape[0]} rows, it needs {rows}. "
+                "Is X n_samples x n_features? Then transpose: certify(H.T, W.T, X.T)."
             )
         if s.shape != (a.shape[1], M):
             raise ValueError(
-                f"S_{l} has shape {s.shape}, it needs {(a.shape[1], M)}: one row per column of A_{l}, one column per data point."
+                f"S_{l} has shape {s.shape}, it needs {(a.shape[1], M)}: "
+                f"one row per column of A_{l}, one column per data point."
             )
         rows = a.shape[1]
 
 # %% ../nbs/07_certificates.ipynb #f31ac151
 def error_of(X, A, S):
-    """||X - A S|| / ||X|| for a host `DataMatrix` X and S in the units of the data; 0 for an all-zero X."""
+    """||X - A S|| / ||X|| for a host `DataMatrix` X and S in the units of the data; 0 for an
+    all-zero X.
+    """
     unit, S, _ = in_units(A, S, X.scale)
     return math.sqrt(error2(X, unit, S, left_product(X, unit)) / X.norm2) if X.norm2 > 0 else 0.0
 
@@ -612,17 +623,14 @@ def examined(X, A, S, criteria):
             layers.append(LayerCertificate(A[l].shape[1], floor=float(floors[l]), finite=False))
             continue
         Phi = product(A[1 : l + 1], A[0])
-        numbers = (
-            of_layer(X, Phi, S[l], criteria, l)
-            if criteria.product
-            else of_layer(below, A[l], S[l], criteria, l)
-        )
+        if criteria.product:
+            numbers = of_layer(X, Phi, S[l], criteria, l)
+        else:
+            numbers = of_layer(below, A[l], S[l], criteria, l)
         if l and not criteria.product:
             numbers["error"] = error_of(X, Phi, S[l])
-        lowest = min(
-            F.min() / (np.abs(F).max() or 1.0)
-            for F in ((S[l],) if criteria.signed else (A[l], S[l]))
-        )
+        factors = (S[l],) if criteria.signed else (A[l], S[l])
+        lowest = min(F.min() / (np.abs(F).max() or 1.0) for F in factors)
         layers.append(
             LayerCertificate(
                 A[l].shape[1],
@@ -672,7 +680,8 @@ ONE = "S: min ||X - A S||{0} over S >= 0; A: stationary for the same{1}"
 def other_loss(loss):
     return Criteria(
         f"nothing: S and A minimise {loss!r}",
-        f"optimality is not judged: the loss is {loss!r}, another divergence than the squared error",
+        f"optimality is not judged: the loss is {loss!r}, "
+        "another divergence than the squared error",
         False,
         False,
         judged_depths=slice(0),
@@ -704,11 +713,9 @@ LABELS = "stationarity of A is not judged: the cost includes the labels"
 
 def criteria_of_layers(model, N, M):
     """`Criteria` of layers trained one after the other, with or without labels."""
-    return (
-        Criteria(LAYERS, LABELS, judges_A=False, judged_depths=slice(0))
-        if getattr(model, "classifiers_", None)
-        else Criteria()
-    )
+    if getattr(model, "classifiers_", None):
+        return Criteria(LAYERS, LABELS, judges_A=False, judged_depths=slice(0))
+    return Criteria()
 
 
 def criteria_of_guided(model, N, M):
@@ -751,7 +758,8 @@ def criteria_of_chain(model, N, M):
 def criteria_of_deep(model, N, M):
     return Criteria(
         LAYERS,
-        "stationarity of A is not judged: DeepNMF trains it with coefficients that it does not keep",
+        "stationarity of A is not judged: "
+        "DeepNMF trains it with coefficients that it does not keep",
         judges_A=False,
         judged_depths=slice(-1, None),
     )
@@ -770,7 +778,10 @@ def criteria_of_semi(model, N, M):
 
 
 def criteria_of_coding(model, N, M):
-    words = "S_l: min ||S_(l-1) - A_l S||^2 / 2 + l1 sum(S) + l2 ||S||^2 / 2 over S >= 0 (S_(-1) = X), A of any sign"
+    words = (
+        "S_l: min ||S_(l-1) - A_l S||^2 / 2 + l1 sum(S) + l2 ||S||^2 / 2 over S >= 0 "
+        "(S_(-1) = X), A of any sign"
+    )
     return Criteria(
         words,
         "stationarity of A is not judged: the dictionaries are trained for the labels",
@@ -784,7 +795,8 @@ def criteria_of_coding(model, N, M):
 def unknown_criteria(model, N, M):
     return Criteria(
         "nothing about optimality",
-        f"optimality is not judged: {type(model).__name__} is not known to minimise the squared error",
+        f"optimality is not judged: {type(model).__name__} "
+        "is not known to minimise the squared error",
         False,
         False,
         judged_depths=slice(0),
@@ -810,15 +822,17 @@ def arrays_of(model, X):
     if hasattr(model, "layers_"):
         pairs = [(one.A, one.S) if hasattr(one, "A") else (one.Z, one.H) for one in model.layers_]
     elif hasattr(model, "dictionaries_"):
+        # as an array, whatever set_output asks for
         pairs = [
             (D, type(model).transform.__wrapped__(model, X, layer=l).T)
             for l, D in enumerate(model.dictionaries_)
-        ]  # as an array, whatever set_output asks for
+        ]
     elif hasattr(model, "components_") and hasattr(model, "transform"):
         pairs = [(to_numpy(model.components_).T, model.transform(X).T)]
     else:
         raise TypeError(
-            f"model must be a fitted factorisation with layers_ or components_, got {type(model).__name__}; fit it first, or use certify(A, S, X)."
+            "model must be a fitted factorisation with layers_ or components_, got "
+            f"{type(model).__name__}; fit it first, or use certify(A, S, X)."
         )
     return [host(a, "A") for a, _ in pairs], [host(s, "S") for _, s in pairs]
 
@@ -833,13 +847,17 @@ def verify(model, X, mask=None, weights=None):
     not have the shape of the training data.
     """
     A, S = arrays_of(model, X)
-    transposed = lambda F: (
-        None if F is None else (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
-    )
+
+    def transposed(F):
+        if F is None:
+            return None
+        return (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
+
     X = host_data(*map(transposed, (X, mask, weights)))
     if X.shape != (A[0].shape[0], S[0].shape[1]):
         raise ValueError(
-            f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; got {X.shape[1]} x {X.shape[0]}."
+            f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; "
+            f"got {X.shape[1]} x {X.shape[0]}."
         )
     return certificate_of(model, A, S, X)
 
@@ -871,8 +889,6 @@ def certificate_of(model, A, S, X):
         unknown_criteria,
     )
     certificate = examined(X, A, S, read(model, *X.shape))
-    return (
-        jointly(certificate, X, A, S)
-        if certificate.criteria.cost and all(one.finite for one in certificate.layers)
-        else certificate
-    )
+    if certificate.criteria.cost and all(one.finite for one in certificate.layers):
+        return jointly(certificate, X, A, S)
+    return certificate

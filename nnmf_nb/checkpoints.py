@@ -44,18 +44,9 @@ def fed(total, value):
     bytes, containers by what is in them, functions by name and code, random generators by kind.
     """
     if is_sparse(value):
-        return [
-            fed(total, part)
-            for part in (
-                value.format,
-                *value.shape,
-                *(
-                    getattr(value, name)
-                    for name in ("data", "indices", "indptr", "row", "col")
-                    if hasattr(value, name)
-                ),
-            )
-        ]
+        names = ("data", "indices", "indptr", "row", "col")
+        arrays = [getattr(value, name) for name in names if hasattr(value, name)]
+        return [fed(total, part) for part in (value.format, *value.shape, *arrays)]
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
     if isinstance(value, dict):
@@ -67,16 +58,11 @@ def fed(total, value):
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return fed_array(total, to_numpy(value))
     code = getattr(value, "__code__", None)
-    total.update(
-        repr(
-            (value.__module__, value.__qualname__, code.co_code, code.co_names)
-            if code
-            else value
-            if not callable(value)
-            else type(value)
-        ).encode()
-        + b";"
-    )
+    if code:
+        value = (value.__module__, value.__qualname__, code.co_code, code.co_names)
+    elif callable(value):
+        value = type(value)
+    total.update(repr(value).encode() + b";")
 
 
 def fed_array(total, a):
@@ -129,14 +115,9 @@ def written(path, mark, start, loops):
     and the list of `Loop`. Raises `OSError`; then the old file is unchanged.
     """
     tensors = {}
-    tree = {
-        "version": package_version(),
-        "mark": mark,
-        **{
-            name: encode(value, tensors, name)
-            for name, value in (("start", start), ("loops", loops))
-        },
-    }
+    tree = {"version": package_version(), "mark": mark}
+    for name, value in (("start", start), ("loops", loops)):
+        tree[name] = encode(value, tensors, name)
     write_atomically(path, packed(KEY, tree, tensors))
 
 # %% ../nbs/05b_checkpoints.ipynb #a36a0799
@@ -151,15 +132,15 @@ def found(path, mark, rng):
         tree = json.loads(text, parse_constant=refuse_constant)
         if tree["version"] != package_version():
             raise ValueError(
-                f"it was written by nnmf_nb {str(tree['version'])[:20]}, this is {package_version()}, whose training may take another course"
+                f"it was written by nnmf_nb {str(tree['version'])[:20]}, this is "
+                f"{package_version()}, whose training may take another course"
             )
-        other = next(
-            (name for name in {**mark, **tree["mark"]} if mark.get(name) != tree["mark"].get(name)),
-            None,
-        )
+        names = {**mark, **tree["mark"]}
+        other = next((name for name in names if mark.get(name) != tree["mark"].get(name)), None)
         if other:
             raise ValueError(
-                f"it belongs to another fit: {other} is different (for many fits, as in GridSearchCV, put {{fit}} into the path: every fit gets a file of its own)"
+                f"it belongs to another fit: {other} is different (for many fits, as in "
+                "GridSearchCV, put {fit} into the path: every fit gets a file of its own)"
             )
         start, loops = decode(tree["start"], tensors), decode(tree["loops"], tensors)
         check_finite_inside(loops, "it")
@@ -192,7 +173,12 @@ def anchors(value):
     if hasattr(value, "shape"):
         return [value]
     parts = fields_of(value) or (value if isinstance(value, dict) else {})
-    inside = parts.values() if parts else value if isinstance(value, (list, tuple)) else ()
+    if parts:
+        inside = parts.values()
+    elif isinstance(value, (list, tuple)):
+        inside = value
+    else:
+        inside = ()
     return [a for part in inside for a in anchors(part)]
 
 
@@ -201,37 +187,32 @@ def placed(value, like):
     `like`.
     """
     if isinstance(value, np.ndarray):
-        return (
-            value.copy(order="K")
-            if like is None or isinstance(like, np.ndarray)
-            else asarray(value, like, getattr(namespace(like), value.dtype.name))
-        )
+        if like is None or isinstance(like, np.ndarray):
+            return value.copy(order="K")
+        return asarray(value, like, getattr(namespace(like), value.dtype.name))
     if fields_of(value) is not None:
         return type(value)(**{name: placed(part, like) for name, part in fields_of(value).items()})
     if isinstance(value, dict):
         return {name: placed(part, like) for name, part in value.items()}
-    return (
-        type(value)(placed(part, like) for part in value)
-        if isinstance(value, (list, tuple))
-        else value
-    )
+    if isinstance(value, (list, tuple)):
+        return type(value)(placed(part, like) for part in value)
+    return value
 
 
 def continued(one, fit, max_iter, path):
     """A `Loop` from the file, ready to go on in place of the fit that the loop starts from. Raises
     `ValueError` when it cannot be a later one of the same loop.
     """
-    hint, shapes = (
-        "Give Checkpoint another path, or delete the file to start anew.",
-        lambda fit: [tuple(a.shape) for a in anchors(fit)],
-    )
+    hint = "Give Checkpoint another path, or delete the file to start anew."
+    shapes = lambda fit: [tuple(a.shape) for a in anchors(fit)]
     if type(one.fit) is not type(fit) or shapes(one.fit)[: len(shapes(fit))] != shapes(fit):
         raise ValueError(
             f"Training cannot go on from {path}: its arrays do not fit this model. {hint}"
         )
     if one.n > max_iter:
         raise ValueError(
-            f"{path} holds {one.n} iterations, more than the {max_iter} that are allowed now: raise max_iter. {hint}"
+            f"{path} holds {one.n} iterations, more than the {max_iter} that are allowed now: "
+            f"raise max_iter. {hint}"
         )
     return one._replace(fit=placed(one.fit, next(iter(anchors(fit)), None)))
 
@@ -250,29 +231,23 @@ class FileRecorder(Recorder):
     is_recording = True
 
     def __init__(self, checkpoint, path, mark, rng):
-        self.to, self.path, self.mark, self.rng, self.loops, self.open, self.warned = (
-            checkpoint,
-            path,
-            mark,
-            rng,
-            [],
-            True,
-            False,
-        )
-        self.start, self.saved = (
-            found(path, mark, rng) if os.path.lexists(path) else (rng.bit_generator.state, [])
-        )
-        self.rng.bit_generator.state, checkpoint.resumed = (
-            self.start,
-            sum(one.n for one in self.saved),
-        )
+        self.to, self.path, self.mark, self.rng = checkpoint, path, mark, rng
+        self.loops, self.open, self.warned = [], True, False
+        if os.path.lexists(path):
+            self.start, self.saved = found(path, mark, rng)
+        else:
+            self.start, self.saved = rng.bit_generator.state, []
+        self.rng.bit_generator.state = self.start
+        checkpoint.resumed = sum(one.n for one in self.saved)
         tidy(path)
         try:
             self.write(self.saved)  # better now than after an hour
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"No checkpoint can be written to {path} ({getattr(error.__cause__, 'strerror', error)}). Give a path on a disk with room where you may write",
+                f"No checkpoint can be written to {path} "
+                f"({getattr(error.__cause__, 'strerror', error)}). "
+                "Give a path on a disk with room where you may write",
             ) from error
 
     def write(self, loops):
@@ -299,9 +274,8 @@ class FileRecorder(Recorder):
         if not self.open:
             return
         self.loops[-1], self.waiting = Loop(n, fit, self.rng.bit_generator.state), self.waiting + 1
-        if self.waiting >= (self.to.every or math.inf) or time.monotonic() - self.last >= (
-            self.to.seconds or math.inf
-        ):
+        enough = self.waiting >= (self.to.every or math.inf)
+        if enough or time.monotonic() - self.last >= (self.to.seconds or math.inf):
             self.flush()
 
     def end(self, n, fit):
@@ -347,23 +321,19 @@ class Checkpoint:
             if value is not None and (
                 isinstance(value, bool) or not isinstance(value, kind) or not value > 0
             ):
-                raise ValueError(
-                    f"{name} must be {'an integer' if kind is numbers.Integral else 'a number'} > 0 or None, got {value!r}."
-                )
-        self.path, self.every, self.seconds, self.resumed = (
-            os.path.abspath(path),
-            every,
-            60 if every is None and seconds is None else seconds,
-            0,
-        )
+                word = "an integer" if kind is numbers.Integral else "a number"
+                raise ValueError(f"{name} must be {word} > 0 or None, got {value!r}.")
+        self.path = os.path.abspath(path)
+        self.every = every
+        self.seconds = 60 if every is None and seconds is None else seconds
+        self.resumed = 0
 
     def path_of(self, model, mark):
         """Where a fit is kept: `path`, with 16 characters of a hash of the fingerprint `mark` and
         of `max_iter` for {fit}.
         """
-        return self.path.replace(
-            "{fit}", hashed(mark | {"max_iter": getattr(model, "max_iter", None)})[:16]
-        )
+        name = hashed(mark | {"max_iter": getattr(model, "max_iter", None)})[:16]
+        return self.path.replace("{fit}", name)
 
     def setup(self, estimator, context):
         pass
@@ -384,15 +354,13 @@ def keeping(model, **data):
     if it has one. Yields the random numbers of the fit.
     """
     rng = host_rng(getattr(model, "random_state", 0))
-    checkpoint = next(
-        (one for one in getattr(model, "_skl_callbacks", []) if isinstance(one, Checkpoint)), None
-    )
-    mark = {} if checkpoint is None else fingerprint(model, data)
-    recorder = (
-        Recorder()
-        if checkpoint is None
-        else FileRecorder(checkpoint, checkpoint.path_of(model, mark), mark, rng)
-    )
+    callbacks = getattr(model, "_skl_callbacks", [])
+    checkpoint = next((one for one in callbacks if isinstance(one, Checkpoint)), None)
+    if checkpoint is None:
+        recorder = Recorder()
+    else:
+        mark = fingerprint(model, data)
+        recorder = FileRecorder(checkpoint, checkpoint.path_of(model, mark), mark, rng)
     with recording(recorder):
         try:
             yield rng

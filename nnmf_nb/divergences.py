@@ -70,13 +70,16 @@ def check_data(X, beta):
     if sum(counts):
         first = sum(first, [])[0]
         raise ValueError(
-            f"X contains {sum(counts)} zeros, the first at [{first[0]}, {first[1]}] (feature, data point): with beta_loss = {beta:g} <= 0 they are "
-            "infinitely far from every fit. Choose beta_loss > 0, mask them out, or add a small positive number to X."
+            f"X contains {sum(counts)} zeros, the first at [{first[0]}, {first[1]}] (feature, data "
+            f"point): with beta_loss = {beta:g} <= 0 they are infinitely far from every fit. "
+            "Choose beta_loss > 0, mask them out, or add a small positive number to X."
         )
 
 # %% ../nbs/03a_divergences.ipynb #471cf5dc
 def check_factors(X, A, S=None):
-    """Raise `ValueError` unless A is N x k and S (if given) k x M for the `DataMatrix` X (N x M)."""
+    """Raise `ValueError` unless A is N x k and S (if given) k x M for the `DataMatrix` X (N x
+    M).
+    """
     if A.ndim != 2 or A.shape[0] != X.shape[0]:
         raise ValueError(
             f"A must have shape (N, k) with N = {X.shape[0]} features of X, got {tuple(A.shape)}."
@@ -111,7 +114,9 @@ def bounded(V, beta):
 
 # %% ../nbs/03a_divergences.ipynb #27650184
 def entry_divergence(x, v, beta):
-    """d_beta(x | v), entry by entry in float64, for x >= 0 and v >= 0 of one shape. For beta <= 0 an entry x = 0 counts as fitted."""
+    """d_beta(x | v), entry by entry in float64, for x >= 0 and v >= 0 of one shape. For beta <= 0
+    an entry x = 0 counts as fitted.
+    """
     xp, x, v = namespace(x, v), double(x), double(v)
     if beta == 2:
         return 0.5 * (x - v) ** 2
@@ -122,11 +127,8 @@ def entry_divergence(x, v, beta):
         return xp.where(x > 0, x * t - (x - safe), v)
     if beta == 0:
         return r - t - 1.0
-    return xp.where(
-        x > 0,
-        _power_divergence(xp.where(x > 0, x, safe), safe, t, beta),
-        v**beta / beta if beta > 0 else 0.0,
-    )
+    positive = _power_divergence(xp.where(x > 0, x, safe), safe, t, beta)
+    return xp.where(x > 0, positive, v**beta / beta if beta > 0 else 0.0)
 
 
 def _power_divergence(x, v, t, beta):
@@ -170,7 +172,9 @@ def _like(matrix, values):
 
 
 def _kl_at_nonzeros(X, A, S):
-    """Kullback-Leibler of each column of a sparse X (M, float64), the sums over V in closed form."""
+    """Kullback-Leibler of each column of a sparse X (M, float64), the sums over V in closed
+    form.
+    """
     xp, matrix = namespace(A), X._cols.matrix
     x, v = double(matrix.data) * (1.0 / X.scale), double(products_at(matrix, S.T, A))
     here = _like(matrix, entry_divergence(x, v, 1) - v)
@@ -196,7 +200,8 @@ def column_divergences(X, A, S, beta):
 
 # %% ../nbs/03a_divergences.ipynb #a35b382c
 def divergence(X, A, S, beta):
-    """D_beta(X || A S) of a `DataMatrix` X (N x M), a float in units of X.scale^beta, as scikit-learn defines it (beta = 2: half the squared error).
+    """D_beta(X || A S) of a `DataMatrix` X (N x M), a float in units of X.scale^beta, as
+    scikit-learn defines it (beta = 2: half the squared error).
 
     A: N x k, S: k x M in units of X.scale; beta: a number or a name (see `beta_of`). Weighted if X
     is. Accumulated in float64. Raises `ValueError` for data that the divergence cannot take (see
@@ -254,7 +259,9 @@ def _kl_denominator(X, A, S):
 
 # %% ../nbs/03a_divergences.ipynb #94883755
 def kkt_of_ratios(S, numerator, denominator):
-    """max_i |min(share, relative gradient)| of every column (M numbers, dimensionless, 0 = optimal) from S and the two parts of its gradient (k x M)."""
+    """max_i |min(share, relative gradient)| of every column (M numbers, dimensionless, 0 = optimal)
+    from S and the two parts of its gradient (k x M).
+    """
     xp, S = namespace(S), double(S)
     numerator, denominator = double(numerator), double(denominator)
     both, part = numerator + denominator, S * denominator
@@ -336,22 +343,20 @@ def _step(X, A, S, beta, l1=0.0, l2=0.0, first=0):
         return numerator, denominator + l1 + l2 * s
 
     found = parts(S)
-    locked = (
-        (S == 0)
-        & (found[0] > found[1])
-        & (xp.arange(S.shape[0], device=S.device) >= first)[:, None]
-    )
+    moves = (xp.arange(S.shape[0], device=S.device) >= first)[:, None]
+    locked = (S == 0) & (found[0] > found[1]) & moves
     if bool(xp.any(locked)):
         S = escaped(X, A, S, locked, beta, l1, l2)
         found = parts(S)
     new = multiplied(S, *found, exponent(beta, l2))
-    return xp.concat([S[:first, :], new[first:, :]], axis=0) if first else new, kkt_of_ratios(
-        *(F[first:, :] for F in (S, *found))
-    )
+    if first:
+        new = xp.concat([S[:first, :], new[first:, :]], axis=0)
+    return new, kkt_of_ratios(*(F[first:, :] for F in (S, *found)))
 
 
 def mu_step(X, A, S, beta, l1=0.0, l2=0.0):
-    """One multiplicative step for S (k x M >= 0) under D_beta(X || A S) + l1 sum(S) + l2/2 ||S||^2, which does not rise. Returns S.
+    """One multiplicative step for S (k x M >= 0) under D_beta(X || A S) + l1 sum(S) + l2/2 ||S||^2,
+    which does not rise. Returns S.
 
     X: `DataMatrix` (N x M), A: N x k >= 0, all in units of X.scale. Zeros of S with negative
     gradient are lifted first (see `lifted`). The step for A: mu_step(transposed(X), S.T, A.T,
@@ -377,9 +382,8 @@ class DivergenceFit(NamedTuple):
 def _shares(X):
     """Part of each column of X in sum(W.X): M numbers that add up to 1 (0 for all-zero X)."""
     like = namespace_like(X)
-    sums = double(
-        X.AtX(namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device))[0, :]
-    )
+    ones = namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)
+    sums = double(X.AtX(ones)[0, :])
     total = float(namespace(like).sum(sums))
     return sums / total if total > 0 else sums
 
@@ -414,12 +418,12 @@ def mu(
     """Factorise a `DataMatrix` X (N x M) from A (N x k >= 0) and S (k x M >= 0) by multiplicative
     updates: a `DivergenceFit`.
 
-    Minimises D_beta(X || A S) + l1_A sum(A) + l2_A/2 ||A||^2 + l1_S sum(S) + l2_S/2 ||S||^2, all in units of X.scale; it never rises. Stops when the
-    stationarity is at most `tol`, after `max_iter` iterations, on KeyboardInterrupt (nothing is
-    lost), or when callback(iteration, value, stationarity, A) returns True. Columns of A before
-    `first` stay as they are. Without penalties the others come back with unit length; with them
-    lengths are part of the solution. Raises `ValueError` for data that the divergence cannot take.
-    Source: Fevotte & Idier 2011.
+    Minimises D_beta(X || A S) + l1_A sum(A) + l2_A/2 ||A||^2 + l1_S sum(S) + l2_S/2 ||S||^2, all in
+    units of X.scale; it never rises. Stops when the stationarity is at most `tol`, after `max_iter`
+    iterations, on KeyboardInterrupt (nothing is lost), or when callback(iteration, value,
+    stationarity, A) returns True. Columns of A before `first` stay as they are. Without penalties
+    the others come back with unit length; with them lengths are part of the solution. Raises
+    `ValueError` for data that the divergence cannot take. Source: Fevotte & Idier 2011.
     """
     beta, Xt = beta_of(beta), transposed(X)
     check_data(X, beta)
@@ -430,52 +434,43 @@ def mu(
     def step(fit):
         A, S, pg = _update_both(sides, fit.A, fit.S, beta, on_A, on_S, first)
         value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
-        return DivergenceFit(
-            A,
-            S,
-            [*fit.values, value],
-            [*fit.stationarity, pg],
-            "stationary" if pg <= tol else "max_iter",
-        )
+        reason = "stationary" if pg <= tol else "max_iter"
+        return DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], reason)
 
     report = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
     return finish(iterate(step, DivergenceFit(A, S, [], [], "max_iter"), max_iter, report))
 
 # %% ../nbs/03a_divergences.ipynb #2eb3a624
 def _value(X, A, S, beta):
-    return (
-        residual2(X, A, S) / 2
-        if beta == 2
-        else float(namespace(A).sum(column_divergences(X, A, S, beta)))
-    )
+    if beta == 2:
+        return residual2(X, A, S) / 2
+    return float(namespace(A).sum(column_divergences(X, A, S, beta)))
 
 
 def _penalty(F, l1, l2):
-    return (l1 * inner(F, namespace(F).ones_like(F)) if l1 else 0.0) + (
-        l2 / 2 * inner(F, F) if l2 else 0.0
-    )
+    linear = l1 * inner(F, namespace(F).ones_like(F)) if l1 else 0.0
+    quadratic = l2 / 2 * inner(F, F) if l2 else 0.0
+    return linear + quadratic
 
 
 def _on_unit_columns(fit, first=0):
     """The same product with unit columns of A from `first` on."""
     xp, length = namespace(fit.A), column_lengths(fit.A)
-    length = xp.astype(
-        xp.where(
-            xp.arange(length.shape[0], device=length.device) < first, xp.ones_like(length), length
-        ),
-        fit.A.dtype,
-    )
+    stays = xp.arange(length.shape[0], device=length.device) < first
+    length = xp.astype(xp.where(stays, xp.ones_like(length), length), fit.A.dtype)
     return fit._replace(A=fit.A / length[None, :], S=fit.S * length[:, None])
 
 # %% ../nbs/03a_divergences.ipynb #7feecaa8
 def curvature(x, V, beta):
-    """Second derivative of d_beta(x | v) by v, outside 1 <= beta <= 2 at least its value at x = v; 0 where v = 0 (nothing of A reaches that entry)."""
+    """Second derivative of d_beta(x | v) by v, outside 1 <= beta <= 2 at least its value at x = v;
+    0 where v = 0 (nothing of A reaches that entry).
+    """
     xp, x, V = namespace(V), double(x), double(V)
     v = bounded(V, beta)
     relative = (beta - 1) + (2 - beta) * (x / v)
-    h = (relative if 1 <= beta <= 2 else xp.clip(relative, min=1.0)) * (
-        1 / v if beta == 1 else v ** (beta - 2)
-    )
+    if not 1 <= beta <= 2:
+        relative = xp.clip(relative, min=1.0)
+    h = relative * (1 / v if beta == 1 else v ** (beta - 2))
     return xp.where(V > 0, xp.clip(h, max=1e200), 0.0)
 
 # %% ../nbs/03a_divergences.ipynb #bb5bcc1f
@@ -485,9 +480,8 @@ def _hessians(X, A, S, beta):
     if beta == 1 and is_sparse(X.X):
         matrix, A64 = X._cols.matrix, double(A)
         Q = _like(matrix, curvature(matrix.data * (1.0 / X.scale), products_at(matrix, S.T, A), 1))
-        return xp.reshape(
-            Rows(Q).times(xp.reshape(A64[:, :, None] * A64[:, None, :], (-1, k * k))), (-1, k, k)
-        )
+        pairs = xp.reshape(A64[:, :, None] * A64[:, None, :], (-1, k * k))
+        return xp.reshape(Rows(Q).times(pairs), (-1, k, k))
 
     def work(c, x, w):
         h = curvature(x, A @ S[:, c], beta)
@@ -510,11 +504,8 @@ def _newton_step(X, A, S, beta, numerator, denominator):
     beyond rounding.
     """
     xp, T = namespace(S), _newton_point(X, A, S, beta, denominator - numerator)
-    noise = (
-        10
-        * float(xp.finfo(S.dtype).eps)
-        * xp.sum(double(S) * (double(numerator) + double(denominator)), axis=0)
-    )
+    size = xp.sum(double(S) * (double(numerator) + double(denominator)), axis=0)
+    noise = 10 * float(xp.finfo(S.dtype).eps) * size
     bound, todo, new = column_divergences(X, A, S, beta) + noise, noise >= 0, S
     for halvings in range(8):
         trial = S + (T - S) * 0.5**halvings
@@ -534,19 +525,16 @@ def points_of(X, index):
         return WeightedDataMatrix(
             xp.take(X._known, index, axis=1), xp.take(X.W, index, axis=1), X.scale
         )
-    return DataMatrix(
-        X.X[:, index] if is_sparse(X.X) else namespace(X.X).take(X.X, index, axis=1), X.scale
-    )
+    if is_sparse(X.X):
+        return DataMatrix(X.X[:, index], X.scale)
+    return DataMatrix(namespace(X.X).take(X.X, index, axis=1), X.scale)
 
 # %% ../nbs/03a_divergences.ipynb #05d72298
 def _solve_points(X, A, beta, max_iter, tol):
     """`coefficients` of one block of data points, and how many of them did not converge."""
-    xp = namespace(A)
-    S, which, done = (
-        xp.broadcast_to(level(X, A), (A.shape[1], X.shape[1])),
-        xp.arange(X.shape[1], device=A.device),
-        [],
-    )
+    xp, done = namespace(A), []
+    S = xp.broadcast_to(level(X, A), (A.shape[1], X.shape[1]))
+    which = xp.arange(X.shape[1], device=A.device)
     for n in range(max_iter + 1):
         found = ratios(X, A, S, beta)
         going = kkt_of_ratios(S, *found) > tol
@@ -555,12 +543,10 @@ def _solve_points(X, A, beta, max_iter, tol):
             break
         if 2 * left.shape[0] <= which.shape[0]:
             done.append((xp.take(which, rest), xp.take(S, rest, axis=1)))
-            X, which, S, going = (
-                points_of(X, left),
-                xp.take(which, left),
-                xp.take(S, left, axis=1),
-                xp.take(going, left),
-            )
+            X = points_of(X, left)
+            which = xp.take(which, left)
+            S = xp.take(S, left, axis=1)
+            going = xp.take(going, left)
             found = (xp.take(found[0], left, axis=1), xp.take(found[1], left, axis=1))
         S = xp.where(going[None, :], _newton_step(X, A, S, beta, *found), S)
     ids, S = (xp.concat(list(p), axis=-1) for p in zip(*done, (which, S)))
@@ -568,7 +554,8 @@ def _solve_points(X, A, beta, max_iter, tol):
 
 # %% ../nbs/03a_divergences.ipynb #108edbd7
 def coefficients(X, A, beta, *, max_iter=2000, tol=1e-8):
-    """argmin_{S >= 0} D_beta(X || A S) for a `DataMatrix` X (N x M) and A (N x k >= 0): S (k x M, dtype of X, in units of X.scale).
+    """argmin_{S >= 0} D_beta(X || A S) for a `DataMatrix` X (N x M) and A (N x k >= 0): S (k x M,
+    dtype of X, in units of X.scale).
 
     Safeguarded Newton steps from a constant start, until the KKT residual of each data point
     (dimensionless) is at most `tol` (never below 100 times the rounding unit of the dtype). Warns
@@ -584,14 +571,14 @@ def coefficients(X, A, beta, *, max_iter=2000, tol=1e-8):
     tol, (N, k), M = max(tol, 100 * float(xp.finfo(A.dtype).eps)), A.shape, X.shape[1]
 
     def run(c):
-        return _solve_points(
-            points_of(X, xp.arange(c.start, c.stop, device=A.device)), A, beta, max_iter, tol
-        )
+        block = points_of(X, xp.arange(c.start, c.stop, device=A.device))
+        return _solve_points(block, A, beta, max_iter, tol)
 
     parts, open_ = zip(*in_chunks(run, M, N + k * k))
     if sum(open_):
         warnings.warn(
-            f"coefficients: {sum(open_)} data points did not converge in {max_iter} steps; increase max_iter.",
+            f"coefficients: {sum(open_)} data points did not converge in {max_iter} steps; "
+            "increase max_iter.",
             ConvergenceWarning,
             stacklevel=2,
         )

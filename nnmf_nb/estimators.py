@@ -80,7 +80,8 @@ def check_ranks(ranks):
         )
     if any(b > a for a, b in zip(values, values[1:])):
         warnings.warn(
-            f"ranks {values} increase: an upper layer cannot have more topics of its own than the layer below it has.",
+            f"ranks {values} increase: an upper layer cannot have more topics of its own than the "
+            "layer below it has.",
             UserWarning,
             stacklevel=3,
         )
@@ -140,7 +141,8 @@ def _check_foreign(estimator, X, reset):
         estimator.n_features_in_ = X.shape[1]
     elif X.shape[1] != estimator.n_features_in_:
         raise ValueError(
-            f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} features as input."
+            f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
         )
 
 # %% ../nbs/06_estimators.ipynb #37c8fa86
@@ -167,12 +169,12 @@ class ReadsLayers:
         return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
 
     def _headline(self):
-        (N, _), (_, M), kind = (
-            self.layers_[0].A.shape,
-            self.layers_[0].S.shape,
-            str(self.layers_[0].S.dtype).rsplit(".", 1)[-1],
+        (N, _), (_, M) = self.layers_[0].A.shape, self.layers_[0].S.shape
+        kind = str(self.layers_[0].S.dtype).rsplit(".", 1)[-1]
+        return (
+            f"{type(self).__name__}, {M} data points x {N} features, {kind}: "
+            f"{'converged' if self.converged_ else 'not converged'} ({self.stop_reason_})"
         )
-        return f"{type(self).__name__}, {M} data points x {N} features, {kind}: {'converged' if self.converged_ else 'not converged'} ({self.stop_reason_})"
 
     def _repr_mimebundle_(self, **kwargs):
         if not hasattr(self, "layers_"):
@@ -240,7 +242,9 @@ class ScoresReconstruction:
     """Mixin: score of a model by reconstruction."""
 
     def score(self, X, y=None, mask=None, weights=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x n_features) and its own exact coefficients; 1 is perfect."""
+        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x
+        n_features) and its own exact coefficients; 1 is perfect.
+        """
         check_is_fitted(self)
         fwd = self._forward(X, len(self.layers_), mask, weights)
         return 1.0 - depth_errors(fwd)[-1] ** 2
@@ -292,14 +296,12 @@ def store(model, fwd, floors):
         warn_not_converged(status)
     if model.stop_reason_ not in ("max_iter", "stalled"):
         return
-    how, hint = (
-        (f"stopped at max_iter={model.max_iter}", "increase max_iter or tol")
-        if model.stop_reason_ == "max_iter"
-        else (
-            "found no step that lowers the cost",
-            "increase tol, or check the derivatives of a custom cost with check_gradient",
-        )
-    )
+    if model.stop_reason_ == "max_iter":
+        how = f"stopped at max_iter={model.max_iter}"
+        hint = "increase max_iter or tol"
+    else:
+        how = "found no step that lowers the cost"
+        hint = "increase tol, or check the derivatives of a custom cost with check_gradient"
     warnings.warn(
         f"{type(model).__name__} {how} before its stationarity fell to tol={model.tol:g}: {hint}.",
         ConvergenceWarning,
@@ -336,18 +338,17 @@ class TrainedOn:
     """
 
     def __init__(self, **data):
-        self.certificate, self.references = (
-            None,
-            {name: self._weak(value) for name, value in data.items() if value is not None},
-        )
+        self.certificate = None
+        self.references = {
+            name: self._weak(value) for name, value in data.items() if value is not None
+        }
 
     def _weak(self, value):
         try:
             return weakref.ref(value)
         except TypeError:
-            return type(
-                value
-            ).__name__  # a list has no weak references, and a strong one would keep it alive
+            # a list has no weak references, and a strong one would keep it alive
+            return type(value).__name__
 
     def data(self):
         """The data by name. Raises `LookupError` that says what is no longer there, or never could
@@ -356,7 +357,8 @@ class TrainedOn:
         for name, found in self.references.items():
             if isinstance(found, str):
                 raise LookupError(
-                    f"{name} of its fit was a {found}, which a model cannot remember without keeping it alive"
+                    f"{name} of its fit was a {found}, which a model cannot remember without "
+                    "keeping it alive"
                 )
             if found() is None:
                 raise LookupError(f"{name} of its fit is gone: nobody holds it any more")
@@ -381,13 +383,14 @@ class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
         too, before any fit.
         """
         check_is_fitted(self)
-        memory, hint = (
-            self._trained_on,
-            "Call verify(model, X) from nnmf_nb with the data of the fit (and its mask, weights).",
+        memory = self._trained_on
+        hint = (
+            "Call verify(model, X) from nnmf_nb with the data of the fit (and its mask, weights)."
         )
         if memory is None:
             raise AttributeError(
-                f"This {type(self).__name__} has no certificate_: it was loaded, copied, or cut off, and does not know its data. {hint}"
+                f"This {type(self).__name__} has no certificate_: it was loaded, copied, or cut "
+                f"off, and does not know its data. {hint}"
             )
         try:
             memory.certificate = memory.certificate or verify(self, **memory.data())
@@ -434,23 +437,17 @@ class LearnsLabels(Classifies):
         """The `Supervision` of a fit; a custom cost looks at y itself."""
         loss = getattr(self, "label_loss", "l2")
         check_supervision(loss, self.lam)
-        return Supervision(
-            y,
-            labels_per_layer(y, n_layers, n_samples, L) if self._sorts_topics else {},
-            float(self.lam),
-            loss,
-        )
+        labels = labels_per_layer(y, n_layers, n_samples, L) if self._sorts_topics else {}
+        return Supervision(y, labels, float(self.lam), loss)
 
     def score(self, X, y=None, mask=None, weights=None):
         """Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted
         with labels and y is given; else the explained share, as in `ScoresReconstruction`.
         """
         known = dict(mask=mask, weights=weights)
-        return (
-            super().score(X, None, **known)
-            if y is None or not self._has_classes()
-            else accuracy(self, X, y, **known)
-        )
+        if y is None or not self._has_classes():
+            return super().score(X, None, **known)
+        return accuracy(self, X, y, **known)
 
 # %% ../nbs/06_estimators.ipynb #02fa2c1c
 class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, CertifiedEstimator):
@@ -470,17 +467,14 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
         weight 0 are ignored whatever they hold. Warns with `ConvergenceWarning` when max_iter ends
         the training.
         """
-        data, ranks = (
-            check_samples(self, X, mask, weights, reset=not self._continues(X)),
-            check_ranks(self.ranks),
-        )
+        data = check_samples(self, X, mask, weights, reset=not self._continues(X))
+        ranks = check_ranks(self.ranks)
         for name, lowest in dict(n_init=1, n_init_upper=1, max_iter=0).items():
             check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         supervision = self._supervision(y, L, len(ranks), data.shape[1])
-        with fitting(
-            self, X=X, y=y, mask=mask, weights=weights, L=L, **self._earlier(ranks, supervision)
-        ) as rng:
+        earlier = self._earlier(ranks, supervision)
+        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L, **earlier) as rng:
             self._fit(data, ranks, X, supervision, rng)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
@@ -562,7 +556,8 @@ class EarlyStopping:
 
 # %% ../nbs/06_estimators.ipynb #b0fb5eac
 def hidden_score(X, mask):
-    """A score for `EarlyStopping`: 1 - ||X - reconstruction||^2 / ||X||^2 over the entries that `mask` (True = known) hides from a model fitted with it.
+    """A score for `EarlyStopping`: 1 - ||X - reconstruction||^2 / ||X||^2 over the entries that
+    `mask` (True = known) hides from a model fitted with it.
 
     X and mask: n_samples x n_features, X dense with its true values everywhere. Dimensionless, 1 is
     perfect.

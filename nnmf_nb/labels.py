@@ -46,7 +46,8 @@ def class_numbers(y, n_samples):
     y = column_or_1d(np.asarray(to_numpy(y)), warn=True)
     if len(y) != n_samples:
         raise ValueError(
-            f"y must have one label per data point, {n_samples}, got {len(y)}; give -1 where it is unknown."
+            f"y must have one label per data point, {n_samples}, got {len(y)}; "
+            "give -1 where it is unknown."
         )
     if y.dtype.kind == "f" and np.isnan(y).any():
         raise ValueError(
@@ -97,7 +98,8 @@ def _read_matrix(Y, n_samples, L):
     if bad.any():
         i, c = np.argwhere(bad)[0]
         raise ValueError(
-            f"Y must be finite and >= 0 where it is known; Y[{i}, {c}] = {Y[i, c]} ({int(bad.sum())} such entries). Set L there to 0, or shift the labels."
+            f"Y must be finite and >= 0 where it is known; Y[{i}, {c}] = {Y[i, c]} "
+            f"({int(bad.sum())} such entries). Set L there to 0, or shift the labels."
         )
     known = np.flatnonzero(L.any(axis=1))
     Y, L = np.where(L, Y, 0.0)[known].T, L[known].T.astype(float)
@@ -117,7 +119,8 @@ def labels_per_layer(y, n_layers, n_samples, L=None):
     for layer in given:
         if not isinstance(layer, (int, np.integer)) or not -n_layers <= layer < n_layers:
             raise ValueError(
-                f"y has labels for layer {layer!r}; layers are integers from {-n_layers} to {n_layers - 1}."
+                f"y has labels for layer {layer!r}; layers are integers from {-n_layers} "
+                f"to {n_layers - 1}."
             )
     read = {
         int(layer) % n_layers: read_labels(y, n_samples, masks.get(layer))
@@ -160,7 +163,8 @@ class LabelValue(NamedTuple):
 
 # %% ../nbs/05a_labels.ipynb #c39f405a
 def squared_labels(labels, like):
-    """The function S (k x M) -> `LabelValue` of min_{B>=0} ||L.(Y - B S)||^2 / ||L.Y||^2 on the device and in the dtype of the array `like`.
+    """The function S (k x M) -> `LabelValue` of min_{B>=0} ||L.(Y - B S)||^2 / ||L.Y||^2 on the
+    device and in the dtype of the array `like`.
 
     Source: slides 4 to 6; Lee, Yoo & Choi 2010. B by exact nonnegative least squares.
     """
@@ -188,7 +192,8 @@ def log_softmax(logits):
 
 # %% ../nbs/05a_labels.ipynb #0a13e6ef
 def softmax_loss(S, Y, W, b, ridge):
-    """Mean cross-entropy of softmax(W S + b) over the labelled data points + ridge/2 ||W||^2 mean ||s||^2, and its derivatives by S, W and b.
+    """Mean cross-entropy of softmax(W S + b) over the labelled data points + ridge/2 ||W||^2 mean
+    ||s||^2, and its derivatives by S, W and b.
 
     S: k x M codes, Y: c x M one-hot columns (zero: unknown), W: c x k, b: c. Dimensionless: S may
     have any unit, W has one over it. All in float64.
@@ -207,10 +212,8 @@ def softmax_curvature(T, Y, P, ridge):
     probabilities P (c x m) for codes T (k x m), all labelled.
     """
     n = max(float(namespace(Y).sum(Y)), 1.0)
-    known, size = (
-        namespace(Y).sum(Y, axis=0, keepdims=True) / n,
-        inner(T * namespace(Y).sum(Y, axis=0, keepdims=True), T) / n,
-    )
+    known = namespace(Y).sum(Y, axis=0, keepdims=True) / n
+    size = inner(T * namespace(Y).sum(Y, axis=0, keepdims=True), T) / n
 
     def product(V, v):
         D = V @ T + v[:, None]
@@ -237,22 +240,18 @@ def best_softmax(T, Y, W, b, ridge=RIDGE, tol=1e-9):
 
     def product(v, direction):
         W, b = split(v)
-        return join(
-            *softmax_curvature(T, Y, namespace(Y).exp(log_softmax(W @ T + b[:, None])), ridge)(
-                *split(direction)
-            )
-        )
+        P = namespace(Y).exp(log_softmax(W @ T + b[:, None]))
+        return join(*softmax_curvature(T, Y, P, ridge)(*split(direction)))
 
-    return split(
-        minimize(
-            value,
-            join(W, b),
-            jac=True,
-            hessp=product,
-            method="trust-ncg",
-            options=dict(gtol=tol, maxiter=200),
-        ).x
+    found = minimize(
+        value,
+        join(W, b),
+        jac=True,
+        hessp=product,
+        method="trust-ncg",
+        options=dict(gtol=tol, maxiter=200),
     )
+    return split(found.x)
 
 # %% ../nbs/05a_labels.ipynb #ab667284
 def cross_entropy(labels, like):
@@ -264,7 +263,8 @@ def cross_entropy(labels, like):
     """
     if labels.L is not None:
         raise ValueError(
-            "label_loss='cross_entropy' needs whole data points, known or unknown; L has rows that are partly known. Use label_loss='l2'."
+            "label_loss='cross_entropy' needs whole data points, known or unknown; L has rows that "
+            "are partly known. Use label_loss='l2'."
         )
     pick, xp = Picked(labels.known, labels.n_samples, like), namespace(like)
     Y, last = asarray(labels.Y, like, xp.float64), [None]
@@ -376,11 +376,11 @@ class Supervision(NamedTuple):
         """Functions {layer: S_l -> `LabelValue`} on the device and in the dtype of the array
         `like`; none when lam is 0.
         """
-        return (
-            {layer: LABEL_LOSSES[self.loss](labels, like) for layer, labels in self.labels.items()}
-            if self.lam
-            else {}
-        )
+        if not self.lam:
+            return {}
+        return {
+            layer: LABEL_LOSSES[self.loss](labels, like) for layer, labels in self.labels.items()
+        }
 
     def attributes(self, S, unit):
         """Fitted attributes for final coefficients S (list of k_l x M, in units of `unit`; layers
@@ -399,10 +399,8 @@ class Supervision(NamedTuple):
             )
             for layer, term in terms.items()
         }
-        return dict(
-            classifiers_=found,
-            classes_=found[max(found)].classes if found else np.empty(0, dtype=int),
-        )
+        classes = found[max(found)].classes if found else np.empty(0, dtype=int)
+        return dict(classifiers_=found, classes_=classes)
 
 # %% ../nbs/05a_labels.ipynb #248858be
 class Classifies:
@@ -451,7 +449,8 @@ class Classifies:
         index = max(self.classifiers_) if layer is None else self._index(layer)
         if index not in self.classifiers_:
             raise ValueError(
-                f"layer {layer!r} was fitted without labels; layers with labels: {list(self.classifiers_)}."
+                f"layer {layer!r} was fitted without labels; "
+                f"layers with labels: {list(self.classifiers_)}."
             )
         return self.classifiers_[index], index
 

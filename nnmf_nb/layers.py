@@ -47,7 +47,8 @@ class Layer:
     def __repr__(self):
         return (
             f"Layer(A {self.A.shape[0]} x {self.rank}, S {self.rank} x {self.S.shape[1]}, "
-            f"error {self.error:.4f}, floor {self.floor:.4f}, {kkt_words(self.kkt, str(self.S.dtype))})"
+            f"error {self.error:.4f}, floor {self.floor:.4f}, "
+            f"{kkt_words(self.kkt, str(self.S.dtype))})"
         )
 
 # %% ../nbs/05_layers.ipynb #25735d51
@@ -94,10 +95,11 @@ def describe(fwd, floors):
 
 # %% ../nbs/05_layers.ipynb #682010ae
 def topic_features(layers, layer=-1):
-    """Phi_l = A_0 A_1 .. A_l (N x k_l, host array): the topics of a layer in terms of the features."""
-    chain = [
-        to_numpy(one.A) for one in layers[: len(layers) + layer + 1 if layer < 0 else layer + 1]
-    ]
+    """Phi_l = A_0 A_1 .. A_l (N x k_l, host array): the topics of a layer in terms of the
+    features.
+    """
+    end = len(layers) + layer + 1 if layer < 0 else layer + 1
+    chain = [to_numpy(one.A) for one in layers[:end]]
     product = chain[0]
     for A in chain[1:]:
         product = product @ A
@@ -273,7 +275,12 @@ def text_table(rows, columns=COLUMNS):
 
 def html_table(rows, caption, columns=COLUMNS):
     """The same as a bare HTML table that needs no style sheet."""
-    cells = lambda row, tag: (
-        "<tr>" + "".join(f"<{tag} align='left'>{html.escape(c)}</{tag}>" for c in row) + "</tr>"
+
+    def cells(row, tag):
+        inside = "".join(f"<{tag} align='left'>{html.escape(c)}</{tag}>" for c in row)
+        return "<tr>" + inside + "</tr>"
+
+    return (
+        f"<table><caption>{html.escape(caption)}</caption>{cells(columns, 'th')}"
+        f"{''.join(cells(r, 'td') for r in rows)}</table>"
     )
-    return f"<table><caption>{html.escape(caption)}</caption>{cells(columns, 'th')}{''.join(cells(r, 'td') for r in rows)}</table>"

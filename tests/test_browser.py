@@ -238,7 +238,8 @@ PYTHON = """async (code) => {
 .requestExecute({ code, store_history: false });
   let text = "";
   future.onIOPub = ({ header, content }) => { if (header.msg_type === "stream")\
- text += content.text; if (header.msg_type === "error") text += content.ename + ": " + content.evalue; };
+ text += content.text; if (header.msg_type === "error")\
+ text += content.ename + ": " + content.evalue; };
   await Promise.race([future.done, new Promise((_, reject) => setTimeout(() =>\
  reject(new Error("the kernel does not answer")), 60000))]);
   return text;

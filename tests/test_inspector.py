@@ -855,8 +855,8 @@ def sticking_out(page):
     """
     return page.evaluate("""() => {
       const pane = document.querySelector(".layers").getBoundingClientRect();
-      return [...document.querySelectorAll(".layers svg text, .layers svg image, .layers svg .curve")]\
-.map((one) => [one.textContent, one.getBoundingClientRect()])
+      return [...document.querySelectorAll(".layers svg text, .layers svg image,\
+ .layers svg .curve")].map((one) => [one.textContent, one.getBoundingClientRect()])
         .filter(([, box]) => box.width && (box.left < pane.left - 2 || box.right > pane.right + 2))\
 .map(([text]) => text);
     }""")
