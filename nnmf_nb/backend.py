@@ -113,8 +113,9 @@ def to_device(x, device="auto"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}.")
     if not has_cuda():
         raise ValueError(
-            "device='cuda' needs CuPy and a CUDA device, and none answered. Install the extra nnmf_nb[gpu12] or "
-            "nnmf_nb[gpu13] on a machine with an NVIDIA driver, or use device='cpu'."
+            "device='cuda' needs CuPy and a CUDA device, and none answered. Install the extra "
+            "nnmf_nb[gpu12] or nnmf_nb[gpu13] on a machine with an NVIDIA driver, "
+            "or use device='cpu'."
         )
     return _to_cupy(x)
 

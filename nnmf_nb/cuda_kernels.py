@@ -72,7 +72,9 @@ def cupy():
 
 @functools.cache
 def compiled_module(device):
-    """The compiled kernels for a device number, or None (with a warning) where they do not compile."""
+    """The compiled kernels for a device number, or None (with a warning) where they do not
+    compile.
+    """
     try:
         module = cupy().RawModule(
             code=source(), options=("--std=c++17",), name_expressions=expressions()
@@ -81,7 +83,8 @@ def compiled_module(device):
         return module
     except Exception as error:  # NVRTC or its headers missing, an architecture it does not know, ..
         warnings.warn(
-            f"The CUDA kernels do not compile ({type(error).__name__}: {str(error)[:300]}); the slower portable engine is used. "
+            f"The CUDA kernels do not compile ({type(error).__name__}: {str(error)[:300]}); "
+            "the slower portable engine is used. "
             "The extras nnmf_nb[gpu12] and nnmf_nb[gpu13] bring what CuPy needs.",
             RuntimeWarning,
             stacklevel=2,
@@ -95,7 +98,9 @@ def shared_limit(device):
 
 
 def takes(x):
-    """True when the rows of x (M x k) are a CuPy array and problems of size k have a kernel there."""
+    """True when the rows of x (M x k) are a CuPy array and problems of size k have a kernel
+    there.
+    """
     if not type(x).__module__.startswith("cupy"):
         return False
     device = int(x.device.id)

@@ -44,7 +44,8 @@ def check_matrix(X, name="X"):
     X = _plain(X, name)
     if X.ndim != 2:
         raise ValueError(
-            f"{name} must have two dimensions, got shape {tuple(X.shape)}. Reshape one data point to a single column."
+            f"{name} must have two dimensions, got shape {tuple(X.shape)}. "
+            "Reshape one data point to a single column."
         )
     if 0 in X.shape:
         raise ValueError(f"{name} is empty: its shape is {tuple(X.shape)}.")
@@ -61,7 +62,8 @@ def _plain(X, name):
         return X
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise TypeError(
-            f"{name} is a masked array: pass {name}.filled(0) with mask=~np.ma.getmaskarray({name})."
+            f"{name} is a masked array: "
+            f"pass {name}.filled(0) with mask=~np.ma.getmaskarray({name})."
         )
     return np.asarray(X)
 
@@ -119,7 +121,8 @@ def check_nonnegative(X, name="X"):
     i, j, n = _first(values < 0, X)
     smallest = float(xp.min(values))
     raise ValueError(
-        f"Negative values in data passed to {name}: {n} entries, the first at [{i}, {j}], the smallest {smallest:.3g}. "
+        f"Negative values in data passed to {name}: {n} entries, the first at [{i}, {j}], "
+        f"the smallest {smallest:.3g}. "
         "Shift or clip the data so that all entries are >= 0."
     )
 
@@ -177,9 +180,9 @@ class Rows:
     """A matrix (n x m) to be multiplied with thin ones, block of rows by block of rows."""
 
     def __init__(self, matrix):
-        self.matrix, self.host = (
-            matrix,
-            isinstance(matrix, np.ndarray) or (sp.issparse(matrix) and matrix.format == "csr"),
+        self.matrix = matrix
+        self.host = isinstance(matrix, np.ndarray) or (
+            sp.issparse(matrix) and matrix.format == "csr"
         )
         self._stored = matrix.nnz if sp.issparse(matrix) else math.prod(matrix.shape)
 
@@ -218,7 +221,8 @@ class DataMatrix:
     """X (N x M: features by data points) seen through its products, scaled by 1/`scale` inside
     them.
 
-    `shape`, `dtype`, `norm2` = ||X/scale||_F^2 (dimensionless), `scale` (the unit of X), `X` the matrix as given.
+    `shape`, `dtype`, `norm2` = ||X/scale||_F^2 (dimensionless), `scale` (the unit of X), `X` the
+    matrix as given.
     """
 
     def __init__(self, X, scale=None):
@@ -266,7 +270,8 @@ class DataMatrix:
     def __repr__(self):
         N, M = self.shape
         kind = f"sparse, {self.X.nnz / (N * M):.2%} stored" if is_sparse(self.X) else "dense"
-        return f"{type(self).__name__}({N} features x {M} data points, {kind}, {str(self.dtype).rsplit('.', 1)[-1]})"
+        dtype = str(self.dtype).rsplit(".", 1)[-1]
+        return f"{type(self).__name__}({N} features x {M} data points, {kind}, {dtype})"
 
 # %% ../nbs/01_data.ipynb #6c6aa019
 def _sum_of_squares(values, scale):
@@ -348,7 +353,8 @@ def as_data(X, mask=None, weights=None, name="X"):
         if mask is None and weights is None:
             return X
         raise ValueError(
-            f"mask and weights belong to the data: give {name} as a matrix, or build the DataMatrix with them."
+            f"mask and weights belong to the data: give {name} as a matrix, "
+            "or build the DataMatrix with them."
         )
     if mask is None and weights is None:
         return DataMatrix(check_matrix(X, name))
@@ -360,7 +366,8 @@ def as_data(X, mask=None, weights=None, name="X"):
     W = _entry_weights(_beside(mask, X), _beside(weights, X))
     if tuple(W.shape) != tuple(X.shape):
         raise ValueError(
-            f"mask and weights must have the shape of {name}, {tuple(X.shape)}, got {tuple(W.shape)}."
+            f"mask and weights must have the shape of {name}, {tuple(X.shape)}, "
+            f"got {tuple(W.shape)}."
         )
     xp = namespace(X, W)
     X = floating(X, name)
@@ -389,16 +396,19 @@ def _entry_weights(mask, weights):
     xp = namespace(mask)
     if weights is not None and tuple(mask.shape) != tuple(weights.shape):
         raise ValueError(
-            f"mask and weights must have one shape, got {tuple(mask.shape)} and {tuple(weights.shape)}."
+            "mask and weights must have one shape, "
+            f"got {tuple(mask.shape)} and {tuple(weights.shape)}."
         )
     known = floating(xp.astype(mask, xp.bool), "mask")
     return known if weights is None else known * weights
 
 # %% ../nbs/01_data.ipynb #efce939d
 def residual2(X, A, S, identity=None):
-    """||X - A S||_F^2 / scale^2 (weighted if X is), a float. X: `DataMatrix` (N x M), A: N x k, S: k x M in units of scale.
+    """||X - A S||_F^2 / scale^2 (weighted if X is), a float. X: `DataMatrix` (N x M), A: N x k,
+    S: k x M in units of scale.
 
-    `identity`: the value of the identity, if known. It is believed where rounding noise cannot show: above 1e-6 ||X||^2 (float32: 1e-3).
+    `identity`: the value of the identity, if known. It is believed where rounding noise cannot
+    show: above 1e-6 ||X||^2 (float32: 1e-3).
     """
     if identity is None:
         identity = X.norm2 - 2 * inner(X.AtX(A), S) + inner(S, X.AtM(A, A, S))
@@ -408,9 +418,12 @@ def residual2(X, A, S, identity=None):
 # %% ../nbs/01_data.ipynb #acd9bcde
 def _explicit_residual2(X, A, S):
     N, M = X.shape
-    source = (
-        X._known if isinstance(X, WeightedDataMatrix) else X.X.tocsc() if is_sparse(X.X) else X.X
-    )
+    if isinstance(X, WeightedDataMatrix):
+        source = X._known
+    elif is_sparse(X.X):
+        source = X.X.tocsc()
+    else:
+        source = X.X
 
     def run(c):
         block = source[:, c].toarray() if is_sparse(source) else source[:, c]
@@ -421,12 +434,16 @@ def _explicit_residual2(X, A, S):
 
 # %% ../nbs/01_data.ipynb #e574f782
 def transposed(X):
-    """The `DataMatrix` of X' (M x N), sharing its memory: what was a feature becomes a data point."""
+    """The `DataMatrix` of X' (M x N), sharing its memory: what was a feature becomes a
+    data point.
+    """
     if isinstance(X, WeightedDataMatrix):
         return WeightedDataMatrix(X._known.T, X.W.T, X.scale)
     return DataMatrix(X.X.T, X.scale)
 
 # %% ../nbs/01_data.ipynb #b93a33c0
 def relative_error(X, A, S):
-    """||X - A S||_F / ||X||_F, dimensionless (0 for an all-zero X fitted by 0). S in units of `X.scale`."""
+    """||X - A S||_F / ||X||_F, dimensionless (0 for an all-zero X fitted by 0). S in units of
+    `X.scale`.
+    """
     return math.sqrt(max(residual2(X, A, S), 0.0) / X.norm2) if X.norm2 > 0 else 0.0

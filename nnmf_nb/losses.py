@@ -60,7 +60,9 @@ def _inner_there(a, b):
 
 
 def depth_error2(fwd, R):
-    """||X - A_0 R||^2 / ||X||^2 of a reconstruction R (k_0 x M), a scalar on its device, and the model product A_0'(A_0 R)."""
+    """||X - A_0 R||^2 / ||X||^2 of a reconstruction R (k_0 x M), a scalar on its device, and the
+    model product A_0'(A_0 R).
+    """
     X, A0 = fwd.X, fwd.A[0]
     M = X.AtM(A0, A0, R)
     total = X.norm2 if X.norm2 > 0 else 1.0
@@ -68,7 +70,9 @@ def depth_error2(fwd, R):
 
 # %% ../nbs/03_losses.ipynb #4619efed
 def depth_errors(fwd):
-    """Relative reconstruction error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l: an array of L + 1 numbers, dimensionless."""
+    """Relative reconstruction error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l: an array of
+    L + 1 numbers, dimensionless.
+    """
     return np.array([_depth_error(fwd, unfold(fwd, l)[-1]) for l in range(len(fwd.A))])
 
 
@@ -99,7 +103,9 @@ def _zeros(arrays):
 
 # %% ../nbs/03_losses.ipynb #98a0a718
 def every(fwd, weights=None):
-    """sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2 with `weights` w (default all 1, dimensionless). Invariant to the scale of X."""
+    """sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2 with `weights` w (default all 1, dimensionless).
+    Invariant to the scale of X.
+    """
     weights = [1.0] * len(fwd.A) if weights is None else weights
     dA, dS, T, value = _zeros(fwd.A), _zeros(fwd.S), 0.0, 0.0
     for l, w in enumerate(weights):
@@ -129,7 +135,9 @@ def last(fwd):
 
 # %% ../nbs/03_losses.ipynb #63ef8283
 def energy(fwd):
-    """(||X - A_0 S_0||^2 + sum_l ||S_(l-1) - A_l S_l||^2) / ||X||^2, dimensionless. Depends on the scale of A_0: see `on_unit_columns`."""
+    """(||X - A_0 S_0||^2 + sum_l ||S_(l-1) - A_l S_l||^2) / ||X||^2, dimensionless. Depends on the
+    scale of A_0: see `on_unit_columns`.
+    """
     value, dA, dS, T = every(fwd, [1.0] + [0.0] * (len(fwd.A) - 1))
     total = fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0
     for l in range(1, len(fwd.A)):
@@ -283,7 +291,9 @@ def namespace_like(X):
 
 # %% ../nbs/03_losses.ipynb #8bb1113e
 def _full_svd(X, k):
-    """All singular triplets of a small matrix, cut to k (padded with zeros when there are fewer)."""
+    """All singular triplets of a small matrix, cut to k (padded with zeros when there are
+    fewer).
+    """
     like, xp = namespace_like(X), namespace(namespace_like(X))
     dense = to_numpy(
         X.XSt(xp.eye(X.shape[1], dtype=like.dtype, device=like.device))
@@ -300,8 +310,8 @@ def svd_floors(X, ranks, svd=None):
     no rank counts for more than those before it.
 
     `svd`: triplets from `top_svd`, if known.
-    A bound that holds: what rounding can do to it (1e-13 ||X||^2, in float32 1e-6 ||X||^2) is subtracted. NaN for weighted X, for which no
-    such bound is known; 0 for all-zero X.
+    A bound that holds: what rounding can do to it (1e-13 ||X||^2, in float32 1e-6 ||X||^2) is
+    subtracted. NaN for weighted X, for which no such bound is known; 0 for all-zero X.
     """
     X = as_data(X)
     if isinstance(X, WeightedDataMatrix):

@@ -60,7 +60,9 @@ def cpu_kernels():
 
 
 def point_work(k):
-    """Cost of one small problem of size k in multiplications, roughly: what `in_threads` asks for."""
+    """Cost of one small problem of size k in multiplications, roughly: what `in_threads`
+    asks for.
+    """
     return (k + 10) ** 2
 
 
@@ -102,9 +104,10 @@ def cholesky_solve(L, b):
     for r in range(k):
         y[:, r] = (b[:, r] - xp.vecdot(L[:, r, :r], y[:, :r]) if r else b[:, r]) / L[:, r, r]
     for r in range(k - 1, -1, -1):
-        y[:, r] = (
-            y[:, r] - xp.vecdot(L[:, r + 1 :, r], y[:, r + 1 :]) if r < k - 1 else y[:, r]
-        ) / L[:, r, r]
+        rest = y[:, r]
+        if r < k - 1:
+            rest = rest - xp.vecdot(L[:, r + 1 :, r], y[:, r + 1 :])
+        y[:, r] = rest / L[:, r, r]
     return y
 
 # %% ../nbs/02_nnls.ipynb #a8a770c3
@@ -205,9 +208,8 @@ def _triangular_inverse(L):
     xp, k = namespace(L), L.shape[-1]
     unit, inverse = xp.eye(k, dtype=L.dtype, device=L.device), xp.zeros_like(L)
     for i in range(k):
-        inverse[:, i : i + 1, :] = (unit[None, i : i + 1, :] - L[:, i : i + 1, :] @ inverse) / L[
-            :, i : i + 1, i : i + 1
-        ]
+        rest = unit[None, i : i + 1, :] - L[:, i : i + 1, :] @ inverse
+        inverse[:, i : i + 1, :] = rest / L[:, i : i + 1, i : i + 1]
     return inverse
 
 
@@ -310,7 +312,9 @@ def solve_gram(G, F, S0=None, gram_of=None):
 
 
 def _scaled(G, gram_of):
-    """Gram matrices with unit diagonal, and what scales the rows of right-hand sides and solutions."""
+    """Gram matrices with unit diagonal, and what scales the rows of right-hand sides and
+    solutions.
+    """
     G, d = unit_diagonal(double(G))
     return G, d if gram_of is None else namespace(d).take(d, gram_of, axis=0)
 
@@ -378,10 +382,10 @@ def nnls(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
     """q(X, A) = argmin_{S>=0} ||X - A S||_F^2, exactly, for all M columns of X at once.
 
     A: N x k and X: N x M (dense of any array namespace, SciPy/CuPy sparse, or a `DataMatrix`), any
-    signs. S0: k x M warm start, used for its
-    support only. `mask` (bool) and `weights` (>= 0): N x M. `l1`, `l2` >= 0 add l1 sum(S) + l2/2 ||S||^2 to half the squared error
-    (units of X A and A^2). Returns S: k x M, >= 0, dtype of the data. If the minimiser is not
-    unique (dependent columns of A), one that uses independent columns only is returned. Warns with
+    signs. S0: k x M warm start, used for its support only. `mask` (bool) and `weights` (>= 0):
+    N x M. `l1`, `l2` >= 0 add l1 sum(S) + l2/2 ||S||^2 to half the squared error (units of X A and
+    A^2). Returns S: k x M, >= 0, dtype of the data. If the minimiser is not unique (dependent
+    columns of A), one that uses independent columns only is returned. Warns with
     `ConvergenceWarning`, and returns the best point, should a column not converge. Source: slide 8;
     Kim & Park 2011. See `nnls_certified` for status and optimality per column.
     """
@@ -432,7 +436,8 @@ def _checked(A, X, mask, weights, l1, l2):
     namespace(A, X.X.data if is_sparse(X.X) else X.X)
     if A.shape[0] != X.shape[0]:
         raise ValueError(
-            f"A has {A.shape[0]} rows, X has {X.shape[0]}: both need one row per feature (A: N x k, X: N x M)."
+            f"A has {A.shape[0]} rows, X has {X.shape[0]}: "
+            "both need one row per feature (A: N x k, X: N x M)."
         )
     for name, value in (("l1", l1), ("l2", l2)):
         if not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
@@ -542,9 +547,11 @@ def _solve_weighted(X, A, F, S0, l2):
 
 # %% ../nbs/02_nnls.ipynb #0416b4e5
 def kkt_residual(A, X, S, *, mask=None, weights=None, l1=0.0, l2=0.0):
-    """Relative KKT residual of S (k x M) for min_{S>=0} ||X - A S||^2, per column: M numbers, dimensionless, 0 = optimal.
+    """Relative KKT residual of S (k x M) for min_{S>=0} ||X - A S||^2, per column: M numbers,
+    dimensionless, 0 = optimal.
 
-    Arguments as in `nnls`. A column of zeros in X has residual 0 if its S is 0, else the residual is relative to ||A s||.
+    Arguments as in `nnls`. A column of zeros in X has residual 0 if its S is 0, else the residual
+    is relative to ||A s||.
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)
@@ -575,17 +582,16 @@ def _dtype_of_products(X, A):
 
 # %% ../nbs/02_nnls.ipynb #3a3ecc65
 def column_norms(X):
-    """||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64, length M."""
+    """||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64,
+    length M.
+    """
     if hasattr(X.X, "multiply"):
         squares = (double(X.X.data) * (1.0 / X.scale)) ** 2
         # shares all but the numbers
         sums = type(X.X)((squares, X.X.indices, X.X.indptr), shape=X.X.shape).sum(axis=0)
-        # the latter: CuPy
-        return (
-            np.sqrt(np.asarray(sums).ravel())
-            if isinstance(sums, np.ndarray)
-            else sums.ravel() ** 0.5
-        )
+        if isinstance(sums, np.ndarray):
+            return np.sqrt(np.asarray(sums).ravel())
+        return sums.ravel() ** 0.5  # CuPy
     xp = namespace(X.X)
 
     def run(c):
@@ -658,11 +664,9 @@ def adjoint_gram(G, S, U, gram_of=None):
 def _adjoint_compiled(G, gram_of, S, U):
     kernels, Z = cpu_kernels(), np.empty(S.shape)
     which = np.zeros(len(S), np.int64) if gram_of is None else gram_of
-    G, S, U = (
-        np.ascontiguousarray(G),
-        np.ascontiguousarray(S, dtype=np.float64),
-        np.ascontiguousarray(U),
-    )
+    G = np.ascontiguousarray(G)
+    S = np.ascontiguousarray(S, dtype=np.float64)
+    U = np.ascontiguousarray(U)
     in_threads(
         lambda r: kernels.adjoint_points(G, which[r], S[r], U[r], Z[r]),
         len(S),

@@ -40,14 +40,12 @@ class Trace:
     """
 
     def __init__(self, callback=None, patience=None, note=None):
-        self.values, self.stationarity, self.notes, self.A, self.value, self.reason = (
-            [],
-            [],
-            [],
-            None,
-            math.inf,
-            "max_iter",
-        )
+        self.values = []
+        self.stationarity = []
+        self.notes = []
+        self.A = None
+        self.value = math.inf
+        self.reason = "max_iter"
         self.callback, self.patience, self.note = callback, patience, note
 
     @property
@@ -71,10 +69,8 @@ class OptimizationState(NamedTuple):
 
     def after(self, here, trace, tol):
         """The books with the iterate `here` in them."""
-        better, pg = (
-            here.value < self.value or not self.values or self.value != self.value,
-            projected_gradient_norm(here.A, here.dA),
-        )
+        better = here.value < self.value or not self.values or self.value != self.value
+        pg = projected_gradient_norm(here.A, here.dA)
         best, value = (None, here.value) if better else (self.best or self.A, self.value)
         notes = [*self.notes, trace.note(here.fwd)] if trace.note else self.notes
         state = OptimizationState(
@@ -87,13 +83,13 @@ class OptimizationState(NamedTuple):
             value,
             "max_iter",
         )
-        return state._replace(
-            reason="stationary"
-            if pg <= tol
-            else "no progress"
-            if state.rests(trace.patience, tol)
-            else "max_iter"
-        )
+        if pg <= tol:
+            reason = "stationary"
+        elif state.rests(trace.patience, tol):
+            reason = "no progress"
+        else:
+            reason = "max_iter"
+        return state._replace(reason=reason)
 
     def rests(self, patience, tol):
         if patience is None or len(self.values) <= patience:
@@ -104,11 +100,9 @@ class OptimizationState(NamedTuple):
         """No step lowers the cost: 'no progress' (rounding, a kink) if the stationarity is within
         10 tol or 1e-3 or the cost is known for its kinks, 'stalled' if not.
         """
-        return self._replace(
-            reason="no progress"
-            if patience or self.stationarity[-1] <= max(10 * tol, 1e-3)
-            else "stalled"
-        )
+        if patience or self.stationarity[-1] <= max(10 * tol, 1e-3):
+            return self._replace(reason="no progress")
+        return self._replace(reason="stalled")
 
 # %% ../nbs/04a_optimisers.ipynb #478cc336
 def run(optimiser, objective, A, trace, *, max_iter=1000, tol=1e-4, **options):

@@ -62,7 +62,8 @@ class Announcer(event.Listener):
         """Say what is going on."""
         self.announced = True
         logging.getLogger("nnmf_nb").warning(
-            "nnmf_nb: compiling kernels for this processor. This happens once and takes some seconds; they are kept for the next time."
+            "nnmf_nb: compiling kernels for this processor. This happens once and takes some "
+            "seconds; they are kept for the next time."
         )
 
 
