@@ -35,11 +35,9 @@ def pooled(S, size):
 def spread(P, size):
     """M' P (k x M): every row of P (k/size x M) divided equally among its group."""
     xp, (k, M) = namespace(P), P.shape
-    return (
-        P
-        if size == 1
-        else xp.reshape(xp.broadcast_to((P / size)[:, None, :], (k, size, M)), (k * size, M))
-    )
+    if size == 1:
+        return P
+    return xp.reshape(xp.broadcast_to((P / size)[:, None, :], (k, size, M)), (k * size, M))
 
 
 def pooled_max(S, size):
@@ -91,18 +89,24 @@ class Terms(NamedTuple):
 
 # %% ../nbs/13_deep.ipynb #5786dc58
 def deep_energy(X, A, S, terms):
-    """(||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2) / ||X||^2 for a `DataMatrix` X and lists A, S (S in units of X.scale). Dimensionless."""
+    """(||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2) / ||X||^2 for a `DataMatrix` X and
+    lists A, S (S in units of X.scale). Dimensionless.
+    """
     total = sum(
         terms.weight(l) * residual2(terms.below(X, S, l), A[l], S[l]) for l in range(len(A))
     )
-    return total / (X.norm2 or 1.0) + sum(
+    of_labels = sum(
         label_terms.lam * label_terms.loss(S[l]).value
         for l, label_terms in terms.label_terms.items()
     )
+    return total / (X.norm2 or 1.0) + of_labels
 
 # %% ../nbs/13_deep.ipynb #ea50348e
 class LabelTerm(NamedTuple):
-    """Labels of one layer: `loss` (S -> `LabelValue`), weight `lam` (dimensionless), `pick` (columns with labels), Y (c x m), L (c x m or None), and `weight` of ||L.(Y - B S)||^2 beside ||X - A S||^2."""
+    """Labels of one layer: `loss` (S -> `LabelValue`), weight `lam` (dimensionless), `pick`
+    (columns with labels), Y (c x m), L (c x m or None), and `weight` of ||L.(Y - B S)||^2 beside
+    ||X - A S||^2.
+    """
 
     loss: object
     lam: float
@@ -112,7 +116,9 @@ class LabelTerm(NamedTuple):
     weight: float
 
     def parts(self, B):
-        """plus, minus with half the derivative by S of weight ||L.(Y - B S)||^2 = plus(S) - minus, both >= 0."""
+        """plus, minus with half the derivative by S of weight ||L.(Y - B S)||^2 = plus(S) - minus,
+        both >= 0.
+        """
         known = (lambda E: E) if self.L is None else (lambda E: self.L * E)
         back = lambda E: self.weight * self.pick.back(B.T @ E)
         return lambda s: back(known(B @ self.pick.out(s))), back(self.Y)
@@ -152,7 +158,9 @@ def parts_below(X, A, S, l, terms):
 
 
 def parts_S(X, A, S, l, terms):
-    """The same for S_l and all but labels: half the derivative of ||X||^2 E by S_l = plus(S_l) - minus; winners of a maximum are held."""
+    """The same for S_l and all but labels: half the derivative of ||X||^2 E by S_l =
+    plus(S_l) - minus; winners of a maximum are held.
+    """
     plus, minus = parts_below(X, A, S, l, terms)
     if l + 1 == len(A):
         return plus, minus
@@ -200,13 +208,17 @@ def multiply_in_ball(A, plus, minus, steps=12):
 
 # %% ../nbs/13_deep.ipynb #8c523a7a
 def scaled_gradient_norm(V, gradient, curvature, total):
-    """Stationarity of the columns of V >= 0 whose half derivative is `gradient` (shaped like V); dimensionless once divided by `total` = ||X||^2."""
+    """Stationarity of the columns of V >= 0 whose half derivative is `gradient` (shaped like V);
+    dimensionless once divided by `total` = ||X||^2.
+    """
     xp, V = namespace(V), double(V)
     return projected_gradient_norm([V], [2 / total * xp.minimum(double(gradient), curvature * V)])
 
 
 def along_ball(A, gradient):
-    """The gradient with the multiplier of ||a|| <= 1 added, for columns of length 1 that would like to be longer."""
+    """The gradient with the multiplier of ||a|| <= 1 added, for columns of length 1 that would like
+    to be longer.
+    """
     xp, A, gradient = namespace(A), double(A), double(gradient)
     mu = xp.clip(-xp.sum(A * gradient, axis=0, keepdims=True), min=0.0)
     return gradient + xp.where(column_lengths(A)[None, :] > 1 - 1e-6, mu, 0.0) * A
@@ -262,10 +274,8 @@ def step_labelled(X, S, plus, minus, G, label_terms, exact, repeats):
     if exact and label_terms.L is None:
         pick, new = label_terms.pick, coordinate_descent(G, minus.T, S.T).factor.T
         labelled = coordinate_descent(C, pick.out(minus).T, pick.out(S).T).factor.T
-        return xp.astype(
-            xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new),
-            X.dtype,
-        ), gradient_norm
+        new = xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new)
+        return xp.astype(new, X.dtype), gradient_norm
     for _ in range(repeats):
         S = multiply(S, whole(S), minus)
     return S, gradient_norm
@@ -282,18 +292,18 @@ def gram_S(A, l, terms):
 
 # %% ../nbs/13_deep.ipynb #25bd5579
 def sweep_under_max(G, F, S, T, w, size, sweeps=4):
-    """`sweeps` rounds of exact coordinate descent on s'G s/2 - f's + w ||max(s) - t||^2 / 2, s >= 0, for columns s of S, f of F (k x M), t of T (k/size x M). Returns float64."""
+    """`sweeps` rounds of exact coordinate descent on s'G s/2 - f's + w ||max(s) - t||^2 / 2,
+    s >= 0, for columns s of S, f of F (k x M), t of T (k/size x M). Returns float64.
+    """
     xp, G, F, T = namespace(S), double(G), double(F), double(T)
     S = xp.asarray(double(S), copy=True)
     for _ in range(sweeps):
         for i in range(S.shape[0]):
             g, a = i // size, float(G[i, i])
             others = [S[j : j + 1, :] for j in range(g * size, (g + 1) * size) if j != i]
-            m, t, b = (
-                xp.max(xp.concat(others, axis=0), axis=0),
-                T[g, :],
-                F[i, :] - G[i, :] @ S + a * S[i, :],
-            )
+            m = xp.max(xp.concat(others, axis=0), axis=0)
+            t = T[g, :]
+            b = F[i, :] - G[i, :] @ S + a * S[i, :]
             low = xp.minimum(xp.clip(b / a, min=0.0) if a > 0 else S[i, :], m)
             high = xp.maximum((b + w * t) / (a + w), m)
             cost = lambda s, top: a / 2 * s * s - b * s + w / 2 * (top - t) ** 2
@@ -319,18 +329,12 @@ def step_under_max(X, A, S, l, terms, exact, repeats=4):
     """`step_S` for a layer with a maximum above it. Stationarity: for exact steps what a step still
     changes, for multiplicative ones the gradient where they can move.
     """
-    xp, w, size, T, old = (
-        namespace(S[l]),
-        terms.coupling,
-        terms.pool_size,
-        double(A[l + 1] @ S[l + 1]),
-        double(S[l]),
-    )
-    (plus, minus), G, label_terms = (
-        parts_below(X, A, S, l, terms),
-        terms.weight(l) * gram(A[l]),
-        terms.label_terms.get(l),
-    )
+    xp, w, size = namespace(S[l]), terms.coupling, terms.pool_size
+    T = double(A[l + 1] @ S[l + 1])
+    old = double(S[l])
+    plus, minus = parts_below(X, A, S, l, terms)
+    G = terms.weight(l) * gram(A[l])
+    label_terms = terms.label_terms.get(l)
     whole, label_gram = plus, 0.0
     if label_terms:
         B = label_terms.loss(S[l]).B
@@ -343,23 +347,26 @@ def step_under_max(X, A, S, l, terms, exact, repeats=4):
             pick, out = label_terms.pick, label_terms.pick.out
             labelled = sweep_under_max(G + label_gram, out(minus), out(old), out(T), w, size)
             new = xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new)
-        return xp.astype(new, X.dtype), scaled_gradient_norm(
-            old.T, curvature * (old - new).T, curvature, X.norm2 or 1.0
-        )
+        change = curvature * (old - new).T
+        gradient_norm = scaled_gradient_norm(old.T, change, curvature, X.norm2 or 1.0)
+        return xp.astype(new, X.dtype), gradient_norm
     new, gradient = multiply_under_max(S[l], whole, minus, T, w, terms, repeats)
-    return xp.astype(new, X.dtype), scaled_gradient_norm(
-        old.T, gradient.T, curvature, X.norm2 or 1.0
-    )
+    gradient_norm = scaled_gradient_norm(old.T, gradient.T, curvature, X.norm2 or 1.0)
+    return xp.astype(new, X.dtype), gradient_norm
 
 # %% ../nbs/13_deep.ipynb #e2d4c9bc
 def multiply_under_max(S, whole, minus, T, w, terms, repeats):
-    """`repeats` safe multiplicative steps on s'P s/2 - f's + w ||max(s) - t||^2/2, with `whole` S -> P S and `minus` F (k x M). Returns S, and the first gradient times the share of its step; float64."""
+    """`repeats` safe multiplicative steps on s'P s/2 - f's + w ||max(s) - t||^2/2, with `whole`
+    S -> P S and `minus` F (k x M). Returns S, and the first gradient times the share of its step;
+    float64.
+    """
     xp, minus, S, first = namespace(S), double(minus), double(S), None
     like = lambda s: double(whole(xp.astype(s, T.dtype)))
-    cost = lambda s: (
-        xp.sum(s * (like(s) / 2 - minus), axis=0)
-        + w / 2 * xp.sum((pooled_max(s, terms.pool_size) - T) ** 2, axis=0)
-    )
+
+    def cost(s):
+        quadratic = xp.sum(s * (like(s) / 2 - minus), axis=0)
+        return quadratic + w / 2 * xp.sum((pooled_max(s, terms.pool_size) - T) ** 2, axis=0)
+
     for _ in range(repeats):
         forth, back = terms.linearized_pooling(S)
         up, down = minus + w * back(T), like(S) + w * back(forth(S))
@@ -391,11 +398,8 @@ def alike_first(S, size):
     if size == 1:
         return list(range(S.shape[0]))
     C = gram(S.T)
-    length, left, order = (
-        [max(float(C[i, i]), 1e-300) ** 0.5 for i in range(C.shape[0])],
-        list(range(C.shape[0])),
-        [],
-    )
+    length = [max(float(C[i, i]), 1e-300) ** 0.5 for i in range(C.shape[0])]
+    left, order = list(range(C.shape[0])), []
     while left:
         first = left[0]
         group = [
@@ -441,9 +445,8 @@ def away_from_zero(A, S):
     """
     xp = namespace(A)
     A = xp.clip(A, min=0.01 / math.sqrt(A.shape[0]))
-    return A / xp.astype(xp.clip(column_lengths(A), min=1.0), A.dtype)[None, :], xp.clip(
-        S, min=0.01 * float(xp.mean(S))
-    )
+    A = A / xp.astype(xp.clip(column_lengths(A), min=1.0), A.dtype)[None, :]
+    return A, xp.clip(S, min=0.01 * float(xp.mean(S)))
 
 # %% ../nbs/13_deep.ipynb #daeb0b51
 class DeepFit(NamedTuple):
@@ -479,12 +482,11 @@ def train_deep(X, A, S, terms, *, solver="hals", max_iter=500, tol=1e-4, callbac
             "stationary" if gradient_norm <= tol else "max_iter",
         )
 
-    report = callback and (
-        lambda n, fit: callback(n, fit.energies[-1], fit.stationarity[-1], fit.A, fit.S)
-    )
-    return iterate(
-        step, DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter"), max_iter, report
-    )
+    def report(n, fit):
+        return callback(n, fit.energies[-1], fit.stationarity[-1], fit.A, fit.S)
+
+    start = DeepFit(A, S, [deep_energy(X, A, S, terms)], [], "max_iter")
+    return iterate(step, start, max_iter, callback and report)
 
 # %% ../nbs/13_deep.ipynb #10d2fd8d
 def as_chain(A, pool_size=1):
@@ -502,7 +504,9 @@ def as_chain(A, pool_size=1):
 
 
 def unpooled(A, S):
-    """A_0, and min_{A >= 0} ||S_(l-1) - A S_l|| (k_(l-1) x k_l) for the layers above: which topics of a group a supertopic goes with."""
+    """A_0, and min_{A >= 0} ||S_(l-1) - A S_l|| (k_(l-1) x k_l) for the layers above: which topics
+    of a group a supertopic goes with.
+    """
     return [
         A[0],
         *(
@@ -513,17 +517,18 @@ def unpooled(A, S):
 
 # %% ../nbs/13_deep.ipynb #a29a0ffb
 class DeepNMF(LayeredNMF):
-    """Deep NMF: ||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2 minimised over all A_l and S_l together.
+    """Deep NMF: ||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2 minimised over all A_l and
+    S_l together.
 
     Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels
     (dimensionless, relative: see the labels notebook); `coupling` w > 0, the weight of the upper
     layers (dimensionless); `pool_size` topics made one before the next layer (1: none; every rank
     but the last must be a multiple of it) by `pooling`, 'mean' or 'max'; `solver` 'hals' or 'mu'
     (multiplicative); `n_init`, `n_init_upper` starts tried for the first and the upper layers of
-    the layer by layer start, which gets `start_iter` iterations per layer; `max_iter` iterations over
-    all blocks; `tol` on the stationarity (dimensionless); `random_state`; `verbose` (1: progress
-    bar); `device` 'auto', 'cpu' or 'cuda'. Fitted attributes as in `HierarchicalNMF` (a pooled
-    layer's A has one row per topic below, alike in a group for means, from least squares for
+    the layer by layer start, which gets `start_iter` iterations per layer; `max_iter` iterations
+    over all blocks; `tol` on the stationarity (dimensionless); `random_state`; `verbose` (1:
+    progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted attributes as in `HierarchicalNMF` (a
+    pooled layer's A has one row per topic below, alike in a group for means, from least squares for
     maxima); `history_` holds 'energy' (start and after every iteration) and 'stationarity'. Source:
     after Flenner & Hunter 2017 (unpublished; known from its abstract and slide 7).
     """
@@ -546,28 +551,27 @@ class DeepNMF(LayeredNMF):
         verbose=0,
         device="auto",
     ):
-        self.ranks, self.lam, self.coupling, self.pool_size, self.pooling, self.solver = (
-            ranks,
-            lam,
-            coupling,
-            pool_size,
-            pooling,
-            solver,
-        )
-        self.n_init, self.n_init_upper, self.start_iter = n_init, n_init_upper, start_iter
-        self.max_iter, self.tol, self.random_state, self.verbose, self.device = (
-            max_iter,
-            tol,
-            random_state,
-            verbose,
-            device,
-        )
+        self.ranks = ranks
+        self.lam = lam
+        self.coupling = coupling
+        self.pool_size = pool_size
+        self.pooling = pooling
+        self.solver = solver
+        self.n_init = n_init
+        self.n_init_upper = n_init_upper
+        self.start_iter = start_iter
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     def _train(self, X, ranks, rng, svd, supervision, report):
         terms = self._terms(ranks)._replace(label_terms=label_terms_of(X, supervision))
-        chain = lambda A, S: (
-            as_chain(unpooled(A, S)) if terms.kinked else as_chain(A, terms.pool_size)
-        )
+
+        def chain(A, S):
+            return as_chain(unpooled(A, S)) if terms.kinked else as_chain(A, terms.pool_size)
+
         A, S, stopped = deep_start(
             X,
             ranks,
@@ -597,12 +601,8 @@ class DeepNMF(LayeredNMF):
                 callback=step,
             )
         history = {"energy": fit.energies, "stationarity": fit.stationarity}
-        return (
-            chain(fit.A, fit.S),
-            "interrupted" if stopped else fit.reason,
-            max(1, len(fit.stationarity)),
-            history,
-        )
+        reason = "interrupted" if stopped else fit.reason
+        return chain(fit.A, fit.S), reason, max(1, len(fit.stationarity)), history
 
     def _terms(self, ranks):
         check_number("start_iter", self.start_iter, numbers.Integral, 0)
@@ -610,7 +610,8 @@ class DeepNMF(LayeredNMF):
         check_number("coupling", self.coupling, numbers.Real, 0)
         if not 0 < self.coupling < math.inf:
             raise ValueError(
-                f"coupling must be finite and > 0, got {self.coupling!r}; for independent layers use HierarchicalNMF."
+                f"coupling must be finite and > 0, got {self.coupling!r}; "
+                "for independent layers use HierarchicalNMF."
             )
         if self.solver not in ("hals", "mu"):
             raise ValueError(f"solver must be 'hals' or 'mu', got {self.solver!r}.")
@@ -619,6 +620,7 @@ class DeepNMF(LayeredNMF):
         odd = [k for k in ranks[:-1] if k % self.pool_size]
         if odd:
             raise ValueError(
-                f"ranks below the last must be multiples of pool_size={self.pool_size}, got {odd[0]} in {ranks}."
+                f"ranks below the last must be multiples of pool_size={self.pool_size}, "
+                f"got {odd[0]} in {ranks}."
             )
         return Terms(float(self.coupling), int(self.pool_size), pooling=self.pooling)

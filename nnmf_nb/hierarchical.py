@@ -25,15 +25,13 @@ def labelled_layer(X, loss, lam, A, *, max_iter=200, tol=1e-4, callback=None):
 
     loss: function of S as from `squared_labels`; callback as in `hals`.
     """
-    report = (
-        None
-        if callback is None
-        else lambda n, value, A, fwd, pg: callback(n, math.sqrt(max(value, 0.0)), pg, A[0])
-    )
+
+    def report(n, value, A, fwd, pg):
+        return callback(n, math.sqrt(max(value, 0.0)), pg, A[0])
+
     objective = on_unit_columns(ChainObjective(X, with_labels(every, {0: loss}, lam)))
-    trace = run(
-        lbfgs, objective, [unit_columns(A)], Trace(report, patience=20), max_iter=max_iter, tol=tol
-    )
+    trace = Trace(None if callback is None else report, patience=20)
+    trace = run(lbfgs, objective, [unit_columns(A)], trace, max_iter=max_iter, tol=tol)
     A = unit_columns(trace.A[0])
     return Factorization(
         A,
@@ -50,11 +48,10 @@ def labelled_start(X, k, n_init, rng, loss, lam, *, max_iter=30, svd=None):
     """
     best = None
     for n in range(n_init):
-        fit = (
-            best_start(X, k, 1, rng, max_iter=max_iter, svd=svd)
-            if n == 0
-            else hals(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
-        )
+        if n == 0:
+            fit = best_start(X, k, 1, rng, max_iter=max_iter, svd=svd)
+        else:
+            fit = hals(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
         if fit.reason != "interrupted":
             fit = labelled_layer(X, loss, lam, fit.A, max_iter=max_iter)
         if best is None or (fit.errors and best.errors and fit.errors[-1] < best.errors[-1]):
@@ -89,23 +86,23 @@ def sequential(
     fits, data, losses = [], X, losses or {}
     for l, k in enumerate(ranks):
         stopped = bool(fits) and fits[-1].reason in ("interrupted", "callback")
-        tries = 1 if stopped else n_init_upper if l else n_init
-        has_labels, start = (
-            l in losses and lam > 0,
-            dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd),
-        )
-        fit = (
-            labelled_start(data, k, tries, rng, losses[l], lam, **start)
-            if has_labels
-            else best_start(data, k, tries, rng, **start)
-        )
+        if stopped:
+            tries = 1
+        else:
+            tries = n_init_upper if l else n_init
+        has_labels = l in losses and lam > 0
+        start = dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd)
+        if has_labels:
+            fit = labelled_start(data, k, tries, rng, losses[l], lam, **start)
+        else:
+            fit = best_start(data, k, tries, rng, **start)
         if not stopped and fit.reason != "interrupted":
-            below = [one.A for one in fits]
-            report = (
-                None
-                if callback is None
-                else lambda n, error, pg, A, l=l, below=below: callback(l, n, error, [*below, A])
-            )
+            below, report = [one.A for one in fits], None
+            if callback is not None:
+
+                def report(n, error, pg, A, l=l, below=below):
+                    return callback(l, n, error, [*below, A])
+
             if has_labels:
                 fit = labelled_layer(
                     data, losses[l], lam, fit.A, max_iter=max_iter, tol=tol, callback=report
@@ -144,14 +141,15 @@ class HierarchicalNMF(LayeredNMF):
         verbose=0,
         device="auto",
     ):
-        self.ranks, self.lam, self.n_init, self.n_init_upper = ranks, lam, n_init, n_init_upper
-        self.max_iter, self.tol, self.random_state, self.verbose, self.device = (
-            max_iter,
-            tol,
-            random_state,
-            verbose,
-            device,
-        )
+        self.ranks = ranks
+        self.lam = lam
+        self.n_init = n_init
+        self.n_init_upper = n_init_upper
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     def _most_iterations(self, ranks):
         return (self.max_iter + 1) * len(ranks)
@@ -177,21 +175,12 @@ class HierarchicalNMF(LayeredNMF):
                 lam=supervision.lam,
                 callback=report_iteration,
             )
-        reason = next(
-            (
-                r
-                for r in ("interrupted", "callback", "max_iter")
-                if r in [fit.reason for fit in fits]
-            ),
-            "stationary",
-        )
+        reasons = [fit.reason for fit in fits]
+        early = (r for r in ("interrupted", "callback", "max_iter") if r in reasons)
+        reason = next(early, "stationary")
         history = {
             "errors": [fit.errors for fit in fits],
             "stationarity": [fit.stationarity for fit in fits],
         }
-        return (
-            [fit.A for fit in fits],
-            reason,
-            max(1, max(len(fit.errors) for fit in fits)),
-            history,
-        )
+        n_iter = max(1, max(len(fit.errors) for fit in fits))
+        return [fit.A for fit in fits], reason, n_iter, history

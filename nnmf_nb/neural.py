@@ -118,7 +118,8 @@ def chosen_cost(model, n_layers, y):
         or not weights.any()
     ):
         raise ValueError(
-            f"depth_weights must be {n_layers} finite numbers >= 0, one per layer and not all 0; got {model.depth_weights!r}."
+            f"depth_weights must be {n_layers} finite numbers >= 0, one per layer and not all 0; "
+            f"got {model.depth_weights!r}."
         )
     return functools.partial(every, weights=weights.tolist())
 
@@ -143,14 +144,13 @@ def chosen_optimiser(model, X, cost, supervision, losses, rng):
     check_number("batch_size", model.batch_size, numbers.Integral, 1)
     if callable(model.cost):
         raise ValueError(
-            "optimizer='sgd' needs a cost that is a sum over data points: 'every', 'last' or 'energy', got a callable."
+            "optimizer='sgd' needs a cost that is a sum over data points: "
+            "'every', 'last' or 'energy', got a callable."
         )
 
     def batches(fwd):
-        terms, order = (
-            {layer: loss(fwd.S[layer]) for layer, loss in losses.items()},
-            rng.permutation(X.shape[1]),
-        )
+        terms = {layer: loss(fwd.S[layer]) for layer, loss in losses.items()}
+        order = rng.permutation(X.shape[1])
         for start in range(0, len(order), model.batch_size):
             yield batch_objective(
                 X, cost, supervision, terms, np.sort(order[start : start + model.batch_size])
@@ -165,15 +165,11 @@ def training(model, X, supervision, rng, n_layers):
     """
     check_supervision(model.label_loss, model.lam)
     supervision = supervision._replace(lam=float(model.lam))
-    losses, cost = (
-        supervision.losses(namespace_like(X)),
-        chosen_cost(model, n_layers, supervision.y),
-    )
+    losses = supervision.losses(namespace_like(X))
+    cost = chosen_cost(model, n_layers, supervision.y)
     optimiser, options = chosen_optimiser(model, X, cost, supervision, losses, rng)
-    whole, more = (
-        with_labels(cost, losses, supervision.lam),
-        dict(tol=model.tol, patience=20 if losses else None, **options),
-    )
+    whole = with_labels(cost, losses, supervision.lam)
+    more = dict(tol=model.tol, patience=20 if losses else None, **options)
     return lambda A, max_iter, callback: train_chain(
         X, A, whole, optimiser, max_iter=max_iter, callback=callback, **more
     )
@@ -187,17 +183,19 @@ def check_warm_start(model, ranks, supervision):
     fitted = tuple(one.rank for one in model.layers_)
     if fitted != ranks:
         raise ValueError(
-            f"ranks are {ranks}, but warm_start=True goes on from fitted layers_ of ranks {fitted}: use set_params(ranks={fitted}), {hint}"
+            f"ranks are {ranks}, but warm_start=True goes on from fitted layers_ of ranks "
+            f"{fitted}: use set_params(ranks={fitted}), {hint}"
         )
     for layer, labels in supervision.labels.items():
-        known, given = (
-            model.classifiers_[layer].classes.tolist() if layer in model.classifiers_ else None,
-            labels.classes.tolist(),
-        )
+        known, given = None, labels.classes.tolist()
+        if layer in model.classifiers_:
+            known = model.classifiers_[layer].classes.tolist()
         if known not in (None, given):
             one = next(name for name in given + known if (name in given) != (name in known))
             raise ValueError(
-                f"y has other classes than the fitted classifier of layer {layer}, from which warm_start=True goes on ({one!r} is in one of them only): give y the same {len(known)} classes, {hint}"
+                f"y has other classes than the fitted classifier of layer {layer}, "
+                f"from which warm_start=True goes on ({one!r} is in one of them only): "
+                f"give y the same {len(known)} classes, {hint}"
             )
 
 
@@ -208,7 +206,8 @@ def check_features(model, X):
     shape, N = getattr(X, "shape", None) or np.shape(X), model.layers_[0].A.shape[0]
     if len(shape) == 2 and shape[1] != N:
         raise ValueError(
-            f"X has {shape[1]} features, but warm_start=True goes on from fitted layers_ with {N}: give X with {N} features, or set_params(warm_start=False) to start anew."
+            f"X has {shape[1]} features, but warm_start=True goes on from fitted layers_ with {N}: "
+            f"give X with {N} features, or set_params(warm_start=False) to start anew."
         )
 
 # %% ../nbs/14_neural.ipynb #0f295253
@@ -226,7 +225,8 @@ def check_change(model, params):
         )
     if "cost" in params and (callable(model.cost) or callable(params["cost"])):
         raise ValueError(
-            "cost cannot change to or from a callable in the middle of a fit; between 'every', 'last' and 'energy' it can."
+            "cost cannot change to or from a callable in the middle of a fit; "
+            "between 'every', 'last' and 'energy' it can."
         )
     then = type(model)(**{**model.get_params(deep=False), **params})
     check_number("tol", then.tol, numbers.Real, 0)
@@ -310,17 +310,12 @@ def in_restarts(model, prepare, A, max_iter, changes, callback):
         except KeyboardInterrupt:
             reason = "interrupted"  # before the run had anything to give
         else:
-            values, pg, errors, reason = (
-                values + trace.values[1:],
-                pg + trace.stationarity[1:],
-                np.concatenate([errors, more[1:]]),
-                trace.reason,
-            )
-    return (
-        A,
-        reason,
-        {"cost": values, "stationarity": pg, "errors": errors, "changes": changes.done},
-    )
+            values = values + trace.values[1:]
+            pg = pg + trace.stationarity[1:]
+            errors = np.concatenate([errors, more[1:]])
+            reason = trace.reason
+    history = {"cost": values, "stationarity": pg, "errors": errors, "changes": changes.done}
+    return A, reason, history
 
 # %% ../nbs/14_neural.ipynb #6e3f9d3b
 class ContinuesTraining:
@@ -404,27 +399,23 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         verbose=0,
         device="auto",
     ):
-        self.ranks, self.cost, self.depth_weights, self.lam, self.label_loss = (
-            ranks,
-            cost,
-            depth_weights,
-            lam,
-            label_loss,
-        )
-        self.optimizer, self.step, self.batch_size = optimizer, step, batch_size
-        self.n_init, self.n_init_upper, self.start_iter, self.warm_start = (
-            n_init,
-            n_init_upper,
-            start_iter,
-            warm_start,
-        )
-        self.max_iter, self.tol, self.random_state, self.verbose, self.device = (
-            max_iter,
-            tol,
-            random_state,
-            verbose,
-            device,
-        )
+        self.ranks = ranks
+        self.cost = cost
+        self.depth_weights = depth_weights
+        self.lam = lam
+        self.label_loss = label_loss
+        self.optimizer = optimizer
+        self.step = step
+        self.batch_size = batch_size
+        self.n_init = n_init
+        self.n_init_upper = n_init_upper
+        self.start_iter = start_iter
+        self.warm_start = warm_start
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     def _start(self, X, ranks, rng, svd, supervision):
         """The chain from which training starts, and whether finding it was interrupted."""

@@ -59,16 +59,16 @@ class Penalties(NamedTuple):
     l2: float = 0.0
 
     def of(self, F):
-        return (self.l1 * float(namespace(F).sum(double(F))) if self.l1 else 0.0) + (
-            self.l2 / 2 * inner(F, F) if self.l2 else 0.0
-        )
+        linear = self.l1 * float(namespace(F).sum(double(F))) if self.l1 else 0.0
+        return linear + (self.l2 / 2 * inner(F, F) if self.l2 else 0.0)
 
 
 FREE = Penalties()
 
 # %% ../nbs/10_nmf.ipynb #d781cd23
 def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=None):
-    """S (k x M) with rows first.. improved for min ||X - A S||^2 / 2 + penalties, S >= 0 (units of X.scale); `exact`: minimised over those rows.
+    """S (k x M) with rows first.. improved for min ||X - A S||^2 / 2 + penalties, S >= 0 (units of
+    X.scale); `exact`: minimised over those rows.
 
     X: `DataMatrix` (N x M), A: N x k, product: A'X (k x M) if it is known. The objective never
     rises. For A: half_step(transposed(X), S.T, A.T, ..).T.
@@ -84,9 +84,8 @@ def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=N
     else:
         G = gram(free)
         G = G + penalties.l2 * xp.eye(G.shape[0], dtype=G.dtype, device=G.device)
-        new = xp.astype(
-            coordinate_descent(G, F.T - penalties.l1, S[first:, :].T, sweeps).factor, S.dtype
-        ).T
+        new = coordinate_descent(G, F.T - penalties.l1, S[first:, :].T, sweeps).factor
+        new = xp.astype(new, S.dtype).T
         # a sweep leaves alone what has no use, but it has a price
         if penalties.l1:
             new = xp.where(xp.linalg.diagonal(G)[:, None] > 0, new, xp.zeros_like(new))
@@ -96,9 +95,11 @@ def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=N
 def alternate(
     X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=200, tol=1e-4, callback=None
 ):
-    """Minimise ||X - A S||^2 / 2 + penalties (units of X.scale) by alternating half-steps; columns of A before `first` stay. Returns a `Factorization`.
+    """Minimise ||X - A S||^2 / 2 + penalties (units of X.scale) by alternating half-steps; columns
+    of A before `first` stay. Returns a `Factorization`.
 
-    `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the relative error. Stopping and callback as in `hals`.
+    `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the
+    relative error. Stopping and callback as in `hals`.
     """
     total, Xt = X.norm2 or 1.0, transposed(X)
 
@@ -188,18 +189,18 @@ def check_problem(model, X, W, H):
     beta = beta_of(model.beta_loss)
     if beta != 2 and model.solver not in ("auto", "mu"):
         raise ValueError(
-            f"solver={model.solver!r} minimises the Frobenius loss only: use solver='mu' or 'auto' for beta_loss={model.beta_loss!r}."
+            f"solver={model.solver!r} minimises the Frobenius loss only: "
+            f"use solver='mu' or 'auto' for beta_loss={model.beta_loss!r}."
         )
     start, fixed = check_start(model, X, W, H), check_fixed(model, X)
     on_A, on_S = penalties(model, X)
     plain = fixed is None and not any(on_A + on_S) and not isinstance(X, WeightedDataMatrix)
-    solver = (
-        "mu"
-        if beta != 2
-        else "hals"
-        if model.solver == "cd" or model.solver == "auto" and not plain
-        else model.solver
-    )
+    if beta != 2:
+        solver = "mu"
+    elif model.solver == "cd" or model.solver == "auto" and not plain:
+        solver = "hals"
+    else:
+        solver = model.solver
     return Problem(check_rank(model, X, start, fixed), beta, on_A, on_S, fixed, start, solver)
 
 # %% ../nbs/10_nmf.ipynb #93ab9577
@@ -211,7 +212,9 @@ def check_rank(model, X, start, fixed):
     if k is None or isinstance(k, str):
         if isinstance(k, str) and k != "auto":
             raise ValueError(f"n_components must be an integer >= 1, 'auto' or None, got {k!r}.")
-        return start[0].shape[1] if start else fixed.shape[1] if fixed is not None else X.shape[0]
+        if start:
+            return start[0].shape[1]
+        return fixed.shape[1] if fixed is not None else X.shape[0]
     check_number("n_components", k, numbers.Integral, 1)
     if start and start[0].shape[1] != k:
         raise ValueError(f"n_components={k}, but W and H have {start[0].shape[1]} components.")
@@ -259,13 +262,16 @@ def check_fixed(model, X):
     bad = ~(np.isfinite(H).all(axis=1) & (H >= 0).all(axis=1) & H.any(axis=1))
     if bad.any():
         raise ValueError(
-            f"fixed components must be finite, >= 0 and not all zero; number {int(bad.argmax())} is not."
+            "fixed components must be finite, >= 0 and not all zero; "
+            f"number {int(bad.argmax())} is not."
         )
     return unit_columns(asarray((H / H.max(axis=1, keepdims=True)).T, namespace_like(X), X.dtype))
 
 # %% ../nbs/10_nmf.ipynb #c60e8e3f
 def penalties(model, X):
-    """Penalties on A and on S for a `DataMatrix` X (features x data points), in units of X.scale^2."""
+    """Penalties on A and on S for a `DataMatrix` X (features x data points), in units of
+    X.scale^2.
+    """
     N, M = X.shape
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
     l1, l2, unit = model.l1_ratio, 1 - model.l1_ratio, 1 / X.scale
@@ -301,7 +307,9 @@ def used_solver(problem, fit):
     """The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals' and 'e-anls' with
     extrapolation.
     """
-    return problem.solver if problem.solver != "auto" else "e-anls" if fit.exact else "e-hals"
+    if problem.solver != "auto":
+        return problem.solver
+    return "e-anls" if fit.exact else "e-hals"
 
 
 def _by_mu(X, problem, A, S, **options):
@@ -316,20 +324,17 @@ def train(X, problem, model, svd, rng, report):
     """
     best = None
     for n in range(model.n_init):
-        A, S = (
-            problem.start
-            if problem.start and n == 0
-            else filled_start(
-                X, problem.k, _init(model, X, problem) if n == 0 else "random", svd, rng
-            )
-        )
+        if problem.start and n == 0:
+            A, S = problem.start
+        else:
+            init = _init(model, X, problem) if n == 0 else "random"
+            A, S = filled_start(X, problem.k, init, svd, rng)
         if problem.fixed is not None:
             A = namespace(A).concat([problem.fixed, A[:, problem.fixed.shape[1] :]], axis=1)
-        fit = (
-            Factorization(A, S, [], [], "max_iter")
-            if model.n_init == 1
-            else solve(X, problem, A, S, max_iter=30, tol=0.0)
-        )
+        if model.n_init == 1:
+            fit = Factorization(A, S, [], [], "max_iter")
+        else:
+            fit = solve(X, problem, A, S, max_iter=30, tol=0.0)
         if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]):
             best = fit
         if fit.reason == "interrupted":
@@ -399,7 +404,9 @@ class OneLayer(ReadsLayers, MapsForward, CertifiedEstimator):
         return Forward(data, (A,), (S,), (status,), None)
 
     def score(self, X, y=None, mask=None, weights=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its own coefficients, whatever the loss; 1 is perfect."""
+        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its own
+        coefficients, whatever the loss; 1 is perfect.
+        """
         check_is_fitted(self)
         fwd = self._forward(X, 1, mask, weights)
         return 1.0 - relative_error(fwd.X, fwd.A[0], fwd.S[0]) ** 2
@@ -449,21 +456,20 @@ class NMF(OneLayer):
         verbose=0,
         device="auto",
     ):
-        self.n_components, self.init, self.solver, self.beta_loss, self.tol, self.max_iter = (
-            n_components,
-            init,
-            solver,
-            beta_loss,
-            tol,
-            max_iter,
-        )
-        self.random_state, self.alpha_W, self.alpha_H, self.l1_ratio = (
-            random_state,
-            alpha_W,
-            alpha_H,
-            l1_ratio,
-        )
-        self.n_init, self.fixed, self.verbose, self.device = n_init, fixed, verbose, device
+        self.n_components = n_components
+        self.init = init
+        self.solver = solver
+        self.beta_loss = beta_loss
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.alpha_W = alpha_W
+        self.alpha_H = alpha_H
+        self.l1_ratio = l1_ratio
+        self.n_init = n_init
+        self.fixed = fixed
+        self.verbose = verbose
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y=None, W=None, H=None, mask=None, weights=None):
@@ -494,21 +500,17 @@ class NMF(OneLayer):
             max(1, self.max_iter),
         )
         fit = train(data, problem, self, svd, rng, report)
-        self.stop_reason_, self.n_iter_, self.solver_ = (
-            fit.reason,
-            max(1, len(fit.stationarity)),
-            used_solver(problem, fit),
-        )
+        self.stop_reason_ = fit.reason
+        self.n_iter_ = max(1, len(fit.stationarity))
+        self.solver_ = used_solver(problem, fit)
         self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
-        A = (
-            fit.A
-            if problem.fixed is not None
-            else by_share([fit.A], describe(self._pass(data, fit.A), floors))[0]
-        )
+        if problem.fixed is not None:
+            A = fit.A
+        else:
+            A = by_share([fit.A], describe(self._pass(data, fit.A), floors))[0]
         fwd = self._pass(data, A)
         store(self, fwd, floors)
         self.layers_ = [replace(self.layers_[0], kkt=kkt_of(self, data, A, fwd.S[0]))]
         if problem.beta != 2:
-            self.reconstruction_err_ = math.sqrt(
-                2 * max(divergence(data, A, fwd.S[0], problem.beta), 0.0)
-            ) * data.scale ** (problem.beta / 2)
+            distance = max(divergence(data, A, fwd.S[0], problem.beta), 0.0)
+            self.reconstruction_err_ = math.sqrt(2 * distance) * data.scale ** (problem.beta / 2)

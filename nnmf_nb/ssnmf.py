@@ -95,17 +95,14 @@ class Joint(NamedTuple):
 
 
 def size_of(X, beta):
-    """||X / scale||^2 of a `DataMatrix` for beta = 2, sum(X / scale) for beta = 1 (weighted if X is); the divergence of a model that explains nothing is of this order."""
+    """||X / scale||^2 of a `DataMatrix` for beta = 2, sum(X / scale) for beta = 1 (weighted if X
+    is); the divergence of a model that explains nothing is of this order.
+    """
     if beta == 2:
         return X.norm2
     like = namespace_like(X)
-    return float(
-        namespace(like).sum(
-            double(
-                X.AtX(namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device))
-            )
-        )
-    )
+    ones = namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)
+    return float(namespace(like).sum(double(X.AtX(ones))))
 
 
 def label_matrix(labels, like):
@@ -120,14 +117,13 @@ def absolute_weight(X, labels, lam, loss=2.0, label_loss=2.0):
     """The weight of D_Y beside D_X (both in the units of X and Y) that belongs to the relative
     weight `lam` (dimensionless): lam size(X) / size(Y).
 
-    X: `DataMatrix`, `labels`: `Labels`; loss, label_loss: 2 (size ||.||^2) or 1 (size: sum of the entries). The slides' lambda is this number.
+    X: `DataMatrix`, `labels`: `Labels`; loss, label_loss: 2 (size ||.||^2) or 1 (size: sum of the
+    entries). The slides' lambda is this number.
     """
     Y = label_matrix(labels, namespace_like(X))
-    return (
-        lam
-        * (size_of(X, loss) * X.scale**loss)
-        / ((size_of(Y, label_loss) * Y.scale**label_loss) or 1.0)
-    )
+    size_X = size_of(X, loss) * X.scale**loss
+    size_Y = size_of(Y, label_loss) * Y.scale**label_loss
+    return lam * size_X / (size_Y or 1.0)
 
 
 def joint(X, labels, weight, loss=2.0, label_loss=2.0):
@@ -171,11 +167,9 @@ def misfit(X, A, S, beta):
     """Squared error (beta = 2; not half of it) or Kullback-Leibler divergence (beta = 1) of a
     `DataMatrix` from A S, in units of X.scale^beta.
     """
-    return (
-        residual2(X, A, S)
-        if beta == 2
-        else float(namespace(A).sum(column_divergences(X, A, S, beta)))
-    )
+    if beta == 2:
+        return residual2(X, A, S)
+    return float(namespace(A).sum(column_divergences(X, A, S, beta)))
 
 
 def joint_value(J, A, B, S):
@@ -194,19 +188,21 @@ def joint_columns(J, A, B, S):
 
 # %% ../nbs/11_ssnmf.ipynb #99dcae86
 def joint_grams(J, A, B, c):
-    """Matrices G (g x k x k) of the data points in the slice c, and which of them each point has."""
+    """Matrices G (g x k x k) of the data points in the slice c, and which of them each point
+    has.
+    """
     xp, N = namespace(A), A.shape[0]
     if isinstance(J.X, WeightedDataMatrix):
         patterns, which = weight_patterns(xp.concat([J.X.W[:, c], J.known[:, c]], axis=0))
-        return grams_of_patterns(A, patterns[:N, :]) + J.weight * grams_of_patterns(
-            B, patterns[N:, :]
-        ), which
+        of_X, of_Y = grams_of_patterns(A, patterns[:N, :]), grams_of_patterns(B, patterns[N:, :])
+        return of_X + J.weight * of_Y, which
     patterns, which = weight_patterns(J.known[:, c])
     return gram(A)[None, ...] + J.weight * grams_of_patterns(B, patterns), which
 
 
 def joint_step(J, A, B, S, exact=False, sweeps=4, product=None):
-    """S (k x M) improved for ||X - A S||^2 + weight ||L.(Y - B S)||^2, S >= 0, which does not rise; `exact`, or X or Y with unknown entries: minimised.
+    """S (k x M) improved for ||X - A S||^2 + weight ||L.(Y - B S)||^2, S >= 0, which does not rise;
+    `exact`, or X or Y with unknown entries: minimised.
 
     J: `Joint`, A: N x k, B: c x k, all in units of the scales; product: A'X (k x M) if it is known.
     """
@@ -218,9 +214,8 @@ def joint_step(J, A, B, S, exact=False, sweeps=4, product=None):
             G, which = joint_grams(J, A, B, c)
             return solve_gram(G, F[c, :], S.T[c, :], which)[0]
 
-        return xp.astype(
-            xp.concat(list(in_chunks(run, M, A.shape[0] + A.shape[1] ** 2)), axis=0), S.dtype
-        ).T
+        chunks = list(in_chunks(run, M, A.shape[0] + A.shape[1] ** 2))
+        return xp.astype(xp.concat(chunks, axis=0), S.dtype).T
     grams = gram(A), gram(A) + J.weight * gram(B)
     parts = [
         coordinate_descent(G, xp.take(F, i, axis=0), xp.take(S.T, i, axis=0), sweeps).factor
@@ -277,22 +272,18 @@ def _iterate_joint(J, A, S, B, step, max_iter, tol, callback):
             "stationary" if pg <= tol else "max_iter",
         )
 
-    report = callback and (
-        lambda n, fit: callback(
-            n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S)
-        )
-    )
-    fit = iterate(
-        one,
-        LabelFit(A, flat_classifier(J, S) if B is None else B / unit, S, [], [], "max_iter"),
-        max_iter,
-        report,
-    )
+    def report(n, fit):
+        return callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S))
+
+    B = flat_classifier(J, S) if B is None else B / unit
+    start = LabelFit(A, B, S, [], [], "max_iter")
+    fit = iterate(one, start, max_iter, callback and report)
     return unit_topics(fit._replace(B=fit.B * unit))
 
 
 def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, callback=None):
-    """Minimise ||X - A S||^2 + weight ||L.(Y - B S)||^2 of a `Joint` by half-steps for A, B and S, none of which raises it: a `LabelFit`.
+    """Minimise ||X - A S||^2 + weight ||L.(Y - B S)||^2 of a `Joint` by half-steps for A, B and S,
+    none of which raises it: a `LabelFit`.
 
     A: N x k >= 0, S: k x M >= 0 (units of X.scale), B: c x k >= 0 (None: constants). `exact`: every
     half minimised instead of swept. Stops when the stationarity of A and B (dimensionless) is at
@@ -305,10 +296,8 @@ def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, ca
         T, Q = J.pick.out(S), J.X.XSt(S)
         gradients = J.X.MSt(A, S, S) - Q, J.weight * (J.Y.MSt(B, T, T) - J.Y.XSt(T))
         pg = projected_gradient_norm([A, B], [2 * g / total for g in gradients])
-        A, B = (
-            half_step(J.Xt, S.T, A.T, exact=exact, product=Q.T).T,
-            half_step(J.Yt, T.T, B.T, exact=exact).T,
-        )
+        A = half_step(J.Xt, S.T, A.T, exact=exact, product=Q.T).T
+        B = half_step(J.Yt, T.T, B.T, exact=exact).T
         P = J.X.AtX(A)
         S = joint_step(J, A, B, S, exact, product=P)
         error2 = residual2(J.X, A, S, J.X.norm2 - 2 * inner(P, S) + inner(S, J.X.AtM(A, A, S)))
@@ -371,7 +360,8 @@ def joint_mu_step(J, A, B, S):
 
 # %% ../nbs/11_ssnmf.ipynb #d1786069
 def mu_labels(J, A, S, B=None, *, max_iter=200, tol=1e-4, callback=None):
-    """Minimise D_X(X || A S) + weight D_Y(L.Y || L.B S) of a `Joint` with any pair of losses by multiplicative steps for A, B, S in this order: a `LabelFit`. The objective never rises.
+    """Minimise D_X(X || A S) + weight D_Y(L.Y || L.B S) of a `Joint` with any pair of losses by
+    multiplicative steps for A, B, S in this order: a `LabelFit`. The objective never rises.
 
     A, B, S >= 0 as in `alternate_labels`; zeros are lifted where the objective wants it. Stops when
     the mean KKT residual (weighted by mass, the largest of A, B and S; dimensionless) is at most
@@ -383,24 +373,19 @@ def mu_labels(J, A, S, B=None, *, max_iter=200, tol=1e-4, callback=None):
         At, kkt_A = _step(J.Xt, S.T, A.T, J.loss)
         Bt, kkt_B = _step(J.Yt, J.pick.out(S).T, B.T, J.label_loss)
         S, value, kkt_S = joint_mu_step(J, At.T, Bt.T, S)
-        return (
-            At.T,
-            Bt.T,
-            S,
-            value,
-            max(inner(kkt, share) for kkt, share in zip((kkt_A, kkt_B, kkt_S), shares)),
-        )
+        pg = max(inner(kkt, share) for kkt, share in zip((kkt_A, kkt_B, kkt_S), shares))
+        return At.T, Bt.T, S, value, pg
 
     return _iterate_joint(J, A, S, B, step, max_iter, tol, callback)
 
 # %% ../nbs/11_ssnmf.ipynb #e0b693e0
 def best_classifier(labels, S, beta):
-    """argmin_{B >= 0} D(L.Y || L.B S) of `Labels` at coefficients S (k x M): B (c x k, units of Y over units of S). beta: 2 (exact) or 1 (converged)."""
+    """argmin_{B >= 0} D(L.Y || L.B S) of `Labels` at coefficients S (k x M): B (c x k, units of Y
+    over units of S). beta: 2 (exact) or 1 (converged).
+    """
     Y = label_matrix(labels, S)
-    return (
-        coefficients(transposed(Y), Picked(labels.known, labels.n_samples, S).out(S).T, beta).T
-        * Y.scale
-    )
+    T = Picked(labels.known, labels.n_samples, S).out(S)
+    return coefficients(transposed(Y), T.T, beta).T * Y.scale
 
 # %% ../nbs/11_ssnmf.ipynb #99089765
 def starts(X, k, init, n_init, svd, rng):
@@ -458,9 +443,8 @@ class JointNMF(OneLayer):
         self.layers_ = [replace(self.layers_[0], kkt=kkt_of(flat, data, A, S))]
         beta = beta_of(flat.beta_loss)
         if beta != 2:
-            self.reconstruction_err_ = math.sqrt(
-                2 * max(divergence(data, A, S, beta), 0.0)
-            ) * data.scale ** (beta / 2)
+            distance = max(divergence(data, A, S, beta), 0.0)
+            self.reconstruction_err_ = math.sqrt(2 * distance) * data.scale ** (beta / 2)
 
 
 def check_start_name(init):
@@ -488,17 +472,14 @@ def check_ssnmf(model, labelled):
     squared = model.loss == "frobenius" and (model.label_loss == "frobenius" or not labelled)
     if model.solver in ("hals", "anls") and not squared:
         raise ValueError(
-            f"solver={model.solver!r} minimises squared errors only: use solver='mu' (or 'auto') for loss={model.loss!r}, label_loss={model.label_loss!r}."
+            f"solver={model.solver!r} minimises squared errors only: use solver='mu' (or 'auto') "
+            f"for loss={model.loss!r}, label_loss={model.label_loss!r}."
         )
-    return (
-        model.solver
-        if model.solver != "auto"
-        else "mu"
-        if not squared
-        else "hals"
-        if labelled and model.lam
-        else "auto"
-    )
+    if model.solver != "auto":
+        return model.solver
+    if not squared:
+        return "mu"
+    return "hals" if labelled and model.lam else "auto"
 
 # %% ../nbs/11_ssnmf.ipynb #729c38f7
 class TrainsWithLabels(Classifies, JointNMF):
@@ -529,11 +510,10 @@ class TrainsWithLabels(Classifies, JointNMF):
             self._store_history(fit.errors, fit)
         else:
             J = relative_joint(data, labels, self.lam, *betas)
-            run = (
-                mu_labels
-                if solver == "mu"
-                else functools.partial(alternate_labels, exact=solver == "anls")
-            )
+            if solver == "mu":
+                run = mu_labels
+            else:
+                run = functools.partial(alternate_labels, exact=solver == "anls")
             fit = train_joint(
                 J,
                 starts(data, problem.k, self.init, self.n_init, svd, rng),
@@ -555,10 +535,8 @@ class TrainsWithLabels(Classifies, JointNMF):
                 classes_=np.empty(0, dtype=int),
                 B_=np.empty((0, fwd.A[0].shape[1])),
             )
-        B = (
-            to_numpy(best_classifier(labels, fwd.S[0], beta_of(self.label_loss))).astype(np.float64)
-            / fwd.X.scale
-        )
+        B = best_classifier(labels, fwd.S[0], beta_of(self.label_loss))
+        B = to_numpy(B).astype(np.float64) / fwd.X.scale
         return dict(
             classifiers_={0: Classifier(labels.classes, B, None, self.label_loss)},
             classes_=labels.classes,
@@ -570,7 +548,8 @@ class SSNMF(TrainsWithLabels):
     """Semi-supervised NMF: X ~ A S and Y ~ B S with shared coefficients S, for data points of which
     some have a known class.
 
-    Minimises D_X(X || A S) / size(X) + lam D_Y(L.Y || L.B S) / size(L.Y): D the squared error or Kullback-Leibler, size ||.||^2 or the sum of the entries (dimensionless; the slides' absolute
+    Minimises D_X(X || A S) / size(X) + lam D_Y(L.Y || L.B S) / size(L.Y): D the squared error or
+    Kullback-Leibler, size ||.||^2 or the sum of the entries (dimensionless; the slides' absolute
     lambda is lam size(X) / size(L.Y), see `absolute_weight`). Parameters: `n_components`, `init`,
     `max_iter`, `tol`, `n_init`, `random_state`, `verbose`, `device` as in `NMF` (no custom start);
     `loss`, `label_loss` 'frobenius' or 'kullback-leibler'; `lam` >= 0; `solver` 'hals', 'anls'
@@ -597,22 +576,18 @@ class SSNMF(TrainsWithLabels):
         verbose=0,
         device="auto",
     ):
-        self.n_components, self.loss, self.label_loss, self.lam, self.solver, self.init = (
-            n_components,
-            loss,
-            label_loss,
-            lam,
-            solver,
-            init,
-        )
-        self.max_iter, self.tol, self.n_init, self.random_state, self.verbose, self.device = (
-            max_iter,
-            tol,
-            n_init,
-            random_state,
-            verbose,
-            device,
-        )
+        self.n_components = n_components
+        self.loss = loss
+        self.label_loss = label_loss
+        self.lam = lam
+        self.solver = solver
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None, L=None):
@@ -634,13 +609,13 @@ class SSNMF(TrainsWithLabels):
         return self
 
     def score(self, X, y=None, mask=None, weights=None):
-        """Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted with labels and y is given; else the explained share of ||X||^2 as in `NMF`."""
+        """Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted
+        with labels and y is given; else the explained share of ||X||^2 as in `NMF`.
+        """
         known = dict(mask=mask, weights=weights)
-        return (
-            super().score(X, None, **known)
-            if y is None or not self._has_classes()
-            else accuracy(self, X, y, **known)
-        )
+        if y is None or not self._has_classes():
+            return super().score(X, None, **known)
+        return accuracy(self, X, y, **known)
 
 # %% ../nbs/11_ssnmf.ipynb #37b70671
 def _position(feature, names, n, group):
@@ -653,14 +628,13 @@ def _position(feature, names, n, group):
         return int(feature)
     if names is None:
         raise ValueError(
-            f"seeds: group {group!r} names {feature!r}, but the features have no names: give features=, or numbers, or a DataFrame."
+            f"seeds: group {group!r} names {feature!r}, but the features have no names: "
+            "give features=, or numbers, or a DataFrame."
         )
     if feature not in names:
         similar = difflib.get_close_matches(str(feature), list(map(str, names)), 3)
-        raise ValueError(
-            f"seeds: {feature!r} of group {group!r} is no feature"
-            + (f"; did you mean {', '.join(similar)}?" if similar else "; leave it out.")
-        )
+        hint = f"; did you mean {', '.join(similar)}?" if similar else "; leave it out."
+        raise ValueError(f"seeds: {feature!r} of group {group!r} is no feature" + hint)
     return names[feature]
 
 
@@ -672,9 +646,9 @@ def seed_labels(seeds, names, n):
     Vendrow et al. 2021.
     """
     groups = dict(seeds) if isinstance(seeds, dict) else {i: group for i, group in enumerate(seeds)}
-    place = (
-        None if names is None else {name: i for i, name in enumerate(np.asarray(names).tolist())}
-    )
+    place = None
+    if names is not None:
+        place = {name: i for i, name in enumerate(np.asarray(names).tolist())}
     Y = np.zeros((len(groups), n))
     for row, (group, members) in zip(Y, groups.items()):
         members = [members] if isinstance(members, str) else list(members)
@@ -716,7 +690,8 @@ class TrainsWithSeeds(JointNMF):
         problem = check_problem(flat, data, None, None)
         if len(labels.Y) > problem.k:
             raise ValueError(
-                f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: a group needs a topic of its own."
+                f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: "
+                "a group needs a topic of its own."
             )
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
@@ -749,9 +724,8 @@ class TrainsWithSeeds(JointNMF):
             self._store_history(fit.values, fit)
             A = unit_columns(fit.S.T)
         A = by_share([A], describe(self._pass(data, A), floors))[0]
-        A = namespace(A).take(
-            A, asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64), axis=1
-        )
+        order = asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64)
+        A = namespace(A).take(A, order, axis=1)
         for name, value in self._groups(labels, A).items():
             setattr(self, name, value)
         self._finish(self._pass(data, A), floors)
@@ -761,7 +735,8 @@ class TrainsWithSeeds(JointNMF):
 
 # %% ../nbs/11_ssnmf.ipynb #ad301d42
 class GuidedNMF(TrainsWithSeeds):
-    """NMF with seed features for some of its topics: minimises ||X - A S||^2 / ||X||^2 + lam ||Y - A B||^2 / ||Y||^2 with seed vectors Y (N x groups) by HALS.
+    """NMF with seed features for some of its topics: minimises ||X - A S||^2 / ||X||^2 + lam
+    ||Y - A B||^2 / ||Y||^2 with seed vectors Y (N x groups) by HALS.
 
     Parameters: `seeds`, a list of groups of features (names or numbers), or a dictionary {group:
     features}; `features` names (None: those of a DataFrame); `lam` >= 0 (dimensionless; the larger
@@ -787,21 +762,17 @@ class GuidedNMF(TrainsWithSeeds):
         verbose=0,
         device="auto",
     ):
-        self.n_components, self.seeds, self.features, self.lam, self.init, self.max_iter = (
-            n_components,
-            seeds,
-            features,
-            lam,
-            init,
-            max_iter,
-        )
-        self.tol, self.n_init, self.random_state, self.verbose, self.device = (
-            tol,
-            n_init,
-            random_state,
-            verbose,
-            device,
-        )
+        self.n_components = n_components
+        self.seeds = seeds
+        self.features = features
+        self.lam = lam
+        self.init = init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_init = n_init
+        self.random_state = random_state
+        self.verbose = verbose
+        self.device = device
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None):
@@ -815,11 +786,8 @@ class GuidedNMF(TrainsWithSeeds):
         check_start_name(self.init)
         check_supervision("l2", self.lam)
         names = self._names(None)
-        labels = seed_labels(
-            self.seeds,
-            None if names is None else feature_names(names, data.shape[0]),
-            data.shape[0],
-        )
+        names = None if names is None else feature_names(names, data.shape[0])
+        labels = seed_labels(self.seeds, names, data.shape[0])
         with fitting(self, X=X, y=y, mask=mask, weights=weights) as rng:
             self._fit(data, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(
@@ -832,10 +800,8 @@ class GuidedNMF(TrainsWithSeeds):
         topic with the largest share, and the `top` strongest features of their topic.
         """
         check_is_fitted(self)
-        rows, words = (
-            range(len(self.groups_)),
-            top_features(self.layers_, 0, self._names(features), top),
-        )
+        rows = range(len(self.groups_))
+        words = top_features(self.layers_, 0, self._names(features), top)
         return pd.DataFrame(
             {
                 "topic": rows,
