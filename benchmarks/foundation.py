@@ -58,8 +58,9 @@ def gradient(course, python, folder):
     else:
         rows.append(("NeuralNMF 1.0.0: an epoch", MISSING, "", ">= 150 x", ""))
     return (
-        "## 1. One gradient of a chain\n\n500 features x 1000 data points, ranks 20, 5, float64, from the hierarchical start, same chains for both; "
-        "ours: cost `every` on unit columns, supports warm as in training; NeuralNMF: its reconstruction loss, its defaults "
+        "## 1. One gradient of a chain\n\n500 features x 1000 data points, ranks 20, 5, float64, "
+        "from the hierarchical start, same chains for both; ours: cost `every` on unit columns, "
+        "supports warm as in training; NeuralNMF: its reconstruction loss, its defaults "
         "(`initialize_support=True`, its warm start, gains nothing here).\n\n"
         + markdown(("", "ms", "ratio", "target", "met"), rows)
     )
@@ -103,7 +104,8 @@ def toy(course, python, folder):
         *(toy_row(names[k], seen[k]) if k in seen else [names[k], *[MISSING] * 5] for k in names),
     ]
     text = (
-        "## 2. The toy, ranks 9, 4, 2\n\nMedian excess of the relative error over the SVD floor at each depth; a fit counts when all three are below 1 %.\n\n"
+        "## 2. The toy, ranks 9, 4, 2\n\nMedian excess of the relative error over the SVD floor "
+        "at each depth; a fit counts when all three are below 1 %.\n\n"
         + markdown(("", "seeds at the floors", "depth 0", "depth 1", "depth 2", "median s"), rows)
         + "\n"
         + markdown(
@@ -121,8 +123,10 @@ def toy(course, python, folder):
     if "neural" in seen:
         full = median(seen["neural"]) / EPOCHS * 10_000
         text += (
-            f"\nNeuralNMF's demo trains 10,000 epochs, with a network of its own per depth. Extrapolated from {EPOCHS}: {full:.0f} s per 10,000 epochs of the "
-            f"three-layer network, {full / seconds:.0f} times our median fit. Its errors above are those after {EPOCHS} epochs and say nothing about 10,000.\n"
+            "\nNeuralNMF's demo trains 10,000 epochs, with a network of its own per depth. "
+            f"Extrapolated from {EPOCHS}: {full:.0f} s per 10,000 epochs of the three-layer "
+            f"network, {full / seconds:.0f} times our median fit. Its errors above are those "
+            f"after {EPOCHS} epochs and say nothing about 10,000.\n"
         )
     return text
 
@@ -153,7 +157,8 @@ def memory(course, python, folder):
                 )
             )
     return (
-        "## 3. Memory\n\nGrowth of the peak resident memory during `fit`, in a fresh process with everything loaded, over the bytes of the data and the factors.\n\n"
+        "## 3. Memory\n\nGrowth of the peak resident memory during `fit`, in a fresh process with "
+        "everything loaded, over the bytes of the data and the factors.\n\n"
         + markdown(("data", "", "data + factors, MB", "growth, MB", "ratio", "target", "met"), rows)
     )
 
@@ -167,13 +172,15 @@ def main():
             parts.append(part(course, python, Path(name)))
     head = (
         heading("Foundation", datetime.now(UTC), course, ", torch 2.13.0 (CPU)" if python else "")
-        + "Medians of rounds in which the contenders took turns; ratios are medians of the ratios within a round.\n\n"
+        + "Medians of rounds in which the contenders took turns; ratios are medians of the ratios "
+        "within a round.\n\n"
     )
     text = head + "\n".join(parts)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text, encoding="utf-8")
     print(
-        f"\n{text}\nWritten to {RESULT.relative_to(Path(__file__).parents[1])} after {time.monotonic() - begin:.0f} s."
+        f"\n{text}\nWritten to {RESULT.relative_to(Path(__file__).parents[1])} after "
+        f"{time.monotonic() - begin:.0f} s."
     )
 
 

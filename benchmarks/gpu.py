@@ -92,7 +92,8 @@ def layer(move, wait, ks=(9, 20, 50, 100), Ms=(10_000, 100_000), dtypes=(np.floa
                     )
                 )
     return (
-        "## 1. The layer q\n\n200 features, noise 0.1. Microseconds per data point; warm: from the right supports.\n\n"
+        "## 1. The layer q\n\n200 features, noise 0.1. Microseconds per data point; warm: from "
+        "the right supports.\n\n"
         + markdown(
             (
                 "k",
@@ -140,7 +141,8 @@ def gradient(
                 )
             )
     return (
-        "## 2. One gradient of Neural NMF\n\nDense X, cost `every`, supports warm as in training. The floor: A_0'X and X S'.\n\n"
+        "## 2. One gradient of Neural NMF\n\n"
+        "Dense X, cost `every`, supports warm as in training. The floor: A_0'X and X S'.\n\n"
         + markdown(("X", "ranks", "dtype", "gradient, ms", "floor, ms", "ratio"), rows)
     )
 
@@ -184,7 +186,10 @@ def fits():
                 *(f"{error[d]:.5f}" for d in error),
             )
         )
-    told = "NMF(50), at most 50 iterations; NeuralNMF((50, 10)), at most 20, and its start. One fit each; relative errors of the last layer."
+    told = (
+        "NMF(50), at most 50 iterations; NeuralNMF((50, 10)), at most 20, and its start. One fit "
+        "each; relative errors of the last layer."
+    )
     return f"## 3. Whole fits\n\n{told}\n\n" + markdown(
         ("model", "X", "CPU, s", "GPU, s", "CPU / GPU", "error CPU", "error GPU"), rows
     )
@@ -237,8 +242,10 @@ def head():
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     return (
-        f"# On a GPU\n\n{datetime.now(UTC):%Y-%m-%d}. {properties['name'].decode()}, sm_{cupy.cuda.Device().compute_capability}, CUDA "
-        f"{cupy.cuda.runtime.runtimeGetVersion()}, CuPy {cupy.__version__}, Python {platform.python_version()}, numpy {np.__version__}, commit {commit or 'unknown'}.\n"
+        f"# On a GPU\n\n{datetime.now(UTC):%Y-%m-%d}. {properties['name'].decode()}, "
+        f"sm_{cupy.cuda.Device().compute_capability}, CUDA "
+        f"{cupy.cuda.runtime.runtimeGetVersion()}, CuPy {cupy.__version__}, Python "
+        f"{platform.python_version()}, numpy {np.__version__}, commit {commit or 'unknown'}.\n"
         f"Medians of {TURNS} runs.\n\n"
     )
 
@@ -246,7 +253,8 @@ def head():
 def main():
     if not has_cuda():
         print(
-            "benchmarks/gpu.py: no CUDA device answers (or CuPy is not installed). Nothing was measured, nothing is written."
+            "benchmarks/gpu.py: no CUDA device answers (or CuPy is not installed). Nothing was "
+            "measured, nothing is written."
         )
         return
     import cupy

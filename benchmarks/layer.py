@@ -65,8 +65,10 @@ def main():
                     whole = median(seen["ours"]) * M
     text = (
         heading("q, the exact layer", datetime.now(UTC), course)
-        + "Microseconds per data point, 200 features, noise 0.1, half of the coefficients zero; checks and A'X included. Warm: from the supports of a matrix 1 % away. SciPy: a loop over the "
-        "first 2000 points. nonnegfac is on no package index: its columns are empty unless it can be imported. KKT: largest relative residual.\n\n"
+        + "Microseconds per data point, 200 features, noise 0.1, half of the coefficients zero; "
+        "checks and A'X included. Warm: from the supports of a matrix 1 % away. SciPy: a loop "
+        "over the first 2000 points. nonnegfac is on no package index: its columns are empty "
+        "unless it can be imported. KKT: largest relative residual.\n\n"
         + markdown(
             (
                 "k",
@@ -85,7 +87,8 @@ def main():
             ),
             rows,
         )
-        + f"\n100 000 data points at k = 20, cold: {whole:.2f} s (target < 0.3 s: {met(whole < 0.3)}).\n"
+        + f"\n100 000 data points at k = 20, cold: {whole:.2f} s (target < 0.3 s: "
+        f"{met(whole < 0.3)}).\n"
     )
     RESULT.write_text(text, encoding="utf-8")
     print(f"\n{text}\nWritten to results/layer.md after {time.monotonic() - begin:.0f} s.")

@@ -50,7 +50,8 @@ def turns(course):
             )
         )
     return (
-        "## A turn of NMF\n\nBoth halves by sweeps, extrapolation, error and stationarity; products: A'X and X S', which no turn can do without. Stored: entries of a sparse X.\n\n"
+        "## A turn of NMF\n\nBoth halves by sweeps, extrapolation, error and stationarity; "
+        "products: A'X and X S', which no turn can do without. Stored: entries of a sparse X.\n\n"
         + markdown(("N", "M", "k", "stored", "turn, ms", "products, ms", "turn / products"), rows)
     )
 
@@ -77,7 +78,8 @@ def gradients(course, folder):
             )
         )
     return (
-        "## A gradient of a chain\n\n10 000 features x 2000 data points, float64, cost `every` on unit columns, supports warm as in training; products: A_0'X and X S'.\n\n"
+        "## A gradient of a chain\n\n10 000 features x 2000 data points, float64, cost `every` on "
+        "unit columns, supports warm as in training; products: A_0'X and X S'.\n\n"
         + markdown(
             ("ranks", "gradient, ms", "products, ms", "gradient / products", "target", "met"), rows
         )
@@ -144,7 +146,8 @@ def memory(course):
             )
         )
     return (
-        "## Memory of a fit\n\nGrowth of the peak resident memory during `NMF(k).fit`, in a fresh process with everything loaded, beyond X itself.\n\n"
+        "## Memory of a fit\n\nGrowth of the peak resident memory during `NMF(k).fit`, in a fresh "
+        "process with everything loaded, beyond X itself.\n\n"
         + markdown(("work", "X + A + S, MB", "growth, MB", "A + S, MB", "growth / (A + S)"), rows)
     )
 
@@ -154,7 +157,9 @@ def reached(turn, value):
 
 
 def labels(course, python, folder):
-    """Seconds until the joint objective of data and labels is within 1 % and 0.1 % of the best one."""
+    """Seconds until the joint objective of data and labels is within 1 % and 0.1 % of the best
+    one.
+    """
     path, budget = str(folder / "labelled.npz"), 3
     contenders.write_labelled(path)
     peer = (
@@ -178,9 +183,10 @@ def labels(course, python, folder):
             )
         )
     return (
-        f"## Data and labels\n\n2000 features x 3000 data points, k = 20, 5 classes; ||X - AS||^2 + lam ||Y - BS||^2 within 10, 1 and 0.1 % of the best that anybody reached in {budget} s, one start for both. "
-        "ours: `SSNMF`'s sweeps; ssnmf 1.0.3: its multiplicative updates.\n\n"
-        + markdown(("", "10 %", "1 %", "0.1 %", "above the best in the end"), rows)
+        "## Data and labels\n\n2000 features x 3000 data points, k = 20, 5 classes; ||X - AS||^2 "
+        f"+ lam ||Y - BS||^2 within 10, 1 and 0.1 % of the best that anybody reached in {budget} "
+        "s, one start for both. ours: `SSNMF`'s sweeps; ssnmf 1.0.3: its multiplicative "
+        "updates.\n\n" + markdown(("", "10 %", "1 %", "0.1 %", "above the best in the end"), rows)
     )
 
 

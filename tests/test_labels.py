@@ -43,7 +43,7 @@ def quiet(model, X, *args, **fit):
         return model.fit(X, *args, **fit)
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_picking_is_undone(xp_device):
     assert back.tolist() == [[0, 2, 0, 0, 5], [0, 7, 0, 0, 10]]
 
 
-# --- what labels cost -------------------------------------------------------------------------------------------------
+# --- what labels cost -----------------------------------------------------------------------------
 
 
 def case(loss, seed=0, k=4, M=30, c=3):
@@ -223,7 +223,7 @@ def test_gradient_of_a_chain_with_labels_on_two_layers(loss):
         assert (up - down) / 2e-6 == pytest.approx((dA[l] * V[l]).sum(), abs=1e-6 * size)
 
 
-# --- models -----------------------------------------------------------------------------------------------------------
+# --- models ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=[HierarchicalNMF, NeuralNMF, DeepNMF], ids=lambda E: E.__name__)

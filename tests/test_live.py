@@ -90,7 +90,7 @@ def until(true, seconds=20):
         time.sleep(0.005)
 
 
-# --- when it looks ---------------------------------------------------------------------------------------------------------
+# --- when it looks --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_rate_and_share_must_be_positive(wrong):
         LiveView(**wrong)
 
 
-# --- what it shows -----------------------------------------------------------------------------------------------------------
+# --- what it shows --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -260,7 +260,7 @@ def test_scale_does_not_matter(scale):
     assert all(t["share"] == 0 for row in dead.frame["layers"] for t in row["topics"])
 
 
-# --- what its words do -------------------------------------------------------------------------------------------------------
+# --- what its words do ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["NMF", "stepwise", "neural", "deep", "semi", "unfolded"])
@@ -444,7 +444,7 @@ def test_an_error_during_fit_ends_the_view(monkeypatch):
     assert view.progress["state"] == "done" and view.progress["reason"] == "an error"
 
 
-# --- what it keeps -----------------------------------------------------------------------------------------------------------
+# --- what it keeps --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("memory", [0, 1, 5, 12])
@@ -501,7 +501,7 @@ def test_restored_in_the_middle_of_stepwise_training_has_the_layers_it_had():
     )
 
 
-# --- the widget, a terminal, a kernel ------------------------------------------------------------------------------------------
+# --- the widget, a terminal, a kernel -------------------------------------------------------------
 
 
 def test_widget_mirrors_and_hears():
@@ -567,7 +567,8 @@ from nnmf_nb import NeuralNMF, LiveView, datasets
 view = LiveView(rate=1e6, share=1)
 box = view.controls
 pause, step, stop, keep = box.children[0].children
-assert pause.disabled and set(view._repr_mimebundle_()) == {"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
+assert pause.disabled and set(view._repr_mimebundle_()) == \
+{"application/vnd.jupyter.widget-view+json", "text/plain", "text/html"}
 model = NeuralNMF(ranks=(5, 2), random_state=0, max_iter=10**6, tol=0).set_callbacks(view)
 def until(ready):
     end = time.monotonic() + 30
@@ -621,7 +622,8 @@ CELL = """
 import numpy as np
 from nnmf_nb import HierarchicalNMF, LiveView
 view = LiveView(rate=50)
-view.observe(lambda change: print("seen", flush=True) if (change.old["iteration"], change.new["iteration"]) == (0, 1) else None, "progress")
+view.observe(lambda change: print("seen", flush=True) \
+if (change.old["iteration"], change.new["iteration"]) == (0, 1) else None, "progress")
 model = HierarchicalNMF(ranks=(20, 5), max_iter=10**6, tol=0, random_state=0).set_callbacks(view)
 model.fit(np.random.default_rng(0).random((300, 200)))
 print("reason", model.stop_reason_)

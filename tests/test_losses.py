@@ -68,7 +68,9 @@ def parts(D):
 
 
 def smooth(X, A, S, Y):
-    """A custom cost: squared error of the deepest reconstruction and a label term on the top layer."""
+    """A custom cost: squared error of the deepest reconstruction and a label term on the top
+    layer.
+    """
     phi = functools.reduce(np.matmul, A)
     R, E = phi @ S[-1] - X, S[-1] - Y
     left = [np.eye(len(X)), *(functools.reduce(np.matmul, A[:l]) for l in range(1, len(A)))]
@@ -78,7 +80,7 @@ def smooth(X, A, S, Y):
     return (R**2).sum() + (E**2).sum(), [2 * le.T @ R @ ri.T for le, ri in zip(left, right)], dS
 
 
-# ---------------------------------------------------------------------------------------------------------------- forward
+# ------------------------------------------------------------------------------------------ forward
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -120,7 +122,7 @@ def test_unfold():
     assert unfold(fwd, 0) == [fwd.S[0]]
 
 
-# ---------------------------------------------------------------------------------------------------------------- values
+# ------------------------------------------------------------------------------------------- values
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -193,12 +195,13 @@ def test_resolve_cost():
     assert resolve_cost("every") is every and callable(resolve_cost(smooth))
     with pytest.raises(
         ValueError,
-        match=r"cost must be one of \['energy', 'every', 'last'\] or a callable cost\(X, A, S, Y\), got 'all'",
+        match=r"cost must be one of \['energy', 'every', 'last'\] or a callable cost\(X, A, S, "
+        r"Y\), got 'all'",
     ):
         resolve_cost("all")
 
 
-# ---------------------------------------------------------------------------------------------------------------- gradients
+# ---------------------------------------------------------------------------------------- gradients
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -345,7 +348,7 @@ def test_unit_columns(xp_device):
     assert to_numpy(column_lengths(A)) == pytest.approx([5, 1, 1e-30])
 
 
-# ---------------------------------------------------------------------------------------------------------------- floors
+# ------------------------------------------------------------------------------------------- floors
 
 
 def exact_floors(X, ranks):

@@ -19,7 +19,7 @@ from nnmf_nb.unfolded import UnfoldedObjective
 
 layer = sys.modules["nnmf_nb.nnls"]
 
-# ------------------------------------------------------------------------------------------------------------ the slices
+# --------------------------------------------------------------------------------------- the slices
 
 
 def test_chunks_halve_until_they_fit():
@@ -75,7 +75,7 @@ def test_no_more_than_one_result_is_kept():
     assert [result.most for result in in_chunks(lambda c: Result(), 5, 2**30)][-1] <= 2
 
 
-# ---------------------------------------------------------------------------------------------------------- the paths
+# ---------------------------------------------------------------------------------------- the paths
 
 rng = np.random.default_rng(0)
 N, M, k = 12, 18, 3
@@ -223,7 +223,7 @@ def test_zeros_are_counted_once_when_memory_is_short(monkeypatch):
         assert zeros_of(as_data(X0)) == expected
 
 
-# ------------------------------------------------------------------------------------------------- where memory really ends
+# ------------------------------------------------------------------------- where memory really ends
 
 
 @pytest.mark.parametrize("name", ["AtM", "MSt", "residual", "column norms"])

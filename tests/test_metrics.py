@@ -39,7 +39,7 @@ def planted(toy, level):
     return np.eye(parent.max() + 1)[parent[word]]
 
 
-# --- errors and floors -----------------------------------------------------------------------------------------------------
+# --- errors and floors ----------------------------------------------------------------------------
 
 
 def test_errors_are_those_of_the_layers_and_of_the_dense_residual(toy, model):
@@ -172,7 +172,7 @@ def test_bad_ranks(ranks):
         metrics.flat_floors(np.ones((3, 3)), 1, n_init=0)
 
 
-# --- matching --------------------------------------------------------------------------------------------------------------
+# --- matching -------------------------------------------------------------------------------------
 
 
 @settings(max_examples=30, deadline=None)
@@ -237,7 +237,7 @@ def test_stability(model, hnmf):
         metrics.stability([model])
 
 
-# --- sparsity, coherence, diversity ----------------------------------------------------------------------------------------
+# --- sparsity, coherence, diversity ---------------------------------------------------------------
 
 
 def test_sparsity_by_hand():
@@ -327,7 +327,7 @@ def test_diversity():
     assert metrics.diversity(phi([0, 1], [1, 2])) == 0.75
 
 
-# --- labels and hierarchy --------------------------------------------------------------------------------------------------
+# --- labels and hierarchy -------------------------------------------------------------------------
 
 
 def test_purity_by_hand():

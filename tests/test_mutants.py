@@ -24,7 +24,8 @@ def noisy(N=30, M=40, seed=0):
     return as_data(np.random.default_rng(seed).random((N, M)))
 
 
-# --- the identity is used where it is good enough: the residual is written out for nearly perfect fits only -------------------
+# --- the identity is used where it is good enough: the residual is written out for nearly perfect
+# fits only ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_depth_errors_do_not_write_out_large_residuals(identity_only):
     )
 
 
-# --- singular values ----------------------------------------------------------------------------------------------------------
+# --- singular values ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("k", [5, 110, 205])
@@ -80,11 +81,13 @@ def test_svd_of_a_thin_matrix_needs_no_square_one(shape):
     assert peak < 5e6  # a square identity of that size has 2e8 bytes
 
 
-# --- starts -------------------------------------------------------------------------------------------------------------------
+# --- starts ---------------------------------------------------------------------------------------
 
 
 def test_nndsvd_is_scikit_learns():
-    """The product of every pair of vectors is compared: what is left free is how length is shared."""
+    """The product of every pair of vectors is compared: what is left free is how length is
+    shared.
+    """
     X = np.random.default_rng(6).random((12, 25)) ** 2  # so small that its randomised SVD is exact
     A, St = nndsvd(as_data(X), 4)
     W, H = _initialize_nmf(X, 4, init="nndsvd", random_state=0)
@@ -124,7 +127,7 @@ def test_a_random_start_has_the_size_of_the_data(k):
     assert np.linalg.norm(A @ S) == pytest.approx(np.sqrt(X.norm2), rel=0.02)
 
 
-# --- turns --------------------------------------------------------------------------------------------------------------------
+# --- turns ----------------------------------------------------------------------------------------
 
 
 def test_every_method_stops_at_the_same_tolerance():
@@ -158,7 +161,7 @@ def test_a_column_of_zeros_is_swept_without_a_word():
         )
 
 
-# --- nonnegative least squares ------------------------------------------------------------------------------------------------
+# --- nonnegative least squares --------------------------------------------------------------------
 
 layer = sys.modules["nnmf_nb.nnls"]
 

@@ -28,7 +28,7 @@ def objective(X, W, H, a_W=0.0, a_H=0.0, l1=0.0):
     return ((X - W @ H) ** 2).sum() / 2 + a_W * m * size(W) + a_H * n * size(H)
 
 
-# --- the two halves -----------------------------------------------------------------------------------------------------
+# --- the two halves -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -64,7 +64,7 @@ def test_exact_half_is_optimal():
     assert np.abs(np.minimum(S, gradient)).max() < 1e-10
 
 
-# --- beside scikit-learn ------------------------------------------------------------------------------------------------
+# --- beside scikit-learn --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_divergences_end_where_scikit_learn_ends(beta):
     assert ours.layers_[0].kkt < 1e-6
 
 
-# --- what a fitted model promises ---------------------------------------------------------------------------------------
+# --- what a fitted model promises -----------------------------------------------------------------
 
 CASES = [
     dict(),
@@ -183,7 +183,7 @@ def test_hard_data_give_no_nan(name, params, k):
     assert np.isfinite([model.reconstruction_err_, model.score(X), model.layers_[0].kkt]).all()
 
 
-# --- every parameter ----------------------------------------------------------------------------------------------------
+# --- every parameter ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("init", [name for name in INITS if name != "custom"])

@@ -59,7 +59,7 @@ def random_problem(seed=0, N=20, k=6, M=40):
     return rng.random((N, k)), rng.random((N, M))
 
 
-# ---------------------------------------------------------------------------------------------------------------- optimality
+# --------------------------------------------------------------------------------------- optimality
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -122,7 +122,9 @@ def test_problem_49157_of_the_fuzzer_is_not_unique(engine):
     "angle, flagged", [(1e-2, False), (1e-4, False), (1e-6, False), (1e-9, True)]
 )
 def test_only_what_rounding_cannot_tell_from_dependent_is_called_so(engine, angle, flagged):
-    """The third column ties (its gradient is zero) and is `angle` away from the span of the others."""
+    """The third column ties (its gradient is zero) and is `angle` away from the span of the
+    others.
+    """
     A = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 0.0]])
     A[:, 2] = A[:, 2] / np.sqrt(2) * np.cos(angle) + np.array([0, 0, np.sin(angle)])
     status = nnls_certified(A, column([1, 2, 0])).status[0]
@@ -256,7 +258,7 @@ def test_thousands_of_columns_go_to_threads_and_agree_with_one_at_a_time(monkeyp
     assert deviation(S[:, :50], np.hstack([nnls(A, X[:, [j]]) for j in range(50)])) <= 1e-13
 
 
-# ---------------------------------------------------------------------------------------------------------------- fallback
+# ----------------------------------------------------------------------------------------- fallback
 
 
 def unit_gram(A, x):
@@ -315,7 +317,7 @@ def test_running_out_of_iterations_warns_and_returns(monkeypatch):
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------- warm starts
+# -------------------------------------------------------------------------------------- warm starts
 
 
 @pytest.mark.parametrize(
@@ -378,7 +380,7 @@ def test_a_warm_start_of_the_wrong_shape_is_refused(shape):
     assert done.returncode == 0, done.stderr
 
 
-# ---------------------------------------------------------------------------------------------------------------- symmetries
+# --------------------------------------------------------------------------------------- symmetries
 
 
 @pytest.mark.parametrize("cX", [1e-30, 1e-12, 1e30])
@@ -462,7 +464,7 @@ def test_nothing_is_modified(engine):
     assert all(np.array_equal(a, b) for a, b in zip((A, X, mask, weights), kept))
 
 
-# ---------------------------------------------------------------------------------------------------------------- kinds of input
+# ----------------------------------------------------------------------------------- kinds of input
 
 
 SPARSE = [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array, sp.csc_array, sp.coo_array]
@@ -616,7 +618,7 @@ def test_messages(name):
         nnls(**{"A": A, "X": X, **change})
 
 
-# ---------------------------------------------------------------------------------------------------------------- masks, weights
+# ----------------------------------------------------------------------------------- masks, weights
 
 
 @pytest.mark.parametrize("garbage", [np.nan, np.inf, -np.inf, -7e200, 1e-300])
@@ -725,7 +727,7 @@ def test_a_mask_beside_a_data_matrix_is_not_ignored():
         nnls(A, as_data(X), mask=X > 0.5)
 
 
-# ---------------------------------------------------------------------------------------------------------------- certificate
+# -------------------------------------------------------------------------------------- certificate
 
 
 def spoilt(S):
@@ -805,7 +807,7 @@ def test_kkt_residual_refuses_another_shape():
         kkt_residual(A, X, np.ones((6, 1)))
 
 
-# ---------------------------------------------------------------------------------------------------------------- derivative
+# --------------------------------------------------------------------------------------- derivative
 
 
 CASES = ["plain", "penalties", "masked", "weighted", "weighted and penalised"]
@@ -928,7 +930,7 @@ def test_vjp_refuses_another_shape():
         nnls_vjp(A, X, S[:, :1], np.ones((6, 40)))
 
 
-# ---------------------------------------------------------------------------------------------------------------- solve_gram
+# --------------------------------------------------------------------------------------- solve_gram
 
 
 @given(st.integers(0, 10_000))
@@ -948,7 +950,7 @@ def test_solve_gram_with_a_matrix_per_point(seed):
         )
 
 
-# ------------------------------------------------------------------------------------------------------------ out of memory
+# ------------------------------------------------------------------------------------ out of memory
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -24,7 +24,9 @@ RANDOM = dict(init="random")
 
 
 def change(value, among=None, fit=None):
-    """The new value, the other parameters among which it is changed, and what fit gets besides X."""
+    """The new value, the other parameters among which it is changed, and what fit gets besides
+    X.
+    """
     return value, among or {}, fit or {}
 
 

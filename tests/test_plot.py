@@ -138,11 +138,14 @@ def test_layers_are_as_good_as_models(models):
 
 
 def test_package_does_not_import_pyplot():
-    code = "import sys, nnmf_nb; assert 'matplotlib' not in sys.modules; import nnmf_nb.plot; assert 'matplotlib.pyplot' not in sys.modules"
+    code = (
+        "import sys, nnmf_nb; assert 'matplotlib' not in sys.modules; import nnmf_nb.plot; assert "
+        "'matplotlib.pyplot' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# --- colours and order -----------------------------------------------------------------------------------------------------
+# --- colours and order ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -194,11 +197,13 @@ def test_tree_order_keeps_families_together(models, kind):
             assert (np.diff(place) >= 0).all()
 
 
-# --- single pictures -------------------------------------------------------------------------------------------------------
+# --- single pictures ------------------------------------------------------------------------------
 
 
 def hand_made():
-    """Two layers, three topics of which the second belongs to both supertopics in the parts 3 : 1."""
+    """Two layers, three topics of which the second belongs to both supertopics in the parts
+    3 : 1.
+    """
     A = [np.eye(4, 3), np.array([[0.8, 0], [0.6, 0.2], [0, 0.9]])]
     S1 = np.array([[1.0, 2, 0], [0, 3, 0]])
     keep = dict(error=0.2, floor=0.1, kkt=0.0, ambiguous=0, dead=[], duplicates=[])
@@ -422,7 +427,7 @@ def test_topic_cards(models):
         plot.plot_topics(models["neural"], 7)
 
 
-# --- over time -------------------------------------------------------------------------------------------------------------
+# --- over time ------------------------------------------------------------------------------------
 
 
 def test_shares_over_by_hand():
@@ -509,7 +514,7 @@ def test_images(models):
         plot.plot_images(models["neural"], 0)  # not a square
 
 
-# --- relevance, paths, curves, classes ---------------------------------------------------------------------------------------
+# --- relevance, paths, curves, classes ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.4, 1.0])

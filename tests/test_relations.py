@@ -71,7 +71,7 @@ def close(S, expected, name):
     )
 
 
-# --- scale ---------------------------------------------------------------------------------------------------------------
+# --- scale ----------------------------------------------------------------------------------------
 
 
 @every_model
@@ -96,7 +96,7 @@ def test_coefficients_are_homogeneous(name, X, c):
     close(transform(fitted(name), c * X), c * transform(fitted(name), X), name)
 
 
-# --- order, duplicates, parts --------------------------------------------------------------------------------------------
+# --- order, duplicates, parts ---------------------------------------------------------------------
 
 
 @every_model
@@ -149,7 +149,7 @@ def test_order_of_features_and_points_in_training(name, X, seed):
     assert error(b, X[rows][:, columns]) == pytest.approx(error(a, X), rel=5e-3, abs=1e-6)
 
 
-# --- topics and transposition --------------------------------------------------------------------------------------------
+# --- topics and transposition ---------------------------------------------------------------------
 
 
 # as many features as topics, or S_0 is not unique
@@ -207,7 +207,7 @@ def test_objective_of_the_transposed_problem(X):
     assert a.layers_[0].error == pytest.approx(a.layers_[0].floor, rel=1e-5, abs=1e-7)
 
 
-# --- weights, masks, penalties -------------------------------------------------------------------------------------------
+# --- weights, masks, penalties --------------------------------------------------------------------
 
 
 @given(X=new_points, seed=st.integers(0, 99))
@@ -233,7 +233,7 @@ def test_doubled_weights_change_nothing(name, seed):
     assert b.layers_[-1].error == pytest.approx(a.layers_[-1].error, rel=5e-2)
 
 
-# --- labels --------------------------------------------------------------------------------------------------------------
+# --- labels ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["SSNMF", "SSNMF-kl", "NeuralNMF-labels", "SparseCodingNetwork"])

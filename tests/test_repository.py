@@ -21,7 +21,11 @@ NOTEBOOKS = sorted(
 )
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
 # A module imports only from rows above its own; kernels hold the inner loops of nnls and solvers.
-HOUSE = "backend core data kernels cuda_kernels nnls losses divergences solvers optimisers layers certificates labels files checkpoints estimators nmf ssnmf hierarchical deep semi unfolded sparse_coding nonlinear neural metrics plot inspector live datasets".split()
+HOUSE = (
+    "backend core data kernels cuda_kernels nnls losses divergences solvers optimisers layers "
+    "certificates labels files checkpoints estimators nmf ssnmf hierarchical deep semi unfolded "
+    "sparse_coding nonlinear neural metrics plot inspector live datasets"
+).split()
 BORDERS = {"datasets": set()}  # data must load without the models
 
 
@@ -60,7 +64,7 @@ def run_python(code):
     return done.stdout.strip()
 
 
-# --- notebooks -------------------------------------------------------------------------------------------------------------
+# --- notebooks ------------------------------------------------------------------------------------
 
 
 def test_there_are_notebooks():
@@ -105,15 +109,16 @@ def test_cells_are_readable(path):
     assert len(cells) >= 2 * exported, "fewer cells of prose and demonstration than exported ones"
 
 
-# --- words --------------------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 
 # Of the private language that this package was once written in, none may be a part of a name. (The
 # field's words: iteration, step, projected gradient, extrapolation,
 # recorder, state, history, penalty, fixed, transposed, .. `held_out` and the names of other
 # libraries are allowed.)
 RETIRED = set(
-    "turn turns turned repeat told keeper keepers kept pull far unmet reach ahead unrest settling looked aims near spoken wish asked price lifted raised halves held "
-    "company cure ready goes books diary course".split()
+    "turn turns turned repeat told keeper keepers kept pull far unmet reach ahead unrest settling "
+    "looked aims near spoken wish asked price lifted raised halves held company cure ready goes "
+    "books diary course".split()
 )
 
 
@@ -166,7 +171,7 @@ def test_a_retired_name_would_be_seen():
     }
 
 
-# --- the house ---------------------------------------------------------------------------------------------------------------
+# --- the house ------------------------------------------------------------------------------------
 
 
 def row(module):
@@ -207,9 +212,11 @@ def test_module_imports_only_from_rows_above(path):
     )
 
 
-# --- the package as it is imported -----------------------------------------------------------------------------------------
+# --- the package as it is imported ----------------------------------------------------------------
 
-BARE = "numpy scipy sklearn numba matplotlib pandas IPython ipywidgets anywidget cupy nbdev fastcore".split()
+BARE = (
+    "numpy scipy sklearn numba matplotlib pandas IPython ipywidgets anywidget cupy nbdev fastcore"
+).split()
 LIGHT = "cupy IPython ipywidgets anywidget matplotlib.pyplot nbdev fastcore".split()
 
 
@@ -260,7 +267,7 @@ print(*(type(x).__name__ for x in (first, second, nnmf_nb.nnls, sys.modules["nnm
     assert run_python(code) == "function function function module"
 
 
-# --- versions and text -----------------------------------------------------------------------------------------------------
+# --- versions and text ----------------------------------------------------------------------------
 
 
 def test_version_is_one():

@@ -61,7 +61,7 @@ def quiet(model, X):
         return model.fit(X)
 
 
-# --- steps ------------------------------------------------------------------------------------------------------------
+# --- steps ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mu", [0.0, 0.3])
@@ -171,7 +171,7 @@ def test_balancing_keeps_the_product_and_lowers_the_price():
     assert semi_objective(X, product(z), h, 1.0) < semi_objective(X, product(Z), H, 1.0)
 
 
-# --- training ---------------------------------------------------------------------------------------------------------
+# --- training -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ridge", [1e-3, 1e-1])
@@ -257,7 +257,7 @@ def test_start_knows_the_clusters():
     assert H.min() > 0 and label_agreement(H.T, label).nmi == pytest.approx(1)
 
 
-# --- the estimator ----------------------------------------------------------------------------------------------------
+# --- the estimator --------------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -431,7 +431,7 @@ def test_other_namespaces(xp_device):
     assert relative_error(as_data(X.T), product(Z), new) >= 0
 
 
-# --- labels, callbacks ------------------------------------------------------------------------------------------------
+# --- labels, callbacks ----------------------------------------------------------------------------
 
 
 def graph_of(y, like):

@@ -71,7 +71,7 @@ def chain(seed=0, N=20, dtype=np.float64):
     return tuple(unit_columns(rng.random(s)).astype(dtype) for s in zip((N, *RANKS), RANKS))
 
 
-# ---------------------------------------------------------------------------------------------------------------- HALS
+# --------------------------------------------------------------------------------------------- HALS
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "masked", "weighted"])
@@ -265,7 +265,7 @@ def test_starts_of_special_matrices(X):
     assert np.isfinite(fit.A).all() and np.isfinite(fit.S).all() and fit.errors[-1] <= 1e-3
 
 
-# ---------------------------------------------------------------------------------------------------------------- chains
+# ------------------------------------------------------------------------------------------- chains
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)

@@ -1,4 +1,6 @@
-"""Sparse coding networks: exact codes, exact gradients, and an estimator that keeps its promises."""
+"""Sparse coding networks: exact codes, exact gradients, and an estimator that keeps its
+promises.
+"""
 
 import pickle
 import warnings
@@ -62,7 +64,7 @@ SMALL = dict(ranks=(8, 4), random_state=0, max_iter=60)
 SHAPES = [[(10, 7)], [(10, 7), (7, 5)], [(10, 14), (14, 5)]]
 
 
-# --- codes and their derivatives --------------------------------------------------------------------------------------
+# --- codes and their derivatives ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shapes", SHAPES)
@@ -207,7 +209,7 @@ def test_training_in_strict_array_api():
     assert (fits[1].predict(strict.asarray(X)) == fits[0].predict(X)).all()
 
 
-# --- dictionary learning ----------------------------------------------------------------------------------------------
+# --- dictionary learning --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("k", [1, 5, 15])
@@ -269,7 +271,7 @@ def test_descent_of_a_quadratic_with_a_bound(tol, reason):
         assert end.vector == pytest.approx([0, -1], abs=1e-6)
 
 
-# --- the estimator ----------------------------------------------------------------------------------------------------
+# --- the estimator --------------------------------------------------------------------------------
 
 
 def test_it_learns_and_describes_itself():

@@ -72,7 +72,7 @@ def problem(kind="dense", partly=False, weight=3.0, pair=(2.0, 2.0), k=4, seed=0
     return J, labels, rng.random((12, k)), rng.random((3, k)), rng.random((k, 24))
 
 
-# --- beside ssnmf ---------------------------------------------------------------------------------------------------------
+# --- beside ssnmf ---------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -157,7 +157,7 @@ def test_same_unsupervised_objective_as_ssnmf(number, beta):
     assert fit.values[-1] * size == pytest.approx(theirs_value(model, (beta, beta), 0), rel=1e-8)
 
 
-# --- steps ----------------------------------------------------------------------------------------------------------------
+# --- steps ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr", "masked"])
@@ -334,7 +334,7 @@ def test_estimator_in_a_strict_namespace():
     assert (strict.predict(xp.asarray(raw)) == host.predict(raw)).all()
 
 
-# --- what a fitted model promises -----------------------------------------------------------------------------------------
+# --- what a fitted model promises -----------------------------------------------------------------
 
 CASES = [
     dict(),
@@ -524,7 +524,7 @@ def test_partly_known_labels_are_used_entry_by_entry():
     np.testing.assert_array_equal(other.components_, whole.components_)
 
 
-# --- every parameter ------------------------------------------------------------------------------------------------------
+# --- every parameter ------------------------------------------------------------------------------
 
 
 def test_verbose_shows_a_bar(capfd):
@@ -599,7 +599,7 @@ def test_input_is_not_modified():
         np.testing.assert_array_equal(array, copy)
 
 
-# --- callbacks and company ------------------------------------------------------------------------------------------------
+# --- callbacks and company ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -649,7 +649,7 @@ def test_pipeline_grid_search_clone_and_pickle():
     assert "feature 1" in named.topics().columns
 
 
-# --- seeds ----------------------------------------------------------------------------------------------------------------
+# --- seeds ----------------------------------------------------------------------------------------
 
 
 def test_seeds_by_name_and_number():

@@ -56,7 +56,7 @@ def relative(sources, estimates):
     return np.mean([np.linalg.norm(s - e) / np.linalg.norm(s) for s, e in zip(sources, estimates)])
 
 
-# --- the core --------------------------------------------------------------------------------------------------------
+# --- the core -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("beta", [0, 1, 1.5, 2, 3])
@@ -210,7 +210,7 @@ def test_interruption_keeps_the_best():
     assert train_unfolded(objective, W, callback=lambda *a: True)[2] == "callback"
 
 
-# --- the estimator ---------------------------------------------------------------------------------------------------
+# --- the estimator --------------------------------------------------------------------------------
 
 
 def test_hidden_frames_are_separated_better_than_before():

@@ -73,7 +73,7 @@ def cut(estimator):
     raise RuntimeError("cut")
 
 
-# --- warm start --------------------------------------------------------------------------------------------------------------
+# --- warm start -----------------------------------------------------------------------------------
 
 
 @pytest.mark.each_value_once
@@ -194,7 +194,7 @@ def test_a_warm_fit_resumes_to_the_same_bits(optimizer, tmp_path):
         new(**options).set_callbacks(Checkpoint(path)).fit(X, Y)
 
 
-# --- a change in the middle --------------------------------------------------------------------------------------------------
+# --- a change in the middle -----------------------------------------------------------------------
 
 
 def changed(n, params, data=X, given=None, **base):

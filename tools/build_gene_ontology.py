@@ -24,11 +24,15 @@ OUT = Path(__file__).resolve().parents[1] / "nnmf_nb" / "embedded" / "gene_ontol
 PER_BRANCH = 250
 SHORTEST = 8  # words: "Binding to cellulose." is no document
 SOURCE = (
-    "The Gene Ontology Consortium, Gene Ontology, release {date} (go-basic.obo), http://geneontology.org, by way of "
-    "Bioconductor GO.db 3.16.0. Changes: {n} of {all} definitions were chosen and their words counted; the terms and "
-    "definitions themselves are unaltered"
+    "The Gene Ontology Consortium, Gene Ontology, release {date} (go-basic.obo), "
+    "http://geneontology.org, by way of Bioconductor GO.db 3.16.0. Changes: {n} of {all} "
+    "definitions were chosen and their words counted; the terms and definitions themselves are "
+    "unaltered"
 )
-LICENCE = "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), attribution: The Gene Ontology Consortium"
+LICENCE = (
+    "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), attribution: The Gene Ontology "
+    "Consortium"
+)
 
 
 def branches(terms, parents):
@@ -117,8 +121,9 @@ def main(path):
         licence=np.array(LICENCE),
     )
     print(
-        f"{OUT.name}: {counts.shape[0]} definitions x {counts.shape[1]} words, {counts.nnz} counts, {len(set(branch))} branches, "
-        f"{OUT.stat().st_size} bytes, sha256 {hashlib.sha256(OUT.read_bytes()).hexdigest()[:16]}"
+        f"{OUT.name}: {counts.shape[0]} definitions x {counts.shape[1]} words, {counts.nnz} "
+        f"counts, {len(set(branch))} branches, {OUT.stat().st_size} bytes, sha256 "
+        f"{hashlib.sha256(OUT.read_bytes()).hexdigest()[:16]}"
     )
 
 

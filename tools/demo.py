@@ -20,10 +20,12 @@ def main():
     speeches = datasets.state_of_the_union()
     n, words = speeches.X.shape
     print(
-        f"{n:,} paragraphs of State of the Union addresses, {speeches.labels['year'].min()} to {speeches.labels['year'].max()}, {words:,} words."
+        f"{n:,} paragraphs of State of the Union addresses, {speeches.labels['year'].min()} to "
+        f"{speeches.labels['year'].max()}, {words:,} words."
     )
     print(
-        "Neural NMF: 20 topics, trained together with 6 themes by exact backpropagation through nonnegative least squares.\n"
+        "Neural NMF: 20 topics, trained together with 6 themes by exact backpropagation through "
+        "nonnegative least squares.\n"
     )
     start = time.perf_counter()
     model = NeuralNMF(ranks=(20, 6), random_state=0, verbose=1).fit(speeches.X)
@@ -31,8 +33,9 @@ def main():
     print(f"\n{model.summary()}\n({time.perf_counter() - start:.1f} s)\n")
     for depth, layer in enumerate(model.layers_):
         print(
-            f"Depth {depth}: no {layer.rank} topics of any kind can have an error below {layer.floor:.3f}; these have {layer.error:.3f}, "
-            f"which is {captured(layer):.0%} of what can be explained."
+            f"Depth {depth}: no {layer.rank} topics of any kind can have an error below "
+            f"{layer.floor:.3f}; these have {layer.error:.3f}, which is {captured(layer):.0%} of "
+            "what can be explained."
         )
     plot_tree(model, features=speeches.features, top=4).figure.savefig(
         PICTURE, dpi=130, bbox_inches="tight"
@@ -44,10 +47,13 @@ def main():
         samples=list(zip(speeches.samples, speeches.text)),
     ).to_html(PAGE)
     print(
-        f"\nThe picture is in {PICTURE}. To look inside, open this page in a browser (it needs no network, and can be sent to anyone):\n{PAGE.resolve()}"
+        f"\nThe picture is in {PICTURE}. To look inside, open this page in a browser (it needs no "
+        "network, and can be sent to anyone):\n"
+        f"{PAGE.resolve()}"
     )
     print(
-        "Next: make lab (tutorials, in your browser), make test (check this machine), README.md (your own data in a few lines)"
+        "Next: make lab (tutorials, in your browser), make test (check this machine), README.md "
+        "(your own data in a few lines)"
     )
 
 

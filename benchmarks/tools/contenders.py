@@ -41,7 +41,7 @@ def relative(X, *factors):
     return float(np.linalg.norm(X - np.linalg.multi_dot(factors)) / np.linalg.norm(X))
 
 
-# --- a gradient of a chain -------------------------------------------------------------------------------------------------
+# --- a gradient of a chain ------------------------------------------------------------------------
 
 
 def read_chain(path):
@@ -51,7 +51,9 @@ def read_chain(path):
 
 
 def write_chain(path, N=500, M=1000, ranks=(20, 5), dtype="float64"):
-    """Data N x M with planted topics in groups and noise, and the chain with which training begins."""
+    """Data N x M with planted topics in groups and noise, and the chain with which training
+    begins.
+    """
     from nnmf_nb.data import as_data
     from nnmf_nb.hierarchical import sequential
 
@@ -131,7 +133,7 @@ def peer_iteration(path):
         yield {"seconds": timed(lambda: train(net, X, epoch=1, lr=1, verbose=False))}
 
 
-# --- the toy ---------------------------------------------------------------------------------------------------------------
+# --- the toy --------------------------------------------------------------------------------------
 
 RANKS = 9, 4, 2
 
@@ -235,7 +237,7 @@ def toy_sklearn(folder):
     return toy_layers(folder, factorise)
 
 
-# --- memory ----------------------------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------
 
 
 def memory(key):
@@ -247,7 +249,9 @@ def memory(key):
 
 
 def weigh(fit, X, factors):
-    """Growth of the peak while `fit(X)` runs, relative to the bytes of X and of `factors(model)`."""
+    """Growth of the peak while `fit(X)` runs, relative to the bytes of X and of
+    `factors(model)`.
+    """
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     before, start = memory("VmRSS"), time.perf_counter()
@@ -308,7 +312,7 @@ def memory_sklearn(data):
         yield weigh(fit, X, lambda model: [model.components_, S[-1]])
 
 
-# --- q ---------------------------------------------------------------------------------------------------------------------
+# --- q --------------------------------------------------------------------------------------------
 
 
 def write_q(path, k, M):
@@ -381,7 +385,7 @@ def q_nonnegfac(path):
         }
 
 
-# --- data and labels ---------------------------------------------------------------------------------------------------------
+# --- data and labels ------------------------------------------------------------------------------
 
 
 def write_labelled(path):
@@ -403,7 +407,9 @@ def write_labelled(path):
 
 
 def ssnmf_ours(path, budget):
-    """`alternate_labels`, which `SSNMF` runs, from a start: the objective ||X - AS||^2 + lam ||Y - BS||^2 over ||X||^2 against seconds."""
+    """`alternate_labels`, which `SSNMF` runs, from a start: the objective ||X - AS||^2 +
+    lam ||Y - BS||^2 over ||X||^2 against seconds.
+    """
     from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
     from nnmf_nb.labels import Labels
@@ -473,7 +479,7 @@ def ssnmf_peer(path, budget):
         yield curve(times, values)
 
 
-# --- NMF: error against time -------------------------------------------------------------------------------------------------
+# --- NMF: error against time ----------------------------------------------------------------------
 
 WORKS = {
     "a": "dense 2000 x 1500, k = 20, planted uniform factors, noise 10 % of the mean",
@@ -592,7 +598,9 @@ def nmf_sklearn(work, budget, dtype="float64"):
 
 
 def nmf_products(work):
-    """The floor of a turn: the two products with X, by this package's `DataMatrix` on all threads."""
+    """The floor of a turn: the two products with X, by this package's `DataMatrix` on all
+    threads.
+    """
     from nnmf_nb.backend import blas_in_one_thread
     from nnmf_nb.data import as_data
 
@@ -625,7 +633,7 @@ def nmf_torchnmf(work, budget):
         yield curve(times, errors)
 
 
-# --- scaling -----------------------------------------------------------------------------------------------------------------
+# --- scaling --------------------------------------------------------------------------------------
 
 
 def turn(N, M, k, density=1.0, dtype="float64"):

@@ -75,7 +75,8 @@ class Contender:
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(
-                f"the contender {self.name!r} died with exit code {self._process.wait()}; its traceback stands above"
+                f"the contender {self.name!r} died with exit code {self._process.wait()}; its "
+                "traceback stands above"
             )
         return json.loads(answer)
 
@@ -112,7 +113,8 @@ class Course:
         seconds, own = time.monotonic() - begin, sum(turns[-1]["cpu"] for turns in results.values())
         self.others.append((core_seconds() - used - own) / seconds)
         print(
-            f"  {', '.join(running)}: {seconds:.0f} s, others used {self.others[-1]:.1f} of {os.cpu_count()} cores",
+            f"  {', '.join(running)}: {seconds:.0f} s, others used {self.others[-1]:.1f} of "
+            f"{os.cpu_count()} cores",
             flush=True,
         )
         return results
@@ -135,7 +137,11 @@ def core_seconds():
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
-SPIN = "import time\nn, end = 0, time.perf_counter() + 0.5\nwhile time.perf_counter() < end: n += 1\nprint(n)"
+SPIN = (
+    "import time\nn, end = 0, time.perf_counter() + 0.5\n"
+    "while time.perf_counter() < end: n += 1\n"
+    "print(n)"
+)
 
 
 def cores_at_once():
@@ -178,7 +184,8 @@ def peers_python():
     if stamp.exists() and stamp.read_text() == wanted:
         return str(python)
     print(
-        f"Making {PEERS.name}/ with {', '.join(REQUIRED)} (a minute or two, about 1.2 GB, once) ...",
+        f"Making {PEERS.name}/ with {', '.join(REQUIRED)} (a minute or two, about 1.2 GB, once) "
+        "...",
         flush=True,
     )
     steps = (
@@ -199,7 +206,8 @@ def peers_python():
                 sep="\n  ",
             )
             print(
-                f"NeuralNMF needs {TORCH}: if pip finds none, let PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS lead to CPU builds of torch.",
+                f"NeuralNMF needs {TORCH}: if pip finds none, let PIP_EXTRA_INDEX_URL or "
+                "PIP_FIND_LINKS lead to CPU builds of torch.",
                 flush=True,
             )
             return None
@@ -219,7 +227,10 @@ def machine():
         if cpuinfo.exists()
         else []
     )
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    return (
+        f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} "
+        f"cores, {platform.system()}"
+    )
 
 
 def versions(names):
@@ -229,9 +240,11 @@ def versions(names):
 def heading(title, begin, course, also=""):
     """The first lines of a result: date, machine, versions, and how quiet it was."""
     return (
-        f"# {title}\n\n{begin:%Y-%m-%d}. {machine()}, {THREADS} threads for everyone. Python {platform.python_version()}, "
-        f"{versions(['numpy', 'scipy', 'scikit-learn', 'numba'])}{also}.\nOthers used {min(course.others):.1f} to {max(course.others):.1f} cores meanwhile; "
-        f"two programs at once had {min(course.cores):.1f} to {max(course.cores):.1f} cores.\n\n"
+        f"# {title}\n\n{begin:%Y-%m-%d}. {machine()}, {THREADS} threads for everyone. Python "
+        f"{platform.python_version()}, "
+        f"{versions(['numpy', 'scipy', 'scikit-learn', 'numba'])}{also}.\n"
+        f"Others used {min(course.others):.1f} to {max(course.others):.1f} cores meanwhile; two "
+        f"programs at once had {min(course.cores):.1f} to {max(course.cores):.1f} cores.\n\n"
     )
 
 
