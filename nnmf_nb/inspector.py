@@ -113,7 +113,9 @@ def point_errors(layers, X, points):
 
 # %% ../nbs/22_inspector.ipynb #ae271264
 def signif(values, digits=4):
-    """Nested lists of Python floats with `digits` significant digits; None for what is not finite."""
+    """Nested lists of Python floats with `digits` significant digits; None for what is not
+    finite.
+    """
     if isinstance(values, (list, tuple, np.ndarray)):
         return [signif(one, digits) for one in values]
     return float(f"{values:.{digits}g}") if np.isfinite(values) else None
@@ -174,17 +176,14 @@ def slice_sizes(n_topics, n_layers, shape=None):
     """How many features and data points each topic may send, and the side of its picture in pixels
     (the length of its curve): less for models with many topics.
     """
-    n_features, n_points = (
-        int(np.clip(2000 // n_topics, 6, 12)),
-        int(np.clip(450 // n_topics, 2, 6)),
-    )
+    n_features = int(np.clip(2000 // n_topics, 6, 12))
+    n_points = int(np.clip(450 // n_topics, 2, 6))
     if shape is None:
         return n_features, n_points, 0
-    side = (
-        int(np.clip(np.sqrt(110e3 / n_topics), 10, 28))
-        if len(shape) == 2
-        else int(np.clip(110e3 / n_topics, 100, 300))
-    )
+    if len(shape) == 2:
+        side = int(np.clip(np.sqrt(110e3 / n_topics), 10, 28))
+    else:
+        side = int(np.clip(110e3 / n_topics, 100, 300))
     per_point = 4 / 3 * np.prod(reduced(shape, side)) * (n_layers + 1)
     return n_features, int(np.clip(150e3 / per_point / n_topics, 1, n_points)), side
 
@@ -195,11 +194,9 @@ def light(layer):
     """
     if not layer.kkt <= 1e-3:
         return "poor"
-    return (
-        "good"
-        if kkt_words(layer.kkt, str(layer.S.dtype)) == "exact" and not layer.ambiguous
-        else "fair"
-    )
+    if kkt_words(layer.kkt, str(layer.S.dtype)) == "exact" and not layer.ambiguous:
+        return "good"
+    return "fair"
 
 
 def fit_rows(layers):
@@ -237,11 +234,10 @@ def history_of(model, points=80):
     ]
     if not any(map(len, shown)):
         return None
-    floors = (
-        _training_floors(layers_of(model), jointly)
-        if title == "relative error"
-        else [np.nan] * len(shown)
-    )
+    if title == "relative error":
+        floors = _training_floors(layers_of(model), jointly)
+    else:
+        floors = [np.nan] * len(shown)
     return dict(
         title=title,
         each="depth" if jointly else "layer",
@@ -281,7 +277,8 @@ def check_samples_named(samples, M):
     samples = list(samples)
     if len(samples) != M:
         raise ValueError(
-            f"samples must be {M} names, or pairs of name and text, one per data point, got {len(samples)}."
+            f"samples must be {M} names, or pairs of name and text, one per data point, "
+            f"got {len(samples)}."
         )
     pair = lambda one: isinstance(one, (tuple, list, np.ndarray)) and len(one) == 2
     return lambda m: (
@@ -297,13 +294,16 @@ def check_shape(shape, N, axis=None):
         return None if axis is None else (N,)
     if np.shape(shape) not in ((1,), (2,)) or np.prod(shape) != N:
         raise ValueError(
-            f"shape must be (rows, columns) with rows * columns = {N} features, or ({N},) for curves, got {shape}."
+            f"shape must be (rows, columns) with rows * columns = {N} features, "
+            f"or ({N},) for curves, got {shape}."
         )
     return tuple(map(int, shape))
 
 
 def axis_payload(axis, n, known, shape):
-    """Where the points of curves are, and the names of the ends; nothing when topics are no curves."""
+    """Where the points of curves are, and the names of the ends; nothing when topics are no
+    curves.
+    """
     if shape is None or len(shape) == 2:
         return {}
     at = np.arange(shape[0], dtype=np.float64) if axis is None else axis
@@ -337,11 +337,9 @@ def topics_payload(model, l, p, sizes, shape, names):
     """
     layers, colors = layers_of(model), topic_colors(model)[l]
     Phi = topic_features(layers, l)
-    phi, shares, points = (
-        topic_shares_of_features(Phi),
-        topic_shares(layers, l),
-        leading_points(to_numpy(layers[l].S), sizes[1]),
-    )
+    phi = topic_shares_of_features(Phi)
+    shares = topic_shares(layers, l)
+    points = leading_points(to_numpy(layers[l].S), sizes[1])
     shown, topics = sorted({m for one in points for m in one}), []
     within = dict(zip(shown, shares_within(layers, l, shown).T))
     for j, chosen in enumerate(leading_features(phi, p, sizes[0])):
@@ -373,11 +371,9 @@ def points_payload(layers, points, name_of, X, shape, side, n_paths=4):
     with X errors, with a shape pictures of X and every depth.
     """
     errors = signif(point_errors(layers, X, points), 3) if X is not None else [None] * len(points)
-    paths, shown, Phi = (
-        path_shares(layers, points, n_paths),
-        {},
-        [topic_features(layers, l) for l in range(len(layers))] if shape else [],
-    )
+    paths = path_shares(layers, points, n_paths)
+    shown = {}
+    Phi = [topic_features(layers, l) for l in range(len(layers))] if shape else []
     for m, error, path in zip(points, errors, paths):
         name, text = name_of(m)
         shown[str(m)] = dict(
@@ -422,7 +418,8 @@ def with_layers(model, X):
     None.
     """
     signed = TypeError(
-        f"inspect shows nonnegative layers; those of {type(model).__name__} have any sign, so topics have no shares."
+        f"inspect shows nonnegative layers; those of {type(model).__name__} have any sign, "
+        "so topics have no shares."
     )
     if hasattr(model, "layers_") or not hasattr(model, "components_"):
         if not hasattr(layers_of(model)[0], "A"):
@@ -432,7 +429,8 @@ def with_layers(model, X):
         raise signed
     if X is None:
         raise ValueError(
-            f"X must be given: {type(model).__name__} does not keep the coefficients of its training data."
+            f"X must be given: {type(model).__name__} does not keep the coefficients of its "
+            "training data."
         )
     shown = copy.copy(model)
     shown.layers_ = [one_layer(model, X)]
@@ -446,31 +444,27 @@ def place_of(S):
 def headline(model):
     """Class, and one line of facts, of a model or list of layers."""
     layers = layers_of(model)
-    N, (_, M), kind = (
-        layers[0].A.shape[0],
-        layers[0].S.shape,
-        str(layers[0].S.dtype).rsplit(".", 1)[-1],
-    )
-    how = (
-        f" · {'converged' if model.converged_ else 'not converged'} ({model.stop_reason_})"
-        if hasattr(model, "stop_reason_")
-        else ""
-    )
-    return type(model).__name__ if hasattr(
-        model, "fit"
-    ) else "Layers", f"{M:,} data points × {N:,} features · {kind} on {place_of(layers[0].S)}{how}"
+    N = layers[0].A.shape[0]
+    _, M = layers[0].S.shape
+    kind = str(layers[0].S.dtype).rsplit(".", 1)[-1]
+    how = ""
+    if hasattr(model, "stop_reason_"):
+        how = f" · {'converged' if model.converged_ else 'not converged'} ({model.stop_reason_})"
+    title = type(model).__name__ if hasattr(model, "fit") else "Layers"
+    facts = f"{M:,} data points × {N:,} features · {kind} on {place_of(layers[0].S)}{how}"
+    return title, facts
 
 
 def payload(model, X=None, features=None, samples=None, shape=None):
-    """All that the page knows of a model, ready for `json`. Arguments and errors as in `inspect`."""
+    """All that the page knows of a model, ready for `json`. Arguments and errors as in
+    `inspect`.
+    """
     model = with_layers(model, X)
     layers = layers_of(model)
     X, N = check_training_data(layers, X), layers[0].A.shape[0]
-    name_of, known, axis = (
-        check_samples_named(samples, layers[0].S.shape[1]),
-        names_of(model, features),
-        axis_of(features, N),
-    )
+    name_of = check_samples_named(samples, layers[0].S.shape[1])
+    known = names_of(model, features)
+    axis = axis_of(features, N)
     if axis is not None:
         known = [f"{at:.5g}" for at in axis]
     shape = check_shape(shape, N, axis)
@@ -506,11 +500,9 @@ def label(data, names, l, j, words=3):
         return given or "(dead)"
     if data["shape"] and len(data["shape"]) == 1:
         return f"peak at {data['features'][topic['features'][0]]}"
-    return (
-        f"topic {j}"
-        if data["shape"]
-        else " · ".join(data["features"][i] for i in topic["features"][:words])
-    )
+    if data["shape"]:
+        return f"topic {j}"
+    return " · ".join(data["features"][i] for i in topic["features"][:words])
 
 
 def topic_frame(data, names, top=8):
@@ -564,13 +556,16 @@ def topic_index(data, layer, topic):
         or not is_topic(data, l, topic)
     ):
         raise ValueError(
-            f"topic must be an integer from 0 to {len(data['layers'][l]['topics']) - 1} in layer {l}, got {topic!r}."
+            f"topic must be an integer from 0 to {len(data['layers'][l]['topics']) - 1} "
+            f"in layer {l}, got {topic!r}."
         )
     return l, int(topic)
 
 # %% ../nbs/22_inspector.ipynb #a191d2d0
 def in_tree_order(data):
-    """All topics as (layer, topic, indentation): each supertopic, then what flows mostly into it."""
+    """All topics as (layer, topic, indentation): each supertopic, then what flows mostly into
+    it.
+    """
     last = len(data["layers"]) - 1
     main = [{} for _ in range(last)]
     for l in range(last):
@@ -617,7 +612,8 @@ def still(data, names, most=60):
 def outline(data, names):
     """The layers as text, indented."""
     lines = [
-        f"{'    ' * indent}{percent(data['layers'][l]['topics'][j]['share']):>4}  {label(data, names, l, j)}"
+        f"{'    ' * indent}{percent(data['layers'][l]['topics'][j]['share']):>4}  "
+        f"{label(data, names, l, j)}"
         for l, j, indent in in_tree_order(data)
     ]
     return "\n".join([f"{data['title']}: {data['facts']}", *lines])
@@ -628,16 +624,21 @@ def front(name):
     return (files("nnmf_nb") / name).read_text(encoding="utf-8")
 
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
-<title>%(title)s</title><style>%(css)s</style></head>
-<body class="nnmf-page"><main id="inspector"></main><noscript>%(still)s</noscript>
-<script type="application/json" id="state">%(state)s</script>
-<script type="module">%(js)s
-render({ model: standalone(JSON.parse(document.getElementById("state").textContent)), el: document.getElementById("inspector") });
-</script></body></html>
-"""
+PAGE = (
+    "<!doctype html>\n"
+    '<html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    '<meta http-equiv="Content-Security-Policy" content="'
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+    '">\n'
+    "<title>%(title)s</title><style>%(css)s</style></head>\n"
+    '<body class="nnmf-page"><main id="inspector"></main><noscript>%(still)s</noscript>\n'
+    '<script type="application/json" id="state">%(state)s</script>\n'
+    '<script type="module">%(js)s\n'
+    'render({ model: standalone(JSON.parse(document.getElementById("state").textContent)), '
+    'el: document.getElementById("inspector") });\n'
+    "</script></body></html>\n"
+)
 
 
 def page(data, names, selected):
@@ -711,7 +712,9 @@ def keep_names(model, names):
 
 
 def stored_names(model):
-    """The names on a model, a dict from (layer, topic); those that an earlier fit left are removed."""
+    """The names on a model, a dict from (layer, topic); those that an earlier fit left are
+    removed.
+    """
     if hasattr(model, "topic_names_of_") and model.topic_names_of_ != fingerprint(model):
         del model.topic_names_, model.topic_names_of_
     return getattr(model, "topic_names_", {})
@@ -770,9 +773,15 @@ class Selection(traitlets.HasTraits):
             )
 
 # %% ../nbs/22_inspector.ipynb #c4d580c1
-CARD = """<style>.nnmf-card { display: flex; flex-wrap: wrap; gap: 10px 40px; line-height: 1.5; }
-.nnmf-card table { border-collapse: collapse; height: max-content; } .nnmf-card caption { text-align: left; padding-bottom: 4px; }
-.nnmf-card :is(td, th) { padding: 0 18px 0 0; text-align: left; vertical-align: top; font-weight: normal; }</style><div class="nnmf-card">%s</div>"""
+CARD = (
+    "<style>"
+    ".nnmf-card { display: flex; flex-wrap: wrap; gap: 10px 40px; line-height: 1.5; }\n"
+    ".nnmf-card table { border-collapse: collapse; height: max-content; } "
+    ".nnmf-card caption { text-align: left; padding-bottom: 4px; }\n"
+    ".nnmf-card :is(td, th) { padding: 0 18px 0 0; text-align: left; vertical-align: top; "
+    "font-weight: normal; }"
+    '</style><div class="nnmf-card">%s</div>'
+)
 
 
 def card(data, names, selected, lam):
@@ -789,7 +798,8 @@ def card(data, names, selected, lam):
     parts = lambda v: f"{100 * v:.2f}%"
     words = html_table(
         [(name, parts(weight), parts(p)) for name, weight, p in rows[: data["top"]]],
-        f"layer {l}, topic {j}: {label(data, names, l, j)}, {percent(topic['share'])} of the reconstruction",
+        f"layer {l}, topic {j}: {label(data, names, l, j)}, "
+        f"{percent(topic['share'])} of the reconstruction",
         ("feature", "share of the topic", f"share of {data['reference']}"),
     )
     points = [
@@ -875,17 +885,16 @@ class Controls:
 
     def draw(self, _=None):
         """Show what is selected; the controls follow without being heard."""
-        data, names, (l, j), have = (
-            self.view.payload,
-            self.view.names,
-            self.view.selected,
-            self.fields,
-        )
+        data = self.view.payload
+        names = self.view.names
+        l, j = self.view.selected
+        have = self.fields
         self.drawing = True
         have["layer"].value = l
         have["topic"].options = [
             (
-                f"{percent(data['layers'][l]['topics'][i]['share'])}  {label(data, names, l, i, 5)}",
+                f"{percent(data['layers'][l]['topics'][i]['share'])}  "
+                f"{label(data, names, l, i, 5)}",
                 i,
             )
             for i in data["layers"][l]["order"]
@@ -934,7 +943,9 @@ class View(Selection):
         return Controls(self).box
 
     def to_html(self, path):
-        """Write the view as one HTML file that needs neither kernel nor network. Returns the path."""
+        """Write the view as one HTML file that needs neither kernel nor network. Returns the
+        path.
+        """
         with open(path, "w", encoding="utf-8") as file:
             file.write(page(self.payload, self.names, self.selected))
         return path

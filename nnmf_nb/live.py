@@ -46,14 +46,12 @@ class Throttle:
     """
 
     def __init__(self, rate, share=0.04, clock=time.perf_counter):
-        self.rate, self.share, self.clock, self.next, self.spent, self.start = (
-            rate,
-            share,
-            clock,
-            -np.inf,
-            0.0,
-            clock(),
-        )
+        self.rate = rate
+        self.share = share
+        self.clock = clock
+        self.next = -np.inf
+        self.spent = 0.0
+        self.start = clock()
 
     def due(self):
         return self.clock() >= self.next
@@ -181,14 +179,12 @@ class Album:
     """
 
     def __init__(self, chosen=(), memory=12):
-        self.chosen, self.memory, self.pages, self.others, self.seen, self.stride = (
-            set(chosen),
-            memory,
-            {},
-            [],
-            0,
-            1,
-        )
+        self.chosen = set(chosen)
+        self.memory = memory
+        self.pages = {}
+        self.others = []
+        self.seen = 0
+        self.stride = 1
 
     def add(self, iteration, model, frame, always=False):
         if always or iteration in self.chosen:
@@ -242,10 +238,11 @@ def channel(kernel):
             kernel.schedule_dispatch, kernel.dispatch_shell
         )
     pair = getattr(getattr(router, "manager", None), "_shell_channel_to_main", None)
+    if not pair:
+        return None, None
     return (
-        (pair.to_socket, functools.partial(kernel.io_loop.add_callback, kernel.shell_main, None))
-        if pair
-        else (None, None)
+        pair.to_socket,
+        functools.partial(kernel.io_loop.add_callback, kernel.shell_main, None),
     )
 
 # %% ../nbs/25_live.ipynb #b6bf53ba
@@ -359,19 +356,15 @@ def buttons(view):
     """
     import ipywidgets as W
 
-    made, facts, table = (
-        {
-            word: W.Button(description=word, layout=W.Layout(width="80px"))
-            for word in ("pause", "step", "stop", "keep")
-        },
-        W.HTML(),
-        W.HTML(),
-    )
+    made = {
+        word: W.Button(description=word, layout=W.Layout(width="80px"))
+        for word in ("pause", "step", "stop", "keep")
+    }
+    facts = W.HTML()
+    table = W.HTML()
+    snapshots = W.Dropdown(options=[("latest", None)], description="show")
     # held while the page changes, so that it is not heard
-    snapshots, drawing = (
-        W.Dropdown(options=[("latest", None)], description="show"),
-        threading.Lock(),
-    )
+    drawing = threading.Lock()
 
     def look(change):
         if drawing.acquire(blocking=False):
@@ -384,10 +377,8 @@ def buttons(view):
 
     def follow():
         seen, running = view.progress, view.progress["state"] in ("running", "paused")
-        facts.value, table.value = (
-            html.escape(f"{seen['state']}, iteration {seen['iteration']} {seen['error']}"),
-            view.still(),
-        )
+        facts.value = html.escape(f"{seen['state']}, iteration {seen['iteration']} {seen['error']}")
+        table.value = view.still()
         made["pause"].description = "resume" if seen["state"] == "paused" else "pause"
         for one in made.values():
             one.disabled = not running
@@ -421,13 +412,11 @@ class Watched(traitlets.HasTraits):
 
     def begin(self, title, most):
         """Forget what was seen; `most` iterations at most are to come."""
-        self._remote, self._album, self._history, self._latest, self._running = (
-            Remote(),
-            Album(self._keep, self._memory),
-            Curves(),
-            None,
-            None,
-        )
+        self._remote = Remote()
+        self._album = Album(self._keep, self._memory)
+        self._history = Curves()
+        self._latest = None
+        self._running = None
         self.frame, self.curves = {}, {}
         self.progress = dict(
             state="waiting",
@@ -495,22 +484,25 @@ class TakesCommands(Watched):
         """
         if self._running is None:
             raise ValueError(
-                "No fit is running that could change. Use set_params(warm_start=True, ...) of the model, or of view.restore(iteration), and fit."
+                "No fit is running that could change. Use set_params(warm_start=True, ...) "
+                "of the model, or of view.restore(iteration), and fit."
             )
         if not hasattr(self._running, "change"):
             raise TypeError(
-                f"{type(self._running).__name__} cannot change in the middle of a fit, only NeuralNMF can. Call stop(), set_params, and fit again."
+                f"{type(self._running).__name__} cannot change in the middle of a fit, "
+                "only NeuralNMF can. Call stop(), set_params, and fit again."
             )
         self._running.change(**params)
         return self
 
     def look(self, iteration=None):
         """Show a kept iteration; None: the latest. Raises `ValueError` when it was not kept."""
-        frame = (
-            (self._latest[2] if self._latest else {})
-            if iteration is None
-            else self._album[iteration][1]
-        )
+        if iteration is not None:
+            frame = self._album[iteration][1]
+        elif self._latest:
+            frame = self._latest[2]
+        else:
+            frame = {}
         self.curves, self.frame = self._history(), frame
         self.tell(looking=iteration)
         return self
@@ -590,11 +582,9 @@ class Displays(Restores):
         return html_table(frame_rows(self.frame or dict(layers=[])), self._title(), COLUMNS)
 
     def __repr__(self):
-        return (
-            f"{self._title()}\n{text_table(frame_rows(self.frame), COLUMNS)}"
-            if self.frame
-            else f"LiveView, {self.progress['state']}"
-        )
+        if self.frame:
+            return f"{self._title()}\n{text_table(frame_rows(self.frame), COLUMNS)}"
+        return f"LiveView, {self.progress['state']}"
 
     def _repr_mimebundle_(self, **kwargs):
         return with_live(
@@ -688,12 +678,10 @@ class LiveView(Looks):
 
     def setup(self, estimator, context):
         self.begin(type(estimator).__name__, None)
-        self._throttle, self._number, self._chain, self._due = (
-            Throttle(self.rate, self.share),
-            0,
-            None,
-            False,
-        )
+        self._throttle = Throttle(self.rate, self.share)
+        self._number = 0
+        self._chain = None
+        self._due = False
 
     def on_fit_task_begin(self, estimator, context, *, y=None):
         if context.task_name == "fit":

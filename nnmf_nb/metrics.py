@@ -48,7 +48,8 @@ def layers_of(model):
     if hasattr(model, "fit"):
         check_is_fitted(model, "layers_")
     raise TypeError(
-        f"model must be a fitted model with layers_, or its list of layers, got {type(model).__name__}."
+        "model must be a fitted model with layers_, or its list of layers, "
+        f"got {type(model).__name__}."
     )
 
 # %% ../nbs/20_metrics.ipynb #12393a8c
@@ -96,9 +97,15 @@ def forward(model, X, mask=None, weights=None):
         check_nonnegative(check_matrix(X))
     if len(X.shape) != 2 or X.shape[1] != layers[0].A.shape[0]:
         raise ValueError(
-            f"X has shape {tuple(X.shape)}, but the model needs {layers[0].A.shape[0]} features, one per column."
+            f"X has shape {tuple(X.shape)}, but the model needs {layers[0].A.shape[0]} features, "
+            "one per column."
         )
-    transposed = lambda W: None if W is None else (W if is_array(W) else np.asarray(W)).T
+
+    def transposed(W):
+        if W is None:
+            return None
+        return (W if is_array(W) else np.asarray(W)).T
+
     data = as_data(X.T, transposed(mask), transposed(weights))
     if isinstance(data, WeightedDataMatrix):
         check_nonnegative(data._known.T)
@@ -106,7 +113,8 @@ def forward(model, X, mask=None, weights=None):
 
 # %% ../nbs/20_metrics.ipynb #32f650a9
 def errors_per_depth(model, X=None, mask=None, weights=None):
-    """Relative error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l, an array of L + 1 numbers (dimensionless).
+    """Relative error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l, an array of L + 1 numbers
+    (dimensionless).
 
     X: None for the training data, or n_samples x n_features as in `forward`; entries where the mask
     is False or the weight 0 do not count. Raises `ValueError` for bad data, or for a mask or
@@ -349,7 +357,8 @@ def purity(groups, labels):
     groups, labels = np.asarray(groups), np.asarray(labels)
     if groups.shape != labels.shape or groups.ndim != 1 or not groups.size:
         raise ValueError(
-            f"groups and labels must be lists of the same length >= 1, got shapes {groups.shape} and {labels.shape}."
+            "groups and labels must be lists of the same length >= 1, "
+            f"got shapes {groups.shape} and {labels.shape}."
         )
     codes = [np.unique(values, return_inverse=True)[1] for values in (groups, labels)]
     counts = np.zeros([c.max() + 1 for c in codes], dtype=int)
@@ -423,7 +432,8 @@ def hierarchy_agreement(flow, true_parent, layer=1):
     check_nonnegative(flow, "flow")
     if true_parent.shape != (len(flow),):
         raise ValueError(
-            f"true_parent must be {len(flow)} labels, one per subtopic, got shape {true_parent.shape}."
+            f"true_parent must be {len(flow)} labels, one per subtopic, "
+            f"got shape {true_parent.shape}."
         )
     known = true_parent != -1 if true_parent.dtype.kind in "iuf" else np.ones(len(flow), bool)
     if not known.any():

@@ -494,15 +494,15 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
     Parameters: `ranks` components per layer (they may increase: g makes that useful, and a warning
     says so for the linear models); `activation` 'softplus', 'sigmoid', 'tanh', 'square', 'relu' or
     'identity'; `ridge` > 0, the price of large factors and codes (dimensionless); `pretrain_iter`
-    iterations of Semi-NMF per layer; `max_iter` iterations of L-BFGS-B over everything (0: the start
-    only); `tol` on the gradient, and on the relative decrease in ten iterations (dimensionless);
-    `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or
-    'cuda'. Fitted: `factors_` (Z_1 in units of X, n_features x k_1, then Z_2 ..), `codes_`
-    (n_samples x k_m, >= 0: what `transform` gives for the training data), `components_` (k_m x
-    n_features: change of the reconstruction with each code, at the mean code), `typical_code_`,
-    `unit_` (root mean square length of a data point), `reconstruction_err_` (units of X, for
-    `codes_`), `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective'). No masks, no
-    labels. Source: Trigeorgis et al., TPAMI 2017, section 3.3.
+    iterations of Semi-NMF per layer; `max_iter` iterations of L-BFGS-B over everything (0: the
+    start only); `tol` on the gradient, and on the relative decrease in ten iterations
+    (dimensionless); `random_state` (k-means at the start); `verbose` (1: progress bar); `device`
+    'auto', 'cpu' or 'cuda'. Fitted: `factors_` (Z_1 in units of X, n_features x k_1, then Z_2 ..),
+    `codes_` (n_samples x k_m, >= 0: what `transform` gives for the training data), `components_`
+    (k_m x n_features: change of the reconstruction with each code, at the mean code),
+    `typical_code_`, `unit_` (root mean square length of a data point), `reconstruction_err_` (units
+    of X, for `codes_`), `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective'). No
+    masks, no labels. Source: Trigeorgis et al., TPAMI 2017, section 3.3.
     """
 
     def __init__(

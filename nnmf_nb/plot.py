@@ -136,11 +136,10 @@ def plain(text, width=28):
     mathematics.
     """
     if len(text) > width:
-        text = (
-            textwrap.shorten(text, width, placeholder="…")
-            if " " in text[:width]
-            else text[: width - 1] + "…"
-        )
+        if " " in text[:width]:
+            text = textwrap.shorten(text, width, placeholder="…")
+        else:
+            text = text[: width - 1] + "…"
     return text.replace("$", r"\$")
 
 # %% ../nbs/21_plot.ipynb #7f42741a
@@ -179,11 +178,10 @@ def plot_factor(model, layer=0, features=None, top=None, ax=None):
     rows = grouped(A, orders[l]) if l == 0 else orders[l - 1]
     if top is not None:
         rows = rows[np.isin(rows, np.argsort(-A, axis=0, kind="stable")[:top])]
-    names = (
-        [plain(str(name)) for name in names_of(model, features)]
-        if l == 0
-        else [str(i) for i in range(len(A))]
-    )
+    if l == 0:
+        names = [plain(str(name)) for name in names_of(model, features)]
+    else:
+        names = [str(i) for i in range(len(A))]
     shown = averager(rows) @ A[:, orders[l]] if len(rows) > CELLS else A[rows][:, orders[l]]
     if ax is None:
         ax = new_figure(
@@ -252,7 +250,8 @@ def _orders(model, fwd, order):
         or any(sorted(o) != list(range(n)) for o, n in zip(order, (N, M)))
     ):
         raise ValueError(
-            f"order must be None, 'topics', or two permutations of {N} features and {M} data points."
+            "order must be None, 'topics', or two permutations of "
+            f"{N} features and {M} data points."
         )
     return np.asarray(order[0]), np.asarray(order[1])
 
@@ -313,14 +312,13 @@ def plot_errors(models, names=None, ax=None):
     class). Raises `ValueError` when the numbers differ.
     """
     models = [models] if hasattr(models, "fit") or hasattr(models[0], "A") else list(models)
-    names = (
-        [
+    if names is None:
+        names = [
             type(one).__name__ if hasattr(one, "fit") else f"model {i}"
             for i, one in enumerate(models)
         ]
-        if names is None
-        else list(names)
-    )
+    else:
+        names = list(names)
     if len(names) != len(models):
         raise ValueError(f"names must be {len(models)} names, one per model, got {len(names)}.")
     chains = [layers_of(one) for one in models]
@@ -366,12 +364,11 @@ def _draw_floors(ax, chains):
     if known:
         ax.plot(*zip(*sorted(known)), "_", color="k", ms=20, mew=2, label="SVD floor", zorder=4)
     depths, ranks = range(max(map(len, chains))), _rank_sets(chains)
-    ax.set_xticks(
-        depths,
-        [f"{l} ({k})" for l, k in enumerate(min(ranks))]
-        if len(ranks) == 1
-        else [str(l) for l in depths],
-    )
+    if len(ranks) == 1:
+        labels = [f"{l} ({k})" for l, k in enumerate(min(ranks))]
+    else:
+        labels = [str(l) for l in depths]
+    ax.set_xticks(depths, labels)
     ax.margins(x=0.12)
 
 # %% ../nbs/21_plot.ipynb #ddc691b2
@@ -384,7 +381,8 @@ def plot_training(model, ax=None):
     layers, history = layers_of(model), getattr(model, "history_", {})
     if "errors" not in history:
         raise TypeError(
-            f"model must have a training history (history_['errors']), {type(model).__name__} has none."
+            "model must have a training history (history_['errors']), "
+            f"{type(model).__name__} has none."
         )
     curves, jointly = _curves(history["errors"])
     bounds = _training_floors(layers, jointly)
@@ -691,13 +689,10 @@ def plot_tree(model, features=None, top=4, ax=None):
             7 if len(layers) > 1 else 4.5, max(2.4, HEAD + FOOT + most * 0.19)
         ).subplots()
     width, height = empty_box(ax)
-    size, words = (
-        label_size(layers, height),
-        [
-            [w or ["(dead)"] for w in top_features(layers, l, names, top)]
-            for l in range(len(layers))
-        ],
-    )
+    size = label_size(layers, height)
+    words = [
+        [w or ["(dead)"] for w in top_features(layers, l, names, top)] for l in range(len(layers))
+    ]
     x, labels = tree_columns(words, width, size)
     (tops, talls), colors = stack_bars(model, height, size), topic_colors(model)
     for l in range(1, len(layers)):
@@ -712,9 +707,9 @@ def two_lines(words, width, size):
     """The words in at most two lines of `width` inches: the second maybe empty."""
     first = fit_words(words, width, size)
     rest = words[first.count(DOT) + 1 :]
-    return first, fit_words(rest, width, size * 0.95) if rest and text_width(
-        plain(rest[0]), size
-    ) <= width else ""
+    if rest and text_width(plain(rest[0]), size) <= width:
+        return first, fit_words(rest, width, size * 0.95)
+    return first, ""
 
 
 def tree_columns(words, width, size):
@@ -781,11 +776,10 @@ def frequencies(layers, X=None):
         p = Phi @ (topic_shares(layers, 0) / np.maximum(Phi.sum(axis=0, dtype=np.float64), 1e-300))
     else:
         X = to_numpy(X)
-        p = (
-            np.asarray(X.sum(axis=0, dtype=np.float64)).ravel()
-            if is_sparse(X)
-            else np.nansum(X, axis=0, dtype=np.float64)
-        )
+        if is_sparse(X):
+            p = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel()
+        else:
+            p = np.nansum(X, axis=0, dtype=np.float64)
     return p / (p.sum() or 1.0)
 
 # %% ../nbs/21_plot.ipynb #20c9c9f1
@@ -821,10 +815,8 @@ def plot_topics(model, layer=-1, features=None, top=8, lam=1.0, X=None, fig=None
     layers, names = layers_of(model), names_of(model, features)
     l = layer_index(layers, layer)
     colors, shares, order = topic_colors(model)[l], topic_shares(layers, l), tree_order(model)[l]
-    phi, p = (
-        topic_shares_of_features(topic_features(layers, l)),
-        None if lam == 1 and X is None else frequencies(layers, X),
-    )
+    phi = topic_shares_of_features(topic_features(layers, l))
+    p = None if lam == 1 and X is None else frequencies(layers, X)
     rank = relevance(
         phi, np.ones(len(phi)) if p is None else np.maximum(p, p[p > 0].min(initial=1.0)), lam
     )
@@ -855,15 +847,10 @@ def plot_topics(model, layer=-1, features=None, top=8, lam=1.0, X=None, fig=None
         )
     for ax in grid[max(0, len(order) - columns) : len(order)]:
         ax.tick_params(labelbottom=True)
-    fig.supxlabel(
-        "share of the topic's weight"
-        + (
-            ""
-            if p is None
-            else f" (thin: share of {'the reconstruction' if X is None else 'all data'})"
-        ),
-        fontsize=9,
-    )
+    xlabel = "share of the topic's weight"
+    if p is not None:
+        xlabel += f" (thin: share of {'the reconstruction' if X is None else 'all data'})"
+    fig.supxlabel(xlabel, fontsize=9)
     return panels
 
 # %% ../nbs/21_plot.ipynb #3d8f54f6
@@ -926,7 +913,8 @@ def _coefficients(layers, l, X, S):
     S = to_numpy(layers[l].S).T if S is None else to_numpy(S)
     if S.ndim != 2 or S.shape[1] != layers[l].rank:
         raise ValueError(
-            f"S must have {layers[l].rank} columns, one per topic of layer {l}, got shape {S.shape}."
+            f"S must have {layers[l].rank} columns, one per topic of layer {l}, "
+            f"got shape {S.shape}."
         )
     return S.T
 
@@ -988,11 +976,9 @@ def plot_over_time(model, layer, when, X=None, S=None, features=None, width=None
     layers, names = layers_of(model), names_of(model, features)
     centres, shares, width = shares_over(model, layer, when, X, S, width)
     l = layer_index(layers, layer)
-    order, colors, words = (
-        tree_order(model)[l][::-1],
-        topic_colors(model)[l],
-        top_features(layers, l, names, top),
-    )
+    order = tree_order(model)[l][::-1]
+    colors = topic_colors(model)[l]
+    words = top_features(layers, l, names, top)
     if ax is None:
         ax = new_figure(7, max(3.2, 0.8 + 0.16 * len(order))).subplots()
     if len(centres) == 1:
@@ -1131,7 +1117,8 @@ def plot_curves(model, layer=0, axis=None, ax=None):
     at = axis_of(np.arange(len(Phi)) if axis is None else axis, len(Phi))
     if at is None:
         raise ValueError(
-            f"axis must be {len(Phi)} finite numbers, one per feature, that rise or fall throughout."
+            f"axis must be {len(Phi)} finite numbers, one per feature, "
+            "that rise or fall throughout."
         )
     order, k = np.argsort(-shares, kind="stable"), Phi.shape[1]
     if ax is None:
@@ -1223,17 +1210,13 @@ def plot_paths(model, point, X=None, features=None, top=6, ax=None):
         " › ".join(words[l][i] or "(dead)" for l, i in reversed(list(enumerate(path))))
         for path, _ in listed
     ]
-    shares, colors = (
-        [share for _, share in listed],
-        [topic_colors(model)[0][path[0]] for path, _ in listed],
-    )
+    shares = [share for _, share in listed]
+    colors = [topic_colors(model)[0][path[0]] for path, _ in listed]
     rest = 1 - sum(shares)
     if rest > 1e-9 and shares:
-        shares, colors, labels = (
-            [*shares, rest],
-            [*colors, to_rgba(DEAD)],
-            [*labels, "all other paths"],
-        )
+        shares = [*shares, rest]
+        colors = [*colors, to_rgba(DEAD)]
+        labels = [*labels, "all other paths"]
     if ax is None:
         ax = new_figure(7, 0.8 + 0.3 * max(1, len(shares))).subplots()
     return _path_bars(ax, shares, colors, labels)
@@ -1262,11 +1245,9 @@ def _path_bars(ax, shares, colors, labels):
 # %% ../nbs/21_plot.ipynb #d36c0221
 def labelled_layers(model):
     """The numbers of the layers that have a classifier, or, for `GuidedNMF`, seed groups."""
-    return (
-        [0]
-        if hasattr(model, "seed_shares_") and len(model.groups_)
-        else sorted(getattr(model, "classifiers_", None) or {})
-    )
+    if hasattr(model, "seed_shares_") and len(model.groups_):
+        return [0]
+    return sorted(getattr(model, "classifiers_", None) or {})
 
 
 def labelled_layer(model, layer=None):
@@ -1306,12 +1287,10 @@ def plot_classes(model, layer=None, features=None, top=2, ax=None):
     adds, orange takes away. For `GuidedNMF`: groups, and the share of each topic in the
     reconstruction of their seeds. Raises `ValueError` for a model or layer without labels.
     """
-    l, layers, names, (classes, weights) = (
-        labelled_layer(model, layer),
-        layers_of(model),
-        names_of(model, features),
-        class_weights(model, layer),
-    )
+    l = labelled_layer(model, layer)
+    layers = layers_of(model)
+    names = names_of(model, features)
+    classes, weights = class_weights(model, layer)
     order, words = tree_order(model)[l], top_features(layers, l, names, top)
     if ax is None:
         ax = new_figure(

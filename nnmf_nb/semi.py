@@ -539,12 +539,12 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
 
     Parameters: `ranks` components per layer; `solver` 'nnls' (exact H) or 'mu' (multiplicative);
     `ridge` >= 0, the price of large factors (dimensionless); `lam` >= 0, the price of scatter
-    within the classes of `fit` (dimensionless); `pretrain_iter` iterations per layer; `max_iter` iterations
-    over the whole chain (0: pretraining only); `tol` on the stationarity (dimensionless);
-    `random_state` (k-means at the start); `verbose` (1: progress bar); `device` 'auto', 'cpu' or
-    'cuda'. Fitted: `layers_` (list of `SemiLayer`: Z, H, error), `components_` (k_m x n_features,
-    the product, any sign), `reconstruction_err_` (units of X, with exact H), `n_iter_`,
-    `converged_`, `stop_reason_`, `history_` ('objective' and 'stationarity' per turn,
+    within the classes of `fit` (dimensionless); `pretrain_iter` iterations per layer; `max_iter`
+    iterations over the whole chain (0: pretraining only); `tol` on the stationarity
+    (dimensionless); `random_state` (k-means at the start); `verbose` (1: progress bar); `device`
+    'auto', 'cpu' or 'cuda'. Fitted: `layers_` (list of `SemiLayer`: Z, H, error), `components_`
+    (k_m x n_features, the product, any sign), `reconstruction_err_` (units of X, with exact H),
+    `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective' and 'stationarity' per turn,
     'pretraining': the objectives of each layer). Every entry of X must be known: masks and weights
     would give each data point a Gram matrix of its own in all steps, and there are none. Source:
     Trigeorgis et al., ICML 2014 and TPAMI 2017; Ding, Li & Jordan 2010.

@@ -635,15 +635,14 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
     Parameters: `ranks` atoms per layer (wide and slim ones in turns are the paper's bottleneck
     modules); `l1`, `l2` penalties at the start, l1 relative to the typical length of what a layer
     sees, l2 dimensionless (learned when there are labels); `ridge` times ||W||^2 mean ||a_L||^2 / 2
-    holds the classifier back (dimensionless); `start_iter` iterations of dictionary learning per layer;
-    `max_iter` iterations of L-BFGS-B end to end (0: none, and without labels never any); `tol` on
-    the gradient, and on the relative decrease of the cost (per turn of the start, per ten
+    holds the classifier back (dimensionless); `start_iter` iterations of dictionary learning per
+    layer; `max_iter` iterations of L-BFGS-B end to end (0: none, and without labels never any);
+    `tol` on the gradient, and on the relative decrease of the cost (per turn of the start, per ten
     iterations end to end); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or
-    'cuda'.
-    Fitted: `dictionaries_` (k_(l-1) x k_l, unit columns, any sign), `penalties_` (layers x 2: l1 in
-    units of X, l2), `classes_` (empty without labels), `coef_` (per unit of X) and `intercept_`,
-    `components_` (k_L x n_features), `unit_` (typical length of a data point), `n_iter_`,
-    `history_` ('start': costs per layer, 'cost': cross-entropy + ridge), `converged_`,
+    'cuda'. Fitted: `dictionaries_` (k_(l-1) x k_l, unit columns, any sign), `penalties_` (layers x
+    2: l1 in units of X, l2), `classes_` (empty without labels), `coef_` (per unit of X) and
+    `intercept_`, `components_` (k_L x n_features), `unit_` (typical length of a data point),
+    `n_iter_`, `history_` ('start': costs per layer, 'cost': cross-entropy + ridge), `converged_`,
     `stop_reason_`. Source: Sun, Nasrabadi & Tran, arXiv 1701.08349.
     """
 
