@@ -235,9 +235,15 @@ def _layer_part(plus, minus, W, H, step, beta):
 def netted(plus, minus):
     """The two parts without what they have in common: the same difference, and for every entry one
     of them is 0.
+
+    Both are 0 where the two parts are equal to rounding: an update is by the ratio of the parts, in
+    which a difference of rounding would count as much as any other.
     """
     xp = namespace(plus, minus)
-    return xp.clip(plus - minus, min=0.0), xp.clip(minus - plus, min=0.0)
+    difference = plus - minus
+    rounding = 16 * _eps(plus) * (plus + minus)
+    difference = xp.where(abs(difference) <= rounding, xp.zeros_like(difference), difference)
+    return xp.clip(difference, min=0.0), xp.clip(-difference, min=0.0)
 
 
 def unchanged(plus, minus):
@@ -249,7 +255,7 @@ def unfold_backward(fwd, split, ranks, *, carry=netted):
     """Nonnegative backpropagation of a `Split` cost: (plus, minus), lists of N x k >= 0 with
     dC/dW^k = plus[k] - minus[k], exactly.
 
-    carry: `netted` or `kept`, what to do with the two parts of dC/dH^k before they go through layer
+    carry: `netted` or `unchanged`, what to do with the two parts of dC/dH^k before they go through layer
     k. Source: Le Roux, Hershey & Weninger 2015.
     """
     (dW, dH), (nW, nH) = (_output_part(fwd, part, ranks) for part in (split.plus, split.minus))

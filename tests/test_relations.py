@@ -140,10 +140,6 @@ def test_order_of_features_and_points_in_training(name, X, seed):
     one = {"ranks": (1,)} if "ranks" in ZOO[name][1] else {"n_components": 1}
     if name == "SparseCodingNetwork":
         return  # draws its atoms from the data points, by number
-    # begins with a random number per feature, by position, and ends when its network makes no
-    # progress, which need not be at the minimum: only data points are shuffled
-    if name == "UnfoldedNMF":
-        columns = np.arange(X.shape[1])
     seeds = {"seeds": [[int(np.argsort(columns)[0])]]} if name == "GuidedNMF" else {}
     y = labels(len(X)) if ZOO[name][2] else None
     a = fit(name, X, y, max_iter=300, **one)

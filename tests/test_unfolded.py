@@ -82,6 +82,18 @@ def problem(seed=0):
     return sources, [rng.random((8, 6)) + 0.1 for _ in range(4)], (1, 3, 2), rng
 
 
+def test_rounding_is_no_derivative():
+    """At a minimum the parts differ by rounding: no entry of W may be multiplied for that."""
+    X = np.full((6, 4), 1e-3)
+    X[1, 1] += 2
+    costs = set()
+    for seed in range(8):
+        order = np.random.default_rng(seed)
+        shuffled = X[order.permutation(6)][:, order.permutation(4)]
+        costs.add(round(UnfoldedNMF(1, max_iter=300).fit(shuffled).history_["cost"][-1], 12))
+    assert len(costs) == 1
+
+
 @pytest.mark.parametrize("carry", [netted, unchanged])
 @pytest.mark.parametrize("cost_beta", [1, 1.5, 2])
 @pytest.mark.parametrize("beta", [0, 0.5, 1, 1.5, 2, 2.5])
