@@ -4,33 +4,31 @@ A name is imported when it is first used, so `import nnmf_nb` costs nothing and 
 """
 
 # The one module written by hand: nbdev_export keeps __version__ equal to settings.ini and leaves the rest as it is.
-import sys as _sys
 from importlib import import_module as _import_module
-from types import ModuleType as _ModuleType
 
 __version__ = "0.1.0"
 
 _home = {
-    "NMF": "nmf",
-    "SSNMF": "ssnmf",
-    "GuidedNMF": "ssnmf",
-    "NeuralNMF": "neural",
-    "HierarchicalNMF": "hierarchical",
-    "DeepNMF": "deep",
-    "DeepSemiNMF": "semi",
-    "NonlinearSemiNMF": "nonlinear",
-    "UnfoldedNMF": "unfolded",
-    "SparseCodingNetwork": "sparse_coding",
-    "nnls": "nnls",
-    "nnls_vjp": "nnls",
-    "kkt_residual": "nnls",
-    "certify": "certificates",
-    "verify": "certificates",
-    "save": "files",
-    "load": "files",
-    "Checkpoint": "checkpoints",
-    "inspect": "inspector",
-    "LiveView": "live",
+    "NMF": "models._nmf",
+    "SSNMF": "models._ssnmf",
+    "GuidedNMF": "models._ssnmf",
+    "NeuralNMF": "models._neural",
+    "HierarchicalNMF": "models._hierarchical",
+    "DeepNMF": "models._deep",
+    "DeepSemiNMF": "models._semi",
+    "NonlinearSemiNMF": "models._nonlinear",
+    "UnfoldedNMF": "models._unfolded",
+    "SparseCodingNetwork": "models._sparse_coding",
+    "nnls": "layer._nnls",
+    "nnls_vjp": "layer._nnls",
+    "kkt_residual": "layer._nnls",
+    "certify": "evaluation._certificates",
+    "verify": "evaluation._certificates",
+    "save": "persistence._files",
+    "load": "persistence._files",
+    "Checkpoint": "persistence._checkpoints",
+    "inspect": "inspector._view",
+    "LiveView": "inspector._live",
 }
 __all__ = [*_home, "datasets"]
 
@@ -45,13 +43,3 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__})
-
-
-class _Package(_ModuleType):
-    def __setattr__(self, name, value):
-        # Importing the submodule nnmf_nb.nnls makes Python bind it here under its own name, over the function nnls.
-        if not (name in _home and isinstance(value, _ModuleType)):
-            super().__setattr__(name, value)
-
-
-_sys.modules[__name__].__class__ = _Package
