@@ -296,7 +296,7 @@ def test_float32_factors_are_judged_in_float64():
 def test_blocks_of_columns_do_not_matter(monkeypatch):
     A, S, X = planted()
     whole = certify(A, S * 1.01, X).layers[0]
-    monkeypatch.setattr("nnmf_nb.data._BLOCK", 50)
+    monkeypatch.setattr("nnmf_nb.core._data._BLOCK", 50)
     parts = certify(A, S * 1.01, X).layers[0]
     assert parts.kkt == pytest.approx(whole.kkt) and parts.stationarity == pytest.approx(
         whole.stationarity

@@ -202,8 +202,9 @@ def test_a_mistake_in_the_source_would_be_seen(monkeypatch):
 
 def test_the_source_ships_with_the_package():
     assert any(
-        fnmatch.fnmatch("cuda/nnls.cu", pattern) for pattern in settings()["package_data"].split()
-    ), "settings.ini: package_data lacks cuda/*.cu"
+        fnmatch.fnmatch("layer/cuda/nnls.cu", pattern)
+        for pattern in settings()["package_data"].split()
+    ), "settings.ini: package_data lacks layer/cuda/*.cu"
 
 
 # ------------------------------------------------------------------------------------ launch shapes

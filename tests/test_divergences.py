@@ -167,7 +167,7 @@ def test_sparse_is_dense(beta, engine):
 def test_sparse_without_second_orientation(monkeypatch):
     # A matrix too large to be kept twice is seen column-compressed from one side.
     expected = mu(data("sparse"), *start(data("sparse")), 1, max_iter=5).values
-    monkeypatch.setattr("nnmf_nb.data._BOTH_LIMIT", 0)
+    monkeypatch.setattr("nnmf_nb.core._data._BOTH_LIMIT", 0)
     X = data("sparse")
     assert X._cols.matrix.format == "csc"
     assert mu(X, *start(X), 1, max_iter=5).values == pytest.approx(expected)
@@ -176,7 +176,7 @@ def test_sparse_without_second_orientation(monkeypatch):
 def test_blocks_join(monkeypatch):
     X, (A, S) = data("weighted"), start(data())
     expected = divergence(X, A, S, 1.5), ratios(X, A, S, 1.5), coefficients(X, A, 1.5)
-    monkeypatch.setattr("nnmf_nb.data._BLOCK", 64)
+    monkeypatch.setattr("nnmf_nb.core._data._BLOCK", 64)
     assert divergence(X, A, S, 1.5) == pytest.approx(expected[0])
     for a, b in zip(ratios(X, A, S, 1.5), expected[1]):
         np.testing.assert_allclose(a, b)

@@ -526,7 +526,7 @@ def test_sparse_memory(name, monkeypatch):
     data.data += 0.1
     # UnfoldedNMF works on dense blocks, many at a time: small ones here, so that a whole matrix
     # would stand out
-    monkeypatch.setattr("nnmf_nb.data._BLOCK", 2**16 if name == "UnfoldedNMF" else 2**18)
+    monkeypatch.setattr("nnmf_nb.core._data._BLOCK", 2**16 if name == "UnfoldedNMF" else 2**18)
 
     def refuse(self, *args, **kwargs):
         if self.shape[0] * self.shape[1] > 2**18:

@@ -251,7 +251,7 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_nnls_is_the_function_whatever_was_imported_before():
     code = """import nnmf_nb.layer._nnls, nnmf_nb.layer
-print(nnmf_nb.nnls is nnmf_nb.layer.nnls is nnmf_nb.layer._nnls.nnls)"""
+print(nnmf_nb.layer._nnls is nnmf_nb.layer.nnls is nnmf_nb.layer._nnls.nnls)"""
     assert run_python(code) == "True"
 
 
@@ -265,6 +265,16 @@ for module in modules:
         names += getattr(importlib.import_module(module), "__all__", [])
 print(len(names))"""
     assert int(run_python(code)) < 250
+
+
+@pytest.mark.xdist_group("readme")
+def test_snippets_of_the_readme_run_in_order(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    code = ["import os, matplotlib", "matplotlib.use('agg')", f"os.chdir({str(tmp_path)!r})"]
+    assert len(blocks) >= 5 and run_python(
+        "\n".join([*code, *blocks, "print(os.path.getsize('page.html'))"])
+    )
 
 
 # --- versions and text ----------------------------------------------------------------------------
@@ -290,7 +300,10 @@ def test_links_between_files_resolve():
     link = re.compile(r"\]\(\s*<?(?![a-z][a-z0-9+.-]*:|[#/])([^\s)>#]+)", re.IGNORECASE)
     broken = []
     for file, text in text_files():
-        if file.endswith(".md"):
+        if file.endswith(".ipynb"):
+            cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+            text = "\n\n".join("".join(cell["source"]) for cell in cells)
+        if file.endswith((".md", ".ipynb")):
             text = re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
             broken += [
                 f"{file}: {target}"
