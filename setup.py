@@ -1,4 +1,4 @@
-"""Packaging of nnmf_nb: everything that can differ is read from settings.ini, which nbdev reads too."""
+"""Packaging of nnmf_nb: what can differ is read from settings.ini, which nbdev reads too."""
 
 from configparser import ConfigParser
 from pathlib import Path
@@ -10,16 +10,19 @@ parser = ConfigParser(delimiters=["="])
 parser.read(here / "settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 
-needed = "lib_name version description keywords author license status min_python max_python audience language lib_path requirements"
+needed = (
+    "lib_name version description keywords author license status min_python max_python audience "
+    "language lib_path requirements"
+)
 absent = [key for key in needed.split() if not cfg.get(key)]
 if absent:
     raise SystemExit(f"settings.ini: no value for {', '.join(absent)}")
 
-# From version 77 on setuptools wants an SPDX expression; the 'License ::' classifiers are deprecated.
+# From version 77 on setuptools wants an SPDX expression; the classifiers are deprecated.
 spdx = {"apache2": "Apache-2.0", "bsd3": "BSD-3-Clause", "mit": "MIT"}
-stages = "1 - Planning,2 - Pre-Alpha,3 - Alpha,4 - Beta,5 - Production/Stable,6 - Mature,7 - Inactive".split(
-    ","
-)
+stages = (
+    "1 - Planning,2 - Pre-Alpha,3 - Alpha,4 - Beta,5 - Production/Stable,6 - Mature,7 - Inactive"
+).split(",")
 oldest, newest = (int(cfg[key].split(".")[1]) for key in ("min_python", "max_python"))
 pythons = [f"3.{minor}" for minor in range(oldest, newest + 1)]
 suffix = "_requirements"

@@ -96,7 +96,8 @@ if __name__ == "__main__":
     start = time.perf_counter()
     counts, worst, wrong, split = fuzz(number, seed)
     print(
-        f"{number} small-integer problems, seeds {seed} to {seed + number - 1}, {time.perf_counter() - start:.0f} s"
+        f"{number} small-integer problems, seeds {seed} to {seed + number - 1}, "
+        f"{time.perf_counter() - start:.0f} s"
     )
     for kind, count in counts.items():
         print(f"  {count:>8}  {kind}")

@@ -92,7 +92,8 @@ def main():
     following = (
         "commit"
         if args.exhaustive
-        else "make demo (see it work), make lab (tutorials), make test-all (every combination: 12 minutes), CONTRIBUTING.md"
+        else "make demo (see it work), make lab (tutorials), "
+        "make test-all (every combination: 12 minutes), CONTRIBUTING.md"
     )
     print(f"Next: {following}")
 

@@ -36,10 +36,17 @@ TESTS = {
     "solvers/initialization": ["mutants", "extrapolated", "solvers"],
 }
 JOBS = 2
-OTHER = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.And: ast.Or, ast.Or: ast.And,
-}  # fmt: skip
+PAIRS = [
+    (ast.Lt, ast.LtE),
+    (ast.Gt, ast.GtE),
+    (ast.Eq, ast.NotEq),
+    (ast.Is, ast.IsNot),
+    (ast.Add, ast.Sub),
+    (ast.Mult, ast.Div),
+    (ast.BitAnd, ast.BitOr),
+    (ast.And, ast.Or),
+]
+OTHER = {a: b for a, b in PAIRS} | {b: a for a, b in PAIRS}
 
 
 def changed(node):
@@ -183,13 +190,13 @@ def main(number, seed):
             for mutant, (answer, _) in zip(drawn, pool.map(lambda mutant: judge(*mutant), drawn))
             if not answer
         ]
+    noticed_share = 1 - len(survivors) / max(1, len(drawn))
     print(
-        f"{len(drawn) - len(survivors)} of {len(drawn)} noticed ({1 - len(survivors) / max(1, len(drawn)):.0%}); survivors:"
+        f"{len(drawn) - len(survivors)} of {len(drawn)} noticed ({noticed_share:.0%}); survivors:"
     )
     for module, line, before, source in survivors:
-        print(
-            f"  {module}.py:{line}\n    - {before.strip()}\n    + {source.splitlines()[line - 1].strip()}"
-        )
+        after = source.splitlines()[line - 1].strip()
+        print(f"  {module}.py:{line}\n    - {before.strip()}\n    + {after}")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def name(path):
     return os.path.relpath(path, ROOT)
 
 
-# --- tidy ----------------------------------------------------------------------------------------------------------------
+# --- tidy -----------------------------------------------------------------------------------------
 
 
 def progress_bar(output):
@@ -165,18 +165,18 @@ def cmd_tidy(args):
             )
             print(*(line[:160] for line in diff[:12]), sep="\n")
             print(
-                f"untidy  {name(path)}: {len(diff)} lines of difference; run  tools/nbs.py tidy  and commit\n"
+                f"untidy  {name(path)}: {len(diff)} lines of difference; "
+                "run  tools/nbs.py tidy  and commit\n"
             )
         else:
             path.write_text(new, encoding="utf-8")
             print(f"tidied  {name(path)}")
-    print(
-        f"tidy: {len(stale)} of {len(notebooks(args.paths))} notebooks {'are not tidy' if args.check else 'changed'}"
-    )
+    verdict = "are not tidy" if args.check else "changed"
+    print(f"tidy: {len(stale)} of {len(notebooks(args.paths))} notebooks {verdict}")
     return bool(stale and args.check)
 
 
-# --- execute and check -----------------------------------------------------------------------------------------------------
+# --- execute and check ----------------------------------------------------------------------------
 
 
 class Client(NotebookClient):
@@ -289,7 +289,8 @@ def unstable(nb):
         if UNSTABLE.search(text):
             line = UNSTABLE.search(text).string.strip().splitlines()[0]
             yield f"cell {cell_id} warns on stderr with a path of this machine: {line[:140]}\n" + (
-                "    Catch the warning where it is the lesson (warnings.catch_warnings(record=True), print its message); cure it elsewhere."
+                "    Catch the warning where it is the lesson (warnings.catch_warnings(record=True), "
+                "print its message); mend it elsewhere."
             )
     for cell in nb.cells:
         for output in cell.get("outputs", []):
@@ -297,7 +298,8 @@ def unstable(nb):
             texts += [v for k, v in output.get("data", {}).items() if k.startswith("text/")]
             for text in texts:
                 if hit := UNSTABLE.search(text):
-                    yield f"cell {cell.id} shows a path of this machine: {text[max(0, hit.start() - 20) : hit.end() + 40]!r}"
+                    seen = text[max(0, hit.start() - 20) : hit.end() + 40]
+                    yield f"cell {cell.id} shows a path of this machine: {seen!r}"
 
 
 def cmd_execute(args):
@@ -368,14 +370,17 @@ class Tolerance(NamedTuple):
 
 
 def tolerance_of(source):
-    """The `Tolerance` of a cell: `#| tolerance: 0.02`, `#| tolerance: 5%`, with `integers` behind it for all numbers; without a tag, one unit of the last digit."""
+    """The `Tolerance` of a cell: `#| tolerance: 0.02`, `#| tolerance: 5%`, with `integers` behind
+    it for all numbers; without a tag, one unit of the last digit.
+    """
     tag = TOLERANCE.search(source)
     if tag is None:
         return Tolerance()
     match = re.fullmatch(r"(\d+\.?\d*(?:e-?\d+)?)(%?)( integers)?", tag[1])
     if match is None:
         raise ValueError(
-            f"{tag[0]!r}: write a number or a percentage, and `integers` behind it if these may differ too"
+            f"{tag[0]!r}: write a number or a percentage, and `integers` behind it if these may "
+            "differ too"
         )
     size, integers = float(match[1]), bool(match[3])
     return (
@@ -481,7 +486,8 @@ def complaints(path, result):
     problems += unstable(result)
     if stderr_of(stored) != stderr_of(result):
         problems.append(
-            "what it writes to stderr differs: warnings belong to versions and machines, not into a notebook"
+            "what it writes to stderr differs: warnings belong to versions and machines, "
+            "not into a notebook"
         )
     return problems
 
@@ -526,7 +532,7 @@ def cmd_check(args):
     return bool(bad)
 
 
-# --- export ------------------------------------------------------------------------------------------------------------------
+# --- export ---------------------------------------------------------------------------------------
 
 
 def cmd_export_check(args):
@@ -588,11 +594,11 @@ def cmd_export_check(args):
         print(f"DRIFT   {file}: {what}")
     if bad:
         print(
-            "Edit the notebook, not the module; then  make export. Edits made in a module go back with  nbdev_update."
+            "Edit the notebook, not the module; then  make export. Edits made in a module go back "
+            "with  nbdev_update."
         )
-    print(
-        f"export-check: {len(committed) - bad} of {len(committed)} files are what the notebooks export"
-    )
+    right, total = len(committed) - bad, len(committed)
+    print(f"export-check: {right} of {total} files are what the notebooks export")
     return bool(bad)
 
 

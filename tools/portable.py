@@ -22,12 +22,13 @@ from pathlib import Path
 
 from gates import ROOT, THREADS, cores, minutes, pytest_command
 
-KERNELS = (
-    "import numpy, scipy.linalg, threadpoolctl; numpy.ones((99, 99)) @ numpy.ones((99, 99)); scipy.linalg.svd(numpy.ones((99, 99))); "
-    + (
-        "print(*sorted({info['architecture'] for info in threadpoolctl.threadpool_info() if info.get('architecture')}))"
-    )
-)
+KERNELS = """
+import numpy, scipy.linalg, threadpoolctl
+numpy.ones((99, 99)) @ numpy.ones((99, 99))
+scipy.linalg.svd(numpy.ones((99, 99)))
+libraries = threadpoolctl.threadpool_info()
+print(*sorted({library["architecture"] for library in libraries if library.get("architecture")}))
+"""
 # those that `make test` leaves to `make test-all`
 LONG_NOTEBOOKS = ("--exhaustive", "-m", "notebook and exhaustive", "tests/test_notebooks.py")
 # OpenBLAS has one set of kernels for both and tells the first name in its table
@@ -44,7 +45,7 @@ class Setting:
     what: tuple = ("-m", "not browser")
 
     def environment(self, folder):
-        """The variables of its processes; `folder` holds the module that stands in front of numba."""
+        """The variables of its processes; `folder` holds what stands in front of numba."""
         environment = {
             name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
         }

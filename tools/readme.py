@@ -3,8 +3,8 @@
     readme.py           write README.md and its pictures, nbs/images/index-*.png
     readme.py --check   write nothing; exit 1 when they are not what the notebook holds
 
-Cells marked `#| hide` are left out; `#| echo: false` leaves out a cell's code, `#| output: false` its outputs; `#| fig-alt: ...`
-says what its picture shows, to those who cannot see it.
+Cells marked `#| hide` are left out; `#| echo: false` leaves out a cell's code, `#| output: false`
+its outputs; `#| fig-alt: ...` says what its picture shows, to those who cannot see it.
 """
 
 import base64
@@ -26,7 +26,7 @@ CODE = re.compile(r"(^```.*?^```[^\n]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
 def relink(text):
-    """Links are relative to nbs/ in the notebook and to the root in the README; code is left alone."""
+    """Links are relative to nbs/ in the notebook, to the root in the README; code is left alone."""
     parts = CODE.split(text)
     parts[::2] = [
         LINK.sub(lambda m: m[1] + posixpath.normpath("nbs/" + m[2]), part) for part in parts[::2]
@@ -72,7 +72,8 @@ def render(nb):
         if cell["cell_type"] == "markdown":
             if cell.get("attachments"):
                 sys.exit(
-                    f"nbs/index.ipynb, cell {cell['id']}: an attached picture cannot be shown; draw it in a cell or link a file"
+                    f"nbs/index.ipynb, cell {cell['id']}: an attached picture cannot be shown; "
+                    "draw it in a cell or link a file"
                 )
             parts.append(relink(source.strip()))
         elif cell["cell_type"] == "code":
@@ -102,7 +103,8 @@ def main():
     if "--check" in sys.argv[1:]:
         for file in stale + [p.relative_to(ROOT).as_posix() for p in left]:
             print(
-                f"STALE   {file} is not what nbs/index.ipynb holds; run  tools/readme.py  and commit"
+                f"STALE   {file} is not what nbs/index.ipynb holds; "
+                "run  tools/readme.py  and commit"
             )
         sys.exit(1 if stale or left else print("readme: README.md is what nbs/index.ipynb holds"))
     for file in stale:
