@@ -25,7 +25,7 @@ HOUSE = """
 core: _arrays iteration _data _linalg
 layer: _cpu_kernels _cuda_kernels _nnls
 solvers: stationarity coordinate_descent initialization extrapolation divergences gradient
-chain: _costs _layers _labels
+chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _files _checkpoints
 models: _base _nmf _ssnmf _hierarchical _deep _semi _unfolded _sparse_coding _nonlinear _neural
