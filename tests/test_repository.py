@@ -251,7 +251,7 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_nnls_is_the_function_whatever_was_imported_before():
     code = """import nnmf_nb.layer._nnls, nnmf_nb.layer
-print(nnmf_nb.layer._nnls is nnmf_nb.layer.nnls is nnmf_nb.layer._nnls.nnls)"""
+print(nnmf_nb.nnls is nnmf_nb.layer.nnls is nnmf_nb.layer._nnls.nnls)"""
     assert run_python(code) == "True"
 
 
