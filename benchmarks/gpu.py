@@ -23,10 +23,11 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from nnmf_nb import NMF, NeuralNMF
-from nnmf_nb.backend import has_cuda, to_device, to_numpy
-from nnmf_nb.data import DataMatrix
-from nnmf_nb.losses import ChainObjective, resolve_cost, unit_columns
-from nnmf_nb.nnls import solve_gram
+from nnmf_nb.chain._costs import ChainObjective, resolve_cost
+from nnmf_nb.core._arrays import has_cuda, to_device, to_numpy
+from nnmf_nb.core._data import DataMatrix
+from nnmf_nb.core._linalg import unit_columns
+from nnmf_nb.layer._nnls import solve_gram
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"

@@ -28,8 +28,8 @@ import array_api_compat
 import array_api_compat.numpy as plain
 import numpy as np
 
-from nnmf_nb import cuda_kernels
-from nnmf_nb.backend import has_cuda
+from nnmf_nb.core._arrays import has_cuda
+from nnmf_nb.layer import _cuda_kernels as cuda_kernels
 
 # ------------------------------------------------------------------------------------- the emulator
 
@@ -68,7 +68,7 @@ def write(path, content):
 @functools.cache
 def build(*flags):
     """Path of tests/emulator/library.cpp compiled with `flags`."""
-    source = Path(str(cuda_kernels.files("nnmf_nb") / "cuda" / "nnls.cu"))
+    source = Path(str(cuda_kernels.files("nnmf_nb.layer") / "cuda" / "nnls.cu"))
     compiler = subprocess.run(["g++", "-v"], capture_output=True).stderr
     target = kept(
         "emulator", compiler, flags, *(p.read_bytes() for p in (source, *sorted(FOLDER.glob("*"))))
@@ -426,7 +426,7 @@ namespace = Namespace(
 
 
 def install(monkeypatch):
-    """Let nnmf_nb.cuda_kernels find the stand-in instead of CuPy, with a device like sm_90 that has
+    """Let nnmf_nb.layer._cuda_kernels find the stand-in instead of CuPy, with a device like sm_90 that has
     1 GiB free.
     """
     cuda_kernels.compiled_module.cache_clear()

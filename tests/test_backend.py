@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-import nnmf_nb.backend as backend
-from nnmf_nb.backend import (
+import nnmf_nb.core._arrays as backend
+from nnmf_nb.core._arrays import (
     asarray,
     double,
     floating,

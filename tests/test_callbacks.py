@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, UnfoldedNMF, datasets
-from nnmf_nb.estimators import EarlyStopping, hidden_score
+from nnmf_nb.models._base import EarlyStopping, hidden_score
 
 TOY = datasets.toy(random_state=0)
 MODELS = [
@@ -87,7 +87,7 @@ def test_a_callback_stops_the_fit(model, recwarn):
 
 
 def test_without_a_callback_no_model_is_made(model, monkeypatch):
-    import nnmf_nb.estimators as estimators
+    import nnmf_nb.models._base as estimators
 
     calls, made = [], estimators.fitted_attributes
     monkeypatch.setattr(estimators, "fitted_attributes", lambda *a: calls.append(1) or made(*a))

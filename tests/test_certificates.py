@@ -33,16 +33,18 @@ from nnmf_nb import (
     NonlinearSemiNMF,
     SparseCodingNetwork,
     UnfoldedNMF,
-    certificates,
     certify,
     datasets,
-    estimators,
     load,
     nnls,
     save,
     verify,
 )
-from nnmf_nb.certificates import (
+from nnmf_nb.chain._costs import ChainObjective, on_unit_columns, propagate, resolve_cost
+from nnmf_nb.core._data import as_data
+from nnmf_nb.core._linalg import unit_columns
+from nnmf_nb.evaluation import _certificates as certificates
+from nnmf_nb.evaluation._certificates import (
     Certificate,
     Criteria,
     LayerCertificate,
@@ -51,8 +53,7 @@ from nnmf_nb.certificates import (
     in_units,
     on_supports,
 )
-from nnmf_nb.data import as_data
-from nnmf_nb.losses import ChainObjective, on_unit_columns, propagate, resolve_cost, unit_columns
+from nnmf_nb.models import _base as estimators
 
 
 def planted(seed=0, N=12, k=3, M=40):

@@ -22,8 +22,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 import nnmf_nb
-from nnmf_nb import Checkpoint, HierarchicalNMF, NeuralNMF, NonlinearSemiNMF, checkpoints
+from nnmf_nb import Checkpoint, HierarchicalNMF, NeuralNMF, NonlinearSemiNMF
 from nnmf_nb.core.iteration import Recorder, current_recorder, iterate, recording
+from nnmf_nb.persistence import _checkpoints as checkpoints
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:ranks"
@@ -166,7 +167,7 @@ def test_a_fit_goes_on_with_a_larger_max_iter_and_not_with_a_smaller_one(tmp_pat
 
 
 def test_resuming_saves_the_work(tmp_path, monkeypatch):
-    import nnmf_nb.losses as losses
+    import nnmf_nb.chain._costs as losses
 
     calls, propagate = [], losses.propagate
     monkeypatch.setattr(losses, "propagate", lambda *a: calls.append(1) or propagate(*a))
@@ -461,7 +462,7 @@ def test_loops_inside_a_loop_are_not_kept():
             self.entered += 1
             return 0, fit
 
-    from nnmf_nb.optimisers import OptimizationState
+    from nnmf_nb.solvers.gradient import OptimizationState
 
     start, counts = OptimizationState((), None, [], [], [], None, 0.0, "max_iter"), Counts()
     with recording(counts):

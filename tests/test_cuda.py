@@ -8,7 +8,6 @@ import fnmatch
 import importlib.util
 import re
 import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -22,18 +21,41 @@ from standin import traffic
 from strategies import brute_force, brute_force_gram, integer_problem
 from test_repository import settings
 
-import nnmf_nb.nnls  # noqa: F401  (the attribute is the function; the module is in sys.modules)
-from nnmf_nb import DeepSemiNMF, SparseCodingNetwork, cuda_kernels, inspect, plot, verify
-from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, TIED, gram, has_cuda, to_device, to_numpy
-from nnmf_nb.cuda_kernels import expressions, in_chunks, launch_of, shared_bytes, source, variant
-from nnmf_nb.data import as_data
-from nnmf_nb.losses import ChainObjective, on_unit_columns, resolve_cost, unit_columns
-from nnmf_nb.metrics import errors_per_depth
-from nnmf_nb.nnls import adjoint_gram, nnls, nnls_certified, nnls_vjp, solve_gram, unit_diagonal
+from nnmf_nb import DeepSemiNMF, SparseCodingNetwork, inspect, plot, verify
+from nnmf_nb.chain._costs import ChainObjective, on_unit_columns, resolve_cost
+from nnmf_nb.core._arrays import (
+    DEGENERATE,
+    NOT_CONVERGED,
+    TIED,
+    gram,
+    has_cuda,
+    to_device,
+    to_numpy,
+)
+from nnmf_nb.core._data import as_data
+from nnmf_nb.core._linalg import unit_columns
+from nnmf_nb.evaluation.metrics import errors_per_depth
+from nnmf_nb.layer import _cuda_kernels as cuda_kernels
+from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.layer._cuda_kernels import (
+    expressions,
+    in_chunks,
+    launch_of,
+    shared_bytes,
+    source,
+    variant,
+)
+from nnmf_nb.layer._nnls import (
+    adjoint_gram,
+    nnls,
+    nnls_certified,
+    nnls_vjp,
+    solve_gram,
+    unit_diagonal,
+)
 from nnmf_nb.solvers import extrapolation
 
 matplotlib.use("Agg")
-layer = sys.modules["nnmf_nb.nnls"]
 emulated = pytest.mark.skipif(bool(standin.no_compiler()), reason=standin.no_compiler() or "-")
 
 

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from strategies import deviation, matrices
 
-import nnmf_nb.data as data
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.data import (
+import nnmf_nb.core._data as data
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import (
     DataMatrix,
     WeightedDataMatrix,
     as_data,

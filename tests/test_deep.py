@@ -11,9 +11,11 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from nnmf_nb import DeepNMF, HierarchicalNMF, datasets, nnls
-from nnmf_nb.backend import host_rng, to_numpy
-from nnmf_nb.data import as_data
-from nnmf_nb.deep import (
+from nnmf_nb.chain._costs import propagate
+from nnmf_nb.chain._labels import Supervision, read_labels
+from nnmf_nb.core._arrays import host_rng, to_numpy
+from nnmf_nb.core._data import as_data
+from nnmf_nb.models._deep import (
     Terms,
     alike_first,
     along_ball,
@@ -37,8 +39,6 @@ from nnmf_nb.deep import (
     unpooled,
     winners,
 )
-from nnmf_nb.labels import Supervision, read_labels
-from nnmf_nb.losses import propagate
 
 TOY = datasets.toy(random_state=0)
 SOLVERS = ("hals", "mu")

@@ -10,10 +10,11 @@ import scipy.sparse as sp
 from sklearn.decomposition import _nmf
 from sklearn.exceptions import ConvergenceWarning
 
-import nnmf_nb.divergences as divergences
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.data import DataMatrix, as_data, transposed
-from nnmf_nb.divergences import (
+import nnmf_nb.solvers.divergences as divergences
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import DataMatrix, as_data, transposed
+from nnmf_nb.layer._nnls import nnls
+from nnmf_nb.solvers.divergences import (
     beta_of,
     coefficients,
     curvature,
@@ -26,7 +27,6 @@ from nnmf_nb.divergences import (
     points_of,
     ratios,
 )
-from nnmf_nb.nnls import nnls
 
 BETAS = (-1, 0, 0.5, 1, 1.5, 2, 3)
 KINDS = ("dense", "sparse", "weighted", "masked")

@@ -31,10 +31,10 @@ from nnmf_nb import (
     UnfoldedNMF,
     datasets,
 )
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.losses import COSTS
-from nnmf_nb.nnls import cpu_kernels
-from nnmf_nb.optimisers import OPTIMISERS
+from nnmf_nb.chain._costs import COSTS
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.layer._nnls import cpu_kernels
+from nnmf_nb.solvers.gradient import OPTIMISERS
 
 ESTIMATORS = [HierarchicalNMF, NeuralNMF]
 TOY = datasets.toy(random_state=0)
@@ -372,7 +372,7 @@ def test_unusual_ranks(Estimator):
     ids=str,
 )
 def test_bad_parameters(Estimator, params):
-    from nnmf_nb.backend import has_cuda
+    from nnmf_nb.core._arrays import has_cuda
 
     if params.get("device") == "cuda" and has_cuda():
         pytest.skip("a CUDA device is here")
@@ -577,7 +577,7 @@ sys.modules["numba"] = None
 from nnmf_nb import NeuralNMF, datasets
 model = NeuralNMF(ranks=(9, 4, 2), random_state=0).fit(datasets.toy(random_state=0).X)
 assert all(one.error < 1.01 * one.floor and one.kkt < 1e-10 for one in model.layers_)
-assert "nnmf_nb.kernels.cpu" not in sys.modules
+assert "nnmf_nb.layer._cpu_kernels" not in sys.modules
 """
 
 

@@ -2,7 +2,6 @@
 promise over plain HALS.
 """
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +10,10 @@ import scipy.sparse as sp
 
 import nnmf_nb.solvers.extrapolation as solvers
 from nnmf_nb import NMF, datasets
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.data import as_data, relative_error
-from nnmf_nb.nnls import cpu_kernels, nnls
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import as_data, relative_error
+from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.layer._nnls import cpu_kernels, nnls
 from nnmf_nb.solvers.coordinate_descent import coordinate_descent, hals
 from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 from nnmf_nb.solvers.initialization import random_start
@@ -25,7 +25,7 @@ WAYS = pytest.mark.parametrize("exact", [None, False, True], ids=["auto", "sweep
 @pytest.fixture(params=["compiled", "portable"])
 def engine(request, monkeypatch):
     if request.param == "portable":
-        for module in (sys.modules["nnmf_nb.nnls"], solvers):
+        for module in (layer, solvers):
             monkeypatch.setattr(module, "cpu_kernels", lambda: None)
     return request.param
 
@@ -279,7 +279,7 @@ def test_weights_are_left_to_hals():
 @pytest.mark.each_value_once
 @WAYS
 def test_another_namespace(exact, xp_device, monkeypatch):
-    for module in (sys.modules["nnmf_nb.nnls"], solvers):
+    for module in (layer, solvers):
         monkeypatch.setattr(module, "cpu_kernels", lambda: None)
     # the device decides elsewhere
     monkeypatch.setattr(solvers, "_exact_is_faster", lambda A, n_sweeps: True)

@@ -20,9 +20,9 @@ from zoo import MASKED, SIGNED, ZOO, error, factors, fit, labels, new, planted, 
 
 import nnmf_nb
 from nnmf_nb import nnls_vjp, verify
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.data import as_data
-from nnmf_nb.losses import COSTS, ChainObjective, on_unit_columns
+from nnmf_nb.chain._costs import COSTS, ChainObjective, on_unit_columns
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import as_data
 
 ROWS = {
     "zero locking in MU": [

@@ -39,7 +39,7 @@ from nnmf_nb import (
     load,
     save,
 )
-from nnmf_nb.files import KEY, decode, digest, encode, fields_of, read
+from nnmf_nb.persistence._files import KEY, decode, digest, encode, fields_of, read
 
 X = np.random.default_rng(0).gamma(0.5, 1.0, (24, 4)) @ np.random.default_rng(1).gamma(
     0.5, 1.0, (4, 9)
@@ -373,7 +373,7 @@ def test_a_broken_model_is_not_written(tmp_path):
 
 
 def test_too_much_text_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("nnmf_nb.files.LONGEST", 100)
+    monkeypatch.setattr("nnmf_nb.persistence._files.LONGEST", 100)
     with pytest.raises(ValueError, match="shorten history_"):
         save(NMF(), tmp_path / "m")
 

@@ -1,4 +1,4 @@
-"""nnmf_nb.inspector: the payload against direct computation, its size, stills and names; and the
+"""nnmf_nb.inspector._view: the payload against direct computation, its size, stills and names; and the
 page itself in a browser.
 """
 
@@ -38,8 +38,8 @@ from nnmf_nb import (
     load,
     save,
 )
-from nnmf_nb import inspector as module
-from nnmf_nb.layers import Layer, flows, topic_features, topic_shares
+from nnmf_nb.chain._layers import Layer, flows, topic_features, topic_shares
+from nnmf_nb.inspector import _view as module
 from nnmf_nb.plot import topic_colors, tree_order
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)

@@ -2,16 +2,15 @@
 so with NUMBA_DISABLE_JIT=1 to see their lines.
 """
 
-import sys
-
 import numpy as np
 import pytest
 from strategies import brute_force_gram, integer_problem
 
-from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, OK, TIED
-from nnmf_nb.nnls import solve_gram, unit_diagonal
+from nnmf_nb.core._arrays import DEGENERATE, NOT_CONVERGED, OK, TIED
+from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.layer._nnls import solve_gram, unit_diagonal
 
-cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+cpu = pytest.importorskip("nnmf_nb.layer._cpu_kernels")
 
 
 def problem(seed):
@@ -64,7 +63,7 @@ def test_the_layer_asks_the_careful_solver(monkeypatch):
     monkeypatch.setattr(
         cpu, "solve_points", lambda G, gram_of, F, S, warm, status: status.fill(NOT_CONVERGED)
     )
-    monkeypatch.setattr(sys.modules["nnmf_nb.nnls"], "cpu_kernels", lambda: cpu)
+    monkeypatch.setattr(layer, "cpu_kernels", lambda: cpu)
     for G, f in problems:
         S, status = solve_gram(G[None], f[None])
         assert status[0] < NOT_CONVERGED and value(G, f, S[0]) == pytest.approx(

@@ -15,10 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, datasets
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.data import DataMatrix
-from nnmf_nb.estimators import EarlyStopping
-from nnmf_nb.labels import (
+from nnmf_nb.chain._costs import ChainObjective, every
+from nnmf_nb.chain._labels import (
     LABEL_LOSSES,
     RIDGE,
     Picked,
@@ -29,7 +27,9 @@ from nnmf_nb.labels import (
     read_labels,
     with_labels,
 )
-from nnmf_nb.losses import ChainObjective, every
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import DataMatrix
+from nnmf_nb.models._base import EarlyStopping
 
 TOY = datasets.toy(random_state=0)
 GROUP = TOY.labels["level_4"]

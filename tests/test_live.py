@@ -1,4 +1,4 @@
-"""nnmf_nb.live: when it looks, what it shows, what its buttons do, and that training does not
+"""nnmf_nb.inspector._live: when it looks, what it shows, what its buttons do, and that training does not
 notice. In a browser: test_browser.py.
 """
 
@@ -35,7 +35,7 @@ from nnmf_nb import (
     load,
     save,
 )
-from nnmf_nb import live as module
+from nnmf_nb.inspector import _live as module
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -129,7 +129,7 @@ def test_time_spent_never_exceeds_the_share():
 
 def test_a_model_is_made_only_for_a_look(monkeypatch):
     # a hook that asks for a fitted model at every iteration would double the price of training
-    import nnmf_nb.estimators as estimators
+    import nnmf_nb.models._base as estimators
 
     calls, made = [], estimators.fitted_attributes
     monkeypatch.setattr(estimators, "fitted_attributes", lambda *a: calls.append(1) or made(*a))

@@ -8,14 +8,11 @@ import pytest
 import scipy.sparse as sp
 from strategies import deviation, numeric_gradient
 
-from nnmf_nb.backend import OK, to_numpy
-from nnmf_nb.data import as_data, relative_error
-from nnmf_nb.losses import (
+from nnmf_nb.chain._costs import (
     COSTS,
     ChainObjective,
     backpropagate,
     check_gradient,
-    column_lengths,
     custom,
     depth_errors,
     energy,
@@ -24,12 +21,12 @@ from nnmf_nb.losses import (
     on_unit_columns,
     propagate,
     resolve_cost,
-    svd_floors,
-    top_svd,
     unfold,
-    unit_columns,
 )
-from nnmf_nb.nnls import nnls
+from nnmf_nb.core._arrays import OK, to_numpy
+from nnmf_nb.core._data import as_data, relative_error
+from nnmf_nb.core._linalg import column_lengths, svd_floors, top_svd, unit_columns
+from nnmf_nb.layer._nnls import nnls
 from nnmf_nb.solvers.coordinate_descent import hals
 
 RANKS = (5, 4, 3, 2)

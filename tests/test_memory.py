@@ -2,7 +2,6 @@
 first, a middle and its last block, and where one point is too much.
 """
 
-import sys
 from functools import partial
 
 import numpy as np
@@ -10,14 +9,17 @@ import pytest
 import scipy.sparse as sp
 import standin
 
-from nnmf_nb import data, divergences, nonlinear, ssnmf, unfolded
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.data import WeightedDataMatrix, as_data, in_chunks
-from nnmf_nb.labels import Labels
-from nnmf_nb.nonlinear import ACTIVATIONS
-from nnmf_nb.unfolded import UnfoldedObjective
-
-layer = sys.modules["nnmf_nb.nnls"]
+from nnmf_nb.chain._labels import Labels
+from nnmf_nb.core import _data as data
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import WeightedDataMatrix, as_data, in_chunks
+from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.models import _nonlinear as nonlinear
+from nnmf_nb.models import _ssnmf as ssnmf
+from nnmf_nb.models import _unfolded as unfolded
+from nnmf_nb.models._nonlinear import ACTIVATIONS
+from nnmf_nb.models._unfolded import UnfoldedObjective
+from nnmf_nb.solvers import divergences
 
 # --------------------------------------------------------------------------------------- the slices
 

@@ -1,4 +1,4 @@
-"""nnmf_nb.metrics: values that a hand can compute, invariances, and the cases in which others
+"""nnmf_nb.evaluation.metrics: values that a hand can compute, invariances, and the cases in which others
 return NaN.
 """
 
@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
-from nnmf_nb import HierarchicalNMF, NeuralNMF, datasets, metrics
-from nnmf_nb.layers import topic_features
+from nnmf_nb import HierarchicalNMF, NeuralNMF, datasets
+from nnmf_nb.chain._layers import topic_features
+from nnmf_nb.evaluation import metrics
 
 RANKS = (9, 4, 2)
 

@@ -3,17 +3,19 @@ number that every other test let pass.
 """
 
 import inspect
-import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 from sklearn.decomposition._nmf import _initialize_nmf
 
-from nnmf_nb import data, kkt_residual, nnls, nnls_vjp
-from nnmf_nb.backend import NOT_CONVERGED
-from nnmf_nb.data import as_data
-from nnmf_nb.losses import depth_errors, propagate, top_svd, unit_columns
+from nnmf_nb import kkt_residual, nnls, nnls_vjp
+from nnmf_nb.chain._costs import depth_errors, propagate
+from nnmf_nb.core import _data as data
+from nnmf_nb.core._arrays import NOT_CONVERGED
+from nnmf_nb.core._data import as_data
+from nnmf_nb.core._linalg import top_svd, unit_columns
+from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.solvers.coordinate_descent import _portable_coordinate_descent, hals
 from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 from nnmf_nb.solvers.initialization import _dominant_part, nndsvd, random_start, svd_start
@@ -163,8 +165,6 @@ def test_a_column_of_zeros_is_swept_without_a_word():
 
 # --- nonnegative least squares --------------------------------------------------------------------
 
-layer = sys.modules["nnmf_nb.nnls"]
-
 
 def stack_of(A, x):
     """Columns A with unit length and x as the points that the array engine works on."""
@@ -204,7 +204,7 @@ def test_the_careful_solver_reports_what_it_gave_up_on(monkeypatch):
 def test_how_long_a_row_of_the_inverse_factor_may_be(steps, dependent):
     G = np.array([[1, 1 - steps / 2 * 2.0**-53], [1 - steps / 2 * 2.0**-53, 1]])
     assert layer._dependent(G[None], np.ones((1, 2), bool)).tolist() == [dependent]
-    cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+    cpu = pytest.importorskip("nnmf_nb.layer._cpu_kernels")
     work = cpu.scratch(2)
     work.passive[:] = True
     assert cpu.independent(G, work, cpu.RANK_TOL * np.sqrt(2)) == (not dependent)
@@ -272,7 +272,7 @@ def test_what_did_not_help_is_not_tried_again_at_once_but_later(problem, method)
         if method == "portable":
             s, status = layer._active_set_point(rounded, pull)
         else:
-            cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+            cpu = pytest.importorskip("nnmf_nb.layer._cpu_kernels")
             s, work = np.empty(k), cpu.scratch(k)
             status = (
                 0

@@ -7,10 +7,10 @@ from sklearn.decomposition import NMF as ScikitNMF
 from sklearn.exceptions import ConvergenceWarning
 
 from nnmf_nb import NMF, datasets
-from nnmf_nb.backend import host_rng
-from nnmf_nb.data import as_data
-from nnmf_nb.estimators import EarlyStopping
-from nnmf_nb.nmf import INITS, Penalties, alternate, half_step
+from nnmf_nb.core._arrays import host_rng
+from nnmf_nb.core._data import as_data
+from nnmf_nb.models._base import EarlyStopping
+from nnmf_nb.models._nmf import INITS, Penalties, alternate, half_step
 from nnmf_nb.solvers.initialization import random_start
 
 TOY = datasets.toy(random_state=0).X

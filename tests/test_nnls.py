@@ -22,11 +22,11 @@ from strategies import (
     optimality,
 )
 
-import nnmf_nb.backend as backend
-import nnmf_nb.nnls  # noqa: F401  (the attribute is the function; the module is in sys.modules)
-from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, OK, TIED, to_numpy
-from nnmf_nb.data import as_data
-from nnmf_nb.nnls import (
+import nnmf_nb.core._arrays as backend
+from nnmf_nb.core._arrays import DEGENERATE, NOT_CONVERGED, OK, TIED, to_numpy
+from nnmf_nb.core._data import as_data
+from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.layer._nnls import (
     adjoint,
     kkt_residual,
     layer_vjp,
@@ -37,8 +37,7 @@ from nnmf_nb.nnls import (
     unit_diagonal,
 )
 
-layer = sys.modules["nnmf_nb.nnls"]
-cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+cpu = pytest.importorskip("nnmf_nb.layer._cpu_kernels")
 
 
 @pytest.fixture(params=["compiled", "portable"])
@@ -368,7 +367,7 @@ def test_a_warm_start_of_the_wrong_shape_is_refused(shape):
     """In a process of its own: a kernel that believes the shape writes beyond the array."""
     code = f"""
         import numpy as np
-        from nnmf_nb.nnls import nnls
+        from nnmf_nb.layer._nnls import nnls
         rng = np.random.default_rng(0)
         try: nnls(rng.random((20, 5)), rng.random((20, 30)), np.ones({shape}))
         except ValueError as error: assert "S0" in str(error), error
@@ -675,7 +674,7 @@ def test_masks_in_blocks(engine, monkeypatch):
     A, X = random_problem()
     mask = np.random.default_rng(2).random(X.shape) < 0.6
     S, g = nnls(A, X, mask=mask), nnls_vjp(A, X, nnls(A, X, mask=mask), X[:6], mask=mask)
-    monkeypatch.setattr(sys.modules["nnmf_nb.data"], "_BLOCK", 100)
+    monkeypatch.setattr(data, "_BLOCK", 100)
     h = nnls_vjp(A, X, S, X[:6], mask=mask)
     assert (
         deviation(nnls(A, X, mask=mask), S) <= 1e-12

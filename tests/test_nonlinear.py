@@ -10,11 +10,12 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
-from nnmf_nb import DeepSemiNMF, NonlinearSemiNMF, nnls, nonlinear
-from nnmf_nb.backend import host_rng, to_numpy
-from nnmf_nb.data import DataMatrix, residual2
-from nnmf_nb.estimators import EarlyStopping
-from nnmf_nb.nonlinear import (
+from nnmf_nb import DeepSemiNMF, NonlinearSemiNMF, nnls
+from nnmf_nb.core._arrays import host_rng, to_numpy
+from nnmf_nb.core._data import DataMatrix, residual2
+from nnmf_nb.models import _nonlinear as nonlinear
+from nnmf_nb.models._base import EarlyStopping
+from nnmf_nb.models._nonlinear import (
     ACTIVATIONS,
     Decoder,
     NonlinearObjective,

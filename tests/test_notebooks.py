@@ -24,7 +24,7 @@ nbs = tool("nbs")
 
 
 # 50 s together: in `make test` their modules have their tests alone
-LONG = ("13a_semi", "13b_unfolded", "13c_sparse_coding", "13d_nonlinear")
+LONG = ("semi", "unfolded", "sparse_coding", "nonlinear")
 
 
 def notebooks():

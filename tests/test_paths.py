@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from nnmf_nb import backend, nnls
-from nnmf_nb.data import as_data
-from nnmf_nb.losses import ChainObjective, every, on_unit_columns
+from nnmf_nb import nnls
+from nnmf_nb.chain._costs import ChainObjective, every, on_unit_columns
+from nnmf_nb.core import _arrays as backend
+from nnmf_nb.core._data import as_data
+from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
-layer = sys.modules["nnmf_nb.nnls"]
 solvers = [
     sys.modules[f"nnmf_nb.solvers.{name}"]
     for name in ("stationarity", "coordinate_descent", "extrapolation")

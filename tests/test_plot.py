@@ -19,7 +19,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from nnmf_nb import SSNMF, GuidedNMF, HierarchicalNMF, NeuralNMF, datasets, plot  # noqa: E402
-from nnmf_nb.layers import Layer, flows, topic_shares  # noqa: E402
+from nnmf_nb.chain._layers import Layer, flows, topic_shares  # noqa: E402
 
 KNOWN = np.random.default_rng(1).random((90, 87)) < 0.8
 

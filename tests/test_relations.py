@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from zoo import ZOO, error, fit, labels, planted, same, transform
 
 from nnmf_nb import NMF, SSNMF, NeuralNMF, certify, nnls
-from nnmf_nb.data import as_data
-from nnmf_nb.losses import COSTS, ChainObjective, on_unit_columns
+from nnmf_nb.chain._costs import COSTS, ChainObjective, on_unit_columns
+from nnmf_nb.core._data import as_data
 
 every_model = pytest.mark.parametrize("name", list(ZOO))
 SEEN = planted(14, 9, seed=4)

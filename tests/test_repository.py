@@ -246,13 +246,13 @@ def test_unknown_name_is_an_attribute_error():
     "before",
     [
         "import nnmf_nb",
-        "from nnmf_nb import nnls; del sys.modules['nnmf_nb.nnls']; import nnmf_nb.nnls",
+        "from nnmf_nb import nnls; del sys.modules['nnmf_nb.layer._nnls']; import nnmf_nb.layer._nnls",
         *(
             pytest.param(way, marks=pytest.mark.exhaustive)
             for way in (
-                "import nnmf_nb.nnls",
-                "from nnmf_nb.nnls import kkt_residual",
-                "import importlib; importlib.import_module('nnmf_nb.nnls')",
+                "import nnmf_nb.layer._nnls",
+                "from nnmf_nb.layer._nnls import kkt_residual",
+                "import importlib; importlib.import_module('nnmf_nb.layer._nnls')",
             )
         ),
     ],
@@ -260,10 +260,10 @@ def test_unknown_name_is_an_attribute_error():
 def test_nnls_is_the_function_not_its_module(before):
     code = f"""{before}
 from nnmf_nb import nnls as first
-import nnmf_nb.nnls
+import nnmf_nb.layer._nnls
 from nnmf_nb import nnls as second
-import nnmf_nb.hierarchical
-print(*(type(x).__name__ for x in (first, second, nnmf_nb.nnls, sys.modules["nnmf_nb.nnls"])))"""
+import nnmf_nb.models._hierarchical
+print(*(type(x).__name__ for x in (first, second, nnmf_nb.layer._nnls, sys.modules["nnmf_nb.layer._nnls"])))"""
     assert run_python(code) == "function function function module"
 
 

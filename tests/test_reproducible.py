@@ -9,7 +9,6 @@ factors after a few iterations. After many iterations rounding may lead an optim
 then only a run with the same number of threads gives the same bits.
 """
 
-import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,7 +17,10 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 from zoo import ZOO, factors, fit, one_of_each, planted, same, transform
 
-from nnmf_nb import backend, certify, data, nnls, verify
+from nnmf_nb import certify, nnls, verify
+from nnmf_nb.core import _arrays as backend
+from nnmf_nb.core import _data as data
+from nnmf_nb.layer import _nnls as layer
 
 every_model = pytest.mark.parametrize("name", list(ZOO))
 # relative to the largest entry; iterated coefficients (Kullback-Leibler, UnfoldedNMF) need their
@@ -139,7 +141,7 @@ def test_coefficients_do_not_depend_on_chunks(engine, weighted, monkeypatch):
     A, X = rng.random((15, 5)), rng.random((15, 80))
     extra = {"weights": (rng.random(X.shape) < 0.8) * 1.0} if weighted else {}
     if engine == "portable":
-        monkeypatch.setattr(sys.modules["nnmf_nb.nnls"], "cpu_kernels", lambda: None)
+        monkeypatch.setattr(layer, "cpu_kernels", lambda: None)
     whole = nnls(A, X, **extra)
     for block in (1, 60, 700):
         monkeypatch.setattr(data, "_BLOCK", block)

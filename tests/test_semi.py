@@ -9,15 +9,16 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
-from nnmf_nb import DeepSemiNMF, datasets, semi
-from nnmf_nb.backend import host_rng, to_numpy
-from nnmf_nb.data import as_data, relative_error
-from nnmf_nb.estimators import EarlyStopping
-from nnmf_nb.labels import read_labels
-from nnmf_nb.losses import svd_floors
-from nnmf_nb.metrics import label_agreement
-from nnmf_nb.nnls import kkt_residual, nnls
-from nnmf_nb.semi import (
+from nnmf_nb import DeepSemiNMF, datasets
+from nnmf_nb.chain._labels import read_labels
+from nnmf_nb.core._arrays import host_rng, to_numpy
+from nnmf_nb.core._data import as_data, relative_error
+from nnmf_nb.core._linalg import svd_floors
+from nnmf_nb.evaluation.metrics import label_agreement
+from nnmf_nb.layer._nnls import kkt_residual, nnls
+from nnmf_nb.models import _semi as semi
+from nnmf_nb.models._base import EarlyStopping
+from nnmf_nb.models._semi import (
     ClassGraph,
     SemiTerms,
     balanced,

@@ -1,29 +1,20 @@
 """HALS, starts and the training of chains: monotone, nonnegative, deterministic, interruptible."""
 
-import sys
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import minimize
 from strategies import deviation
 
-import nnmf_nb.backend as backend
-import nnmf_nb.nnls  # noqa: F401
+import nnmf_nb.core._arrays as backend
 import nnmf_nb.solvers.coordinate_descent as solvers
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.data import as_data, relative_error
-from nnmf_nb.losses import (
-    COSTS,
-    ChainObjective,
-    energy,
-    every,
-    last,
-    on_unit_columns,
-    svd_floors,
-    unit_columns,
-)
-from nnmf_nb.optimisers import (
+from nnmf_nb.chain._costs import COSTS, ChainObjective, energy, every, last, on_unit_columns
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import as_data, relative_error
+from nnmf_nb.core._linalg import svd_floors, unit_columns
+from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.solvers.coordinate_descent import coordinate_descent, hals
+from nnmf_nb.solvers.gradient import (
     OPTIMISERS,
     Trace,
     adam,
@@ -34,18 +25,17 @@ from nnmf_nb.optimisers import (
     run,
     unpack,
 )
-from nnmf_nb.solvers.coordinate_descent import coordinate_descent, hals
 from nnmf_nb.solvers.initialization import best_start, random_start, svd_start
 from nnmf_nb.solvers.stationarity import projected_gradient_norm
 
-cpu = pytest.importorskip("nnmf_nb.kernels.cpu")
+cpu = pytest.importorskip("nnmf_nb.layer._cpu_kernels")
 RANKS = (5, 3, 2)
 
 
 @pytest.fixture(params=["compiled", "portable"])
 def engine(request, monkeypatch):
     kernels = (lambda: cpu) if request.param == "compiled" else (lambda: None)
-    monkeypatch.setattr(sys.modules["nnmf_nb.nnls"], "cpu_kernels", kernels)
+    monkeypatch.setattr(layer, "cpu_kernels", kernels)
     monkeypatch.setattr(solvers, "cpu_kernels", kernels)
 
 
@@ -96,7 +86,7 @@ def test_hals_falls_and_stays_nonnegative_at_every_iteration(kind, engine):
 def test_the_engines_of_hals_agree(kind, monkeypatch):
     X = data(kind)
     one = hals(X, *start(X), max_iter=10, tol=0.0)
-    for module in (sys.modules["nnmf_nb.nnls"], solvers):
+    for module in (layer, solvers):
         monkeypatch.setattr(module, "cpu_kernels", lambda: None)
     two = hals(X, *start(X), max_iter=10, tol=0.0)
     # the kernels end a round of sweeps early where little moves

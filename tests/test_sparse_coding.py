@@ -12,13 +12,14 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from nnmf_nb import SparseCodingNetwork, sparse_coding
-from nnmf_nb.backend import asarray, to_numpy
-from nnmf_nb.data import DataMatrix
-from nnmf_nb.labels import class_numbers, softmax_loss
-from nnmf_nb.losses import unit_columns
-from nnmf_nb.nnls import kkt_residual
-from nnmf_nb.sparse_coding import (
+from nnmf_nb import SparseCodingNetwork
+from nnmf_nb.chain._labels import class_numbers, softmax_loss
+from nnmf_nb.core._arrays import asarray, to_numpy
+from nnmf_nb.core._data import DataMatrix
+from nnmf_nb.core._linalg import unit_columns
+from nnmf_nb.layer._nnls import kkt_residual
+from nnmf_nb.models import _sparse_coding as sparse_coding
+from nnmf_nb.models._sparse_coding import (
     Network,
     NetworkObjective,
     code_backward,

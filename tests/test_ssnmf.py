@@ -18,13 +18,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from nnmf_nb import NMF, SSNMF, GuidedNMF, datasets
-from nnmf_nb.backend import host_rng, to_numpy
-from nnmf_nb.data import DataMatrix, as_data
-from nnmf_nb.estimators import EarlyStopping
-from nnmf_nb.labels import read_labels
-from nnmf_nb.nnls import solve_layer
-from nnmf_nb.solvers.initialization import random_start
-from nnmf_nb.ssnmf import (
+from nnmf_nb.chain._labels import read_labels
+from nnmf_nb.core._arrays import host_rng, to_numpy
+from nnmf_nb.core._data import DataMatrix, as_data
+from nnmf_nb.layer._nnls import solve_layer
+from nnmf_nb.models._base import EarlyStopping
+from nnmf_nb.models._ssnmf import (
     absolute_weight,
     alternate_labels,
     best_classifier,
@@ -38,6 +37,7 @@ from nnmf_nb.ssnmf import (
     mu_labels,
     seed_labels,
 )
+from nnmf_nb.solvers.initialization import random_start
 
 TOY = datasets.toy(random_state=0)
 FINE = TOY.labels["level_9"]

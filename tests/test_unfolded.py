@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from nnmf_nb import UnfoldedNMF
-from nnmf_nb.backend import to_numpy
-from nnmf_nb.divergences import entry_divergence
-from nnmf_nb.unfolded import (
+from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.models._unfolded import (
     UnfoldedObjective,
     as_sources,
     cost_unit,
@@ -28,6 +27,7 @@ from nnmf_nb.unfolded import (
     unfold_backward,
     unfold_forward,
 )
+from nnmf_nb.solvers.divergences import entry_divergence
 
 
 @cache
@@ -174,13 +174,13 @@ def test_a_step_that_would_raise_the_objective_is_shortened():
 
 
 def test_blocks_of_columns_change_nothing(monkeypatch):
-    import nnmf_nb.data
+    import nnmf_nb.core._data
 
     sources = mixture()
     W, _ = source_bases(sources, (2, 2))
     cost = partial(mask_cost, ranks=(2, 2), weights=(1, 1))
     whole = UnfoldedObjective(sum(sources), sources, cost, (2, 2))([W] * 3)
-    monkeypatch.setattr(nnmf_nb.data, "_BLOCK", 40 * 7)
+    monkeypatch.setattr(nnmf_nb.core._data, "_BLOCK", 40 * 7)
     for kind in (np.asarray, sp.csr_array, sp.csc_array):
         value, plus, _ = UnfoldedObjective(
             kind(sum(sources)), [kind(s) for s in sources], cost, (2, 2)

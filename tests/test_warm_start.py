@@ -13,7 +13,8 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from nnmf_nb import Checkpoint, NeuralNMF, datasets, load, neural, save
+from nnmf_nb import Checkpoint, NeuralNMF, datasets, load, save
+from nnmf_nb.models import _neural as neural
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

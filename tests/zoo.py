@@ -9,7 +9,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import nnmf_nb
-from nnmf_nb.backend import to_numpy
+from nnmf_nb.core._arrays import to_numpy
 
 ONE, DEEP, LABELLED = (
     dict(n_components=3, random_state=0),

@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from nnmf_nb import NeuralNMF, datasets, inspect
-from nnmf_nb.layers import captured
+from nnmf_nb.chain._layers import captured
 from nnmf_nb.plot import plot_tree
 
 PICTURE, PAGE = Path("demo.png"), Path("demo.html")

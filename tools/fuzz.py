@@ -25,10 +25,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from strategies import brute_force, integer_problem, may_vary, optimality  # noqa: E402
 
 from nnmf_nb import nnls  # noqa: E402, F401
-from nnmf_nb.backend import DEGENERATE, NOT_CONVERGED, TIED  # noqa: E402
-from nnmf_nb.nnls import nnls_certified  # noqa: E402
+from nnmf_nb.core._arrays import DEGENERATE, NOT_CONVERGED, TIED  # noqa: E402
+from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.layer._nnls import nnls_certified  # noqa: E402
 
-layer = sys.modules["nnmf_nb.nnls"]
 ALLOWED = 1e-10
 
 

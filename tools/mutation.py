@@ -27,8 +27,9 @@ from queue import Queue
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
-    "nnls": ["mutants", "memory", "nnls"],
-    "losses": ["mutants", "losses", "memory"],
+    "layer/_nnls": ["mutants", "memory", "nnls"],
+    "chain/_costs": ["mutants", "losses", "memory"],
+    "core/_linalg": ["mutants", "losses", "solvers"],
     "solvers/stationarity": ["mutants", "extrapolated", "solvers"],
     "solvers/coordinate_descent": ["mutants", "extrapolated", "solvers"],
     "solvers/extrapolation": ["mutants", "extrapolated", "solvers"],
@@ -119,7 +120,7 @@ def noticed(folder, module, source, limit):
     """
     path = folder / "nnmf_nb" / f"{module}.py"
     genuine, start = path.read_text(encoding="utf-8"), time.perf_counter()
-    for old in (path.parent / "__pycache__").glob(f"{module}.*.pyc"):
+    for old in (path.parent / "__pycache__").glob(f"{Path(module).name}.*.pyc"):
         old.unlink()
     path.write_text(source, encoding="utf-8")
     settings = {

@@ -83,7 +83,9 @@ SETTINGS = [
     ),
     Setting("Haswell, 2 threads", {"OPENBLAS_CORETYPE": "Haswell", "threads": "2"}),
     Setting(
-        "without numba, 1 thread", numba=False, what=("-m", "not browser", "-k", "not 01a_kernels")
+        "without numba, 1 thread",
+        numba=False,
+        what=("-m", "not browser", "-k", "not layer/cpu_kernels"),
     ),
     Setting("Nehalem, 1 thread", {"OPENBLAS_CORETYPE": "Nehalem"}),
     Setting("Zen, 1 thread", {"OPENBLAS_CORETYPE": "Zen"}),
@@ -96,7 +98,7 @@ SETTINGS = [
             "tests/test_kernels.py",
             "tests/test_notebooks.py",
             "-k",
-            "test_kernels or 02_nnls or 05_layers",
+            "test_kernels or layer/nnls or chain/layers",
         ),
     ),
 ]

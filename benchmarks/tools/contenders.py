@@ -54,8 +54,8 @@ def write_chain(path, N=500, M=1000, ranks=(20, 5), dtype="float64"):
     """Data N x M with planted topics in groups and noise, and the chain with which training
     begins.
     """
-    from nnmf_nb.data import as_data
-    from nnmf_nb.hierarchical import sequential
+    from nnmf_nb.core._data import as_data
+    from nnmf_nb.models._hierarchical import sequential
 
     rng, (k, groups) = np.random.default_rng(0), ranks[:2]
     words, mixture = (
@@ -74,9 +74,9 @@ def our_gradient(path):
     """One evaluation of cost and gradient ('every', unit columns), supports warm from the chain
     before, as in training.
     """
-    from nnmf_nb.backend import blas_in_one_thread
-    from nnmf_nb.data import as_data
-    from nnmf_nb.losses import ChainObjective, every, on_unit_columns
+    from nnmf_nb.chain._costs import ChainObjective, every, on_unit_columns
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import as_data
 
     X, A = read_chain(path)
     objective = on_unit_columns(ChainObjective(as_data(X), every))
@@ -94,11 +94,11 @@ def our_gradient(path):
 
 def our_iteration(path):
     """One iteration of L-BFGS, line search and diary included: the mean over the first 20."""
-    from nnmf_nb.backend import blas_in_one_thread
-    from nnmf_nb.data import as_data
-    from nnmf_nb.losses import every
-    from nnmf_nb.neural import train_chain
-    from nnmf_nb.optimisers import lbfgs
+    from nnmf_nb.chain._costs import every
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import as_data
+    from nnmf_nb.models._neural import train_chain
+    from nnmf_nb.solvers.gradient import lbfgs
 
     X, A = read_chain(path)
     data = as_data(X)
@@ -410,10 +410,10 @@ def ssnmf_ours(path, budget):
     """`alternate_labels`, which `SSNMF` runs, from a start: the objective ||X - AS||^2 +
     lam ||Y - BS||^2 over ||X||^2 against seconds.
     """
-    from nnmf_nb.backend import blas_in_one_thread
-    from nnmf_nb.data import as_data
-    from nnmf_nb.labels import Labels
-    from nnmf_nb.ssnmf import alternate_labels, joint
+    from nnmf_nb.chain._labels import Labels
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import as_data
+    from nnmf_nb.models._ssnmf import alternate_labels, joint
 
     with np.load(path) as file:
         given = dict(file)
@@ -538,8 +538,8 @@ def nmf_ours(work, budget, dtype="float64", **options):
     """`extrapolated` of this package: the relative error after every turn for `budget` seconds, a
     new start every time.
     """
-    from nnmf_nb.backend import blas_in_one_thread
-    from nnmf_nb.data import as_data
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import as_data
     from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
     X, k = nmf_work(work)
@@ -601,8 +601,8 @@ def nmf_products(work):
     """The floor of a turn: the two products with X, by this package's `DataMatrix` on all
     threads.
     """
-    from nnmf_nb.backend import blas_in_one_thread
-    from nnmf_nb.data import as_data
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import as_data
 
     X, k = nmf_work(work)
     data = as_data(X)
@@ -640,8 +640,8 @@ def turn(N, M, k, density=1.0, dtype="float64"):
     """A turn of `extrapolated` with sweeps, and its two products with X: seconds of each."""
     import scipy.sparse as sp
 
-    from nnmf_nb.backend import blas_in_one_thread
-    from nnmf_nb.data import as_data
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import as_data
     from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 
     rng = np.random.default_rng(0)

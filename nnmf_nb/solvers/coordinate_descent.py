@@ -11,12 +11,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from ..core._linalg import column_lengths, unit_columns
 
-from ..backend import double, gram, in_threads, inner, namespace
+from ..core._arrays import double, gram, in_threads, inner, namespace
+from ..core._data import WeightedDataMatrix, residual2, transposed
 from ..core.iteration import iterate
-from ..data import WeightedDataMatrix, residual2, transposed
-from ..losses import column_lengths, unit_columns
-from ..nnls import compiled, cpu_kernels, solve_gram, solve_layer
+from ..layer._nnls import compiled, cpu_kernels, solve_gram, solve_layer
 from nnmf_nb.solvers.stationarity import (
     projected_gradient_norm,
     projected_gradient_norm_from_products,

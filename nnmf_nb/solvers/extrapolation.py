@@ -11,13 +11,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from ..core._linalg import unit_columns
 
-from .. import cuda_kernels
-from ..backend import double, gram, in_threads, inner, namespace
+from ..core._arrays import double, gram, in_threads, inner, namespace
+from ..core._data import residual2
 from ..core.iteration import iterate
-from ..data import residual2
-from ..losses import unit_columns
-from ..nnls import compiled, cpu_kernels, solve_layer
+from ..layer import _cuda_kernels as cuda_kernels
+from ..layer._nnls import compiled, cpu_kernels, solve_layer
 from nnmf_nb.solvers.coordinate_descent import (
     coordinate_descent,
     exact_block_update,

@@ -10,9 +10,10 @@ import dataclasses
 import math
 
 import numpy as np
+from ..core._linalg import top_svd, unit_columns
 
-from ..backend import asarray
-from ..losses import namespace_like, top_svd, unit_columns
+from ..core._arrays import asarray
+from ..core._data import namespace_like
 from .coordinate_descent import hals
 
 # %% ../../nbs/solvers/initialization.ipynb #c8d924d0

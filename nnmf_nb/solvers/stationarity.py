@@ -9,10 +9,10 @@ __all__ = ['CONVERGED', 'projected_gradient_norm', 'projected_gradient_norm_from
 import math
 
 import numpy as np
+from ..core._linalg import column_lengths
 
-from ..backend import double, in_threads, inner, namespace
-from ..losses import column_lengths
-from ..nnls import compiled, cpu_kernels
+from ..core._arrays import double, in_threads, inner, namespace
+from ..layer._nnls import compiled, cpu_kernels
 
 # %% ../../nbs/solvers/stationarity.ipynb #670b37fa
 CONVERGED = ("stationary", "no progress")

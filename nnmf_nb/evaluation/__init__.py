@@ -1,0 +1,1 @@
+"""Metrics of factorizations and certificates of fitted models."""

@@ -1,0 +1,1 @@
+"""The estimators; their public place is `nnmf_nb` itself."""
