@@ -29,10 +29,24 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.isotonic import isotonic_regression
 
 from .chain._costs import depth_errors, unfold
-from .chain._layers import feature_names, flows, top_features, topic_features, topic_shares
+from nnmf_nb.chain._layers import (
+    check_top,
+    feature_names,
+    flows,
+    top_features,
+    topic_features,
+    topic_shares,
+)
 from .core._arrays import to_numpy
-from .core._data import WeightedDataMatrix, is_sparse
+from .core._data import WeightedDataMatrix
 from .core._linalg import svd_floors
+from nnmf_nb.core._validation import (
+    check_same_points,
+    is_sparse,
+    known_feature_names,
+    opened,
+    samples_with_gaps,
+)
 from .evaluation.metrics import forward, layer_index, layers_of
 
 # %% ../nbs/plot.ipynb #b137f0ad
@@ -127,7 +141,7 @@ def quiet(ax):
 def names_of(model, features):
     """Names of the features: those given, else those the model saw in fit, else x0, x1, .."""
     return feature_names(
-        getattr(model, "feature_names_in_", None) if features is None else features,
+        known_feature_names(model) if features is None else features,
         layers_of(model)[0].A.shape[0],
     )
 
@@ -178,6 +192,7 @@ def plot_factor(model, layer=0, features=None, top=None, ax=None):
     A = to_numpy(layers[l].A)
     rows = grouped(A, orders[l]) if l == 0 else orders[l - 1]
     if top is not None:
+        check_top(top)
         rows = rows[np.isin(rows, np.argsort(-A, axis=0, kind="stable")[:top])]
     if l == 0:
         names = [plain(str(name)) for name in names_of(model, features)]
@@ -379,7 +394,8 @@ def plot_training(model, ax=None):
 
     Raises `TypeError` for a model without a training history.
     """
-    layers, history = layers_of(model), getattr(model, "history_", {})
+    layers, model = layers_of(model), opened(model)[0]
+    history = getattr(model, "history_", {})
     if "errors" not in history:
         raise TypeError(
             "model must have a training history (history_['errors']), "
@@ -768,15 +784,18 @@ def label_tree(ax, layers, x, tops, talls, labels, colors, size):
         write(ax, start, height - 0.03, meaning, 7.5, PALE, va="bottom")
 
 # %% ../nbs/plot.ipynb #7dcedc9f
-def frequencies(layers, X=None):
-    """Share p of every feature in X (n_samples x n_features, NaN counts 0), or in the
-    reconstruction of the finest layer: n_features numbers that add up to 1 (or all 0).
+def frequencies(model, X=None):
+    """Share p of every feature in X (n_samples x n_features, as `fit` takes it; what is unknown
+    counts 0), or in the reconstruction of the finest layer of a model or list of layers: n_features
+    numbers that add up to 1 (or all 0).
     """
     if X is None:
+        layers = layers_of(model)
         Phi = topic_features(layers, 0)
         p = Phi @ (topic_shares(layers, 0) / np.maximum(Phi.sum(axis=0, dtype=np.float64), 1e-300))
     else:
-        X = to_numpy(X)
+        model, X = opened(model, X)
+        X = samples_with_gaps(X, model)
         if is_sparse(X):
             p = np.asarray(X.sum(axis=0, dtype=np.float64)).ravel()
         else:
@@ -813,11 +832,12 @@ def plot_topics(model, layer=-1, features=None, top=8, lam=1.0, X=None, fig=None
     """
     if not 0 <= lam <= 1:
         raise ValueError(f"lam must be between 0 (distinctive) and 1 (frequent), got {lam!r}.")
+    check_top(top)
     layers, names = layers_of(model), names_of(model, features)
     l = layer_index(layers, layer)
     colors, shares, order = topic_colors(model)[l], topic_shares(layers, l), tree_order(model)[l]
     phi = topic_shares_of_features(topic_features(layers, l))
-    p = None if lam == 1 and X is None else frequencies(layers, X)
+    p = None if lam == 1 and X is None else frequencies(model, X)
     rank = relevance(
         phi, np.ones(len(phi)) if p is None else np.maximum(p, p[p > 0].min(initial=1.0)), lam
     )
@@ -903,14 +923,15 @@ def _when(when, n):
     return values.astype(np.float64)
 
 
-def _coefficients(layers, l, X, S):
+def _coefficients(model, l, X, S):
     """Coefficients of a layer as k_l x n host array: of the training data, of new X, or as given (n
     x k_l).
     """
     if X is not None and S is not None:
         raise ValueError("give X or S, not both: S are the coefficients of X.")
     if X is not None:
-        return to_numpy(forward(layers, X).S[l])
+        return to_numpy(forward(model, X).S[l])
+    layers = layers_of(model)
     S = to_numpy(layers[l].S).T if S is None else to_numpy(S)
     if S.ndim != 2 or S.shape[1] != layers[l].rank:
         raise ValueError(
@@ -930,7 +951,8 @@ def shares_over(model, layer, when, X=None, S=None, width=None):
     """
     layers = layers_of(model)
     l = layer_index(layers, layer)
-    S = _coefficients(layers, l, X, S)
+    check_same_points(S if X is None else X, when=when)
+    S = _coefficients(model, l, X, S)
     when = _when(when, S.shape[1])
     width = bin_width(when) if width is None else float(width)
     if not width > 0:
@@ -1198,7 +1220,7 @@ def plot_paths(model, point, X=None, features=None, top=6, ax=None):
     or layer.
     """
     layers, names = layers_of(model), names_of(model, features)
-    S = to_numpy(layers[-1].S if X is None else forward(layers, X).S[-1])
+    S = to_numpy(layers[-1].S if X is None else forward(model, X).S[-1])
     if not 0 <= point < S.shape[1]:
         raise ValueError(f"point must be a data point from 0 to {S.shape[1] - 1}, got {point!r}.")
     listed = paths_of(layers, S[:, [point]], top)[0]
@@ -1246,6 +1268,7 @@ def _path_bars(ax, shares, colors, labels):
 # %% ../nbs/plot.ipynb #d36c0221
 def labelled_layers(model):
     """The numbers of the layers that have a classifier, or, for `GuidedNMF`, seed groups."""
+    model = opened(model)[0]
     if hasattr(model, "seed_shares_") and len(model.groups_):
         return [0]
     return sorted(getattr(model, "classifiers_", None) or {})
@@ -1271,6 +1294,7 @@ def class_weights(model, layer=None):
     deepest) adds to their scores where it occurs: n_classes x k_l. For `GuidedNMF`: its groups,
     `seed_shares_`.
     """
+    model = opened(model)[0]
     l = labelled_layer(model, layer)
     if hasattr(model, "seed_shares_"):
         return [str(one) for one in model.groups_], np.asarray(model.seed_shares_)

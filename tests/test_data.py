@@ -15,15 +15,13 @@ from nnmf_nb.core._data import (
     DataMatrix,
     WeightedDataMatrix,
     as_data,
-    check_matrix,
-    check_nonnegative,
     column_blocks,
-    is_sparse,
     power_of_two,
     relative_error,
     residual2,
     transposed,
 )
+from nnmf_nb.core._validation import check_matrix, check_nonnegative, is_sparse
 
 SPARSE = [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array, sp.csc_array, sp.coo_array]
 

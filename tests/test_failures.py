@@ -785,8 +785,8 @@ def test_kinds_that_are_refused(name, bad):
         new(name).fit(bad, labels(3) if ZOO[name][2] else None)
 
 
-def test_masked_arrays_are_refused_where_they_hide_something():
-    with pytest.raises(TypeError, match="masked array"):
+def test_masked_arrays_are_refused_where_every_number_counts():
+    with pytest.raises(TypeError, match="A is a masked array that hides"):
         nnmf_nb.nnls(np.ma.masked_greater(X.T, 1.0), X.T)
 
 

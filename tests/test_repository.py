@@ -22,13 +22,13 @@ NOTEBOOKS = sorted(
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
 # A module imports only from modules above its own.
 HOUSE = """
-core: _arrays iteration _data _linalg
+core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _nnls
 solvers: stationarity coordinate_descent initialization extrapolation divergences gradient
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _files _checkpoints
-models: _base _nmf _ssnmf _hierarchical _deep _semi _unfolded _sparse_coding _nonlinear _neural
+models: _base _nmf _ssnmf _hierarchical _starts _deep _semi _unfolded _sparse_coding _nonlinear _neural
 plot
 inspector: _view _live
 datasets

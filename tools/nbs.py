@@ -289,8 +289,8 @@ def unstable(nb):
         if UNSTABLE.search(text):
             line = UNSTABLE.search(text).string.strip().splitlines()[0]
             yield f"cell {cell_id} warns on stderr with a path of this machine: {line[:140]}\n" + (
-                "    Catch the warning where it is the lesson (warnings.catch_warnings(record=True), "
-                "print its message); mend it elsewhere."
+                "    Catch the warning where it is the lesson "
+                "(warnings.catch_warnings(record=True), print its message); mend it elsewhere."
             )
     for cell in nb.cells:
         for output in cell.get("outputs", []):

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'Layer', 'kkt_words', 'dead_topics', 'duplicate_topics', 'describe', 'topic_features', 'topic_shares',
-           'flows', 'by_share', 'feature_names', 'top_features', 'topic_table', 'Tree', 'topic_tree', 'captured',
-           'layer_rows', 'remarks', 'text_table', 'html_table']
+           'flows', 'by_share', 'feature_names', 'check_top', 'top_features', 'topic_table', 'Tree', 'topic_tree',
+           'captured', 'layer_rows', 'remarks', 'text_table', 'html_table']
 
 # %% ../../nbs/chain/layers.ipynb #51168e3b
 import html
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 from ._costs import unfold
 from ..core._arrays import DEGENERATE, namespace, to_numpy
 from ..core._data import DataMatrix, relative_error
+from ..core._validation import name_text
 from ..layer._nnls import kkt_of_layer
 
 # %% ../../nbs/chain/layers.ipynb #e7dea7c7
@@ -153,16 +155,25 @@ def feature_names(features, n):
     """
     if features is None:
         return np.array([f"x{i}" for i in range(n)])
+    if isinstance(features, pd.MultiIndex):
+        features = [name_text(one) for one in features]
     names = np.asarray(features)
     if names.shape != (n,):
         raise ValueError(f"features must be {n} names, one per feature, got shape {names.shape}.")
     return names
 
 # %% ../../nbs/chain/layers.ipynb #11594446
+def check_top(top):
+    """Raise `ValueError` unless `top`, a number of features to show, is an integer >= 1."""
+    if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
+        raise ValueError(f"top must be an integer >= 1, got {top!r}.")
+
+
 def top_features(layers, layer, features, top):
     """For each topic of a layer its `top` strongest features, strongest first: a list of lists of
     names. Zero weights are left out.
     """
+    check_top(top)
     Phi = topic_features(layers, layer)
     names = feature_names(features, len(Phi))
     order = np.argsort(-Phi, axis=0, kind="stable")[:top]

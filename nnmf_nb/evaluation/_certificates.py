@@ -22,16 +22,17 @@ from typing import NamedTuple
 import numpy as np
 
 from ..chain._layers import dead_topics, duplicate_topics, html_table, text_table
-from ..core._arrays import double, is_array, to_numpy
+from ..core._arrays import double, to_numpy
 from nnmf_nb.core._data import (
     DataMatrix,
     WeightedDataMatrix,
     as_data,
     column_blocks,
-    is_sparse,
+    of_samples,
     residual2,
 )
 from ..core._linalg import svd_floors
+from ..core._validation import is_sparse, opened, plain_array, read_samples, without_mask
 from ..layer._nnls import column_norms
 from ..solvers.stationarity import projected_gradient_norm
 
@@ -579,7 +580,7 @@ def host(F, name):
     """F as a dense two-dimensional float64 matrix on the host; NaN and infinity may be in it.
     Raises `ValueError` for another shape, `TypeError` for text.
     """
-    F = to_numpy(F)
+    F = to_numpy(plain_array(F, name))
     F = np.asarray(F.toarray() if is_sparse(F) else F)
     if F.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {F.dtype}; give real numbers.")
@@ -650,7 +651,12 @@ def host_data(X, mask, weights):
     """X, mask and weights (N x M) as a checked `DataMatrix` on the host. Raises `ValueError` for
     NaN or infinity that no mask hides.
     """
-    return as_data(*(F if F is None else to_numpy(F) for F in (X, mask, weights)))
+    X, known = without_mask(X)
+    if known is not None:
+        X = np.ma.masked_array(X, ~known)
+    else:
+        X = to_numpy(plain_array(X, "X"))
+    return as_data(X, mask, weights)
 
 
 def certify(A, S, X, mask=None, weights=None):
@@ -841,25 +847,21 @@ def verify(model, X, mask=None, weights=None):
     """The `Certificate` of a fitted model on the data it was trained on; nothing it says about
     itself is believed, only its arrays are read.
 
-    X: n_samples x n_features, dense or sparse; mask and weights as they were in `fit`.
+    X: n_samples x n_features, as `fit` takes it; mask and weights as they were in `fit`. Of a
+    pipeline its last step is judged, on what arrives there.
     scikit-learn's NMF works too. What cannot be judged (other losses than the squared error,
     labels) is said in the certificate, which is then amber at best. Raises `ValueError` when X does
     not have the shape of the training data.
     """
-    A, S = arrays_of(model, X)
-
-    def transposed(F):
-        if F is None:
-            return None
-        return (to_numpy(F) if is_sparse(F) or is_array(F) else np.asarray(F)).T
-
-    X = host_data(*map(transposed, (X, mask, weights)))
-    if X.shape != (A[0].shape[0], S[0].shape[1]):
+    model, X = opened(model, X)
+    samples = read_samples(X, mask, weights, model=model, nonnegative=False, device="cpu")
+    A, S = arrays_of(model, X if without_mask(X)[1] is None else samples.X)
+    if samples.X.shape != (S[0].shape[1], A[0].shape[0]):
         raise ValueError(
             f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; "
-            f"got {X.shape[1]} x {X.shape[0]}."
+            f"got {samples.X.shape[0]} x {samples.X.shape[1]}."
         )
-    return certificate_of(model, A, S, X)
+    return certificate_of(model, A, S, of_samples(samples))
 
 # %% ../../nbs/evaluation/certificates.ipynb #2b8dd320
 def jointly(certificate, X, A, S):

@@ -13,32 +13,42 @@ import numbers
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils.validation import check_is_fitted
 
 from ..chain._costs import depth_errors, propagate
-from ..chain._layers import flows, topic_features
-from ..core._arrays import asarray, host_rng, is_array, to_numpy
-from nnmf_nb.core._data import (
-    WeightedDataMatrix,
-    as_data,
+from ..chain._layers import check_top, flows, topic_features
+from ..core._arrays import asarray, host_rng, to_numpy
+from ..core._data import namespace_like, of_samples, relative_error
+from ..core._linalg import svd_floors, top_svd
+from nnmf_nb.core._validation import (
+    aligned,
     check_matrix,
     check_nonnegative,
+    check_same_points,
+    is_counted,
+    is_frame,
     is_sparse,
-    namespace_like,
-    relative_error,
+    known_feature_names,
+    opened,
+    plain_labels,
+    read_ranks,
+    read_samples,
+    refuse_masked,
 )
-from ..core._linalg import svd_floors, top_svd
 from ..solvers.coordinate_descent import hals
 from ..solvers.initialization import best_start
 
 # %% ../../nbs/evaluation/metrics.ipynb #2141b2cf
 def layers_of(model):
-    """The list of `Layer` of a fitted model; such a list passes through.
+    """The list of `Layer` of a fitted model, or of the last step of a pipeline; such a list passes
+    through.
 
     Raises `NotFittedError` for an estimator that was not fitted, `TypeError` for anything else.
     """
+    model = opened(model)[0]
     if hasattr(model, "layers_"):
         return list(model.layers_)
     if (
@@ -48,7 +58,11 @@ def layers_of(model):
     ):
         return list(model)
     if hasattr(model, "fit"):
-        check_is_fitted(model, "layers_")
+        check_is_fitted(model)
+        raise TypeError(
+            f"{type(model).__name__} is fitted, but has no layers_ (topics with their coefficients "
+            "of the training data), which are needed here; the models of nnmf_nb have them."
+        )
     raise TypeError(
         "model must be a fitted model with layers_, or its list of layers, "
         f"got {type(model).__name__}."
@@ -66,13 +80,17 @@ def layer_index(layers, layer):
 
 # %% ../../nbs/evaluation/metrics.ipynb #c4914f66
 def topics_of(topics, layer=-1):
-    """Topics as a host matrix Phi (n_features x k): A_0 .. A_l of a model or list of layers, or the
-    matrix given.
+    """Topics as a host matrix Phi (n_features x k): A_0 .. A_l of a model or list of layers, the
+    components of a model that has nothing else (scikit-learn's), or the matrix given.
 
     Raises `ValueError` when a matrix is not two-dimensional, holds a negative value, NaN or
     infinity.
     """
-    if (
+    topics = opened(topics)[0]
+    if hasattr(topics, "components_") and not hasattr(topics, "layers_"):
+        layer_index([topics], layer)
+        topics = np.asarray(to_numpy(topics.components_)).T
+    elif (
         hasattr(topics, "fit")
         or hasattr(topics, "layers_")
         or isinstance(topics, (list, tuple))
@@ -81,36 +99,33 @@ def topics_of(topics, layer=-1):
     ):
         layers = layers_of(topics)
         return topic_features(layers, layer_index(layers, layer))
-    Phi = check_matrix(to_numpy(topics), "topics")
+    Phi = check_matrix(topics if is_frame(topics) else to_numpy(topics), "topics")
     check_nonnegative(Phi, "topics")
     return Phi
 
 # %% ../../nbs/evaluation/metrics.ipynb #d8f56618
 def forward(model, X, mask=None, weights=None):
-    """Forward pass of X (n_samples x n_features, >= 0, dense or sparse; mask and weights shaped
-    like a dense X) through all layers of a model.
+    """Forward pass of X (n_samples x n_features, >= 0; mask and weights too as `fit` takes them)
+    through all layers of a model.
 
     Returns a `Forward` in the paper's orientation. Raises `ValueError` for negative, NaN or
-    infinite entries and for a wrong number of features.
+    infinite entries and for other features than those of the fit, `TypeError` for a model whose
+    layers have any sign.
     """
     layers = layers_of(model)
-    X = X if is_sparse(X) or is_array(X) else np.asarray(X)
-    if mask is None and weights is None:
-        check_nonnegative(check_matrix(X))
-    if len(X.shape) != 2 or X.shape[1] != layers[0].A.shape[0]:
-        raise ValueError(
-            f"X has shape {tuple(X.shape)}, but the model needs {layers[0].A.shape[0]} features, "
-            "one per column."
+    if not hasattr(layers[0], "A"):
+        raise TypeError(
+            f"The layers of {type(opened(model)[0]).__name__} have any sign: it has no errors per "
+            "depth and no topics with shares. Use its own transform and score."
         )
-
-    def transposed(W):
-        if W is None:
-            return None
-        return (W if is_array(W) else np.asarray(W)).T
-
-    data = as_data(X.T, transposed(mask), transposed(weights))
-    if isinstance(data, WeightedDataMatrix):
-        check_nonnegative(data._known.T)
+    model, X = opened(model, X)
+    samples = read_samples(X, mask, weights, model=model)
+    if samples.X.shape[1] != layers[0].A.shape[0]:
+        raise ValueError(
+            f"X has shape {tuple(samples.X.shape)}, but the model needs {layers[0].A.shape[0]} "
+            "features, one per column."
+        )
+    data = of_samples(samples)
     return propagate(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
 
 # %% ../../nbs/evaluation/metrics.ipynb #32f650a9
@@ -128,22 +143,10 @@ def errors_per_depth(model, X=None, mask=None, weights=None):
         raise ValueError("mask and weights belong to X: give X too, or leave them out.")
     return np.array([one.error for one in layers_of(model)])
 
-# %% ../../nbs/evaluation/metrics.ipynb #41affe4a
-def _ranks(ranks):
-    """`ranks` (one integer or several) as a list. Raises `ValueError` for anything below 1 or not
-    an integer.
-    """
-    values = [ranks] if isinstance(ranks, numbers.Integral) else list(ranks)
-    if not values or not all(isinstance(k, numbers.Integral) and k >= 1 for k in values):
-        raise ValueError(f"ranks must be integers >= 1, for example (20, 6), got {ranks!r}.")
-    return [int(k) for k in values]
-
 # %% ../../nbs/evaluation/metrics.ipynb #04cde7a7
 def _transposed(X):
     """The `DataMatrix` of X' for n_samples x n_features nonnegative X."""
-    X = check_matrix(X)
-    check_nonnegative(X)
-    return as_data(X.T)
+    return of_samples(read_samples(X))
 
 # %% ../../nbs/evaluation/metrics.ipynb #c4df79be
 def floors(X, ranks):
@@ -152,7 +155,7 @@ def floors(X, ranks):
 
     Dimensionless. Raises `ValueError` for bad data or ranks.
     """
-    data, ranks = _transposed(X), _ranks(ranks)
+    data, ranks = _transposed(X), read_ranks(ranks)
     # svd_floors reads ranks as a chain, which a larger rank above cannot help
     distinct = sorted(set(ranks), reverse=True)
     floor = dict(zip(distinct, svd_floors(data, distinct)))
@@ -169,7 +172,7 @@ def flat_floors(X, ranks, *, n_init=5, max_iter=300, tol=1e-5, random_state=None
     """
     if not isinstance(n_init, numbers.Integral) or n_init < 1:
         raise ValueError(f"n_init must be an integer >= 1, got {n_init!r}.")
-    data, ranks = _transposed(X), _ranks(ranks)
+    data, ranks = _transposed(X), read_ranks(ranks)
     if data.norm2 == 0:
         return np.zeros(len(ranks))
     svd = top_svd(data, min(max(ranks), *data.shape))
@@ -206,17 +209,31 @@ def _unit(A):
     return A / np.where(length > 0, length, 1.0)
 
 # %% ../../nbs/evaluation/metrics.ipynb #f5c5dd04
+def _topic_names(topics):
+    """Names of the features of what `topics_of` takes, or None."""
+    if is_frame(topics):
+        return None if is_counted(topics.index) else topics.index
+    return known_feature_names(topics)
+
+
 def match_topics(A, B, layer=-1):
     """Pair the topics (columns) of A with those of B one to one, maximising the sum of cosines: a
     `Matching`.
 
     A: n_features x k, B: n_features x k', nonnegative matrices, or fitted models of which `layer`
     is taken. A zero column has cosine 0 with all. B[:, permutation] is B in the order of A when k =
-    k'. Raises `ValueError` when the numbers of features differ. Source: Kuhn 1955.
+    k'. Where both have names of their features, these are matched first. Raises `ValueError` when
+    the features differ. Source: Kuhn 1955.
     """
+    names_a, names_b = _topic_names(A), _topic_names(B)
     A, B = topics_of(A, layer), topics_of(B, layer)
     if len(A) != len(B):
-        raise ValueError(f"A and B must have the same features, got {len(A)} and {len(B)} rows.")
+        hint = " Topics are columns here: give the .T of components." if len(A) in B.shape else ""
+        raise ValueError(
+            f"A and B must have the same features, got {len(A)} and {len(B)} rows.{hint}"
+        )
+    if names_a is not None and names_b is not None:
+        B = aligned(pd.DataFrame(B, index=names_b), "B", rows=names_a).to_numpy()
     cosine = np.clip(_unit(A).T @ _unit(B), 0.0, 1.0)
     rows, columns = linear_sum_assignment(cosine, maximize=True)
     permutation, cosines = np.full(A.shape[1], -1), np.zeros(A.shape[1])
@@ -229,9 +246,9 @@ def match_topics(A, B, layer=-1):
     )
 
 # %% ../../nbs/evaluation/metrics.ipynb #93f0b72d
-def _fits(models, layer):
-    """The topics of several fits. Raises `ValueError` when there are fewer than two."""
-    fits = [topics_of(one, layer) for one in models]
+def _fits(models):
+    """Several fits as a list. Raises `ValueError` when there are fewer than two."""
+    fits = list(models)
     if len(fits) < 2:
         raise ValueError(f"models must hold at least two fits to compare, got {len(fits)}.")
     return fits
@@ -243,7 +260,7 @@ def stability(models, layer=-1):
     """
     return float(
         np.mean(
-            [match_topics(a, b).mean for a, b in itertools.combinations(_fits(models, layer), 2)]
+            [match_topics(a, b, layer).mean for a, b in itertools.combinations(_fits(models), 2)]
         )
     )
 
@@ -252,8 +269,8 @@ def topic_stability(models, layer=-1):
     """For every topic of models[0] the mean cosine with its partners in all other models, 0..1 (no
     partner counts as 0).
     """
-    first, *others = _fits(models, layer)
-    return np.mean([match_topics(first, other).cosines for other in others], axis=0)
+    first, *others = _fits(models)
+    return np.mean([match_topics(first, other, layer).cosines for other in others], axis=0)
 
 # %% ../../nbs/evaluation/metrics.ipynb #588cedfb
 def sparsity(A):
@@ -274,8 +291,7 @@ def _top(Phi, top):
     """For every topic the indices of its `top` strongest features with positive weight, strongest
     first.
     """
-    if not isinstance(top, numbers.Integral) or top < 1:
-        raise ValueError(f"top must be an integer >= 1, got {top!r}.")
+    check_top(top)
     order = np.argsort(-Phi, axis=0, kind="stable")[:top]
     return [order[Phi[order[:, j], j] > 0, j] for j in range(Phi.shape[1])]
 
@@ -323,7 +339,9 @@ def topic_coherence(topics, X, layer=-1, top=10, measure="npmi"):
     """
     if measure not in MEASURES:
         raise ValueError(f"measure must be one of {sorted(MEASURES)}, got {measure!r}.")
-    Phi, X = topics_of(topics, layer), check_matrix(X)
+    Phi = topics_of(topics, layer)
+    model, X = opened(topics, X)
+    X = read_samples(X, model=model, nonnegative=False).X
     if X.shape[1] != len(Phi):
         raise ValueError(f"X has {X.shape[1]} features, the topics have {len(Phi)}.")
     listed = _top(Phi, top)
@@ -372,6 +390,7 @@ def strongest_topic(S):
     """Index of the largest coefficient of every data point (S: n_samples x k), -1 for a row of
     zeros.
     """
+    refuse_masked(S, "S")
     S = to_numpy(S)
     return np.where(S.any(axis=1), S.argmax(axis=1), -1)
 
@@ -392,7 +411,8 @@ def label_agreement(S, labels):
 
     Raises `ValueError` when the lengths differ or no label is known.
     """
-    topic, labels = strongest_topic(S), np.asarray(labels)
+    check_same_points(S, labels=labels)
+    topic, labels = strongest_topic(S), np.asarray(plain_labels(labels))
     if labels.shape != topic.shape:
         raise ValueError(
             f"labels must be {len(topic)} values, one per row of S, got shape {labels.shape}."

@@ -37,9 +37,17 @@ from nnmf_nb.chain._layers import (
     topic_features,
     topic_shares,
 )
-from ..core._arrays import asarray, is_array, to_numpy
-from ..core._data import check_matrix, check_nonnegative, is_sparse
+from ..core._arrays import asarray, to_numpy
 from ..core._linalg import column_lengths, svd_floors
+from nnmf_nb.core._validation import (
+    check_same_points,
+    is_frame,
+    is_sparse,
+    known_feature_names,
+    opened,
+    point_names,
+    samples_with_gaps,
+)
 from ..evaluation.metrics import forward, layer_index, layers_of
 from nnmf_nb.plot import (
     _curves,
@@ -247,33 +255,36 @@ def history_of(model, points=80):
     )
 
 # %% ../../nbs/inspector/view.ipynb #789d5cf6
-def check_training_data(layers, X):
-    """X as a host array or CSR matrix. Raises `ValueError` unless it has the model's features and
-    data points and is nonnegative (NaN is passed over).
+def check_training_data(model, X):
+    """X as a host array (NaN where nothing is known, or a masked array hides it) or CSR matrix.
+    Raises `ValueError` unless it has the features of the model, by name where both have names, and
+    its data points, and is nonnegative.
     """
     if X is None:
         return None
-    X = to_numpy(X) if is_sparse(X) or is_array(X) else np.asarray(X)
+    layers, X = layers_of(model), samples_with_gaps(X, model)
     N, M = layers[0].A.shape[0], layers[0].S.shape[1]
     if X.shape != (M, N):
         raise ValueError(
             f"X must be the training data, {M} data points x {N} features, got shape {X.shape}."
         )
-    if is_sparse(X):
-        X = X.tocsr()
-    elif np.isnan(X).any():
-        check_nonnegative(np.nan_to_num(X))
-        return X
-    check_nonnegative(check_matrix(X))
     return X
 
 
 def check_samples_named(samples, M):
-    """A function from index to (name, text). samples: None, M names, or M pairs of name and text.
-    Raises `ValueError` when their number is wrong.
+    """A function from index to (name, text). samples: None, M names, or M pairs of name and text (a
+    DataFrame of one or two columns). Raises `ValueError` when their number is wrong.
     """
     if samples is None:
         return lambda m: (f"data point {m}", "")
+    if is_frame(samples) and samples.ndim == 2:
+        if samples.shape[1] > 2:
+            raise ValueError(
+                "samples must have one or two columns, names and texts, "
+                f"got {samples.shape[1]} columns."
+            )
+        columns = [samples.iloc[:, c] for c in range(samples.shape[1])]
+        samples = zip(*columns) if len(columns) == 2 else columns[0]
     samples = list(samples)
     if len(samples) != M:
         raise ValueError(
@@ -460,9 +471,12 @@ def payload(model, X=None, features=None, samples=None, shape=None):
     `inspect`.
     """
     model = with_layers(model, X)
-    layers = layers_of(model)
-    X, N = check_training_data(layers, X), layers[0].A.shape[0]
-    name_of = check_samples_named(samples, layers[0].S.shape[1])
+    layers, N = layers_of(model), layers_of(model)[0].A.shape[0]
+    check_same_points(X, samples=samples)
+    name_of = check_samples_named(
+        point_names(X) if samples is None else samples, layers[0].S.shape[1]
+    )
+    X = check_training_data(model, X)
     known = names_of(model, features)
     axis = axis_of(features, N)
     if axis is not None:
@@ -964,11 +978,19 @@ class View(Selection):
 def inspect(model, X=None, features=None, samples=None, shape=None):
     """Look into every layer of a fitted model (or its list of layers): a `View`.
 
-    X: the training data (n_samples x n_features), for frequencies, errors and pictures of single
-    data points. features: n_features names. samples: n_samples names, or pairs of name and text.
+    X: the training data (n_samples x n_features, as `fit` takes it), for frequencies, errors and
+    pictures of single data points; what a masked array hides, and NaN, does not count. features:
+    n_features names. samples: n_samples names, or pairs of name and text (default: the index of a
+    DataFrame X). Of a pipeline the last step is shown, X goes through the others, and these give
+    the names.
     shape: (rows, columns) when a data point is a picture, (n_features,) when it is a curve;
     features that are ordered numbers, such as wavelengths, make curves too. All but the model are
     optional. Raises `ValueError` for what does not fit the model, `NotFittedError` and `TypeError`
     for a model without nonnegative layers or components.
     """
+    if features is None:
+        features = known_feature_names(model)
+    if samples is None:
+        samples = point_names(X)
+    model, X = opened(model, X)
     return View(model, payload(model, X, features, samples, shape))

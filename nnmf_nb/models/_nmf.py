@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FREE', 'SOLVERS', 'INITS', 'Penalties', 'half_step', 'alternate', 'filled_start', 'Problem', 'check_problem',
-           'check_rank', 'check_start', 'check_fixed', 'penalties', 'solve', 'unit_fit', 'used_solver', 'train',
-           'coefficients_of', 'kkt_of', 'OneLayer', 'NMF']
+           'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties', 'solve', 'unit_fit', 'used_solver',
+           'train', 'coefficients_of', 'kkt_of', 'OneLayer', 'NMF']
 
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 import math
@@ -36,6 +36,7 @@ from nnmf_nb.core._data import (
     transposed,
 )
 from ..core._linalg import svd_floors, unit_columns
+from ..core._validation import is_frame, read_factor
 from ..core.iteration import iterate
 from ..layer._nnls import kkt_of_layer, solve_layer
 from nnmf_nb.models._base import (
@@ -51,6 +52,7 @@ from nnmf_nb.models._base import (
     progress_bar,
     reporter,
     store,
+    warn_of_more_topics,
 )
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
 from nnmf_nb.solvers.divergences import (
@@ -193,12 +195,12 @@ def check_problem(model, X, W, H):
         ("n_init", numbers.Integral, 1),
         ("max_iter", numbers.Integral, 0),
         ("tol", numbers.Real, 0),
-        ("alpha_W", numbers.Real, 0),
         ("l1_ratio", numbers.Real, 0),
     ):
         check_number(name, getattr(model, name), kind, lowest)
+    check_number("alpha_W", model.alpha_W, numbers.Real, 0, finite=True)
     if model.alpha_H != "same":
-        check_number("alpha_H", model.alpha_H, numbers.Real, 0)
+        check_number("alpha_H", model.alpha_H, numbers.Real, 0, finite=True)
     if model.l1_ratio > 1:
         raise ValueError(f"l1_ratio must be between 0 and 1, got {model.l1_ratio!r}.")
     beta = beta_of(model.beta_loss)
@@ -235,9 +237,23 @@ def check_rank(model, X, start, fixed):
         raise ValueError(f"n_components={k}, but W and H have {start[0].shape[1]} components.")
     if fixed is not None and fixed.shape[1] > k:
         raise ValueError(f"n_components={k}, but fixed has {fixed.shape[1]} components.")
+    warn_of_more_topics(k, X.shape[0])
     return int(k)
 
 # %% ../../nbs/models/nmf.ipynb #0720b9c5
+def named_start(model, X, W, H):
+    """W and H (or None) as float64 arrays: data frames in the order of the names of X, the data as
+    they were given, and of the features that the model has seen.
+    """
+    if is_frame(W) and is_frame(H) and {*W.columns} == {*H.index}:
+        H = H.loc[W.columns]
+    if W is not None:
+        W = read_factor(W, "W", X.index if is_frame(X) else None)
+    if H is not None:
+        H = read_factor(H, "H", columns=getattr(model, "feature_names_in_", None))
+    return W, H
+
+
 def check_start(model, X, W, H):
     """The custom start (A, S) from W (n_samples x k) and H (k x n_features), or None. Raises
     `ValueError` for missing, negative or misshapen ones.
@@ -250,7 +266,7 @@ def check_start(model, X, W, H):
         raise ValueError(
             "init='custom' needs both W (n_samples x k) and H (k x n_features) in fit."
         )
-    W, H = (np.array(to_numpy(F), dtype=np.float64) for F in (W, H))
+    W, H = read_factor(W, "W"), read_factor(H, "H")
     N, M = X.shape
     if W.ndim != 2 or H.ndim != 2 or W.shape[0] != M or H.shape[1] != N or W.shape[1] != H.shape[0]:
         raise ValueError(f"W and H must be {M} x k and k x {N}, got {W.shape} and {H.shape}.")
@@ -269,7 +285,8 @@ def check_fixed(model, X):
     """
     if model.fixed is None:
         return None
-    H = np.atleast_2d(np.array(to_numpy(model.fixed), dtype=np.float64))
+    names = getattr(model, "feature_names_in_", None)
+    H = np.atleast_2d(read_factor(model.fixed, "fixed", columns=names))
     if H.ndim != 2 or H.shape[1] != X.shape[0]:
         raise ValueError(
             f"fixed must be n_fixed x {X.shape[0]} (components x features), got {H.shape}."
@@ -491,12 +508,14 @@ class NMF(OneLayer):
         """Train on X (n_samples x n_features, >= 0). W (n_samples x k) and H (k x n_features): the
         start when init='custom'. Returns self.
 
-        mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0
-        are ignored whatever they hold. Raises `ValueError` for bad values; warns with
-        `ConvergenceWarning` when max_iter ends the training.
+        mask (bool, True = known; 'nan': NaN is unknown) and weights (>= 0), shaped like a dense X,
+        or one weight per data point: entries with weight 0 are ignored whatever they hold, and so
+        is what a masked array hides. Data frames among W, H, mask and weights are read by name.
+        Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter ends the
+        training.
         """
-        data = check_samples(self, X, mask, weights, reset=True)
-        problem = check_problem(self, data, W, H)
+        data = check_samples(self, X, mask, weights, reset=True, y=y)
+        problem = check_problem(self, data, *named_start(self, X, W, H))
         with fitting(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng:
             self._fit(data, problem, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.core._arrays import (
@@ -24,17 +23,18 @@ from nnmf_nb.core._arrays import (
     double,
     gram,
     inner,
-    is_non_numpy_array,
     namespace,
     to_numpy,
 )
 from ..core._data import DataMatrix, in_chunks, namespace_like, residual2
+from ..core._validation import read_coefficients
 from ..layer._nnls import solve_gram, solve_layer
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     check_layer,
     check_number,
     check_ranks,
+    columns_out,
     factor_like,
     fitting,
     progress_bar,
@@ -392,7 +392,7 @@ class DecodesSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         l = self._index(layer)
-        H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
+        H = read_coefficients(H, "H", columns_out(self, self.factors_[l].shape[1]))
         if H.shape[1] != self.factors_[l].shape[1]:
             raise ValueError(
                 f"H has {H.shape[1]} columns, "

@@ -21,34 +21,32 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from ..chain._labels import Picked, check_supervision, labels_per_layer
 from nnmf_nb.core._arrays import (
     asarray,
     blas_in_one_thread,
     double,
+    floating,
     gram,
     inner,
-    is_non_numpy_array,
     namespace,
-    to_device,
     to_numpy,
 )
-from ..core._data import DataMatrix, check_matrix, namespace_like, relative_error, residual2
+from ..core._data import DataMatrix, namespace_like, relative_error, residual2
 from ..core._linalg import column_lengths, top_svd
+from ..core._validation import check_same_points, read_coefficients, read_samples
 from ..core.iteration import iterate
 from ..layer._nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
-    _check_foreign,
     check_layer,
     check_number,
     check_ranks,
+    columns_out,
     factor_like,
     fitting,
-    is_foreign,
     progress_bar,
     reporter,
 )
@@ -361,30 +359,21 @@ def train_deep_semi(
     return (fit._replace(reason=below[-1].reason) if below[-1].stopped else fit), below
 
 # %% ../../nbs/models/semi.ipynb #fd1a7e0f
-def read_signed(estimator, X, reset):
+def read_signed(estimator, X, reset, **others):
     """X (n_samples x n_features, any sign, dense or sparse), checked and on the device of the
-    estimator. Raises `ValueError` or `TypeError` for what is no finite matrix.
+    estimator. `others`: arguments with a row per data point (y), whose index must be that of X.
+    Raises `ValueError` or `TypeError` for what is no finite matrix.
     """
-    if is_foreign(X):
-        _check_foreign(estimator, X, reset)
-    else:
-        X = validate_data(
-            estimator,
-            X,
-            reset=reset,
-            accept_sparse=("csr", "csc"),
-            dtype=(np.float64, np.float32),
-            ensure_all_finite=False,
-        )
-    try:
-        return check_matrix(to_device(X, estimator.device))
-    except ValueError as error:
-        raise ValueError(
-            str(error).replace(
-                "Replace it, or pass mask= with False there.",
-                "Replace it: there is no mask for this model.",
-            )
-        ) from None
+    check_same_points(X, **others)
+    samples = read_samples(
+        X,
+        model=estimator,
+        reset=reset,
+        nonnegative=False,
+        takes_mask=False,
+        device=estimator.device,
+    )
+    return floating(samples.X)
 
 
 def check_semi(model):
@@ -488,7 +477,7 @@ class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         Phi = self._phi(layer)
-        H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
+        H = read_coefficients(H, "H", columns_out(self, Phi.shape[1]))
         if H.shape[1] != Phi.shape[1]:
             raise ValueError(
                 f"H has {H.shape[1]} columns, layer {layer} has {Phi.shape[1]} components."
@@ -585,7 +574,7 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         ridge=0. Warns with `ConvergenceWarning` when max_iter ends the tuning; a KeyboardInterrupt
         keeps what there is.
         """
-        ranks, data = check_semi(self), DataMatrix(read_signed(self, X, reset=True).T)
+        ranks, data = check_semi(self), DataMatrix(read_signed(self, X, reset=True, y=y).T)
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
         if labels and not self.ridge:
             raise ValueError(

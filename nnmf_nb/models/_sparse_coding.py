@@ -20,7 +20,6 @@ from scipy.optimize import Bounds, minimize
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,18 +30,19 @@ from nnmf_nb.core._arrays import (
     double,
     gram,
     inner,
-    is_non_numpy_array,
     namespace,
     to_numpy,
 )
 from ..core._data import DataMatrix, is_sparse, namespace_like, residual2
 from ..core._linalg import column_lengths, unit_columns
+from ..core._validation import read_coefficients, read_ranks
 from ..core.iteration import Recorder, current_recorder, iterate, recording
 from ..layer._nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     check_layer,
     check_number,
+    columns_out,
     factor_like,
     fitting,
     progress_bar,
@@ -502,7 +502,7 @@ class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         Phi = atoms_in_data(self.dictionaries_[: self._index(layer) + 1])
-        S = S if is_non_numpy_array(S) else check_array(S, dtype=(np.float64, np.float32))
+        S = read_coefficients(S, "S", columns_out(self, Phi.shape[1]))
         if S.shape[1] != Phi.shape[1]:
             raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} atoms.")
         return S @ factor_like(Phi, S).T
@@ -523,19 +523,14 @@ def atoms_in_data(D):
 
 def check_network(model):
     """`ranks` of a model as a tuple; `ValueError` for parameters out of range."""
-    ranks = (model.ranks,) if isinstance(model.ranks, numbers.Integral) else tuple(model.ranks)
-    if not ranks or not all(isinstance(k, numbers.Integral) and k >= 1 for k in ranks):
-        raise ValueError(
-            "ranks must be integers >= 1, one per layer, for example (64, 16); "
-            f"got {model.ranks!r}."
-        )
+    ranks = read_ranks(model.ranks)
     for name in ("start_iter", "max_iter"):
         check_number(name, getattr(model, name), numbers.Integral, 0)
     for name in ("l1", "l2", "ridge", "tol"):
         check_number(name, getattr(model, name), numbers.Real, 0)
         if not math.isfinite(getattr(model, name)):
             raise ValueError(f"{name} must be finite, got {getattr(model, name)!r}.")
-    return tuple(int(k) for k in ranks)
+    return ranks
 
 # %% ../../nbs/models/sparse_coding.ipynb #789e0592
 class TrainsNetwork:
@@ -679,7 +674,7 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
         Unlabelled data points take part in the dictionary learning of the start only. Warns with
         `ConvergenceWarning` when the training ends before it has converged.
         """
-        data, ranks = read_signed(self, X, reset=True), check_network(self)
+        data, ranks = read_signed(self, X, reset=True, y=y), check_network(self)
         self.classes_, number = class_numbers(
             np.full(data.shape[0], -1) if y is None else y, data.shape[0]
         )

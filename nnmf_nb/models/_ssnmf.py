@@ -7,12 +7,14 @@ __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 
            'misfit', 'joint_value', 'joint_columns', 'joint_grams', 'joint_step', 'LabelFit', 'flat_classifier',
            'unit_topics', 'alternate_labels', 'joint_ratios', 'majorised', 'joint_escape_from_zeros', 'joint_mu_step',
            'mu_labels', 'best_classifier', 'starts', 'train_joint', 'JointNMF', 'check_start_name', 'check_ssnmf',
-           'TrainsWithLabels', 'SSNMF', 'seed_labels', 'seed_shares', 'guided_first', 'TrainsWithSeeds', 'GuidedNMF']
+           'TrainsWithLabels', 'SSNMF', 'seed_groups', 'seed_labels', 'seed_shares', 'guided_first', 'TrainsWithSeeds',
+           'GuidedNMF']
 
 # %% ../../nbs/models/ssnmf.ipynb #bc513293
 import difflib
 import functools
 import math
+import numbers
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -44,6 +46,7 @@ from nnmf_nb.core._data import (
     transposed,
 )
 from ..core._linalg import column_lengths, svd_floors, unit_columns
+from ..core._validation import check_matrix, is_frame, name_text
 from ..core.iteration import iterate
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from nnmf_nb.models._base import (
@@ -607,7 +610,7 @@ class SSNMF(TrainsWithLabels):
         `NMF`. Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter
         ends the training.
         """
-        data = check_samples(self, X, mask, weights, reset=True)
+        data = check_samples(self, X, mask, weights, reset=True, y=y, L=L)
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
         solver = check_ssnmf(self, labels is not None)
         with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng:
@@ -628,8 +631,14 @@ class SSNMF(TrainsWithLabels):
 
 # %% ../../nbs/models/ssnmf.ipynb #37b70671
 def _position(feature, names, n, group):
-    """Number of a feature given by name or index."""
-    if isinstance(feature, (int, np.integer)) and not isinstance(feature, bool):
+    """Number of a feature given by name or index. Names win: where features are called by numbers,
+    a number is a name.
+    """
+    for name in (feature, name_text(feature)):
+        if names is not None and name in names:
+            return names[name]
+    numbered = names is not None and any(isinstance(name, numbers.Number) for name in names)
+    if isinstance(feature, (int, np.integer)) and not isinstance(feature, bool) and not numbered:
         if not 0 <= feature < n:
             raise ValueError(
                 f"seeds: group {group!r} has feature {feature}; features are 0 to {n - 1}."
@@ -640,22 +649,31 @@ def _position(feature, names, n, group):
             f"seeds: group {group!r} names {feature!r}, but the features have no names: "
             "give features=, or numbers, or a DataFrame."
         )
-    if feature not in names:
-        similar = difflib.get_close_matches(str(feature), list(map(str, names)), 3)
-        hint = f"; did you mean {', '.join(similar)}?" if similar else "; leave it out."
-        raise ValueError(f"seeds: {feature!r} of group {group!r} is no feature" + hint)
-    return names[feature]
+    similar = difflib.get_close_matches(str(feature), list(map(str, names)), 3)
+    hint = f"; did you mean {', '.join(similar)}?" if similar else "; leave it out."
+    raise ValueError(f"seeds: {feature!r} of group {group!r} is no feature" + hint)
+
+
+def seed_groups(seeds):
+    """Seed groups as a dictionary {group: features}, from a list of lists of features, such a
+    dictionary or Series, or a DataFrame (groups x features) with entries above 0 for seeds.
+    """
+    if not is_frame(seeds):
+        return dict(seeds) if isinstance(seeds, dict) else dict(enumerate(seeds))
+    if seeds.ndim == 1:
+        return seeds.to_dict()
+    marked = check_matrix(seeds, "seeds") > 0
+    return {group: list(seeds.columns[row]) for group, row in zip(seeds.index, marked)}
 
 
 def seed_labels(seeds, names, n):
-    """`Labels` (groups x features) of seed groups: a list of lists of features (names or numbers),
-    or a dictionary {group: features}. Entries are 1 for a seed, 0 for other features.
+    """`Labels` (groups x features) of seed groups as in `seed_groups`, of features given by names
+    or numbers. Entries are 1 for a seed, 0 for other features.
 
     names: n names or None. Raises `ValueError` for an unknown feature or an empty group. Source:
     Vendrow et al. 2021.
     """
-    groups = dict(seeds) if isinstance(seeds, dict) else {i: group for i, group in enumerate(seeds)}
-    place = None
+    groups, place = seed_groups(seeds), None
     if names is not None:
         place = {name: i for i, name in enumerate(np.asarray(names).tolist())}
     Y = np.zeros((len(groups), n))
@@ -747,13 +765,14 @@ class GuidedNMF(TrainsWithSeeds):
     """NMF with seed features for some of its topics: minimises ||X - A S||^2 / ||X||^2 + lam
     ||Y - A B||^2 / ||Y||^2 with seed vectors Y (N x groups) by HALS.
 
-    Parameters: `seeds`, a list of groups of features (names or numbers), or a dictionary {group:
-    features}; `features` names (None: those of a DataFrame); `lam` >= 0 (dimensionless; the larger
-    it is, the less a guided topic holds beside its seeds); the others as in `NMF` (no custom
-    start). Fitted: as `NMF`, the topic of the first group first, then that of the second, .., then
-    the free topics by share; `groups_` (names, or 0, 1, ..) and `seed_shares_` (groups x k: share
-    of each topic in the reconstruction of a group's seeds, rows add up to 1). Source: Vendrow,
-    Haddock, Rebrova & Needell 2021.
+    Parameters: `seeds`, a list of groups of features (names or numbers), a dictionary {group:
+    features}, or a DataFrame (groups x features, above 0 for seeds); `features` names (None: those
+    of a DataFrame; where they are numbers, numbers in seeds are names); `lam` >= 0 (dimensionless;
+    the larger it is, the less a guided topic holds beside its seeds); the others as in `NMF` (no
+    custom start). Fitted: as `NMF`, the topic of the first group first, then that of the second,
+    .., then the free topics by share; `groups_` (names, or 0, 1, ..) and `seed_shares_` (groups x
+    k: share of each topic in the reconstruction of a group's seeds, rows add up to 1). Source:
+    Vendrow, Haddock, Rebrova & Needell 2021.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
 
 # %% ../../nbs/models/starts.ipynb #f2ffff13
 def express(P, F):
-    """Write topics F (n_features x k) as mixtures of topics P (n_features x m): m x k, unit columns."""
+    """Write topics F (n_features x k) as mixtures of topics P (n_features x m): m x k."""
     A, _ = solve_layer(as_data(F), P)
     xp = namespace(A)
     reached = xp.sum(double(A), axis=0) > 0

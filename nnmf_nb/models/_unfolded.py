@@ -18,7 +18,6 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.core._arrays import (
@@ -26,23 +25,23 @@ from nnmf_nb.core._arrays import (
     double,
     host_rng,
     is_array,
-    is_non_numpy_array,
     namespace,
     to_numpy,
 )
-from nnmf_nb.core._data import (
-    as_data,
+from ..core._data import as_data, in_chunks, namespace_like
+from nnmf_nb.core._validation import (
     check_matrix,
     check_nonnegative,
-    in_chunks,
     is_sparse,
-    namespace_like,
+    read_coefficients,
+    refuse_masked,
 )
 from ..core.iteration import iterate
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     check_number,
     check_samples,
+    columns_out,
     fitting,
     progress_bar,
     reporter,
@@ -405,6 +404,7 @@ def as_sources(y, n_samples, n_features):
     Accepts n_samples x (L n_features), L x n_samples x n_features, or a list of L matrices. Raises
     `ValueError` for other shapes, NaN, negative entries.
     """
+    refuse_masked(y, "y")
     if isinstance(y, (list, tuple)) and len(y) and is_sparse(y[0]):
         parts = list(y)
     else:
@@ -476,7 +476,7 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _run(self, X, output):
         check_is_fitted(self)
-        data = check_samples(self, X, None, None, reset=False)
+        data = check_samples(self, X, None, None, reset=False, takes_mask=False)
         W = [asarray(to_numpy(w), namespace_like(data)) for w in self.bases_]
         return [
             part.T * data.scale
@@ -488,7 +488,7 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         k.
         """
         check_is_fitted(self)
-        H = H if is_non_numpy_array(H) else check_array(H, dtype=(np.float64, np.float32))
+        H = read_coefficients(H, "H", columns_out(self, sum(self.ranks_)))
         if H.shape[1] != sum(self.ranks_):
             raise ValueError(
                 f"H has {H.shape[1]} columns, the model has {sum(self.ranks_)} components."
@@ -647,7 +647,7 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
         X; a single source in y: to show it when given X. Returns self; warns with
         `ConvergenceWarning` when max_iter ends the training.
         """
-        data = check_samples(self, X, None, None, reset=True)
+        data = check_samples(self, X, None, None, reset=True, takes_mask=False, y=y)
         check_parameters(self)
         sources = as_sources(y, data.shape[1], data.shape[0])
         with fitting(self, X=X, y=y):

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core._arrays import asarray, host_rng, namespace, to_numpy
-from ..core._data import is_sparse
+from ..core._validation import is_counted, is_sparse
 from ..core.iteration import Recorder, recording
 from nnmf_nb.persistence._files import (
     check_finite_inside,
@@ -47,7 +47,12 @@ def fed(total, value):
         names = ("data", "indices", "indptr", "row", "col")
         arrays = [getattr(value, name) for name in names if hasattr(value, name)]
         return [fed(total, part) for part in (value.format, *value.shape, *arrays)]
+    if isinstance(value, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(value)
+        return [fed(total, part) for part in ("masked", hidden, value.filled(0))]
     if hasattr(value, "to_numpy"):
+        for labels in getattr(value, "axes", ()):
+            fed(total, "" if is_counted(labels) else "\n".join(map(str, labels)))
         value = value.to_numpy()
     if isinstance(value, dict):
         return [fed(total, pair) for pair in value.items()]

@@ -21,7 +21,6 @@ from nnmf_nb.core._data import (
     DataMatrix,
     Rows,
     WeightedDataMatrix,
-    check_nonnegative,
     in_chunks,
     is_sparse,
     namespace_like,
@@ -29,6 +28,7 @@ from nnmf_nb.core._data import (
     transposed,
 )
 from ..core._linalg import column_lengths
+from ..core._validation import check_nonnegative
 from ..core.iteration import iterate
 from nnmf_nb.layer._nnls import (
     check_coefficients,
@@ -69,11 +69,12 @@ def check_data(X, beta):
 
     first, counts = zip(*over_blocks(zeros, X, 0))
     if sum(counts):
-        first = sum(first, [])[0]
+        feature, point = sum(first, [])[0]
+        out = "" if is_sparse(X.X) else "mask them out, "
         raise ValueError(
-            f"X contains {sum(counts)} zeros, the first at [{first[0]}, {first[1]}] (feature, data "
-            f"point): with beta_loss = {beta:g} <= 0 they are infinitely far from every fit. "
-            "Choose beta_loss > 0, mask them out, or add a small positive number to X."
+            f"X contains {sum(counts)} zeros, the first at data point {point}, feature {feature}: "
+            f"with beta_loss = {beta:g} <= 0 they are infinitely far from every fit. "
+            f"Choose beta_loss > 0, {out}or add a small positive number to X."
         )
 
 # %% ../../nbs/solvers/divergences.ipynb #471cf5dc
