@@ -21,6 +21,7 @@ _home = {
     "NonlinearSemiNMF": "nonlinear",
     "UnfoldedNMF": "unfolded",
     "SparseCodingNetwork": "sparse_coding",
+    "as_classifier": "labels",
     "nnls": "nnls",
     "nnls_vjp": "nnls",
     "kkt_residual": "nnls",
