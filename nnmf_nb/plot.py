@@ -851,7 +851,7 @@ def plot_topics(model, layer=-1, features=None, top=8, lam=1.0, X=None, fig=None
     panels = np.empty(len(order), dtype=object)
     for ax, j in zip(grid, order):
         best = np.argsort(-rank[:, j], kind="stable")[:top]
-        best = best[phi[best, j] > 0]
+        best = best[(phi[best, j] > 0) & (shares[j] > 0)]
         panels[j] = _card(
             ax,
             phi[best, j],
@@ -1335,7 +1335,7 @@ def plot_classes(model, layer=None, features=None, top=2, ax=None):
         ax,
         [plain(name, 16) for name in classes],
         [
-            f"{j}: {DOT.join(plain(w, 14) for w in words[j])}" if words[j] and top else str(j)
+            f"{j}: {DOT.join(plain(w, 14) for w in words[j]) or '(dead)'}" if top else str(j)
             for j in order
         ],
         l,

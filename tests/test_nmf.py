@@ -284,7 +284,6 @@ def test_restarts_seeds_tolerance_and_iterations_have_effects():
         (dict(l1_ratio=2), {}, "l1_ratio"),
         (dict(tol=-1), {}, "tol"),
         (dict(init="custom"), {}, "both W"),
-        (dict(), dict(W=np.ones((30, 2)), H=np.ones((2, 20))), "init is None"),
         (dict(init="custom"), dict(W=np.ones((30, 2)), H=np.ones((3, 20))), "W and H must be"),
         (dict(init="custom"), dict(W=-np.ones((30, 2)), H=np.ones((2, 20))), "W must be"),
         (dict(fixed=np.ones((2, 3))), {}, "fixed must be"),

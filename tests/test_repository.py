@@ -28,7 +28,8 @@ solvers: stationarity coordinate_descent initialization extrapolation divergence
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _files _checkpoints
-models: _base _nmf _ssnmf _hierarchical _starts _deep _semi _unfolded _sparse_coding _nonlinear _neural
+models: _base _nmf _ssnmf _hierarchical _starts _deep _semi _unfolded
+models: _sparse_coding _nonlinear _neural
 plot
 inspector: _view _live
 datasets

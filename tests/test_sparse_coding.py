@@ -395,7 +395,7 @@ def test_bad_parameters_are_named(bad):
         SparseCodingNetwork(**bad).fit(X, Y)
 
 
-@pytest.mark.parametrize("y", [Y[:5], np.linspace(0, 1, 60), np.full((60, 2), 1)])
+@pytest.mark.parametrize("y", [Y[:5], np.linspace(0, 1, 60), np.full((60, 2), -2)])
 def test_bad_labels_are_refused(y):
     with pytest.raises(ValueError):
         SparseCodingNetwork(**SMALL).fit(X, y)

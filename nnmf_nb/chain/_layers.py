@@ -171,20 +171,24 @@ def check_top(top):
 
 def top_features(layers, layer, features, top):
     """For each topic of a layer its `top` strongest features, strongest first: a list of lists of
-    names. Zero weights are left out.
+    names. Zero weights are left out; a dead topic, which explains nothing, has none.
     """
     check_top(top)
     Phi = topic_features(layers, layer)
     names = feature_names(features, len(Phi))
+    alive = topic_shares(layers, layer) > 0
     order = np.argsort(-Phi, axis=0, kind="stable")[:top]
-    return [[str(names[i]) for i in order[:, j] if Phi[i, j] > 0] for j in range(Phi.shape[1])]
+    return [
+        [str(names[i]) for i in order[:, j] if alive[j] and Phi[i, j] > 0]
+        for j in range(Phi.shape[1])
+    ]
 
 # %% ../../nbs/chain/layers.ipynb #f3d1e408
 def topic_table(layers, layer=-1, features=None, top=10):
     """A DataFrame with one row per topic of a layer: its share and its `top` strongest features,
-    strongest first.
+    strongest first; '(dead)' for a topic that explains nothing.
     """
-    listed = top_features(layers, layer, features, top)
+    listed = [words or ["(dead)"][:top] for words in top_features(layers, layer, features, top)]
     table = pd.DataFrame(
         [words + [""] * (top - len(words)) for words in listed],
         columns=[f"feature {i + 1}" for i in range(top)],
@@ -217,8 +221,10 @@ def topic_tree(layers, features=None, top=6):
 # %% ../../nbs/chain/layers.ipynb #820a4c24
 def _branch(lines, l, j, lead, indent, named, shares, parts, part=1.0):
     """Append the lines of topic j of layer l and of everything below it."""
-    portion = "" if part > 0.95 else f" ({part:.0%} of it here)"
-    lines.append(f"{lead}{shares[l][j]:4.0%}  {' '.join(named[l][j]) or '(dead)'}{portion}")
+    text = " ".join(named[l][j]) or "(dead)"
+    if part <= 0.95 and shares[l][j] > 0:
+        text += f" ({part:.0%} of it here)"
+    lines.append(f"{lead}{shares[l][j]:4.0%}  {text}")
     if l == 0:
         return
     children = np.flatnonzero(parts[l - 1].argmax(axis=1) == j)

@@ -19,6 +19,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils.validation import check_is_fitted
 
 from ..chain._costs import depth_errors, propagate
+from ..chain._labels import as_labels, class_numbers
 from ..chain._layers import check_top, flows, topic_features
 from ..core._arrays import asarray, host_rng, to_numpy
 from ..core._data import namespace_like, of_samples, relative_error
@@ -33,7 +34,6 @@ from nnmf_nb.core._validation import (
     is_sparse,
     known_feature_names,
     opened,
-    plain_labels,
     read_ranks,
     read_samples,
     refuse_masked,
@@ -372,18 +372,24 @@ def diversity(topics, layer=-1, top=10):
 # %% ../../nbs/evaluation/metrics.ipynb #826c94d3
 def purity(groups, labels):
     """Share of points that carry the commonest label of their group (groups, labels: n values
-    each): 0..1. Raises `ValueError` for n = 0.
+    each): 0..1. Points with an unknown label (-1, None, NaN) do not count.
+
+    Raises `ValueError` for n = 0 and when no label is known.
     """
-    groups, labels = np.asarray(groups), np.asarray(labels)
-    if groups.shape != labels.shape or groups.ndim != 1 or not groups.size:
+    groups, shape = np.asarray(groups), np.shape(as_labels(labels))
+    if groups.shape != shape or groups.ndim != 1 or not groups.size:
         raise ValueError(
             "groups and labels must be lists of the same length >= 1, "
-            f"got shapes {groups.shape} and {labels.shape}."
+            f"got shapes {groups.shape} and {shape}."
         )
-    codes = [np.unique(values, return_inverse=True)[1] for values in (groups, labels)]
-    counts = np.zeros([c.max() + 1 for c in codes], dtype=int)
-    np.add.at(counts, tuple(codes), 1)
-    return counts.max(axis=1).sum() / groups.size
+    label = class_numbers(labels, len(groups))[1]
+    known = label >= 0
+    if not known.any():
+        raise ValueError("labels are all unknown: nothing to compare with.")
+    group = np.unique(groups[known], return_inverse=True)[1]
+    counts = np.zeros((group.max() + 1, label.max() + 1), dtype=int)
+    np.add.at(counts, (group, label[known]), 1)
+    return counts.max(axis=1).sum() / known.sum()
 
 # %% ../../nbs/evaluation/metrics.ipynb #3ce532ab
 def strongest_topic(S):
@@ -407,21 +413,22 @@ class Agreement(NamedTuple):
 
 def label_agreement(S, labels):
     """How well the strongest topics of S (n_samples x k, from `transform`) agree with labels
-    (n_samples values, -1 = unknown): an `Agreement`.
+    (n_samples values; -1, None, NaN = unknown): an `Agreement`.
 
     Raises `ValueError` when the lengths differ or no label is known.
     """
     check_same_points(S, labels=labels)
-    topic, labels = strongest_topic(S), np.asarray(plain_labels(labels))
-    if labels.shape != topic.shape:
+    topic, shape = strongest_topic(S), np.shape(as_labels(labels))
+    if shape != topic.shape:
         raise ValueError(
-            f"labels must be {len(topic)} values, one per row of S, got shape {labels.shape}."
+            f"labels must be {len(topic)} values, one per row of S, got shape {shape}."
         )
-    known = labels != -1 if labels.dtype.kind in "iuf" else np.ones(len(labels), bool)
+    label = class_numbers(labels, len(topic))[1]
+    known = label >= 0
     if not known.any():
         raise ValueError("labels are all -1 (unknown): nothing to compare with.")
-    nmi = float(normalized_mutual_info_score(labels[known], topic[known]))
-    return Agreement(nmi, float(purity(topic[known], labels[known])), int(known.sum()))
+    nmi = float(normalized_mutual_info_score(label[known], topic[known]))
+    return Agreement(nmi, float(purity(topic[known], label[known])), int(known.sum()))
 
 # %% ../../nbs/evaluation/metrics.ipynb #6758a954
 class Parentage(NamedTuple):
@@ -443,37 +450,38 @@ def hierarchy_agreement(flow, true_parent, layer=1):
 
     flow: k x k' >= 0, subtopics by supertopics (only proportions within a row count), or a fitted
     model or its layers, of which the flow between layer - 1 and `layer` is taken. true_parent: k
-    labels, -1 = unknown. A subtopic without flow has mass 0. When there are fewer supertopics than
+    labels; -1, None, NaN = unknown. A subtopic without flow has mass 0. When there are fewer
+    supertopics than
     parents, some parents get nothing. Raises `ValueError` when the lengths differ or no parent is
     known.
     """
     if hasattr(flow, "fit") or isinstance(flow, (list, tuple)) and flow and hasattr(flow[0], "A"):
         layers = layers_of(flow)
         flow = flows(layers, layer_index(layers, layer))
-    flow, true_parent = check_matrix(to_numpy(flow), "flow"), np.asarray(true_parent)
+    flow, shape = check_matrix(to_numpy(flow), "flow"), np.shape(as_labels(true_parent))
     check_nonnegative(flow, "flow")
-    if true_parent.shape != (len(flow),):
+    if shape != (len(flow),):
         raise ValueError(
-            f"true_parent must be {len(flow)} labels, one per subtopic, "
-            f"got shape {true_parent.shape}."
+            f"true_parent must be {len(flow)} labels, one per subtopic, got shape {shape}."
         )
-    known = true_parent != -1 if true_parent.dtype.kind in "iuf" else np.ones(len(flow), bool)
-    if not known.any():
+    parents, number = class_numbers(true_parent, len(flow))
+    if not len(parents):
         raise ValueError("true_parent is all -1 (unknown): nothing to compare with.")
-    return _parentage(flow, true_parent, known)
+    return _parentage(flow, parents.tolist(), number)
 
 # %% ../../nbs/evaluation/metrics.ipynb #4f37e9d7
-def _parentage(flow, true_parent, known):
-    """The best assignment of supertopics to parents and the mass it leaves on them."""
+def _parentage(flow, parents, number):
+    """The best assignment of supertopics to parents and the mass it leaves on them. number: of the
+    parent of each subtopic, -1 = unknown.
+    """
+    known = np.flatnonzero(number >= 0)
     total = flow.sum(axis=1, keepdims=True)
     part = flow / np.where(total > 0, total, 1.0)
-    parents, code = np.unique(true_parent[known], return_inverse=True)
+    code = number[known]
     weights = np.zeros((len(parents), flow.shape[1]))
     np.add.at(weights, code, part[known])
     rows, columns = linear_sum_assignment(weights, maximize=True)
     plays = dict(zip(rows.tolist(), columns.tolist()))
     mass = np.full(len(flow), np.nan)
-    mass[known] = [
-        part[i, plays[c]] if c in plays else 0.0 for i, c in zip(np.flatnonzero(known), code)
-    ]
-    return Parentage(mass, {parents[r].item(): c for r, c in plays.items()})
+    mass[known] = [part[i, plays[c]] if c in plays else 0.0 for i, c in zip(known, code)]
+    return Parentage(mass, {parents[r]: c for r, c in plays.items()})

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['BAR', 'check_number', 'check_layer', 'check_ranks', 'warn_of_more_topics', 'check_samples', 'ReadsLayers',
-           'factor_like', 'columns_out', 'leading_svd', 'MapsForward', 'ScoresReconstruction', 'NoBar', 'progress_bar',
-           'fitted_attributes', 'store', 'reporter', 'TrainedOn', 'CertifiedEstimator', 'fitting', 'LearnsLabels',
-           'LayeredNMF', 'EarlyStopping', 'hidden_score']
+           'factor_like', 'columns_out', 'leading_svd', 'named_topics', 'NamesTopics', 'MapsForward',
+           'ScoresReconstruction', 'NoBar', 'progress_bar', 'fitted_attributes', 'store', 'reporter', 'TrainedOn',
+           'CertifiedEstimator', 'fitting', 'LearnsLabels', 'LayeredNMF', 'EarlyStopping', 'hidden_score']
 
 # %% ../../nbs/models/base.ipynb #de114954
 import contextlib
 import copy
+import functools
 import math
 import numbers
 import warnings
@@ -20,6 +21,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -30,6 +32,7 @@ from nnmf_nb.chain._labels import (
     accuracy,
     check_supervision,
     labels_per_layer,
+    warn_few_topics,
 )
 from nnmf_nb.chain._layers import (
     by_share,
@@ -187,10 +190,66 @@ def leading_svd(X, k):
     """Leading singular triplets, for starts and floors (None for an all-zero X)."""
     return top_svd(X, min(k, *X.shape)) if X.norm2 > 0 else None
 
+# %% ../../nbs/models/base.ipynb #bab2e950
+def named_topics(transform):
+    """Decorator of a method transform(self, X, layer=-1, ..): what `set_output` asks for, its
+    columns named after the topics of that layer.
+    """
+
+    @functools.wraps(transform)
+    def named(self, X, layer=-1, *args, **kwargs):
+        S = transform(self, X, layer, *args, **kwargs)
+        view = copy.copy(self)
+        view.get_feature_names_out = functools.partial(self.get_feature_names_out, layer=layer)
+        return _wrap_data_with_container("transform", S, X, view)
+
+    return named
+
+
+class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
+    """Mixin: names of the topics of each layer, of which `_topics_per_layer` gives the numbers. A
+    `transform` in the class body of such a mixin is decorated with `named_topics`.
+    """
+
+    def _topics_per_layer(self):
+        return [one.rank for one in self.layers_]
+
+    def get_feature_names_out(self, input_features=None, layer=-1):
+        """Names of the columns of `transform(X, layer)`: class and number, nmf0, nmf1, ..; layers
+        below the last say which one, neuralnmf_layer0_0, ..
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored: scikit-learn's convention.
+        layer : int, default=-1
+            The layer, from 0, or from the end with -1.
+
+        Returns
+        -------
+        ndarray of str objects
+            One name per topic of the layer.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer.
+        """
+        last = super().get_feature_names_out(input_features)
+        topics = self._topics_per_layer()
+        index = check_layer(layer, len(topics))
+        if index == len(topics) - 1:
+            return last
+        prefix = f"{type(self).__name__.lower()}_layer{index}_"
+        return np.array([f"{prefix}{topic}" for topic in range(topics[index])], dtype=object)
+
 # %% ../../nbs/models/base.ipynb #30330737
-class MapsForward(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class MapsForward(NamesTopics, auto_wrap_output_keys=None):
     """Mixin: transform and inverse_transform of a model with fitted `layers_`."""
 
+    @named_topics
     def transform(self, X, layer=-1, mask=None, weights=None):
         """Coefficients of X (n_samples x n_features) at a layer (default: the deepest): n_samples x
         k_l, the forward pass q(q(X, A_0), A_1) ..
@@ -422,21 +481,23 @@ class LearnsLabels(Classifies):
     def _sorts_topics(self):
         return not callable(getattr(self, "cost", None))
 
-    def _supervision(self, y, L, n_layers, n_samples):
+    def _supervision(self, y, L, ranks, n_samples):
         """The `Supervision` of a fit; a custom cost looks at y itself."""
         loss = getattr(self, "label_loss", "l2")
         check_supervision(loss, self.lam)
-        labels = labels_per_layer(y, n_layers, n_samples, L) if self._sorts_topics else {}
+        labels = labels_per_layer(y, len(ranks), n_samples, L) if self._sorts_topics else {}
+        warn_few_topics(labels, ranks)
         return Supervision(y, labels, float(self.lam), loss)
 
-    def score(self, X, y=None, mask=None, weights=None):
-        """Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted
-        with labels and y is given; else the explained share, as in `ScoresReconstruction`.
+    def score(self, X, y=None, mask=None, weights=None, L=None):
+        """Accuracy of `predict` over the known labels in y (in any form that `fit` takes, with its
+        L), if the model was fitted with labels and y is given; else the explained share, as in
+        `ScoresReconstruction`.
         """
         known = dict(mask=mask, weights=weights)
         if y is None or not self._has_classes():
             return super().score(X, None, **known)
-        return accuracy(self, X, y, **known)
+        return accuracy(self, X, y, L=L, **known)
 
 # %% ../../nbs/models/base.ipynb #02fa2c1c
 class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, CertifiedEstimator):
@@ -450,12 +511,12 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
         """Train on X (n_samples x n_features, >= 0; dense, CSR/CSC/COO, pandas, or any array
         namespace). Returns self.
 
-        y: classes (n_samples, -1: unknown) for the last layer, or a matrix Y (n_samples x c) with L
-        (true = known), or a dictionary {layer: y}; None: no labels. A custom cost gets it as its Y
-        instead. mask (bool, True = known; 'nan': NaN is unknown) and weights (>= 0), shaped like a
-        dense X, or one weight per data point: entries with weight 0 are ignored whatever they hold,
-        and so is what a masked array hides. Warns with `ConvergenceWarning` when max_iter ends the
-        training.
+        y: classes (n_samples; -1, None or NaN: unknown) for the last layer, or a matrix Y
+        (n_samples x c), or a dictionary {layer: y}; None: no labels. L (shaped like y, or
+        n_samples; true = known) hides entries of it. A custom cost gets y as its Y instead. mask
+        (bool, True = known; 'nan': NaN is unknown) and weights (>= 0), shaped like a dense X, or
+        one weight per data point: entries with weight 0 are ignored whatever they hold, and so is
+        what a masked array hides. Warns with `ConvergenceWarning` when max_iter ends the training.
         """
         data = check_samples(self, X, mask, weights, reset=not self._continues(X), y=y, L=L)
         ranks = check_ranks(self.ranks)
@@ -463,7 +524,7 @@ class LayeredNMF(LearnsLabels, ReadsLayers, ScoresReconstruction, MapsForward, C
             check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         warn_of_more_topics(ranks[0], data.shape[0])
-        supervision = self._supervision(y, L, len(ranks), data.shape[1])
+        supervision = self._supervision(y, L, ranks, data.shape[1])
         earlier = self._earlier(ranks, supervision)
         with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L, **earlier) as rng:
             self._fit(data, ranks, X, supervision, rng)

@@ -10,6 +10,7 @@ __all__ = ['FREE', 'SOLVERS', 'INITS', 'Penalties', 'half_step', 'alternate', 'f
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 import math
 import numbers
+import warnings
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -255,13 +256,19 @@ def named_start(model, X, W, H):
 
 
 def check_start(model, X, W, H):
-    """The custom start (A, S) from W (n_samples x k) and H (k x n_features), or None. Raises
-    `ValueError` for missing, negative or misshapen ones.
+    """The custom start (A, S) from W (n_samples x k) and H (k x n_features), or None. Warns as
+    scikit-learn does (`RuntimeWarning`) where they are given and init asks for another start;
+    raises `ValueError` for missing, negative or misshapen ones.
     """
     if model.init != "custom":
-        if W is None and H is None:
-            return None
-        raise ValueError(f"W and H are the start of init='custom'; init is {model.init!r}.")
+        if W is not None or H is not None:
+            warnings.warn(
+                "W and H are ignored: they are the start of init='custom', and init is "
+                f"{model.init!r}.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return None
     if W is None or H is None:
         raise ValueError(
             "init='custom' needs both W (n_samples x k) and H (k x n_features) in fit."

@@ -13,7 +13,6 @@ import numbers
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,12 +30,14 @@ from ..core._validation import read_coefficients
 from ..layer._nnls import solve_gram, solve_layer
 from nnmf_nb.models._base import (
     CertifiedEstimator,
+    NamesTopics,
     check_layer,
     check_number,
     check_ranks,
     columns_out,
     factor_like,
     fitting,
+    named_topics,
     progress_bar,
     reporter,
 )
@@ -369,11 +370,15 @@ def check_nonlinear(model):
     return ranks, ACTIVATIONS[model.activation]
 
 
-class DecodesSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
     """Mixin: transform, inverse_transform and score of a model with `factors_`, `typical_code_`,
     `unit_`, `ridge` and `activation`.
     """
 
+    def _topics_per_layer(self):
+        return [Z.shape[1] for Z in self.factors_]
+
+    @named_topics
     def transform(self, X, layer=-1):
         """Codes of X (n_samples x n_features, any sign) at a layer (default: the last): n_samples x
         k_l, dimensionless; >= 0 at the last one, below it what g makes of them.

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from ..chain._labels import Picked, check_supervision, labels_per_layer
+from ..chain._labels import Picked, check_supervision, labels_per_layer, warn_few_topics
 from nnmf_nb.core._arrays import (
     asarray,
     blas_in_one_thread,
@@ -41,12 +40,14 @@ from ..core.iteration import iterate
 from ..layer._nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
+    NamesTopics,
     check_layer,
     check_number,
     check_ranks,
     columns_out,
     factor_like,
     fitting,
+    named_topics,
     progress_bar,
     reporter,
 )
@@ -445,9 +446,10 @@ def not_converged(model):
     )
 
 # %% ../../nbs/models/semi.ipynb #e02c3f45
-class MapsSigned(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
     """Mixin: transform and inverse_transform of a model with `layers_` of `SemiLayer`."""
 
+    @named_topics
     def transform(self, X, layer=-1):
         """Nonnegative coefficients of X (n_samples x n_features, any sign) at a layer (default: the
         deepest): n_samples x k_l, exact for the product Z_1 .. Z_l.
@@ -569,13 +571,14 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         """Train on X (n_samples x n_features, any sign; dense, sparse, pandas, or any array
         namespace). Returns self.
 
-        y: classes (n_samples, -1: unknown) of the last layer, or a matrix of shares (n_samples x c,
-        >= 0), or a dictionary {layer: y}; they act on Z only. Raises `ValueError` for labels with
-        ridge=0. Warns with `ConvergenceWarning` when max_iter ends the tuning; a KeyboardInterrupt
-        keeps what there is.
+        y: classes (n_samples; -1, None or NaN: unknown) of the last layer, or a matrix of shares
+        (n_samples x c, >= 0), or a dictionary {layer: y}; they act on Z only. Raises `ValueError`
+        for labels with ridge=0. Warns with `ConvergenceWarning` when max_iter ends the tuning; a
+        KeyboardInterrupt keeps what there is.
         """
         ranks, data = check_semi(self), DataMatrix(read_signed(self, X, reset=True, y=y).T)
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
+        warn_few_topics(labels, ranks)
         if labels and not self.ridge:
             raise ValueError(
                 "labels need ridge > 0: without a price on Z their term can be made as small as "

@@ -7,9 +7,10 @@ __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_at
            'DictionaryFit', 'learn_dictionary', 'revived', 'Network', 'typical_length', 'pretrain', 'NetworkObjective',
            'along_sphere', 'lower_bounds', 'Calls', 'RecordedObjective', 'Descent', 'descend', 'why',
            'train_classifier', 'train_network', 'Codes', 'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of',
-           'SparseCodingNetwork']
+           'check_network_labels', 'SparseCodingNetwork']
 
 # %% ../../nbs/models/sparse_coding.ipynb #e6482650
+import functools
 import math
 import numbers
 import warnings
@@ -17,13 +18,20 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ..chain._labels import Classifier, Classifies, accuracy, class_numbers, softmax_loss
+from nnmf_nb.chain._labels import (
+    Classifier,
+    Classifies,
+    accuracy,
+    check_whole,
+    labels_per_layer,
+    needs_labels,
+    softmax_loss,
+    warn_few_topics,
+)
 from nnmf_nb.core._arrays import (
     asarray,
     blas_in_one_thread,
@@ -40,11 +48,13 @@ from ..core.iteration import Recorder, current_recorder, iterate, recording
 from ..layer._nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
+    NamesTopics,
     check_layer,
     check_number,
     columns_out,
     factor_like,
     fitting,
+    named_topics,
     progress_bar,
     reporter,
 )
@@ -476,11 +486,15 @@ def train_network(X, Y, net, *, ridge=1e-3, max_iter=200, tol=1e-4, callback=Non
     return objective.network(end.vector), end._replace(reason=reason) if stopped else end
 
 # %% ../../nbs/models/sparse_coding.ipynb #c66aecfc
-class Codes(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class Codes(NamesTopics, auto_wrap_output_keys=None):
     """Mixin: transform and inverse_transform of a model with fitted `dictionaries_`, `penalties_`
     and `unit_`.
     """
 
+    def _topics_per_layer(self):
+        return [D.shape[1] for D in self.dictionaries_]
+
+    @named_topics
     def transform(self, X, layer=-1):
         """Codes of X (n_samples x n_features) at a layer (default: the last): n_samples x k_l, >=
         0, in units of X.
@@ -536,7 +550,7 @@ def check_network(model):
 class TrainsNetwork:
     """Mixin: how `SparseCodingNetwork` gets from checked data to its fitted attributes."""
 
-    def _fit(self, X, number, ranks, rng, report):
+    def _fit(self, X, labels, ranks, rng, report):
         whole = DataMatrix(X.T)
         # its inverse must be a number
         self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)
@@ -562,20 +576,19 @@ class TrainsNetwork:
             cut = [r for r in ("interrupted", "callback", "max_iter") if r in reasons]
             self.stop_reason_ = cut[0] if cut else "no progress"
             self.n_iter_ = max(1, max(len(fit.costs) - 1 for fit in fits))
-            if len(self.classes_):
-                net = self._train(X, number, net, after_iteration)
-        for name, value in self._attributes(net).items():
+            if labels is not None:
+                net = self._train(X, labels, net, after_iteration)
+        for name, value in self._attributes(labels, net).items():
             setattr(self, name, value)
 
-    def _train(self, X, number, net, after_iteration):
+    def _train(self, X, labels, net, after_iteration):
         """End to end on the labelled data points; a start that was cut short is not trained
         further.
         """
-        known = np.flatnonzero(number >= 0)
         stopped = self.stop_reason_ in ("interrupted", "callback")
-        data = DataMatrix(rows_of(X, known).T, scale=self.unit_)
+        data = DataMatrix(rows_of(X, labels.known).T, scale=self.unit_)
         Y = asarray(
-            np.eye(len(self.classes_))[:, number[known]],
+            labels.Y,
             namespace_like(data),
             namespace(namespace_like(data)).float64,
         )
@@ -593,7 +606,7 @@ class TrainsNetwork:
         self.history_["cost"] = end.values
         return net
 
-    def _attributes(self, net):
+    def _attributes(self, labels, net):
         atoms = atoms_in_data(net.D)
         fitted = dict(
             dictionaries_=net.D,
@@ -601,16 +614,12 @@ class TrainsNetwork:
             components_=atoms.T,
             _n_features_out=atoms.shape[1],
         )
-        if net.W is None:
+        if labels is None or net.W is None:
             return fitted | dict(classifiers_={})
         coef, intercept = to_numpy(net.W) / self.unit_, to_numpy(net.b)
-        return fitted | dict(
-            coef_=coef,
-            intercept_=intercept,
-            classifiers_={
-                len(net.D) - 1: Classifier(self.classes_, coef, intercept, "cross_entropy")
-            },
-        )
+        # no frequencies: codes of zero are common here, and the intercept was trained on them
+        one = Classifier(labels.classes, coef, intercept, "cross_entropy")
+        return fitted | dict(coef_=coef, intercept_=intercept, classifiers_={len(net.D) - 1: one})
 
 
 def rows_of(X, known):
@@ -621,6 +630,23 @@ def rows_of(X, known):
         return X[known]
     xp = namespace(X)
     return xp.take(X, asarray(known, X, xp.int64), axis=0)
+
+# %% ../../nbs/models/sparse_coding.ipynb #bf899d3e
+def check_network_labels(y, ranks, n_samples):
+    """`Labels` of the last layer from y of `fit`, None where nothing is known. Raises `ValueError`
+    for labels of other layers, which this model does not read, and for partly known data points.
+    """
+    last = len(ranks) - 1
+    labels = labels_per_layer(y, len(ranks), n_samples)
+    if set(labels) - {last}:
+        raise ValueError(
+            f"y has labels for layer {min(labels)}; SparseCodingNetwork classifies from its last "
+            f"layer, {last}, alone."
+        )
+    warn_few_topics(labels, ranks)
+    if labels:
+        check_whole(labels[last], "SparseCodingNetwork", "Give -1 for the whole data point.")
+    return labels.get(last)
 
 # %% ../../nbs/models/sparse_coding.ipynb #2f54a3f7
 class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
@@ -668,20 +694,21 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on X (n_samples x n_features, any sign, dense or sparse) with labels y (n_samples,
-        of any kind; -1: unknown; None: no labels). Returns self.
+        """Train on X (n_samples x n_features, any sign, dense or sparse) with labels y (n_samples
+        of any kind, -1, None or NaN: unknown; or a matrix of shares, n_samples x c; or
+        {last layer: y}; None: no labels). Returns self.
 
         Unlabelled data points take part in the dictionary learning of the start only. Warns with
         `ConvergenceWarning` when the training ends before it has converged.
         """
         data, ranks = read_signed(self, X, reset=True, y=y), check_network(self)
-        self.classes_, number = class_numbers(
-            np.full(data.shape[0], -1) if y is None else y, data.shape[0]
-        )
+        labels = check_network_labels(y, ranks, data.shape[0])
+        self.classes_ = np.empty(0, dtype=int) if labels is None else labels.classes
         with fitting(self, X=X, y=y) as rng:
             n_iterations = self.start_iter * len(ranks) + self.max_iter + 1
-            report = reporter(self, X, y, self._attributes, n_iterations)
-            self._fit(data, number, ranks, rng, report)
+            attributes = functools.partial(self._attributes, labels)
+            report = reporter(self, X, y, attributes, n_iterations)
+            self._fit(data, labels, ranks, rng, report)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
@@ -699,9 +726,10 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
             )
         return self
 
-    @available_if(Classifies._has_classes)
+    @needs_labels
     def score(self, X, y):
-        """Accuracy over the data points with a known label (1 is perfect; 0 when none is known)."""
+        """Accuracy over the data points with a known label in y, in any form that `fit` takes (1 is
+        perfect; 0 when none is known)."""
         return accuracy(self, X, y)
 
     def __sklearn_tags__(self):

@@ -33,6 +33,7 @@ from nnmf_nb.chain._labels import (
     accuracy,
     check_supervision,
     labels_per_layer,
+    warn_few_topics,
 )
 from ..chain._layers import by_share, describe, feature_names, top_features
 from ..core._arrays import asarray, double, gram, inner, namespace, to_numpy
@@ -509,6 +510,8 @@ class TrainsWithLabels(Classifies, JointNMF):
     def _fit(self, data, solver, labels, X, y, rng):
         flat, betas = self._flat(solver), (beta_of(self.loss), beta_of(self.label_loss))
         problem = check_problem(flat, data, None, None)
+        if labels is not None:
+            warn_few_topics({0: labels}, (problem.k,))
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
 
@@ -550,7 +553,9 @@ class TrainsWithLabels(Classifies, JointNMF):
         B = best_classifier(labels, fwd.S[0], beta_of(self.label_loss))
         B = to_numpy(B).astype(np.float64) / fwd.X.scale
         return dict(
-            classifiers_={0: Classifier(labels.classes, B, None, self.label_loss)},
+            classifiers_={
+                0: Classifier(labels.classes, B, None, self.label_loss, labels.frequencies)
+            },
             classes_=labels.classes,
             B_=B,
         )
@@ -605,10 +610,10 @@ class SSNMF(TrainsWithLabels):
     def fit(self, X, y=None, mask=None, weights=None, L=None):
         """Train on X (n_samples x n_features, >= 0). Returns self.
 
-        y: classes (n_samples, -1: unknown), or a matrix Y (n_samples x c, >= 0) with L (same shape,
-        true = known; where false anything may stand); None: unsupervised. mask, weights as in
-        `NMF`. Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter
-        ends the training.
+        y: classes (n_samples; -1, None or NaN: unknown), or a matrix Y (n_samples x c, >= 0); None:
+        unsupervised. L (shaped like y, or n_samples; true = known): where it is false, anything may
+        stand in y. mask, weights as in `NMF`. Raises `ValueError` for bad values; warns with
+        `ConvergenceWarning` when max_iter ends the training.
         """
         data = check_samples(self, X, mask, weights, reset=True, y=y, L=L)
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
@@ -620,14 +625,15 @@ class SSNMF(TrainsWithLabels):
         )
         return self
 
-    def score(self, X, y=None, mask=None, weights=None):
-        """Accuracy of `predict` over the known labels in y (-1: unknown), if the model was fitted
-        with labels and y is given; else the explained share of ||X||^2 as in `NMF`.
+    def score(self, X, y=None, mask=None, weights=None, L=None):
+        """Accuracy of `predict` over the known labels in y (in any form that `fit` takes, with its
+        L), if the model was fitted with labels and y is given; else the explained share of ||X||^2
+        as in `NMF`.
         """
         known = dict(mask=mask, weights=weights)
         if y is None or not self._has_classes():
             return super().score(X, None, **known)
-        return accuracy(self, X, y, **known)
+        return accuracy(self, X, y, L=L, **known)
 
 # %% ../../nbs/models/ssnmf.ipynb #37b70671
 def _position(feature, names, n, group):
@@ -825,7 +831,8 @@ class GuidedNMF(TrainsWithSeeds):
 
     def guide(self, features=None, top=8):
         """DataFrame of the groups: their topic, its share in the reconstruction of their seeds, the
-        topic with the largest share, and the `top` strongest features of their topic.
+        topic with the largest share, and the `top` strongest features of their topic ('(dead)': it
+        explains nothing).
         """
         check_is_fitted(self)
         rows = range(len(self.groups_))
@@ -835,7 +842,7 @@ class GuidedNMF(TrainsWithSeeds):
                 "topic": rows,
                 "share": [round(float(self.seed_shares_[g, g]), 3) for g in rows],
                 "strongest": self.seed_shares_.argmax(axis=1).astype(int),
-                "features": [" ".join(words[g]) for g in rows],
+                "features": [" ".join(words[g]) or "(dead)" for g in rows],
             },
             index=pd.Index(self.groups_, name="group"),
         )
