@@ -29,7 +29,7 @@ chain: _costs _layers _labels
 evaluation: _certificates metrics
 persistence: _files _checkpoints
 models: _base _nmf _ssnmf _hierarchical _deep _semi _unfolded _sparse_coding _nonlinear _neural
-plot
+plot: _colors _factors _tree _topics _time _images _paths
 inspector: _view _live
 datasets
 """
