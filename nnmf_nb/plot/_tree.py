@@ -315,7 +315,7 @@ def plot_tree(
     >>> toy = datasets.toy(random_state=0)
     >>> model = HierarchicalNMF(ranks=(9, 4, 2), random_state=0).fit(toy.X)
     >>> ax = plot_tree(model, toy.features, top=2, ax=Figure(figsize=(6, 3)).subplots())
-    >>> "layer 0: 9 topics" in [text.get_text() for text in ax.texts]
+    >>> len(ax.patches) > 9 + 4 + 2  # a bar per topic, and ribbons
     True
     """
     layers, names = layers_of(model), names_of(model, features)
