@@ -118,7 +118,7 @@ def label_size(layers, height):
 
 
 def family_gaps(order, parent, room):
-    """Gaps in inches between neighbouring bars: small inside a family, larger between families
+    """Gaps in inches between neighboring bars: small inside a family, larger between families
     (parent: None for supertopics).
     """
     most = 0.1 * room / len(order)
