@@ -19,7 +19,9 @@ from matplotlib.figure import Figure  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from nnmf_nb import SSNMF, GuidedNMF, HierarchicalNMF, NeuralNMF, datasets, plot  # noqa: E402
-from nnmf_nb.chain._layers import Layer, flows, topic_shares  # noqa: E402
+from nnmf_nb.chain._layers import Layer, flows, topic_features, topic_shares  # noqa: E402
+from nnmf_nb.evaluation.metrics import forward  # noqa: E402
+from nnmf_nb.plot import _colors, _factors, _images, _paths, _time  # noqa: E402
 
 KNOWN = np.random.default_rng(1).random((90, 87)) < 0.8
 
@@ -145,11 +147,11 @@ def test_package_does_not_import_pyplot():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# --- colours and order ----------------------------------------------------------------------------
+# --- colors and order ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_colours_are_rgba_and_constant(models, kind):
+def test_colors_are_rgba_and_constant(models, kind):
     colors = plot.topic_colors(models[kind])
     assert [c.shape for c in colors] == [(one.rank, 4) for one in models[kind].layers_]
     assert all((c >= 0).all() and (c <= 1).all() for c in colors)
@@ -165,24 +167,24 @@ def test_children_are_distinct_tints_of_their_main_parent(models):
         l, members = family
         dark = 1 - colors[2][root][:3]
         parts = (1 - colors[l][members][:, :3])[:, dark > 0.05] / dark[dark > 0.05]
-        # on the line from the supertopic's colour to white
+        # on the line from the supertopic's color to white
         assert (np.ptp(parts, axis=1) < 1e-9).all() and (parts < 1).all()
     for colors in plot.topic_colors(model):
         assert len(np.unique(colors.round(6), axis=0)) == len(colors)
 
 
-def test_many_supertopics_have_colours():
-    bases = np.array([plot.base_color(i) for i in range(24)])
+def test_many_supertopics_have_colors():
+    bases = np.array([_colors.base_color(i) for i in range(24)])
     assert len(np.unique(bases.round(6), axis=0)) == 24
 
 
-def test_dead_topics_are_grey(models):
+def test_dead_topics_are_gray(models):
     for kind in ("dead", "zero"):
         layers = models[kind].layers_
         dead = [topic_shares(layers, l) <= 0 for l in range(len(layers))]
         assert any(d.any() for d in dead)
         for d, colors in zip(dead, plot.topic_colors(models[kind])):
-            assert np.allclose(colors[d], matplotlib.colors.to_rgba(plot.DEAD))
+            assert np.allclose(colors[d], matplotlib.colors.to_rgba(_colors.DEAD))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -228,7 +230,7 @@ def test_factor_top_and_many_rows():
     model = HierarchicalNMF(ranks=(3,), max_iter=3, tol=1.0, random_state=0).fit(
         rng.random((20, 1000))
     )
-    assert plot.plot_factor(model).images[0].get_array().shape == (plot.CELLS, 3)
+    assert plot.plot_factor(model).images[0].get_array().shape == (_factors.CELLS, 3)
     assert plot.plot_factor(model, top=2).images[0].get_array().shape[0] <= 6
     with pytest.raises(ValueError, match="1000 names"):
         plot.plot_factor(model, features=["a"])
@@ -278,8 +280,8 @@ def test_large_sparse_data_are_averaged():
     model = HierarchicalNMF(ranks=(4, 2), max_iter=3, tol=1.0, random_state=0).fit(X)
     axes = plot.plot_reconstructions(model, X, order="topics")
     assert all(ax.images[0].get_array().shape == (400, 400) for ax in axes)
-    cells = plot._data_cells(
-        plot.forward(model, X).X, plot.averager(np.arange(900)), plot.averager(np.arange(3000))
+    cells = _factors._data_cells(
+        forward(model, X).X, _factors.averager(np.arange(900)), _factors.averager(np.arange(3000))
     )
     assert np.isclose(cells[0, 0], X.toarray()[:8, :3].mean())  # the first of 400 cells
 
@@ -401,7 +403,7 @@ def test_labels_of_a_tree_do_not_overlap_and_stay_inside(ranks, size):
             and t.get_window_extent(renderer).x1 <= page.x1
             for t in ax.texts
         )
-        # all are labelled
+        # all are labeled
         assert sum(t.get_text().endswith("%") for t in ax.texts) == ranks[0] + (
             ranks[-1] if len(ranks) > 1 else 0
         )
@@ -416,7 +418,7 @@ def test_topic_cards(models):
         "2",
         "3",
     ]
-    Phi = plot.topic_features(models["neural"].layers_, 1)
+    Phi = topic_features(models["neural"].layers_, 1)
     for j, ax in enumerate(axes):
         lengths = np.array([bar.get_width() for bar in ax.patches])
         np.testing.assert_allclose(lengths, np.sort(Phi[:, j])[::-1][:5] / Phi[:, j].sum())
@@ -433,8 +435,8 @@ def test_topic_cards(models):
 def test_shares_over_by_hand():
     layers = hand_made()  # Phi_0 has column sums 1
     S = np.array([[1.0, 1, 2], [0, 0, 4], [5, 5, 0], [0, 0, 0]])
-    centres, shares, width = plot.shares_over(layers, 0, [2000, 2001, 2003, 2010], S=S, width=2)
-    assert centres.tolist() == [2000.5, 2002.5, 2010.5] and width == 2
+    centers, shares, width = plot.shares_over(layers, 0, [2000, 2001, 2003, 2010], S=S, width=2)
+    assert centers.tolist() == [2000.5, 2002.5, 2010.5] and width == 2
     np.testing.assert_allclose(shares, np.array([[1, 1, 6], [5, 5, 0], [0, 0, 0]]).T / [8, 10, 1])
 
 
@@ -482,22 +484,22 @@ def test_over_time_errors(models, change, message):
 
 def test_bins():
     assert [
-        plot.bin_width(np.array(pair))
+        _time.bin_width(np.array(pair))
         for pair in ([0, 1], [0, 60], [1790, 2026], [0, 0.6], [3, 3], [0, 1e6])
     ] == [1, 1, 5, 0.01, 1, 20000]
     # rounding must not move a value into the bin before
-    index, centres = plot.binned(np.array([0.1, 0.2, 0.3]), 0.1)
-    assert index.tolist() == [0, 1, 2] and np.allclose(centres, [0.15, 0.25, 0.35])
+    index, centers = _time.binned(np.array([0.1, 0.2, 0.3]), 0.1)
+    assert index.tolist() == [0, 1, 2] and np.allclose(centers, [0.15, 0.25, 0.35])
 
 
 def test_spread_keeps_order_distance_and_range():
     rng = np.random.default_rng(0)
     for n in (1, 5, 20):
         wanted = rng.random(n) ** 3
-        places = plot.spread(wanted, 0.04, 0.0, 1.0)
+        places = _time.spread(wanted, 0.04, 0.0, 1.0)
         gaps = np.diff(places[np.argsort(wanted)])
         assert (gaps >= 0.04 - 1e-9).all() and places.min() >= -1e-9 and places.max() <= 1 + 1e-9
-    assert np.allclose(plot.spread(np.array([0.2, 0.8]), 0.1, 0, 1), [0.2, 0.8])
+    assert np.allclose(_time.spread(np.array([0.2, 0.8]), 0.1, 0, 1), [0.2, 0.8])
 
 
 def test_images(models):
@@ -506,7 +508,7 @@ def test_images(models):
     assert len(ax.images) == 9 == len(ax.texts) and [
         t.get_text().split(":")[0] for t in ax.texts
     ] == [str(i) for i in np.argsort(-shares)]
-    Phi = plot.topic_features(models["neural"].layers_, 0)
+    Phi = topic_features(models["neural"].layers_, 0)
     np.testing.assert_allclose(ax.images[0].get_array(), Phi[:, np.argmax(shares)].reshape(3, 29))
     with pytest.raises(ValueError, match="87 features"):
         plot.plot_images(models["neural"], 0, (8, 8))
@@ -521,7 +523,7 @@ def test_images(models):
 def test_cards_are_ranked_by_relevance(toy, models, lam):
     names = [f"f{i}" for i in range(87)]
     axes = plot.plot_topics(models["neural"], 0, names, top=4, lam=lam, X=toy.X)
-    phi = plot.topic_features(models["neural"].layers_, 0)
+    phi = topic_features(models["neural"].layers_, 0)
     phi, p = phi / phi.sum(axis=0), toy.X.sum(axis=0) / toy.X.sum()
     for j, ax in enumerate(axes):
         with np.errstate(divide="ignore"):
@@ -550,7 +552,7 @@ def test_bars_of_paths_add_up_to_the_reconstruction(models, kind, top):
     assert sum(shares) == pytest.approx(1, abs=1e-6) and min(shares) > 0
     named = shares[:-1] if ax.get_yticklabels()[-1].get_text() == "all other paths" else shares
     assert len(named) <= top and named == sorted(named, reverse=True)
-    whole = (plot.topic_features(layers) @ layers[-1].S[:, m]).sum()
+    whole = (topic_features(layers) @ layers[-1].S[:, m]).sum()
     (path, share), *_ = plot.path_shares(layers, [m], top)[0]
     mass = layers[0].A[:, path[0]].sum() * layers[-1].S[path[-1], m]
     for one, below, above in zip(layers[1:], path, path[1:]):
@@ -580,7 +582,7 @@ def test_curves_are_the_topics(models, kind):
     at = pd.Series(np.linspace(700, 400, 87), name="wavelength")  # falling is as good as rising
     ax = plot.plot_curves(models[kind], 0, at)
     layers = models[kind].layers_
-    Phi, order = plot.topic_features(layers, 0), np.argsort(-topic_shares(layers, 0), kind="stable")
+    Phi, order = topic_features(layers, 0), np.argsort(-topic_shares(layers, 0), kind="stable")
     assert (
         ax.get_xlabel() == "wavelength"
         and ax.get_xlim() == (700, 400)
@@ -601,7 +603,7 @@ def test_curves_are_the_topics(models, kind):
     ids=["short", "flat", "words", "nan"],
 )
 def test_axis_must_be_ordered_numbers(models, axis):
-    assert plot.axis_of(axis, 87) is None
+    assert _images.axis_of(axis, 87) is None
     with pytest.raises(ValueError, match="axis must be 87"):
         plot.plot_curves(models["neural"], 0, axis)
 
@@ -627,7 +629,7 @@ def supervised(toy):
 @pytest.mark.parametrize("kind", ["SSNMF", "stepwise", "neural", "guided"])
 def test_classes_and_topics(supervised, toy, kind):
     model = supervised[kind]
-    l = plot.labelled_layers(model)[-1]
+    l = _paths.labeled_layers(model)[-1]
     ax = plot.plot_classes(model, features=toy.features)
     names, weights = plot.class_weights(model)
     shown, order = ax.images[0].get_array(), plot.tree_order(model)[l]

@@ -30,7 +30,7 @@ evaluation: _certificates metrics
 persistence: _files _checkpoints
 models: _base _nmf _ssnmf _hierarchical _starts _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
-plot
+plot: _colors _factors _tree _topics _time _images _paths
 inspector: _view _live
 datasets
 """

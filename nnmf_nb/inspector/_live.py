@@ -36,7 +36,7 @@ from nnmf_nb.inspector._view import (
 )
 from ..models._base import check_number
 from ..persistence._files import SESSION
-from ..plot import names_of, topic_colors
+from ..plot._colors import names_of, topic_colors
 
 # %% ../../nbs/inspector/live.ipynb #7ae00a38
 class Throttle:

@@ -49,21 +49,12 @@ from nnmf_nb.core._validation import (
     samples_with_gaps,
 )
 from ..evaluation.metrics import forward, layer_index, layers_of
-from nnmf_nb.plot import (
-    _curves,
-    _training_floors,
-    axis_of,
-    class_weights,
-    frequencies,
-    labelled_layers,
-    names_of,
-    path_shares,
-    percent,
-    relevance,
-    topic_colors,
-    topic_shares_of_features,
-    tree_order,
-)
+from ..plot._colors import names_of, topic_colors, tree_order
+from ..plot._factors import error_curves, training_floors
+from ..plot._images import axis_of
+from ..plot._paths import class_weights, labeled_layers, path_shares
+from ..plot._topics import frequencies, relevance, topic_shares_of_features
+from ..plot._tree import percent
 
 # %% ../../nbs/inspector/view.ipynb #519d4193
 LAMBDAS = np.linspace(0, 1, 11)
@@ -230,7 +221,7 @@ def history_of(model, points=80):
     """
     history = getattr(model, "history_", None) or {}
     if "errors" in history:
-        title, (curves, jointly) = "relative error", _curves(history["errors"])
+        title, (curves, jointly) = "relative error", error_curves(history["errors"])
     else:
         title = next((key for key in ("objective", "cost", "energy") if key in history), None)
         curves, jointly = [np.asarray(history[title], dtype=float)] if title else [], True
@@ -243,7 +234,7 @@ def history_of(model, points=80):
     if not any(map(len, shown)):
         return None
     if title == "relative error":
-        floors = _training_floors(layers_of(model), jointly)
+        floors = training_floors(layers_of(model), jointly)
     else:
         floors = [np.nan] * len(shown)
     return dict(
@@ -327,7 +318,7 @@ def leading_classes(model, l, most=3):
     """For every topic of a layer with labels the at most `most` classes that it speaks for: rows
     (name, part of all that it adds to scores), largest first; no topics without labels.
     """
-    if l not in labelled_layers(model):
+    if l not in labeled_layers(model):
         return []
     names, weights = class_weights(model, l)
     weights, names = np.maximum(weights, 0.0), [shorten(name, 40) for name in names]
