@@ -327,7 +327,7 @@ def gradient_descent(objective: Callable, at: Iterate, *, step: float = 1.0) -> 
     References
     ----------
     J. Haddock, "Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
-    Modeling", talk at CAMSAP, 16 December 2019, Method 1.
+    Modeling", talk at CAMSAP, 16 December 2019, slide 10, Method 1.
 
     Examples
     --------
