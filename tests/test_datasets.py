@@ -60,7 +60,7 @@ def test_names_are_text_and_unique(loaded, name):
 def test_provenance(loaded, name):
     data = loaded[name]
     assert data.name and len(data.source) > 10 and len(data.licence) > 10
-    assert "Licence" in LOADERS[name][0].__doc__ or data.licence.startswith(
+    assert "license" in LOADERS[name][0].__doc__ or data.licence.startswith(
         ("BSD-3-Clause", "as distributed")
     )
 

@@ -34,7 +34,7 @@ from nnmf_nb import (
 from nnmf_nb.chain._costs import COSTS
 from nnmf_nb.core._arrays import to_numpy
 from nnmf_nb.layer._nnls import cpu_kernels
-from nnmf_nb.solvers.gradient import OPTIMISERS
+from nnmf_nb.solvers.gradient import OPTIMIZERS
 
 ESTIMATORS = [HierarchicalNMF, NeuralNMF]
 TOY = datasets.toy(random_state=0)
@@ -519,7 +519,7 @@ def test_step_matters():
 
 
 @pytest.mark.each_value_once
-@pytest.mark.parametrize("optimizer", sorted(OPTIMISERS))
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
 @pytest.mark.parametrize("cost", sorted(COSTS))
 def test_cost_falls(optimizer, cost):
     model = quiet(

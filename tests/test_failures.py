@@ -89,7 +89,7 @@ def test_every_row_has_its_tests():
             assert re.search(rf"^def {function}", text, re.MULTILINE), f"{row}: {test} is gone"
 
 
-# Not in the zoo: the codes of NonlinearSemiNMF are local minima found by an optimiser, slowly, so
+# Not in the zoo: the codes of NonlinearSemiNMF are local minima found by an optimizer, slowly, so
 # most rows mean nothing for them; test_nonlinear.py is theirs.
 APART = {"NonlinearSemiNMF"}
 
@@ -410,7 +410,7 @@ def test_projection_after_every_iteration(name, n):
 
 
 @pytest.mark.parametrize("optimizer", ["gd", "adam", "backtracking", "sgd"])
-def test_projection_of_every_optimiser(optimizer):
+def test_projection_of_every_optimizer(optimizer):
     step = {} if optimizer == "backtracking" else dict(step=10.0)  # far too long on purpose
     for n in range(4):
         sound(fit("NeuralNMF", X, optimizer=optimizer, max_iter=n, **step), X)

@@ -130,7 +130,7 @@ def codes():
 
 def zeros_of(D):
     try:
-        divergences.check_data(D, 0)
+        divergences._check_data(D, 0)
     except ValueError as error:
         return str(error)
 
@@ -151,10 +151,10 @@ PATHS = {
     "grams of patterns": lambda: layer.grams_of_patterns(A, W),
     "nnls, weighted": lambda: layer.nnls(A, X, weights=W),
     "products at entries": lambda: divergences._gathered(SPARSE, A, S.T),
-    "check": lambda: divergences.check_data(plain(), 0),
-    "divergence": lambda: divergences.column_divergences(plain(), A, S, 0.5),
-    "divergence, sparse": lambda: divergences.column_divergences(sparse(), A, S, 1.5),
-    "divergence, weighted": lambda: divergences.column_divergences(weighted(), A, S, 1),
+    "check": lambda: divergences._check_data(plain(), 0),
+    "divergence": lambda: divergences._column_divergences(plain(), A, S, 0.5),
+    "divergence, sparse": lambda: divergences._column_divergences(sparse(), A, S, 1.5),
+    "divergence, weighted": lambda: divergences._column_divergences(weighted(), A, S, 1),
     "ratios": lambda: np.stack(divergences.ratios(weighted(), A, S, 0.5)),
     "ratios of Kullback-Leibler": lambda: np.stack(divergences.ratios(weighted(), A, S, 1)),
     "curvature": lambda: divergences._hessians(weighted(), A, S, 1.5),

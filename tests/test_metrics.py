@@ -133,7 +133,7 @@ def test_bad_models():
 @pytest.mark.parametrize("layer", [3, -4, 1.0])
 def test_bad_layer(model, layer):
     with pytest.raises(ValueError, match="layer must be an integer from -3 to 2"):
-        metrics.topics_of(model, layer)
+        metrics._topics_of(model, layer)
 
 
 def test_floor_of_a_diagonal_matrix():

@@ -3,7 +3,7 @@ every model where they hold, with drawn data.
 
 No oracle is needed for a relation, so the data may be anything. A relation to the last bit holds
 after any number of iterations; the others are asked of what is determined by the data and not by
-the path of an optimiser: of `transform` for given features, or of the cost at given factors.
+the path of an optimizer: of `transform` for given features, or of the cost at given factors.
 """
 
 import numpy as np
@@ -131,7 +131,7 @@ def test_sparse_is_dense(name, X):
 @given(X=data(rows=st.integers(4, 9), columns=st.integers(4, 7)), seed=st.integers(0, 99))
 @few(3)
 def test_order_of_features_and_points_in_training(name, X, seed):
-    """Training on shuffled data is as good. Optimisers take other paths, so only the error is
+    """Training on shuffled data is as good. Optimizers take other paths, so only the error is
     compared, and only where it can be: one part.
     """
     rng = np.random.default_rng(seed)
@@ -257,7 +257,7 @@ def test_names_of_classes_do_not_matter(name, X, permute):
 @few(2)
 def test_permuted_classes(model, seed):
     """Exchanging two classes exchanges the columns of predict_proba; sums over classes are rounded
-    in another order, which sends optimisers another way.
+    in another order, which sends optimizers another way.
     """
     X = planted(20, 8, k=2, seed=seed)
     y = (X[:, 0] > np.median(X[:, 0])).astype(int)

@@ -5,7 +5,7 @@ Measured on 1403 x 611 and 1500 x 700 data (dense, sparse, float32): with one an
 model has the same bits after six iterations (and the same coefficients from `transform`, to the
 last bit; UnfoldedNMF: to 5e-16, in float32 3e-7). What is promised is less, because a BLAS may add
 up in another order when it has more threads: `CLOSE` for coefficients at given features, and for
-factors after a few iterations. After many iterations rounding may lead an optimiser another way;
+factors after a few iterations. After many iterations rounding may lead an optimizer another way;
 then only a run with the same number of threads gives the same bits.
 """
 

@@ -15,15 +15,15 @@ from nnmf_nb.core._linalg import svd_floors, unit_columns
 from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.solvers.coordinate_descent import coordinate_descent, hals
 from nnmf_nb.solvers.gradient import (
-    OPTIMISERS,
+    OPTIMIZERS,
     Trace,
+    _pack,
+    _unpack,
     adam,
     backtracking_descent,
     gradient_descent,
     lbfgs,
-    pack,
     run,
-    unpack,
 )
 from nnmf_nb.solvers.initialization import best_start, random_start, svd_start
 from nnmf_nb.solvers.stationarity import projected_gradient_norm
@@ -205,9 +205,9 @@ def test_float32_stays_float32():
     assert fit.A.dtype == fit.S.dtype == np.float32 and fit.errors[-1] == pytest.approx(
         relative_error(X, fit.A, fit.S), rel=1e-3
     )
-    for name, optimiser in OPTIMISERS.items():
+    for name, optimizer in OPTIMIZERS.items():
         trace = run(
-            optimiser, ChainObjective(X, every), chain(dtype=np.float32), Trace(), max_iter=3
+            optimizer, ChainObjective(X, every), chain(dtype=np.float32), Trace(), max_iter=3
         )
         assert all(a.dtype == np.float32 for a in trace.A), name
 
@@ -258,14 +258,14 @@ def test_starts_of_special_matrices(X):
 # ------------------------------------------------------------------------------------------- chains
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("kind", ["dense", "sparse", "masked"])
 @pytest.mark.parametrize("units", [False, True])
 def test_every_iterate_is_nonnegative_and_the_cost_falls(name, kind, units):
     X, seen = data(kind), []
     objective = ChainObjective(X, every)
     trace = run(
-        OPTIMISERS[name],
+        OPTIMIZERS[name],
         on_unit_columns(objective) if units else objective,
         chain(),
         Trace(
@@ -304,10 +304,10 @@ def test_every_iterate_is_nonnegative_and_the_cost_falls(name, kind, units):
 
 
 @pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS)
-@pytest.mark.parametrize("optimiser", [lbfgs, backtracking_descent])
-def test_line_searches_never_rise(optimiser, cost):
+@pytest.mark.parametrize("optimizer", [lbfgs, backtracking_descent])
+def test_line_searches_never_rise(optimizer, cost):
     trace = run(
-        optimiser,
+        optimizer,
         on_unit_columns(ChainObjective(data(), cost)),
         chain(),
         Trace(),
@@ -361,7 +361,7 @@ def test_adam_is_its_formula():
 
 
 def quadratic(n=40, seed=0):
-    """A strictly convex quadratic over A >= 0 in two blocks, as an objective for the optimisers and
+    """A strictly convex quadratic over A >= 0 in two blocks, as an objective for the optimizers and
     as f(x) for SciPy.
     """
     rng = np.random.default_rng(seed)
@@ -371,10 +371,10 @@ def quadratic(n=40, seed=0):
     like = (np.zeros((5, 4)), np.zeros((n - 20, 1)))
 
     def objective(A):
-        value, g = f(pack(A))
-        return value, unpack(g, like), None
+        value, g = f(_pack(A))
+        return value, _unpack(g, like), None
 
-    return f, objective, tuple(unpack(rng.random(n), like))
+    return f, objective, tuple(_unpack(rng.random(n), like))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -383,14 +383,14 @@ def test_lbfgs_on_a_convex_quadratic_equals_scipy(seed):
     trace = run(lbfgs, objective, A, Trace(), max_iter=2000, tol=1e-9)
     peer = minimize(
         f,
-        pack(A),
+        _pack(A),
         jac=True,
         method="L-BFGS-B",
         bounds=[(0, None)] * 40,
         options=dict(maxiter=5000, ftol=1e-15, gtol=1e-10, maxfun=10**5),
     )
     assert trace.value <= peer.fun + 1e-6 * abs(peer.fun) and len(trace.values) < 400
-    assert np.allclose(pack(trace.A), peer.x, atol=1e-4) and trace.converged
+    assert np.allclose(_pack(trace.A), peer.x, atol=1e-4) and trace.converged
 
 
 @pytest.mark.parametrize(
@@ -401,15 +401,15 @@ def test_lbfgs_on_a_chain_is_no_worse_than_scipy(seed):
     objective = on_unit_columns(ChainObjective(X, every))
 
     def f(x):
-        value, dA, _ = objective(unpack(x, A))
-        return value, pack(dA)
+        value, dA, _ = objective(_unpack(x, A))
+        return value, _pack(dA)
 
     peer = minimize(
         f,
-        pack(A),
+        _pack(A),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(0, None)] * pack(A).size,
+        bounds=[(0, None)] * _pack(A).size,
         options=dict(maxiter=400, ftol=1e-12, gtol=1e-8),
     )
     trace = run(lbfgs, objective, A, Trace(), max_iter=400, tol=1e-7)
@@ -422,14 +422,14 @@ def test_pack_and_unpack(xp_device):
         xp_device.asarray([[7.0]]),
         xp_device.asarray([[8.0], [9.0]]),
     ]
-    assert to_numpy(pack(A)).tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+    assert to_numpy(_pack(A)).tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
     assert all(
         np.array_equal(to_numpy(a), to_numpy(b)) and a.shape == b.shape
-        for a, b in zip(unpack(pack(A), A), A)
+        for a, b in zip(_unpack(_pack(A), A), A)
     )
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_interrupted_run_returns_the_best_so_far(name):
     objective, calls = ChainObjective(data(), every), [0]
 
@@ -439,7 +439,7 @@ def test_an_interrupted_run_returns_the_best_so_far(name):
             raise KeyboardInterrupt
         return objective(A)
 
-    trace = run(OPTIMISERS[name], impatient, chain(), Trace(), max_iter=100, tol=0.0)
+    trace = run(OPTIMIZERS[name], impatient, chain(), Trace(), max_iter=100, tol=0.0)
     assert (
         trace.reason == "interrupted"
         and not trace.converged
@@ -481,15 +481,15 @@ def test_reasons():
     assert len(trace.values) == 1
 
 
-@pytest.mark.parametrize("optimiser", [lbfgs, backtracking_descent])
-def test_a_wrong_gradient_is_not_called_converged(optimiser):
+@pytest.mark.parametrize("optimizer", [lbfgs, backtracking_descent])
+def test_a_wrong_gradient_is_not_called_converged(optimizer):
     objective = ChainObjective(data(), every)
 
     def wrong(A):
         value, dA, fwd = objective(A)
         return value, [-g for g in dA], fwd
 
-    trace = run(optimiser, wrong, chain(), Trace(), max_iter=50)
+    trace = run(optimizer, wrong, chain(), Trace(), max_iter=50)
     assert not trace.converged
 
 
@@ -527,10 +527,10 @@ def test_everything_runs_in_every_namespace(xp_device):
     X, A = data(), chain()
     wide = "64" in str(xp_device.dtype)
     here, a = as_data(xp_device.asarray(X.X)), tuple(xp_device.asarray(v) for v in A)
-    for name, optimiser in OPTIMISERS.items():
+    for name, optimizer in OPTIMIZERS.items():
         options = dict(max_iter=6, tol=0.0, **({"step": 0.1} if name == "gd" else {}))
-        trace = run(optimiser, on_unit_columns(ChainObjective(here, every)), a, Trace(), **options)
-        peer = run(optimiser, on_unit_columns(ChainObjective(X, every)), A, Trace(), **options)
+        trace = run(optimizer, on_unit_columns(ChainObjective(here, every)), a, Trace(), **options)
+        peer = run(optimizer, on_unit_columns(ChainObjective(X, every)), A, Trace(), **options)
         assert trace.values == pytest.approx(peer.values, rel=1e-6 if wide else 2e-2), name
         assert all(
             v.dtype == xp_device.dtype

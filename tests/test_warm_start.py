@@ -23,7 +23,7 @@ X = TOY.X + np.random.default_rng(0).gamma(1.0, 2.0, TOY.X.shape)
 Y = np.where(np.arange(90) % 3 == 0, TOY.labels["level_4"], -1)
 KNOWN = np.random.default_rng(1).random(X.shape) < 0.8
 BASE = dict(ranks=(6, 4), max_iter=10, tol=0, random_state=0)
-OPTIMISERS = {
+OPTIMIZERS = {
     "lbfgs": {},
     "backtracking": {},
     "gd": dict(step=0.05),
@@ -78,12 +78,12 @@ def cut(estimator):
 
 
 @pytest.mark.each_value_once
-@pytest.mark.parametrize("optimizer", OPTIMISERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", DATA)
 def test_a_warm_fit_never_raises_the_cost(kind, optimizer):
     data, given = DATA[kind]
     loss = dict(label_loss="cross_entropy") if kind == "cross-entropy" else {}
-    model = new(optimizer=optimizer, warm_start=True, **OPTIMISERS[optimizer], **loss).fit(
+    model = new(optimizer=optimizer, warm_start=True, **OPTIMIZERS[optimizer], **loss).fit(
         data, **given
     )
     rounding = 1e-5 if kind == "float32" else 1e-9
@@ -175,9 +175,9 @@ def test_features_have_the_same_names():
     assert model.fit(frame).feature_names_in_[0] == "f0"
 
 
-@pytest.mark.parametrize("optimizer", OPTIMISERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_warm_fit_resumes_to_the_same_bits(optimizer, tmp_path):
-    options = dict(optimizer=optimizer, warm_start=True, **OPTIMISERS[optimizer])
+    options = dict(optimizer=optimizer, warm_start=True, **OPTIMIZERS[optimizer])
     once = lambda: new(**options).fit(X, Y)
     alone, path = once().fit(X, Y), tmp_path / "c"
     model = once()

@@ -281,7 +281,7 @@ def heavy_data(name):
 
 
 def memory_ours(data):
-    """`NeuralNMF(ranks=(20, 6))`; 20 iterations fill every store of the optimiser. Kernels and
+    """`NeuralNMF(ranks=(20, 6))`; 20 iterations fill every store of the optimizer. Kernels and
     thread pools are loaded before.
     """
     from nnmf_nb import NeuralNMF

@@ -43,7 +43,7 @@ from nnmf_nb.models._base import (
 )
 from ._semi import SemiTerms, not_converged, pretrain_semi, read_signed
 from ._sparse_coding import descend
-from ..solvers.gradient import pack, unpack
+from ..solvers.gradient import _pack, _unpack
 from ..solvers.stationarity import CONVERGED
 
 # %% ../../nbs/models/nonlinear.ipynb #962970b2
@@ -139,11 +139,11 @@ class NonlinearObjective:
         self._like = [*Z, H]
 
     def vector(self, Z, H):
-        return pack([*(math.sqrt(self.M) * to_numpy(double(z)) for z in Z), to_numpy(double(H))])
+        return _pack([*(math.sqrt(self.M) * to_numpy(double(z)) for z in Z), to_numpy(double(H))])
 
     def upper(self, vector):
         xp, like = namespace(self._like[-1]), namespace_like(self.X)
-        *Z, H = (asarray(a, like, xp.float64) for a in unpack(vector, self._like))
+        *Z, H = (asarray(a, like, xp.float64) for a in _unpack(vector, self._like))
         return [z / math.sqrt(self.M) for z in Z], H
 
     def first(self, C):
@@ -160,7 +160,7 @@ class NonlinearObjective:
         dZ, dH = backpropagate(Z, codes, slopes, D)
         dZ = [d + 2 * self.ridge / z.shape[0] * z for d, z in zip(dZ, Z)]
         value = (self.X.norm2 - inner(Q, Z1)) / self.total + self.ridge * penalty
-        return self.M * value, pack(
+        return self.M * value, _pack(
             [
                 *(math.sqrt(self.M) * to_numpy(d) for d in dZ),
                 to_numpy(self.M * dH + 2 * self.ridge * H),

@@ -59,7 +59,7 @@ from nnmf_nb.models._base import (
     reporter,
 )
 from ._semi import read_signed
-from ..solvers.gradient import pack, unpack
+from ..solvers.gradient import _pack, _unpack
 from ..solvers.stationarity import CONVERGED
 
 # %% ../../nbs/models/sparse_coding.ipynb #f5bd2239
@@ -279,10 +279,10 @@ class NetworkObjective:
         ]
 
     def vector(self, net):
-        return pack(self._arrays(net))
+        return _pack(self._arrays(net))
 
     def network(self, vector):
-        *D, l1, l2, W, b = unpack(vector, self._like)
+        *D, l1, l2, W, b = _unpack(vector, self._like)
         put = lambda a, dtype=None: asarray(a, namespace_like(self.X), dtype)
         wide = namespace(self.Y).float64
         return Network(
@@ -301,9 +301,9 @@ class NetworkObjective:
             double(fwd.S[-1]) / self.size, self.Y, net.W * self.size, net.b, self.ridge
         )
         back = code_backward(fwd, namespace(dS).astype(dS / self.size, self.X.dtype))
-        return value, pack(
+        return value, _pack(
             [
-                *map(along_sphere, unpack(vector, self._like), back.D),
+                *map(along_sphere, _unpack(vector, self._like), back.D),
                 back.l1,
                 back.l2,
                 to_numpy(dW),
@@ -324,11 +324,11 @@ def lower_bounds(net):
     l2 (a layer stays strictly convex), -inf for the rest.
     """
     parts = [np.full(a.shape, -np.inf) for a in (*net.D, net.W, net.b)]
-    return pack([*parts[:-2], np.zeros(len(net.l1)), 0.1 * np.asarray(net.l2), *parts[-2:]])
+    return _pack([*parts[:-2], np.zeros(len(net.l1)), 0.1 * np.asarray(net.l2), *parts[-2:]])
 
 # %% ../../nbs/models/sparse_coding.ipynb #da1c1a33
 class Calls(NamedTuple):
-    """Values (floats) and gradients (arrays) that an optimiser was told, in order, and why it
+    """Values (floats) and gradients (arrays) that an optimizer was told, in order, and why it
     ended.
     """
 
@@ -447,12 +447,12 @@ def train_classifier(S, Y, ridge, size, *, max_iter=500, tol=1e-5):
     S = double(S) / size
 
     def objective(vector):
-        W, b = (asarray(a, Y) for a in unpack(vector, like))
+        W, b = (asarray(a, Y) for a in _unpack(vector, like))
         value, _, dW, db = softmax_loss(S, Y, W, b, ridge)
-        return value, pack([to_numpy(dW), to_numpy(db)])
+        return value, _pack([to_numpy(dW), to_numpy(db)])
 
-    end = descend(objective, pack(like), max_iter=max_iter, tol=tol)
-    W, b = unpack(end.vector, like)
+    end = descend(objective, _pack(like), max_iter=max_iter, tol=tol)
+    W, b = _unpack(end.vector, like)
     return asarray(W / size, Y), asarray(b, Y), end.reason
 
 

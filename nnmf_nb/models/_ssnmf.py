@@ -72,16 +72,16 @@ from nnmf_nb.models._nmf import (
 )
 from ..solvers.coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
+    _column_divergences,
+    _escape_from_zeros,
+    _level,
+    _multiplied,
     _shares,
     _step,
     beta_of,
     coefficients,
-    column_divergences,
     divergence,
-    escape_from_zeros,
     kkt_of_ratios,
-    level,
-    multiplied,
     ratios,
 )
 from ..solvers.stationarity import projected_gradient_norm
@@ -182,7 +182,7 @@ def misfit(X, A, S, beta):
     """
     if beta == 2:
         return residual2(X, A, S)
-    return float(namespace(A).sum(column_divergences(X, A, S, beta)))
+    return float(namespace(A).sum(_column_divergences(X, A, S, beta)))
 
 
 def joint_value(J, A, B, S):
@@ -193,7 +193,7 @@ def joint_value(J, A, B, S):
 def joint_columns(J, A, B, S):
     """The same for every data point: M numbers, float64."""
     parts = (
-        column_divergences(D, F, T, beta) * beta
+        _column_divergences(D, F, T, beta) * beta
         for D, F, T, beta in ((J.X, A, S, J.loss), (J.Y, B, J.pick.out(S), J.label_loss))
     )
     of_X, of_Y = parts  # beta d_beta: twice the half squares of beta = 2
@@ -257,7 +257,7 @@ def flat_classifier(J, S):
     right sum.
     """
     xp, T = namespace(S), J.pick.out(S)
-    return xp.broadcast_to(level(J.Yt, T.T).T, (J.Y.shape[0], S.shape[0])) + xp.zeros_like(
+    return xp.broadcast_to(_level(J.Yt, T.T).T, (J.Y.shape[0], S.shape[0])) + xp.zeros_like(
         S[:1, :1]
     )
 
@@ -340,14 +340,14 @@ def majorised(S, squared, linear):
     b = C - f
     root = xp.sqrt(b * b + 4 * P * Q)
     above, below = xp.where(b >= 0, 2 * Q, root - b), xp.where(b >= 0, b + root, 2 * P)
-    return multiplied(S, above, below, 1)
+    return _multiplied(S, above, below, 1)
 
 
 def joint_escape_from_zeros(J, A, B, S, locked):
     """S with the entries `locked` (zeros of S with negative gradient) raised a little in the
-    columns where that does not raise the objective; as `divergences.lifted`.
+    columns where that does not raise the objective; as `divergences._escape_from_zeros`.
     """
-    return escape_from_zeros(S, locked, level(J.X, A), lambda s: joint_columns(J, A, B, s))
+    return _escape_from_zeros(S, locked, _level(J.X, A), lambda s: joint_columns(J, A, B, s))
 
 # %% ../../nbs/models/ssnmf.ipynb #b07a5ff6
 def joint_mu_step(J, A, B, S):
@@ -362,7 +362,7 @@ def joint_mu_step(J, A, B, S):
         S = joint_escape_from_zeros(J, A, B, S, locked)
         parts = joint_ratios(J, A, B, S)
         n, d = (p + q for p, q in zip(*parts))
-    new, kkt = multiplied(S, n, d, 1), kkt_of_ratios(S, n, d)
+    new, kkt = _multiplied(S, n, d, 1), kkt_of_ratios(S, n, d)
     value = joint_value(J, A, B, new)
     if J.loss == J.label_loss or value <= joint_value(J, A, B, S):
         return new, value, kkt
