@@ -30,7 +30,14 @@ from .core._linalg import svd_floors
 from sklearn.isotonic import isotonic_regression
 
 from .chain._costs import depth_errors, unfold
-from .chain._layers import feature_names, flows, top_features, topic_features, topic_shares
+from nnmf_nb.chain._layers import (
+    feature_names,
+    flows,
+    top_features,
+    topic_features,
+    topic_shares,
+    valid_text,
+)
 from .core._arrays import to_numpy
 from .core._data import WeightedDataMatrix, is_sparse
 from .evaluation.metrics import forward, layer_index, layers_of
@@ -136,6 +143,7 @@ def plain(text, width=28):
     """Text as it is, cut to `width` characters, with no character that matplotlib would read as
     mathematics.
     """
+    text = valid_text(text)
     if len(text) > width:
         if " " in text[:width]:
             text = textwrap.shorten(text, width, placeholder="…")
@@ -332,7 +340,7 @@ def plot_errors(models, names=None, ax=None):
             color=base_color(_CONTRAST[i % 8]),
             lw=2,
             ms=6,
-            label=name,
+            label=valid_text(name),
             zorder=3,
         )
     _draw_floors(quiet(ax), chains)
@@ -988,7 +996,7 @@ def plot_over_time(model, layer, when, X=None, S=None, features=None, width=None
     quiet(ax).set(
         xlim=(centres[0], centres[-1]),
         ylim=(0, 1),
-        xlabel=f"{getattr(when, 'name', None) or 'when'} (bins of {width:g})",
+        xlabel=f"{valid_text(getattr(when, 'name', None) or 'when')} (bins of {width:g})",
         ylabel="share of the reconstruction",
     )
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -1132,7 +1140,7 @@ def plot_curves(model, layer=0, axis=None, ax=None):
     quiet(ax).set(
         xlim=(at[0], at[-1]),
         ylim=(-0.08, k),
-        xlabel=getattr(axis, "name", None) or "feature",
+        xlabel=valid_text(getattr(axis, "name", None) or "feature"),
         ylabel="topic: share",
         yticks=[k - 1 - lane for lane in named],
         yticklabels=[f"{order[lane]}: {percent(shares[order[lane]])}" for lane in named],

@@ -37,10 +37,12 @@ from nnmf_nb.chain._layers import (
     remarks,
     topic_features,
     topic_shares,
+    valid_text,
 )
 from ..core._arrays import asarray, is_array, to_numpy
 from ..core._data import check_matrix, check_nonnegative, is_sparse
 from ..evaluation.metrics import forward, layer_index, layers_of
+from ..persistence._files import write_atomically
 from nnmf_nb.plot import (
     _curves,
     _training_floors,
@@ -125,7 +127,7 @@ def shorten(text, most):
     """Text on one line, cut to at most `most` characters, at a space when there is one in the
     second half.
     """
-    text = " ".join(str(text).split()).replace(" …", "…")
+    text = " ".join(valid_text(text).split()).replace(" …", "…")
     if len(text) <= most:
         return text
     cut = text[: most - 1]
@@ -762,7 +764,7 @@ class Selection(traitlets.HasTraits):
 
     @traitlets.validate("names")
     def _no_empty_names(self, proposal):
-        return {key: name for key, name in proposal.value.items() if name}
+        return {key: valid_text(name) for key, name in proposal.value.items() if name}
 
     @traitlets.observe("names")
     def _keep_names(self, change):
@@ -944,10 +946,9 @@ class View(Selection):
 
     def to_html(self, path):
         """Write the view as one HTML file that needs neither kernel nor network. Returns the
-        path.
+        path. Raises `OSError` when the disk refuses: what was there before is unchanged.
         """
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(page(self.payload, self.names, self.selected))
+        write_atomically(path, page(self.payload, self.names, self.selected))
         return path
 
     def __repr__(self):

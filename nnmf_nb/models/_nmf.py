@@ -42,6 +42,7 @@ from nnmf_nb.models._base import (
     CertifiedEstimator,
     MapsForward,
     ReadsLayers,
+    TakesSampleWeight,
     check_number,
     check_samples,
     factor_like,
@@ -51,6 +52,7 @@ from nnmf_nb.models._base import (
     progress_bar,
     reporter,
     store,
+    weights_of_entries,
 )
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
 from nnmf_nb.solvers.divergences import (
@@ -402,12 +404,13 @@ def kkt_of(model, X, A, S):
     return float(to_numpy(residual).max())
 
 # %% ../../nbs/models/nmf.ipynb #3537e656
-class OneLayer(ReadsLayers, MapsForward, CertifiedEstimator):
+class OneLayer(TakesSampleWeight, ReadsLayers, MapsForward, CertifiedEstimator):
     """What the models of one layer share, whose coefficients depend on their loss and penalties."""
 
-    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None):
+    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
         """Train, and return the coefficients (n_samples x k): the same as `fit(X).transform(X)`."""
-        return self.fit(X, y, W, H, mask, weights).layers_[-1].S.T
+        self.fit(X, y, W, H, mask, weights, **keywords)
+        return self._coefficients_after_fit(X, keywords, mask, weights)
 
     def _forward(self, X, depth, mask, weights):
         data = check_samples(self, X, mask, weights, reset=False)
@@ -446,7 +449,8 @@ class NMF(OneLayer):
     `alpha_H` ('same'), `l1_ratio` penalties on coefficients and components, scaled by n_features
     and n_samples as in scikit-learn (absolute: they mean something else for c X); `n_init` starts;
     `fixed` (n_fixed x n_features) components that stay, up to their length, as the first ones;
-    `verbose`; `device`. Fitted: `components_` (k x n_features), `layers_` (one `Layer`),
+    `verbose`; `device`. Fitted: `components_` (k x n_features), `n_components_`, `layers_` (one
+    `Layer`),
     `reconstruction_err_` (square root of twice the divergence, in units of X for Frobenius),
     `n_iter_`, `converged_`, `stop_reason_`, `solver_` ('hals', 'anls', 'mu', 'e-hals' or 'e-anls'),
     `history_` ('objective', 'stationarity'). Source: Lee & Seung 2001; Cichocki & Phan 2009 (HALS);
@@ -487,17 +491,21 @@ class NMF(OneLayer):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, W=None, H=None, mask=None, weights=None):
+    def fit(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
         """Train on X (n_samples x n_features, >= 0). W (n_samples x k) and H (k x n_features): the
         start when init='custom'. Returns self.
 
         mask (bool, True = known) and weights (>= 0), shaped like a dense X: entries with weight 0
-        are ignored whatever they hold. Raises `ValueError` for bad values; warns with
-        `ConvergenceWarning` when max_iter ends the training.
+        are ignored whatever they hold. Keyword `sample_weight` (n_samples, >= 0): weights of the
+        errors of data points. Raises `ValueError` for bad values; warns with `ConvergenceWarning`
+        when max_iter ends the training.
         """
-        data = check_samples(self, X, mask, weights, reset=True)
+        sample_weight = self._sample_weight(keywords)
+        of_entries = weights_of_entries(X, weights, sample_weight)
+        data = check_samples(self, X, mask, of_entries, reset=True)
         problem = check_problem(self, data, W, H)
-        with fitting(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng:
+        known = dict(mask=mask, weights=weights, sample_weight=sample_weight)
+        with fitting(self, X=X, y=y, W=W, H=H, **known) as rng:
             self._fit(data, problem, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
