@@ -185,7 +185,6 @@ WITH_MODEL = {
     "forward": lambda model, X, **known: metrics.forward(model, X, **known).S,
     "errors_per_depth": metrics.errors_per_depth,
     "topic_coherence": metrics.topic_coherence,
-    "frequencies": plot.frequencies,
     "plot_reconstructions": partial(drawn, plot.plot_reconstructions),
     "plot_topics": lambda model, X: drawn(plot.plot_topics, model, X=X, lam=0.5),
     "plot_over_time": lambda model, X: drawn_on_axes(
@@ -247,7 +246,7 @@ def public_models():
 def methods_with_X(kind):
     """Names of the public methods of a class that take X."""
     names = [name for name in dir(kind) if not name.startswith("_")]
-    methods = [name for name in names if callable(getattr(kind, name))]
+    methods = [name for name in names if callable(getattr(kind, name, None))]
     return {name for name in methods if takes_X(getattr(kind, name))}
 
 

@@ -342,7 +342,8 @@ def test_a_file_from_another_version_is_refused(path, monkeypatch):
 @pytest.mark.parametrize("change", ["shape", "nan", "count", "kind", "rng"])
 def test_made_up_files_are_refused(path, change):
     mark = checkpoints.fingerprint(
-        new("NeuralNMF"), dict(X=X, y=None, mask=None, weights=None, L=None)
+        new("NeuralNMF"),
+        dict(X=X, y=None, mask=None, weights=None, sample_weight=None, L=None),
     )
     rng = np.random.default_rng(0)
     start, loops = checkpoints.found(path, mark, rng)

@@ -31,6 +31,7 @@ from nnmf_nb import (
 )
 from nnmf_nb.core._validation import read_samples
 from nnmf_nb.models._base import hidden_score
+from nnmf_nb.plot._colors import names_of
 
 X = doors.data()
 HIDDEN = np.random.default_rng(5).random(X.shape) < 0.15
@@ -552,7 +553,7 @@ def test_pipelines_are_opened():
     words = make_pipeline(CountVectorizer(), NMF(2, random_state=0)).fit(texts)
     view = inspect(words, texts)
     assert {"apple", "green"} <= {*view.payload["features"]} and view.model is words[-1]
-    assert "apple" in plot.names_of(words, None)
+    assert "apple" in names_of(words, None)
     assert metrics.match_topics(words, words[-1]).mean == pytest.approx(1.0)
 
 

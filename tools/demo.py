@@ -2,6 +2,7 @@
 account of the error at every depth and a page to look inside.
 """
 
+import io
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ matplotlib.use("Agg")
 
 from nnmf_nb import NeuralNMF, datasets, inspect
 from nnmf_nb.chain._layers import captured
+from nnmf_nb.persistence._files import write_atomically
 from nnmf_nb.plot import plot_tree
 
 PICTURE, PAGE = Path("demo.png"), Path("demo.html")
@@ -37,9 +39,11 @@ def main():
             f"{layer.floor:.3f}; these have {layer.error:.3f}, which is {captured(layer):.0%} of "
             "what can be explained."
         )
+    picture = io.BytesIO()
     plot_tree(model, features=speeches.features, top=4).figure.savefig(
-        PICTURE, dpi=130, bbox_inches="tight"
+        picture, dpi=130, bbox_inches="tight"
     )
+    write_atomically(PICTURE, picture.getvalue())
     inspect(
         model,
         X=speeches.X,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'Layer', 'kkt_words', 'dead_topics', 'duplicate_topics', 'describe', 'topic_features', 'topic_shares',
-           'flows', 'by_share', 'feature_names', 'check_top', 'top_features', 'topic_table', 'Tree', 'topic_tree',
-           'captured', 'layer_rows', 'remarks', 'text_table', 'html_table']
+           'flows', 'by_share', 'feature_names', 'valid_text', 'check_top', 'top_features', 'topic_table', 'Tree',
+           'topic_tree', 'captured', 'layer_rows', 'remarks', 'text_table', 'html_table']
 
 # %% ../../nbs/chain/layers.ipynb #51168e3b
 import html
@@ -162,6 +162,22 @@ def feature_names(features, n):
         raise ValueError(f"features must be {n} names, one per feature, got shape {names.shape}.")
     return names
 
+# %% ../../nbs/chain/layers.ipynb #4fca423b
+def valid_text(text):
+    """Replace what UTF-8 cannot hold.
+
+    Parameters
+    ----------
+    text : object
+        Anything; taken as text.
+
+    Returns
+    -------
+    str
+        The text, with U+FFFD in place of each half of a surrogate pair.
+    """
+    return str(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
 # %% ../../nbs/chain/layers.ipynb #11594446
 def check_top(top):
     """Raise `ValueError` unless `top`, a number of features to show, is an integer >= 1."""
@@ -179,7 +195,7 @@ def top_features(layers, layer, features, top):
     alive = topic_shares(layers, layer) > 0
     order = np.argsort(-Phi, axis=0, kind="stable")[:top]
     return [
-        [str(names[i]) for i in order[:, j] if alive[j] and Phi[i, j] > 0]
+        [valid_text(names[i]) for i in order[:, j] if alive[j] and Phi[i, j] > 0]
         for j in range(Phi.shape[1])
     ]
 

@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['ArrayLike', 'OK', 'DEGENERATE', 'TIED', 'NOT_CONVERGED', 'namespace', 'is_array', 'is_non_numpy_array', 'to_numpy',
            'asarray', 'has_cuda', 'to_device', 'floating', 'double', 'gram', 'inner', 'host_rng', 'thread_count',
-           'in_threads', 'blas_in_one_thread']
+           'in_threads', 'set_threads', 'ThreadLimit', 'blas_in_one_thread']
 
 # %% ../../nbs/core/arrays.ipynb #bfcc8d6f
 import functools
 import os
+import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import array_api_compat
@@ -234,13 +236,157 @@ def in_threads(run, n, work, enough=100_000, until=None):
     return [run(first)] + [other.result() for other in others]  # the calling thread does its share
 
 # %% ../../nbs/core/arrays.ipynb #420520b9
+def set_threads(library, number):
+    """Set the number of threads of a BLAS library, whichever thread was the last to set it.
+
+    Parameters
+    ----------
+    library : threadpoolctl.LibController
+        The library.
+    number : int
+        Number of threads, dimensionless.
+    """
+    # from 3.8 on, threadpoolctl obeys only the thread that was the first to set a number
+    release = getattr(library, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    library.set_num_threads(number)
+    release(force=True)
+
+
+class ThreadLimit:
+    """Hold libraries at one thread for as long as anybody is inside.
+
+    The number of threads of a BLAS library belongs to the whole process, and two fits in two
+    threads may overlap. So entries are counted under a lock: the first one notes the numbers of
+    threads, and the last one to leave restores them, in whatever order they come and go.
+
+    Parameters
+    ----------
+    find_libraries : callable
+        Returns a list of `threadpoolctl.LibController`; asked when somebody enters, since a
+        library may be loaded later than this module.
+    """
+
+    def __init__(self, find_libraries):
+        self.find_libraries = find_libraries
+        self.lock = threading.RLock()
+        self.inside = {}  # id of an entry: (thread that entered, weak reference to the entry)
+        self.before = []  # (library, its number of threads) while somebody is inside
+
+    def enter(self, entry):
+        """Note the numbers of threads if nobody is inside, and set them to one.
+
+        Parameters
+        ----------
+        entry : object
+            What stands for this entry. It is left when the object is deleted, if not before.
+        """
+        key = id(entry)
+        with self.lock:
+            reference = weakref.ref(entry, lambda _: self.leave(key))
+            self.inside[key] = threading.get_ident(), reference
+            if not self.before:
+                self.before = [(one, one.num_threads) for one in self.find_libraries()]
+            for library, _ in self.before:
+                set_threads(library, 1)
+
+    def leave(self, key):
+        """Restore the numbers of threads if nobody else is inside. A second call does nothing.
+
+        Parameters
+        ----------
+        key : int
+            ``id(entry)`` of what was given to `enter`.
+        """
+        with self.lock:
+            self.inside.pop(key, None)
+            if not self.inside:
+                for library, number in self.before:
+                    set_threads(library, number)
+                self.before = []
+
+    def forget_other_threads(self):
+        """Leave on behalf of the threads that a fork did not copy into this process."""
+        this = threading.get_ident()
+        for key in [key for key, (thread, _) in self.inside.items() if thread != this]:
+            self.leave(key)
+
+# %% ../../nbs/core/arrays.ipynb #0abaad28
 @functools.cache
-def _blas():
-    return ThreadpoolController().select(user_api="blas")
+def _blas(threading_layer):
+    """The BLAS libraries that are loaded: those with OpenMP (`"openmp"`), or the others
+    (`"others"`).
+    """
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    with_openmp = [one for one in found if getattr(one, "threading_layer", "") == "openmp"]
+    if threading_layer == "openmp":
+        return with_openmp
+    return [one for one in found if one not in with_openmp]
+
+
+_of_process = ThreadLimit(lambda: _blas("others"))
+_of_thread = threading.local()
+
+
+def _limits():
+    """The limits that the calling thread has to enter."""
+    if not _blas("openmp"):
+        return (_of_process,)
+    if not hasattr(_of_thread, "limit"):
+        _of_thread.limit = ThreadLimit(lambda: _blas("openmp"))
+    return _of_process, _of_thread.limit
+
+
+class _OneThread:
+    """One entry into the limits, as a context."""
+
+    def __init__(self, limits):
+        self.limits = limits
+
+    def __enter__(self):
+        try:
+            for limit in self.limits:
+                limit.enter(self)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        try:
+            self._leave()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self):
+        for limit in self.limits:
+            limit.leave(id(self))
 
 
 def blas_in_one_thread():
-    """Context in which BLAS does not start threads of its own (for the whole process, as
-    scikit-learn does it in k-means).
+    """Give a context in which BLAS does not start threads of its own.
+
+    Contexts may overlap, in one thread or in several: as long as one is open BLAS has one thread
+    in the whole process, and when the last one is closed as many as before the first.
+
+    Returns
+    -------
+    context manager
+        To be used once.
     """
-    return _blas().limit(limits=1)
+    return _OneThread(_limits())
+
+
+def _after_fork():
+    _of_process.forget_other_threads()
+    _of_process.lock.release()
+
+
+# the lock is taken while a process forks, so that no other thread holds it in the child for ever
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_of_process.lock.acquire,
+        after_in_parent=_of_process.lock.release,
+        after_in_child=_after_fork,
+    )

@@ -666,7 +666,8 @@ class LiveView(Looks):
     point is a picture, (n_features,) when it is a curve. rate: most updates per second; share: most
     of the time they may take (0..1). keep: iterations whose models are kept, besides at most
     `memory` others. pause, resume, step, stop, keep, look: as the buttons; change: other
-    parameters. In a terminal: a line of text.
+    parameters. In a terminal: a line of text. A pickle or a deep copy, of it or of a model that has
+    it as a callback, holds a new one with the same options.
     """
 
     def __init__(self, features=None, shape=None, *, rate=4.0, share=0.04, keep=(), memory=12):
@@ -675,6 +676,12 @@ class LiveView(Looks):
         self.features, self.shape, self.rate, self.share = features, shape, rate, share
         self._due, self._place = False, None
         super().__init__(keep, memory)
+
+    def __reduce__(self):
+        # what was seen, who looks, and where, belongs to this session
+        options = dict(features=self.features, shape=self.shape, rate=self.rate, share=self.share)
+        options |= dict(keep=self._keep, memory=self._memory)
+        return functools.partial(type(self), **options), ()
 
     def setup(self, estimator, context):
         self.begin(type(estimator).__name__, None)

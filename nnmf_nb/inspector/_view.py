@@ -36,6 +36,7 @@ from nnmf_nb.chain._layers import (
     remarks,
     topic_features,
     topic_shares,
+    valid_text,
 )
 from ..core._arrays import asarray, to_numpy
 from ..core._linalg import column_lengths, svd_floors
@@ -49,6 +50,7 @@ from nnmf_nb.core._validation import (
     samples_with_gaps,
 )
 from ..evaluation.metrics import forward, layer_index, layers_of
+from ..persistence._files import write_atomically
 from ..plot._colors import names_of, topic_colors, tree_order
 from ..plot._factors import error_curves, training_floors
 from ..plot._images import axis_of
@@ -124,7 +126,7 @@ def shorten(text, most):
     """Text on one line, cut to at most `most` characters, at a space when there is one in the
     second half.
     """
-    text = " ".join(str(text).split()).replace(" …", "…")
+    text = " ".join(valid_text(text).split()).replace(" …", "…")
     if len(text) <= most:
         return text
     cut = text[: most - 1]
@@ -767,7 +769,7 @@ class Selection(traitlets.HasTraits):
 
     @traitlets.validate("names")
     def _no_empty_names(self, proposal):
-        return {key: name for key, name in proposal.value.items() if name}
+        return {key: valid_text(name) for key, name in proposal.value.items() if name}
 
     @traitlets.observe("names")
     def _keep_names(self, change):
@@ -949,10 +951,9 @@ class View(Selection):
 
     def to_html(self, path):
         """Write the view as one HTML file that needs neither kernel nor network. Returns the
-        path.
+        path. Raises `OSError` when the disk refuses: what was there before is unchanged.
         """
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(page(self.payload, self.names, self.selected))
+        write_atomically(path, page(self.payload, self.names, self.selected))
         return path
 
     def __repr__(self):

@@ -339,9 +339,6 @@ class ContinuesTraining:
         changes.requested.append(params)
         return self
 
-    def __getstate__(self):
-        return {name: value for name, value in super().__getstate__().items() if name != "_changes"}
-
     def _continues(self, X):
         if not (self.warm_start and hasattr(self, "layers_")):
             return False

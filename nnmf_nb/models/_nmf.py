@@ -44,6 +44,7 @@ from nnmf_nb.models._base import (
     CertifiedEstimator,
     MapsForward,
     ReadsLayers,
+    TakesSampleWeight,
     check_number,
     check_samples,
     factor_like,
@@ -54,6 +55,7 @@ from nnmf_nb.models._base import (
     reporter,
     store,
     warn_of_more_topics,
+    weights_of_entries,
 )
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
 from nnmf_nb.solvers.divergences import (
@@ -199,9 +201,9 @@ def check_problem(model, X, W, H):
         ("l1_ratio", numbers.Real, 0),
     ):
         check_number(name, getattr(model, name), kind, lowest)
-    check_number("alpha_W", model.alpha_W, numbers.Real, 0, finite=True)
+    check_number("alpha_W", model.alpha_W, numbers.Real, 0)
     if model.alpha_H != "same":
-        check_number("alpha_H", model.alpha_H, numbers.Real, 0, finite=True)
+        check_number("alpha_H", model.alpha_H, numbers.Real, 0)
     if model.l1_ratio > 1:
         raise ValueError(f"l1_ratio must be between 0 and 1, got {model.l1_ratio!r}.")
     beta = beta_of(model.beta_loss)
@@ -426,12 +428,13 @@ def kkt_of(model, X, A, S):
     return float(to_numpy(residual).max())
 
 # %% ../../nbs/models/nmf.ipynb #3537e656
-class OneLayer(ReadsLayers, MapsForward, CertifiedEstimator):
+class OneLayer(TakesSampleWeight, ReadsLayers, MapsForward, CertifiedEstimator):
     """What the models of one layer share, whose coefficients depend on their loss and penalties."""
 
-    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None):
+    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
         """Train, and return the coefficients (n_samples x k): the same as `fit(X).transform(X)`."""
-        return self.fit(X, y, W, H, mask, weights).layers_[-1].S.T
+        self.fit(X, y, W, H, mask, weights, **keywords)
+        return self._coefficients_after_fit(X, keywords, mask, weights)
 
     def _forward(self, X, depth, mask, weights):
         data = check_samples(self, X, mask, weights, reset=False)
@@ -470,7 +473,8 @@ class NMF(OneLayer):
     `alpha_H` ('same'), `l1_ratio` penalties on coefficients and components, scaled by n_features
     and n_samples as in scikit-learn (absolute: they mean something else for c X); `n_init` starts;
     `fixed` (n_fixed x n_features) components that stay, up to their length, as the first ones;
-    `verbose`; `device`. Fitted: `components_` (k x n_features), `layers_` (one `Layer`),
+    `verbose`; `device`. Fitted: `components_` (k x n_features), `n_components_`, `layers_` (one
+    `Layer`),
     `reconstruction_err_` (square root of twice the divergence, in units of X for Frobenius),
     `n_iter_`, `converged_`, `stop_reason_`, `solver_` ('hals', 'anls', 'mu', 'e-hals' or 'e-anls'),
     `history_` ('objective', 'stationarity'). Source: Lee & Seung 2001; Cichocki & Phan 2009 (HALS);
@@ -511,19 +515,23 @@ class NMF(OneLayer):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, W=None, H=None, mask=None, weights=None):
+    def fit(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
         """Train on X (n_samples x n_features, >= 0). W (n_samples x k) and H (k x n_features): the
         start when init='custom'. Returns self.
 
         mask (bool, True = known; 'nan': NaN is unknown) and weights (>= 0), shaped like a dense X,
         or one weight per data point: entries with weight 0 are ignored whatever they hold, and so
-        is what a masked array hides. Data frames among W, H, mask and weights are read by name.
+        is what a masked array hides. Keyword `sample_weight` (n_samples, >= 0): weights of the
+        errors of data points. Data frames among W, H, mask and weights are read by name.
         Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter ends the
         training.
         """
-        data = check_samples(self, X, mask, weights, reset=True, y=y)
+        sample_weight = self._sample_weight(keywords)
+        of_entries = weights_of_entries(X, weights, sample_weight)
+        data = check_samples(self, X, mask, of_entries, reset=True, y=y)
         problem = check_problem(self, data, *named_start(self, X, W, H))
-        with fitting(self, X=X, y=y, W=W, H=H, mask=mask, weights=weights) as rng:
+        known = dict(mask=mask, weights=weights, sample_weight=sample_weight)
+        with fitting(self, X=X, y=y, W=W, H=H, **known) as rng:
             self._fit(data, problem, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}

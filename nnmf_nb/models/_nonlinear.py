@@ -30,6 +30,7 @@ from ..core._validation import read_coefficients
 from ..layer._nnls import solve_gram, solve_layer
 from nnmf_nb.models._base import (
     CertifiedEstimator,
+    FromFit,
     NamesTopics,
     check_layer,
     check_number,
@@ -583,7 +584,7 @@ def nonlinear_attributes(X, objective, vector):
         factors_=[keep(Z1 * X.scale), *map(keep, Z)],
         typical_code_=to_numpy(mean),
         unit_=math.sqrt((X.norm2 or 1.0) / X.shape[1]) * X.scale,
-        components_=to_numpy(keep(J * X.scale)).T,
+        components_=FromFit(to_numpy(keep(J * X.scale)).T),
         _n_features_out=H.shape[0],
         reconstruction_err_=math.sqrt(residual2(X, keep(Z1), keep(codes[0]))) * X.scale,
     )

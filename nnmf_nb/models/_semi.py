@@ -12,6 +12,8 @@ __all__ = ['positive_part', 'multiplicative_H', 'ClassGraph', 'product', 'semi_o
 import functools
 import math
 import numbers
+import os
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -40,6 +42,7 @@ from ..core.iteration import iterate
 from ..layer._nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
+    FromFit,
     NamesTopics,
     check_layer,
     check_number,
@@ -253,6 +256,18 @@ def semi_iteration(X, Z, H, terms=SemiTerms()):
     return Z, H, value, math.hypot(*gradient_norm)
 
 # %% ../../nbs/models/semi.ipynb #905e3dca
+def _new_lock():
+    global _filters
+    _filters = threading.Lock()
+
+
+# The filters of warnings belong to the process: two threads that change and restore them at the
+# same time may leave the changed ones behind. A fork must not copy a lock that somebody holds.
+_new_lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 def kmeans_start(X, k, rng):
     """H (k x M, > 0) from k-means on the coordinates of the data points along k singular vectors of
     a `DataMatrix` X. ||H||^2 is ||X||, as for balanced factors.
@@ -261,7 +276,7 @@ def kmeans_start(X, k, rng):
     H = np.full((M, k), 0.2)
     if X.norm2 > 0:
         _, s, V = top_svd(X, min(k, *X.shape))
-        with warnings.catch_warnings():
+        with _filters, warnings.catch_warnings():
             # fewer distinct points than clusters: some clusters stay empty
             warnings.simplefilter("ignore", ConvergenceWarning)
             own = KMeans(min(k, M), n_init=10, random_state=int(rng.integers(2**31))).fit_predict(
@@ -430,7 +445,7 @@ def semi_attributes(X, Z):
     layers = semi_layers(X, with_unit_columns(Z, {})[0])
     return dict(
         layers_=layers,
-        components_=to_numpy(product([one.Z for one in layers])).T,
+        components_=FromFit(to_numpy(product([one.Z for one in layers])).T),
         _n_features_out=layers[-1].rank,
         reconstruction_err_=layers[-1].error * math.sqrt(X.norm2) * X.scale,
     )

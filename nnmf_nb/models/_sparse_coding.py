@@ -48,6 +48,7 @@ from ..core.iteration import Recorder, current_recorder, iterate, recording
 from ..layer._nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
+    FromFit,
     NamesTopics,
     check_layer,
     check_number,
@@ -611,7 +612,7 @@ class TrainsNetwork:
         fitted = dict(
             dictionaries_=net.D,
             penalties_=np.stack([np.array(net.l1) * self.unit_, net.l2], axis=1),
-            components_=atoms.T,
+            components_=FromFit(atoms.T),
             _n_features_out=atoms.shape[1],
         )
         if labels is None or net.W is None:

@@ -58,6 +58,7 @@ from nnmf_nb.models._base import (
     progress_bar,
     reporter,
     store,
+    weights_of_entries,
 )
 from nnmf_nb.models._nmf import (
     INITS,
@@ -439,7 +440,9 @@ class JointNMF(OneLayer):
         """Train, and return the coefficients (n_samples x k): the same as `fit(X, y,
         ..).transform(X)`.
         """
-        return self.fit(X, y, **given).layers_[-1].S.T
+        self.fit(X, y, **given)
+        known = given.get("mask"), given.get("weights")
+        return self._coefficients_after_fit(X, given, *known)
 
     def _pass(self, data, A):
         S, status = coefficients_of(self._flat(), data, A)
@@ -607,18 +610,22 @@ class SSNMF(TrainsWithLabels):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None, weights=None, L=None):
+    def fit(self, X, y=None, mask=None, weights=None, L=None, **keywords):
         """Train on X (n_samples x n_features, >= 0). Returns self.
 
         y: classes (n_samples; -1, None or NaN: unknown), or a matrix Y (n_samples x c, >= 0); None:
         unsupervised. L (shaped like y, or n_samples; true = known): where it is false, anything may
-        stand in y. mask, weights as in `NMF`. Raises `ValueError` for bad values; warns with
-        `ConvergenceWarning` when max_iter ends the training.
+        stand in y. mask, weights and `sample_weight` (not for labels) as in `NMF`. Raises
+        `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter ends the
+        training.
         """
-        data = check_samples(self, X, mask, weights, reset=True, y=y, L=L)
+        sample_weight = self._sample_weight(keywords)
+        of_entries = weights_of_entries(X, weights, sample_weight)
+        data = check_samples(self, X, mask, of_entries, reset=True, y=y, L=L)
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
         solver = check_ssnmf(self, labels is not None)
-        with fitting(self, X=X, y=y, mask=mask, weights=weights, L=L) as rng:
+        known = dict(mask=mask, weights=weights, sample_weight=sample_weight)
+        with fitting(self, X=X, y=y, L=L, **known) as rng:
             self._fit(data, solver, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
@@ -809,20 +816,23 @@ class GuidedNMF(TrainsWithSeeds):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None, weights=None):
-        """Train on X (n_samples x n_features, >= 0). Returns self. y is ignored; mask and weights
-        as in `NMF`.
+    def fit(self, X, y=None, mask=None, weights=None, **keywords):
+        """Train on X (n_samples x n_features, >= 0). Returns self. y is ignored; mask, weights and
+        `sample_weight` as in `NMF`.
 
         Raises `ValueError` for bad values, unknown seeds, and more groups than topics; warns with
         `ConvergenceWarning` when max_iter ends the training.
         """
-        data = check_samples(self, X, mask, weights, reset=True)
+        sample_weight = self._sample_weight(keywords)
+        of_entries = weights_of_entries(X, weights, sample_weight)
+        data = check_samples(self, X, mask, of_entries, reset=True)
         check_start_name(self.init)
         check_supervision("l2", self.lam)
         names = self._names(None)
         names = None if names is None else feature_names(names, data.shape[0])
         labels = seed_labels(self.seeds, names, data.shape[0])
-        with fitting(self, X=X, y=y, mask=mask, weights=weights) as rng:
+        known = dict(mask=mask, weights=weights, sample_weight=sample_weight)
+        with fitting(self, X=X, y=y, **known) as rng:
             self._fit(data, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}

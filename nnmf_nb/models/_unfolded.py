@@ -39,6 +39,7 @@ from nnmf_nb.core._validation import (
 from ..core.iteration import iterate
 from nnmf_nb.models._base import (
     CertifiedEstimator,
+    FromFit,
     check_number,
     check_samples,
     columns_out,
@@ -577,7 +578,7 @@ class TrainsLayers:
         total = float(to_numpy(parts[0]).sum())
         return dict(
             bases_=bases,
-            components_=to_numpy(bases[-1]).T,
+            components_=FromFit(to_numpy(bases[-1]).T),
             _n_features_out=sum(self.ranks_),
             ranks_=self.ranks_,
             reconstruction_err_=total**0.5 * data.scale,

@@ -12,7 +12,7 @@ import textwrap
 import numpy as np
 from matplotlib.colors import to_rgba
 
-from ..chain._layers import feature_names, flows, topic_shares
+from ..chain._layers import feature_names, flows, topic_shares, valid_text
 from ..core._validation import known_feature_names
 from ..evaluation.metrics import layers_of
 
@@ -197,6 +197,7 @@ def plain(text, width=28):
     """Text as it is, cut to `width` characters, with no character that matplotlib would read as
     mathematics.
     """
+    text = valid_text(text)
     if len(text) > width:
         if " " in text[:width]:
             text = textwrap.shorten(text, width, placeholder="…")

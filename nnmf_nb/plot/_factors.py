@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..chain._costs import depth_errors, unfold
-from ..chain._layers import check_top
+from ..chain._layers import check_top, valid_text
 from ..core._arrays import to_numpy
 from ..core._data import WeightedDataMatrix, is_sparse
 from ..core._linalg import svd_floors
@@ -355,7 +355,7 @@ def plot_errors(
             color=base_color(_CONTRAST[i % 8]),
             lw=2,
             ms=6,
-            label=name,
+            label=valid_text(name),
             zorder=3,
         )
     _draw_floors(quiet(ax), chains)

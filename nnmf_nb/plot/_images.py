@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from ..chain._layers import topic_features, topic_shares
+from ..chain._layers import topic_features, topic_shares, valid_text
 from ..evaluation.metrics import layer_index, layers_of
 from ._colors import PALE, box_of, mix, new_figure, quiet, topic_colors
 from ._tree import percent
@@ -208,7 +208,7 @@ def plot_curves(
     quiet(ax).set(
         xlim=(at[0], at[-1]),
         ylim=(-0.08, k),
-        xlabel=getattr(axis, "name", None) or "feature",
+        xlabel=valid_text(getattr(axis, "name", None) or "feature"),
         ylabel="topic: share",
         yticks=[k - 1 - lane for lane in named],
         yticklabels=[f"{order[lane]}: {percent(shares[order[lane]])}" for lane in named],

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from matplotlib.ticker import PercentFormatter
 from sklearn.isotonic import isotonic_regression
 
-from ..chain._layers import top_features, topic_features
+from ..chain._layers import top_features, topic_features, valid_text
 from ..core._arrays import to_numpy
 from ..core._validation import check_same_points
 from ..evaluation.metrics import forward, layer_index, layers_of
@@ -264,7 +264,7 @@ def plot_over_time(
     quiet(ax).set(
         xlim=(centers[0], centers[-1]),
         ylim=(0, 1),
-        xlabel=f"{getattr(when, 'name', None) or 'when'} (bins of {width:g})",
+        xlabel=f"{valid_text(getattr(when, 'name', None) or 'when')} (bins of {width:g})",
         ylabel="share of the reconstruction",
     )
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
