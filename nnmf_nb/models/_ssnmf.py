@@ -45,8 +45,10 @@ from nnmf_nb.core._data import (
     transposed,
 )
 from ..core.iteration import iterate
+from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from nnmf_nb.models._base import (
+    begin_training,
     check_samples,
     fitted_attributes,
     fitting,
@@ -61,6 +63,7 @@ from nnmf_nb.models._nmf import (
     OneLayer,
     check_problem,
     coefficients_of,
+    criteria_of_problem,
     filled_start,
     half_step,
     kkt_of,
@@ -506,6 +509,11 @@ class TrainsWithLabels(Classifies, JointNMF):
     def _fit(self, data, solver, labels, X, y, rng):
         flat, betas = self._flat(solver), (beta_of(self.loss), beta_of(self.label_loss))
         problem = check_problem(flat, data, None, None)
+        criteria = criteria_of_problem(flat, problem, data)
+        uses_labels = labels is not None and self.lam > 0
+        begin_training(
+            self, criteria_with_labels() if uses_labels and criteria.judges_S else criteria
+        )
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
 
@@ -514,7 +522,7 @@ class TrainsWithLabels(Classifies, JointNMF):
             return fitted_attributes(fwd, floors) | self._classes(labels, fwd)
 
         report = reporter(self, X, y, attributes, max(1, self.max_iter))
-        if labels is None or not self.lam:
+        if not uses_labels:
             fit = train(data, problem, flat, svd, rng, report)
             self._store_history(fit.errors, fit)
         else:
@@ -702,6 +710,11 @@ class TrainsWithSeeds(JointNMF):
                 f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: "
                 "a group needs a topic of its own."
             )
+        uses_seeds = len(labels.Y) > 0 and self.lam > 0
+        if uses_seeds:
+            begin_training(self, only_coefficients("the cost includes the seeds"))
+        else:
+            begin_training(self, criteria_of_problem(flat, problem, data))
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
         report = reporter(
@@ -714,7 +727,7 @@ class TrainsWithSeeds(JointNMF):
             ),
             max(1, self.max_iter),
         )
-        if not (len(labels.Y) and self.lam):
+        if not uses_seeds:
             fit = train(data, problem, flat, svd, rng, report)
             self._store_history(fit.errors, fit)
             A = unit_columns(fit.A)

@@ -36,7 +36,7 @@ from nnmf_nb.persistence._files import (
 )
 
 # %% ../../nbs/persistence/checkpoints.ipynb #36817a76
-INDIFFERENT = ("verbose", "device", "max_iter")
+INDIFFERENT = ("verbose", "device", "max_iter", "check_gradient")
 
 
 def fed(total, value):

@@ -192,6 +192,7 @@ SESSION = {
     "_parent_callback_ctx",
     "_metadata_request",
     "_trained_on",
+    "_criteria_of_fit",
 }
 
 

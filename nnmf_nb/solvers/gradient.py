@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core._arrays import inner, namespace
 from ..core.iteration import iterate
-from .stationarity import CONVERGED, projected_gradient_norm
+from .stationarity import CONVERGED, convergence_limit, projected_gradient_norm
 
 # %% ../../nbs/solvers/gradient.ipynb #20febc46
 class Iterate(NamedTuple):
@@ -98,9 +98,9 @@ class OptimizationState(NamedTuple):
 
     def stuck(self, patience, tol):
         """No step lowers the cost: 'no progress' (rounding, a kink) if the stationarity is within
-        10 tol or 1e-3 or the cost is known for its kinks, 'stalled' if not.
+        `convergence_limit` or the cost is known for its kinks, 'stalled' if not.
         """
-        if patience or self.stationarity[-1] <= max(10 * tol, 1e-3):
+        if patience or self.stationarity[-1] <= convergence_limit(tol, "no progress"):
             return self._replace(reason="no progress")
         return self._replace(reason="stalled")
 
