@@ -292,7 +292,9 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                  'nnmf_nb/solvers/initialization.py'),
                                                 'nnmf_nb.solvers.initialization.svd_start': ( 'solvers/initialization.html#svd_start',
                                                                                               'nnmf_nb/solvers/initialization.py')},
-            'nnmf_nb.solvers.stationarity': { 'nnmf_nb.solvers.stationarity.projected_gradient_norm': ( 'solvers/stationarity.html#projected_gradient_norm',
+            'nnmf_nb.solvers.stationarity': { 'nnmf_nb.solvers.stationarity.convergence_limit': ( 'solvers/stationarity.html#convergence_limit',
+                                                                                                  'nnmf_nb/solvers/stationarity.py'),
+                                              'nnmf_nb.solvers.stationarity.projected_gradient_norm': ( 'solvers/stationarity.html#projected_gradient_norm',
                                                                                                         'nnmf_nb/solvers/stationarity.py'),
                                               'nnmf_nb.solvers.stationarity.projected_gradient_norm_from_products': ( 'solvers/stationarity.html#projected_gradient_norm_from_products',
                                                                                                                       'nnmf_nb/solvers/stationarity.py')}}}

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['BAR', 'check_number', 'check_layer', 'check_ranks', 'warn_of_more_topics', 'check_samples', 'TakesSampleWeight',
            'weights_of_entries', 'ReadsLayers', 'factor_like', 'columns_out', 'leading_svd', 'named_topics',
-           'NamesTopics', 'MapsForward', 'ScoresReconstruction', 'NoBar', 'progress_bar', 'fitted_attributes', 'store',
-           'reporter', 'TrainedOn', 'FromFit', 'OnlyFromFit', 'CertifiedEstimator', 'fitting', 'LearnsLabels',
-           'LayeredNMF', 'EarlyStopping', 'hidden_score']
+           'NamesTopics', 'MapsForward', 'ScoresReconstruction', 'NoBar', 'progress_bar', 'begin_training',
+           'unfinished', 'end_training', 'fitted_attributes', 'store', 'reporter', 'TrainedOn', 'FromFit',
+           'OnlyFromFit', 'CertifiedEstimator', 'fitting', 'LearnsLabels', 'uses_labels', 'LayeredNMF', 'EarlyStopping',
+           'hidden_score']
 
 # %% ../../nbs/models/base.ipynb #de114954
 import contextlib
@@ -58,11 +59,11 @@ from nnmf_nb.core._validation import (
     read_ranks,
     read_samples,
 )
-from ..evaluation._certificates import verify
+from ..evaluation._certificates import Criteria, criteria_with_labels, verify
 from ..layer._nnls import warn_not_converged
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
-from ..solvers.stationarity import CONVERGED
+from ..solvers.stationarity import CONVERGED, convergence_limit
 
 # %% ../../nbs/models/base.ipynb #21fad9ff
 def check_number(name, value, kind, lowest):
@@ -397,6 +398,38 @@ def progress_bar(model, total):
         return contextlib.nullcontext(NoBar())
     return tqdm(total=total, desc=type(model).__name__, leave=False, bar_format=BAR)
 
+# %% ../../nbs/models/base.ipynb #78a2583b
+def begin_training(model, criteria):
+    """Let a fit of `model` minimise what `criteria` (`Criteria`) say."""
+    model._criteria_of_fit = criteria._replace(limit=convergence_limit(model.tol))
+
+
+def unfinished(model):
+    """How the training of a fitted model ended, if it did not converge; else ''."""
+    if model.stop_reason_ == "max_iter":
+        how = f"stopped at max_iter={model.max_iter}"
+        hint = "increase max_iter or tol"
+    elif model.stop_reason_ == "stalled":
+        how = "found no step that lowers the cost"
+        hint = "increase tol, or check the derivatives of a custom cost with check_gradient"
+    else:
+        return ""
+    return f"{how} before its stationarity fell to tol={model.tol:g}: {hint}"
+
+
+def end_training(model, words="", stacklevel=3):
+    """Record as `criteria_` what a fit has minimised and how it ended, and warn with
+    `ConvergenceWarning` if it ended too early, which `words` say.
+    """
+    model.criteria_ = model._criteria_of_fit._replace(
+        limit=convergence_limit(model.tol, model.stop_reason_),
+        unfinished=f"training {words}" if words else "",
+    )
+    if words:
+        warnings.warn(
+            f"{type(model).__name__} {words}.", ConvergenceWarning, stacklevel=stacklevel + 1
+        )
+
 # %% ../../nbs/models/base.ipynb #193238c7
 def fitted_attributes(fwd, floors):
     """The fitted attributes that follow from a forward pass alone: layers_, components_,
@@ -420,19 +453,7 @@ def store(model, fwd, floors):
     model.converged_ = model.stop_reason_ in CONVERGED
     for status in fwd.status:
         warn_not_converged(status)
-    if model.stop_reason_ not in ("max_iter", "stalled"):
-        return
-    if model.stop_reason_ == "max_iter":
-        how = f"stopped at max_iter={model.max_iter}"
-        hint = "increase max_iter or tol"
-    else:
-        how = "found no step that lowers the cost"
-        hint = "increase tol, or check the derivatives of a custom cost with check_gradient"
-    warnings.warn(
-        f"{type(model).__name__} {how} before its stationarity fell to tol={model.tol:g}: {hint}.",
-        ConvergenceWarning,
-        stacklevel=5,
-    )
+    end_training(model, unfinished(model), stacklevel=5)
 
 # %% ../../nbs/models/base.ipynb #cc2ff345
 def reporter(model, X, y, attributes, iterations):
@@ -452,7 +473,12 @@ def reporter(model, X, y, attributes, iterations):
         task = fit_task.subcontext(task_name="iteration")
         task.call_on_fit_task_begin(estimator=model, X=X, y=y)
         return task.call_on_fit_task_end(
-            estimator=model, X=X, y=y, reconstruction_attributes=lambda: attributes(*now)
+            estimator=model,
+            X=X,
+            y=y,
+            reconstruction_attributes=lambda: (
+                attributes(*now) | {"criteria_": model._criteria_of_fit}
+            ),
         )
 
     return report
@@ -526,10 +552,11 @@ class OnlyFromFit:
 # %% ../../nbs/models/base.ipynb #0b7e65ad
 class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
     """What every model of the package is: an estimator of scikit-learn with callbacks and a
-    certificate.
+    certificate. `fit` records as `criteria_` what it minimised (`Criteria`).
     """
 
     _trained_on = None
+    _criteria_of_fit = None
     components_ = OnlyFromFit()
 
     @property
@@ -624,6 +651,11 @@ class LearnsLabels(Classifies):
         return accuracy(self, X, y, L=L, **known)
 
 # %% ../../nbs/models/base.ipynb #02fa2c1c
+def uses_labels(supervision):
+    """True when a `Supervision` takes part in what is minimised."""
+    return bool(supervision.labels) and supervision.lam > 0
+
+
 class LayeredNMF(
     TakesSampleWeight,
     LearnsLabels,
@@ -670,6 +702,7 @@ class LayeredNMF(
         return self
 
     def _fit(self, data, ranks, X, supervision, rng):
+        begin_training(self, self._criteria(supervision))
         svd = leading_svd(data, ranks[0])
         floors = svd_floors(data, ranks, svd)
 
@@ -687,6 +720,10 @@ class LayeredNMF(
         for name, value in supervision.attributes(fwd.S, fwd.X.scale).items():
             setattr(self, name, value)
         store(self, fwd, floors)
+
+    def _criteria(self, supervision):
+        """The `Criteria` of what is minimised."""
+        return criteria_with_labels() if uses_labels(supervision) else Criteria()
 
     def _most_iterations(self, ranks):
         return self.max_iter + 1

@@ -19,8 +19,9 @@ from ..core._arrays import asarray, double, gram, namespace
 from ..core._data import DataMatrix, WeightedDataMatrix, namespace_like, residual2
 from ..core._linalg import column_lengths
 from ..core.iteration import iterate
+from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import solve_layer
-from ._base import LayeredNMF, check_number, progress_bar
+from ._base import LayeredNMF, check_number, progress_bar, uses_labels
 from ._hierarchical import sequential
 from ..solvers.coordinate_descent import coordinate_descent
 from ..solvers.stationarity import projected_gradient_norm
@@ -565,6 +566,12 @@ class DeepNMF(LayeredNMF):
         self.random_state = random_state
         self.verbose = verbose
         self.device = device
+
+    def _criteria(self, supervision):
+        if uses_labels(supervision):
+            return criteria_with_labels()
+        own = only_coefficients("DeepNMF trains it with coefficients that it does not keep")
+        return own._replace(judged_depths=(-1,))
 
     def _train(self, X, ranks, rng, svd, supervision, report):
         terms = self._terms(ranks)._replace(label_terms=label_terms_of(X, supervision))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FREE', 'SOLVERS', 'INITS', 'Penalties', 'half_step', 'alternate', 'filled_start', 'Problem', 'check_problem',
            'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties', 'solve', 'unit_fit', 'used_solver',
-           'train', 'coefficients_of', 'kkt_of', 'OneLayer', 'NMF']
+           'train', 'coefficients_of', 'kkt_of', 'criteria_of_problem', 'OneLayer', 'NMF']
 
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 import math
@@ -39,12 +39,14 @@ from nnmf_nb.core._data import (
 from ..core._linalg import svd_floors, unit_columns
 from ..core._validation import is_frame, read_factor
 from ..core.iteration import iterate
+from ..evaluation._certificates import criteria_of_nmf
 from ..layer._nnls import kkt_of_layer, solve_layer
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     MapsForward,
     ReadsLayers,
     TakesSampleWeight,
+    begin_training,
     check_number,
     check_samples,
     factor_like,
@@ -427,6 +429,20 @@ def kkt_of(model, X, A, S):
         residual = kkt_of_ratios(S, above, below + on_S.l1 + on_S.l2 * S)
     return float(to_numpy(residual).max())
 
+# %% ../../nbs/models/nmf.ipynb #e8dc2afb
+def criteria_of_problem(model, problem, X):
+    """The `Criteria` of a `Problem` of an `NMF` model with a `DataMatrix` X (features x data
+    points).
+    """
+    criteria = criteria_of_nmf(model, *X.shape)
+    if problem.fixed is None or not criteria.judges_A:
+        return criteria
+    return criteria._replace(
+        words=f"{criteria.words}, in the columns that were not fixed",
+        judged_depths=(),
+        fixed=problem.fixed.shape[1],
+    )
+
 # %% ../../nbs/models/nmf.ipynb #3537e656
 class OneLayer(TakesSampleWeight, ReadsLayers, MapsForward, CertifiedEstimator):
     """What the models of one layer share, whose coefficients depend on their loss and penalties."""
@@ -539,6 +555,7 @@ class NMF(OneLayer):
         return self
 
     def _fit(self, data, problem, X, y, rng):
+        begin_training(self, criteria_of_problem(self, problem, data))
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
         report = reporter(

@@ -27,22 +27,26 @@ from nnmf_nb.core._arrays import (
 )
 from ..core._data import DataMatrix, in_chunks, namespace_like, residual2
 from ..core._validation import read_coefficients
+from ..evaluation._certificates import not_judged
 from ..layer._nnls import solve_gram, solve_layer
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     FromFit,
     NamesTopics,
+    begin_training,
     check_layer,
     check_number,
     check_ranks,
     columns_out,
+    end_training,
     factor_like,
     fitting,
     named_topics,
     progress_bar,
     reporter,
+    unfinished,
 )
-from ._semi import SemiTerms, not_converged, pretrain_semi, read_signed
+from ._semi import SemiTerms, pretrain_semi, read_signed
 from ._sparse_coding import descend
 from ..solvers.gradient import _pack, _unpack
 from ..solvers.stationarity import CONVERGED
@@ -542,6 +546,7 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
         what there is.
         """
         (ranks, g), data = check_nonlinear(self), DataMatrix(read_signed(self, X, reset=True).T)
+        begin_training(self, self._criteria(ranks))
         with fitting(self, X=X) as rng:
             self._train(
                 data,
@@ -557,9 +562,17 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
-        if self.stop_reason_ == "max_iter":
-            not_converged(self)
+        end_training(self, unfinished(self))
         return self
+
+    def _criteria(self, ranks):
+        """X ~ Z_1 C is shown, with the codes C of the first layer."""
+        criteria = not_judged("its codes are local minima of a nonlinear model")
+        return criteria._replace(
+            signed=True,
+            signed_S=len(ranks) > 1,
+            parameters={"activation": self.activation, "ridge": self.ridge},
+        )
 
     def fit_transform(self, X, y=None):
         """Train, and return the codes of the last layer (n_samples x k_m): the same as

@@ -6,7 +6,7 @@
 __all__ = ['positive_part', 'multiplicative_H', 'ClassGraph', 'product', 'semi_objective', 'exact_H', 'step_H', 'inverse_in_rank',
            'step_Z', 'rescaled', 'with_unit_columns', 'balanced', 'SemiTerms', 'semi_iteration', 'kmeans_start',
            'SemiFit', 'train_semi', 'pretrain_semi', 'train_deep_semi', 'read_signed', 'check_semi', 'SemiLayer',
-           'semi_layers', 'semi_attributes', 'not_converged', 'MapsSigned', 'TrainsSemi', 'DeepSemiNMF']
+           'semi_layers', 'semi_attributes', 'MapsSigned', 'TrainsSemi', 'DeepSemiNMF']
 
 # %% ../../nbs/models/semi.ipynb #c54445ea
 import functools
@@ -39,20 +39,24 @@ from ..core._data import DataMatrix, namespace_like, relative_error, residual2
 from ..core._linalg import column_lengths, top_svd
 from ..core._validation import check_same_points, read_coefficients, read_samples
 from ..core.iteration import iterate
+from ..evaluation._certificates import only_coefficients
 from ..layer._nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     FromFit,
     NamesTopics,
+    begin_training,
     check_layer,
     check_number,
     check_ranks,
     columns_out,
+    end_training,
     factor_like,
     fitting,
     named_topics,
     progress_bar,
     reporter,
+    unfinished,
 )
 from ._deep import scaled_gradient_norm
 
@@ -450,16 +454,6 @@ def semi_attributes(X, Z):
         reconstruction_err_=layers[-1].error * math.sqrt(X.norm2) * X.scale,
     )
 
-
-def not_converged(model):
-    """Warn that max_iter ended the training of a model."""
-    warnings.warn(
-        f"{type(model).__name__} stopped at max_iter={model.max_iter} before its stationarity fell "
-        f"to tol={model.tol:g}: increase max_iter or tol.",
-        ConvergenceWarning,
-        stacklevel=4,
-    )
-
 # %% ../../nbs/models/semi.ipynb #e02c3f45
 class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
     """Mixin: transform and inverse_transform of a model with `layers_` of `SemiLayer`."""
@@ -605,6 +599,7 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
             float(self.lam),
             {l: ClassGraph(one, namespace_like(data)) for l, one in labels.items()},
         )
+        begin_training(self, self._criteria())
         with fitting(self, X=X, y=y) as rng:
             attributes = lambda Z: semi_attributes(data, Z)
             n_iterations = self.pretrain_iter * len(ranks) + self.max_iter + 1
@@ -618,9 +613,13 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         self.n_iter_ = max(1, len(fit.objective))
         self.stop_reason_ = fit.reason
         self.converged_ = fit.reason == "stationary"
-        if fit.reason == "max_iter":
-            not_converged(self)
+        end_training(self, unfinished(self))
         return self
+
+    def _criteria(self):
+        judged = only_coefficients("DeepSemiNMF trains it under its ridge")
+        words = "S_l (H): min ||X - A_0 .. A_l S|| over S >= 0, A (Z) of any sign"
+        return judged._replace(words=words, signed=True, product=True)
 
     def fit_transform(self, X, y=None):
         """Train, and return the coefficients of the deepest layer (n_samples x k_m): the same as

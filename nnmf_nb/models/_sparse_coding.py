@@ -13,13 +13,11 @@ __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_at
 import functools
 import math
 import numbers
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
 from sklearn.callback import with_callbacks
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.chain._labels import (
@@ -45,14 +43,17 @@ from ..core._data import DataMatrix, is_sparse, namespace_like, residual2
 from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import read_coefficients, read_ranks
 from ..core.iteration import Recorder, current_recorder, iterate, recording
+from ..evaluation._certificates import only_coefficients
 from ..layer._nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     FromFit,
     NamesTopics,
+    begin_training,
     check_layer,
     check_number,
     columns_out,
+    end_training,
     factor_like,
     fitting,
     named_topics,
@@ -61,7 +62,7 @@ from nnmf_nb.models._base import (
 )
 from ._semi import read_signed
 from ..solvers.gradient import _pack, _unpack
-from ..solvers.stationarity import CONVERGED
+from ..solvers.stationarity import CONVERGED, convergence_limit
 
 # %% ../../nbs/models/sparse_coding.ipynb #f5bd2239
 class Coded(NamedTuple):
@@ -435,7 +436,7 @@ def why(end, lower, tol):
     largest = float(np.abs(g).max())
     if largest <= tol:
         return "stationary"
-    if largest <= max(10 * tol, 1e-3):
+    if largest <= convergence_limit(tol, "no progress"):
         return "no progress"
     return "stalled"
 
@@ -581,6 +582,7 @@ class TrainsNetwork:
                 net = self._train(X, labels, net, after_iteration)
         for name, value in self._attributes(labels, net).items():
             setattr(self, name, value)
+        self._criteria_of_fit = self.criteria_  # its penalties were learned
 
     def _train(self, X, labels, net, after_iteration):
         """End to end on the labelled data points; a start that was cut short is not trained
@@ -609,9 +611,11 @@ class TrainsNetwork:
 
     def _attributes(self, labels, net):
         atoms = atoms_in_data(net.D)
+        penalties = np.stack([np.array(net.l1) * self.unit_, net.l2], axis=1)
         fitted = dict(
             dictionaries_=net.D,
-            penalties_=np.stack([np.array(net.l1) * self.unit_, net.l2], axis=1),
+            penalties_=penalties,
+            criteria_=self._criteria_of_fit._replace(on_S=tuple(map(tuple, penalties.tolist()))),
             components_=FromFit(atoms.T),
             _n_features_out=atoms.shape[1],
         )
@@ -705,6 +709,7 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
         data, ranks = read_signed(self, X, reset=True, y=y), check_network(self)
         labels = check_network_labels(y, ranks, data.shape[0])
         self.classes_ = np.empty(0, dtype=int) if labels is None else labels.classes
+        begin_training(self, self._criteria())
         with fitting(self, X=X, y=y) as rng:
             n_iterations = self.start_iter * len(ranks) + self.max_iter + 1
             attributes = functools.partial(self._attributes, labels)
@@ -714,18 +719,30 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
         self.converged_ = self.stop_reason_ in CONVERGED
-        if self.stop_reason_ in ("max_iter", "stalled"):
-            if self.stop_reason_ == "stalled":
-                hint = "increase tol"
-            else:
-                hint = f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol"
-            warnings.warn(
-                f"SparseCodingNetwork ended ({self.stop_reason_}) before it reached "
-                f"tol={self.tol:g}: {hint}.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        end_training(self, self._unfinished())
         return self
+
+    def _unfinished(self):
+        """How training ended, if it did not converge; else ''."""
+        hints = {
+            "max_iter": f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol",
+            "stalled": "increase tol",
+        }
+        if self.stop_reason_ not in hints:
+            return ""
+        hint = hints[self.stop_reason_]
+        return f"ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {hint}"
+
+    def _criteria(self):
+        if len(self.classes_):
+            criteria = only_coefficients("the dictionaries are trained for the labels")
+        else:
+            criteria = only_coefficients("without labels, dictionary learning ends by its cost")
+        words = (
+            "S_l: min ||S_(l-1) - A_l S||^2 / 2 + l1 sum(S) + l2 ||S||^2 / 2 over S >= 0 "
+            "(S_(-1) = X), A of any sign"
+        )
+        return criteria._replace(words=words, signed=True)
 
     @needs_labels
     def score(self, X, y):

@@ -49,8 +49,10 @@ from nnmf_nb.core._data import (
 from ..core._linalg import column_lengths, svd_floors, unit_columns
 from ..core._validation import check_matrix, is_frame, name_text
 from ..core.iteration import iterate
+from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from nnmf_nb.models._base import (
+    begin_training,
     check_samples,
     fitted_attributes,
     fitting,
@@ -66,6 +68,7 @@ from nnmf_nb.models._nmf import (
     OneLayer,
     check_problem,
     coefficients_of,
+    criteria_of_problem,
     filled_start,
     half_step,
     kkt_of,
@@ -515,6 +518,11 @@ class TrainsWithLabels(Classifies, JointNMF):
         problem = check_problem(flat, data, None, None)
         if labels is not None:
             warn_few_topics({0: labels}, (problem.k,))
+        criteria = criteria_of_problem(flat, problem, data)
+        uses_labels = labels is not None and self.lam > 0
+        begin_training(
+            self, criteria_with_labels() if uses_labels and criteria.judges_S else criteria
+        )
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
 
@@ -523,7 +531,7 @@ class TrainsWithLabels(Classifies, JointNMF):
             return fitted_attributes(fwd, floors) | self._classes(labels, fwd)
 
         report = reporter(self, X, y, attributes, max(1, self.max_iter))
-        if labels is None or not self.lam:
+        if not uses_labels:
             fit = train(data, problem, flat, svd, rng, report)
             self._store_history(fit.errors, fit)
         else:
@@ -733,6 +741,11 @@ class TrainsWithSeeds(JointNMF):
                 f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: "
                 "a group needs a topic of its own."
             )
+        uses_seeds = len(labels.Y) > 0 and self.lam > 0
+        if uses_seeds:
+            begin_training(self, only_coefficients("the cost includes the seeds"))
+        else:
+            begin_training(self, criteria_of_problem(flat, problem, data))
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
         report = reporter(
@@ -745,7 +758,7 @@ class TrainsWithSeeds(JointNMF):
             ),
             max(1, self.max_iter),
         )
-        if not (len(labels.Y) and self.lam):
+        if not uses_seeds:
             fit = train(data, problem, flat, svd, rng, report)
             self._store_history(fit.errors, fit)
             A = unit_columns(fit.A)

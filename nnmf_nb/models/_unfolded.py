@@ -10,14 +10,12 @@ __all__ = ['Step', 'Unfolded', 'unfold_forward', 'source_bases', 'separate', 'Sp
 
 # %% ../../nbs/models/unfolded.ipynb #89532172
 import numbers
-import warnings
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.core._arrays import (
@@ -37,12 +35,15 @@ from nnmf_nb.core._validation import (
     refuse_masked,
 )
 from ..core.iteration import iterate
+from ..evaluation._certificates import not_judged
 from nnmf_nb.models._base import (
     CertifiedEstimator,
     FromFit,
+    begin_training,
     check_number,
     check_samples,
     columns_out,
+    end_training,
     fitting,
     progress_bar,
     reporter,
@@ -651,19 +652,24 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
         data = check_samples(self, X, None, None, reset=True, takes_mask=False, y=y)
         check_parameters(self)
         sources = as_sources(y, data.shape[1], data.shape[0])
+        begin_training(self, self._criteria())
         with fitting(self, X=X, y=y):
             self._fit(data, self._placed(data, sources), X, y)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
+        words = ""
         if self.stop_reason_ == "max_iter":
-            warnings.warn(
-                f"UnfoldedNMF stopped at max_iter={self.max_iter} while the cost still fell by "
-                f"more than tol={self.tol:g} of it per iteration: increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=2,
+            words = (
+                f"stopped at max_iter={self.max_iter} while the cost still fell by more than "
+                f"tol={self.tol:g} of it per iteration: increase max_iter or tol"
             )
+        end_training(self, words, stacklevel=2)
         return self
+
+    def _criteria(self):
+        output = not_judged("its coefficients are the output of a network, and minimise nothing")
+        return output._replace(parameters={"beta": self.beta, "sparsity": self.sparsity})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

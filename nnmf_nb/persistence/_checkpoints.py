@@ -44,7 +44,7 @@ from nnmf_nb.persistence._files import (
 )
 
 # %% ../../nbs/persistence/checkpoints.ipynb #36817a76
-INDIFFERENT = ("verbose", "device", "max_iter")
+INDIFFERENT = ("verbose", "device", "max_iter", "check_gradient")
 PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes)
 
 

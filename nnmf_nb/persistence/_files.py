@@ -200,6 +200,7 @@ RUNNING = {
     "_parent_callback_ctx",
     "_trained_on",
     "_changes",
+    "_criteria_of_fit",
 }
 SESSION = RUNNING | {"_skl_callbacks", "_metadata_request"}
 

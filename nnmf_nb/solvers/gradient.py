@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core._arrays import ArrayLike, inner, namespace
 from ..core.iteration import iterate
-from .stationarity import CONVERGED, projected_gradient_norm
+from .stationarity import CONVERGED, convergence_limit, projected_gradient_norm
 
 # %% ../../nbs/solvers/gradient.ipynb #20febc46
 class Iterate(NamedTuple):
@@ -200,10 +200,10 @@ class OptimizationState(NamedTuple):
         -------
         OptimizationState
             This state with reason 'no progress' (rounding or a kink) if the norm of the projected
-            gradient is at most the larger of 10 `tol` and 1e-3, or with `patience`; otherwise with
+            gradient is at most `convergence_limit` of `tol`, or with `patience`; otherwise with
             'stalled'.
         """
-        if patience or self.stationarity[-1] <= max(10 * tol, 1e-3):
+        if patience or self.stationarity[-1] <= convergence_limit(tol, "no progress"):
             return self._replace(reason="no progress")
         return self._replace(reason="stalled")
 
