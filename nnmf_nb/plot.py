@@ -903,14 +903,15 @@ def _when(when, n):
     return values.astype(np.float64)
 
 
-def _coefficients(layers, l, X, S):
+def _coefficients(model, l, X, S):
     """Coefficients of a layer as k_l x n host array: of the training data, of new X, or as given (n
     x k_l).
     """
     if X is not None and S is not None:
         raise ValueError("give X or S, not both: S are the coefficients of X.")
     if X is not None:
-        return to_numpy(forward(layers, X).S[l])
+        return to_numpy(forward(model, X).S[l])
+    layers = layers_of(model)
     S = to_numpy(layers[l].S).T if S is None else to_numpy(S)
     if S.ndim != 2 or S.shape[1] != layers[l].rank:
         raise ValueError(
@@ -930,7 +931,7 @@ def shares_over(model, layer, when, X=None, S=None, width=None):
     """
     layers = layers_of(model)
     l = layer_index(layers, layer)
-    S = _coefficients(layers, l, X, S)
+    S = _coefficients(model, l, X, S)
     when = _when(when, S.shape[1])
     width = bin_width(when) if width is None else float(width)
     if not width > 0:
@@ -1198,7 +1199,7 @@ def plot_paths(model, point, X=None, features=None, top=6, ax=None):
     or layer.
     """
     layers, names = layers_of(model), names_of(model, features)
-    S = to_numpy(layers[-1].S if X is None else forward(layers, X).S[-1])
+    S = to_numpy(layers[-1].S if X is None else forward(model, X).S[-1])
     if not 0 <= point < S.shape[1]:
         raise ValueError(f"point must be a data point from 0 to {S.shape[1] - 1}, got {point!r}.")
     listed = paths_of(layers, S[:, [point]], top)[0]

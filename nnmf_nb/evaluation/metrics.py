@@ -22,11 +22,11 @@ from ..chain._costs import depth_errors, propagate
 from ..chain._layers import flows, topic_features
 from ..core._arrays import asarray, host_rng, is_array, to_numpy
 from nnmf_nb.core._data import (
-    WeightedDataMatrix,
     as_data,
     check_matrix,
     check_nonnegative,
     is_sparse,
+    known_entries,
     namespace_like,
     relative_error,
 )
@@ -109,8 +109,10 @@ def forward(model, X, mask=None, weights=None):
         return (W if is_array(W) else np.asarray(W)).T
 
     data = as_data(X.T, transposed(mask), transposed(weights))
-    if isinstance(data, WeightedDataMatrix):
-        check_nonnegative(data._known.T)
+    if mask is not None or weights is not None:
+        check_nonnegative(known_entries(data).T)
+    if hasattr(model, "_penalized"):
+        data = model._penalized(data)
     return propagate(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
 
 # %% ../../nbs/evaluation/metrics.ipynb #32f650a9
