@@ -24,7 +24,7 @@ JUDGED, OPEN, SEARCH = "judged", "open", "search"
 COMMON = dict(max_iter=SEARCH, tol=SEARCH, verbose=SEARCH, device=SEARCH)
 ONE = COMMON | dict(n_components=SEARCH, init=SEARCH, n_init=SEARCH, random_state=SEARCH)
 CHAIN = COMMON | dict(ranks=SEARCH, random_state=SEARCH, lam=OPEN)
-STARTS = dict(n_init=SEARCH, n_init_upper=SEARCH)
+STARTS = dict(n_init=SEARCH, n_init_upper=SEARCH, alpha_W=JUDGED)
 OBJECTIVE = {
     "NMF": ONE
     | dict(

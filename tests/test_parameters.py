@@ -38,7 +38,7 @@ NMF = COMMON | dict(
     n_init=change(4, RANDOM),
 )
 STARTS = COMMON | dict(ranks=change((5, 3)), random_state=change(1), lam=change(0.1, fit=LABELS))
-CHAINS = STARTS | dict(n_init=change(4), n_init_upper=change(1))
+CHAINS = STARTS | dict(n_init=change(4), n_init_upper=change(1), alpha_W=change(0.5))
 EFFECTS = {
     "NMF": (
         ONE,

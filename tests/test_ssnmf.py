@@ -570,7 +570,7 @@ def test_restarts_help():
         (dict(solver="cd"), {}, "solver must be one of"),
         (dict(solver="hals", loss=NAMES[1.0]), {}, "squared errors only"),
         (dict(solver="anls", label_loss=NAMES[1.0]), {}, "solver='anls'"),
-        (dict(init="custom"), {}, "init must be one of"),
+        (dict(init="warm"), {}, "init must be one of"),
         (dict(n_components=0), {}, "n_components"),
         (dict(n_init=0), {}, "n_init"),
         (dict(tol=-1), {}, "tol"),

@@ -107,10 +107,15 @@ def _zeros(arrays):
 # %% ../../nbs/chain/costs.ipynb #98a0a718
 def every(fwd, weights=None):
     """sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2 with `weights` w (default all 1, dimensionless).
-    Invariant to the scale of X.
+    Invariant to the scale of X. With an l2 penalty of the data (`DataMatrix.penalized`), the error
+    of every depth has sum_j l2_j ||s_j||^2 / ||X||^2 of the first layer beside it.
     """
     weights = [1.0] * len(fwd.A) if weights is None else weights
     dA, dS, T, value = _zeros(fwd.A), _zeros(fwd.S), 0.0, 0.0
+    if not isinstance(fwd.X.l2, float) or fwd.X.l2 > 0:
+        c = sum(weights) / (fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0)
+        value = c * fwd.X.penalty(fwd.S[0])
+        dS[0] = namespace(dS[0]).astype(2 * c * fwd.X.l2 * double(fwd.S[0]), dS[0].dtype)
     for l, w in enumerate(weights):
         if w:
             value, T = _add_depth(fwd, l, w, dA, dS, value, T)

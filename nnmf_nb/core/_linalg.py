@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, svds
 
 from ._arrays import asarray, double, host_rng, namespace, to_numpy
-from ._data import WeightedDataMatrix, as_data, is_sparse, namespace_like
+from ._data import WeightedDataMatrix, as_data, completed, is_sparse, namespace_like
 
 # %% ../../nbs/core/linalg.ipynb #a4759f2f
 def column_lengths(A):
@@ -43,8 +43,10 @@ def _full_svd(X, k):
 # %% ../../nbs/core/linalg.ipynb #31bb7029
 def top_svd(X, k, random_state=0):
     """Leading singular triplets of a `DataMatrix` as host arrays U (N x k), s (k, descending, in
-    units of X.scale), V (M x k), through products only.
+    units of X.scale), V (M x k), through products only. Of data with unknown entries: those of
+    `completed` data.
     """
+    X = completed(X)
     N, M = X.shape
     small = N * M <= 2**22 if is_sparse(X.X) else min(N, M) <= 200
     if small or 2 * k + 1 >= min(N, M):

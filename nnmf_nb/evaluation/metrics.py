@@ -205,6 +205,8 @@ def forward(
             "features, one per column."
         )
     data = of_samples(samples)
+    if hasattr(model, "_penalized"):
+        data = model._penalized(data)
     return propagate(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
 
 # %% ../../nbs/evaluation/metrics.ipynb #32f650a9

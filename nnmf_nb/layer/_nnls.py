@@ -468,7 +468,8 @@ def warn_not_converged(status):
 # %% ../../nbs/layer/nnls.ipynb #21bf2e3f
 def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0):
     """q for a `DataMatrix` X (N x M): S (k x M, in units of X.scale, dtype of X) and status. F =
-    A'X may be given if known.
+    A'X may be given if known. l2: a number, or one per column of A (k); the penalty X.l2 of the
+    data comes on top.
     """
     F = (X.AtX(A) if F is None else F).T
     S0 = None if S0 is None else S0.T
@@ -477,14 +478,18 @@ def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0):
     if isinstance(X, WeightedDataMatrix):
         S, status = _solve_weighted(X, A, F, S0, l2)
     else:
-        S, status = solve_gram(ridged(gram(A)[None, ...], l2), F, S0)
+        S, status = solve_gram(ridged(gram(A)[None, ...], l2 + X.l2), F, S0)
     return namespace(S).astype(S, X.dtype).T, status
 
 # %% ../../nbs/layer/nnls.ipynb #9c9dbfa0
 def ridged(G, l2):
-    """G + l2 I."""
+    """G + l2 I for G (g x k x k); l2: a number, one per matrix (g x 1), or one per row (k)."""
     xp = namespace(G)
-    return G if not l2 else G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
+    if isinstance(l2, numbers.Real):
+        if not l2:
+            return G
+        return G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
+    return G + l2[..., None] * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
 
 # %% ../../nbs/layer/nnls.ipynb #c6873968
 def grams_of_patterns(A, W):
@@ -516,12 +521,16 @@ def weight_patterns(W):
 
 
 def _patterns_of(X, c):
-    """`weight_patterns` for the columns c of a weighted X, found once for each block."""
+    """`weight_patterns` for the columns c of a weighted X, found once for each block, and their
+    l2 penalties (g x 1 or a number): columns with equal weights have equal ones.
+    """
     found = X.__dict__.setdefault("_equal_columns", {})
     if (c.start, c.stop) not in found:
         found[c.start, c.stop] = equal_columns(X.W[:, c])
     first, which = found[c.start, c.stop]
-    return namespace(X.W).take(X.W[:, c], first, axis=1), which
+    xp = namespace(X.W)
+    l2 = X.l2 if isinstance(X.l2, numbers.Real) else xp.take(X.l2[c], first)[:, None]
+    return xp.take(X.W[:, c], first, axis=1), which, l2
 
 # %% ../../nbs/layer/nnls.ipynb #4d73eb8a
 def _per_pattern(X, A, l2, work):
@@ -531,8 +540,9 @@ def _per_pattern(X, A, l2, work):
     xp, k = namespace(A), A.shape[1]
 
     def run(c):
-        patterns, which = _patterns_of(X, c)
-        return work(ridged(grams_of_patterns(A, patterns), l2), which, c)
+        patterns, which, own_l2 = _patterns_of(X, c)
+        G = ridged(ridged(grams_of_patterns(A, patterns), l2), own_l2)
+        return work(G, which, c)
 
     return tuple(xp.concat(list(p), axis=0) for p in zip(*in_chunks(run, X.shape[1], k * k)))
 
@@ -563,8 +573,13 @@ def kkt_of_layer(X, A, S, *, l1=0.0, l2=0.0):
     """`kkt_residual` for a `DataMatrix` and S in units of X.scale (M, float64)."""
     xp = namespace(S)
     A64, S = double(A), double(S)
-    g = X.AtM(A64, A64, S) - double(X.AtX(_dtype_of_products(X, A64))) + l1 / X.scale + l2 * S
-    length = xp.sqrt(double(X.lengths2(A64)) + l2)
+    g = (
+        X.AtM(A64, A64, S)
+        - double(X.AtX(_dtype_of_products(X, A64)))
+        + l1 / X.scale
+        + (l2 + X.l2) * S
+    )
+    length = xp.sqrt(double(X.lengths2(A64)) + (l2 + X.l2))
     top = xp.max(length, axis=0, keepdims=True)
     # a zero column is judged in units of the longest
     length = xp.where(length > 0, length, xp.where(top > 0, top, 1.0))
@@ -632,10 +647,10 @@ def nnls_vjp(A, X, S, dS, *, mask=None, weights=None, l1=0.0, l2=0.0):
 # %% ../../nbs/layer/nnls.ipynb #d4240e65
 def adjoint(X, A, S, dS, *, l2=0.0):
     """Z (k x M): (A'A + l2 I)^-1 dS on the support of each column of S, 0 elsewhere. X is asked for
-    its weights only.
+    its weights and its penalty only.
     """
     if not isinstance(X, WeightedDataMatrix):
-        Z = adjoint_gram(ridged(gram(A)[None, ...], l2), S.T, dS.T)
+        Z = adjoint_gram(ridged(gram(A)[None, ...], l2 + X.l2), S.T, dS.T)
     else:
         (Z,) = _per_pattern(
             X, A, l2, lambda G, which, c: (adjoint_gram(G, S.T[c, :], dS.T[c, :], which),)

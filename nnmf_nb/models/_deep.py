@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['pooled', 'spread', 'pooled_max', 'winners', 'Terms', 'deep_energy', 'LabelTerm', 'label_terms_of', 'parts_A',
            'parts_below', 'parts_S', 'sweep_in_ball', 'multiply', 'multiply_in_ball', 'scaled_gradient_norm',
-           'along_ball', 'step_A', 'step_S', 'step_labelled', 'gram_S', 'sweep_under_max', 'multiply_safely',
-           'step_under_max', 'multiply_under_max', 'deep_iteration', 'alike_first', 'deep_start', 'away_from_zero',
-           'DeepFit', 'train_deep', 'as_chain', 'unpooled', 'DeepNMF']
+           'along_ball', 'step_A', 'step_S', 'step_labelled', 'gram_S', 'with_penalty', 'sweep_under_max',
+           'multiply_safely', 'step_under_max', 'multiply_under_max', 'deep_iteration', 'alike_first', 'deep_start',
+           'away_from_zero', 'DeepFit', 'train_deep', 'as_chain', 'unpooled', 'DeepNMF']
 
 # %% ../../nbs/models/deep.ipynb #75cabe79
 import math
@@ -20,7 +20,7 @@ from ..core._data import DataMatrix, WeightedDataMatrix, namespace_like, residua
 from ..core._linalg import column_lengths
 from ..core.iteration import iterate
 from ..evaluation._certificates import criteria_with_labels, only_coefficients
-from ..layer._nnls import solve_layer
+from ..layer._nnls import ridged, solve_layer
 from ._base import LayeredNMF, check_number, progress_bar, uses_labels
 from ._hierarchical import sequential
 from ..solvers.coordinate_descent import coordinate_descent
@@ -91,9 +91,10 @@ class Terms(NamedTuple):
 # %% ../../nbs/models/deep.ipynb #5786dc58
 def deep_energy(X, A, S, terms):
     """(||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2) / ||X||^2 for a `DataMatrix` X and
-    lists A, S (S in units of X.scale). Dimensionless.
+    lists A, S (S in units of X.scale). Dimensionless. With an l2 penalty of the data also
+    sum_j l2_j ||s_j||^2 / ||X||^2 of the first layer.
     """
-    total = sum(
+    total = X.penalty(S[0]) + sum(
         terms.weight(l) * residual2(terms.below(X, S, l), A[l], S[l]) for l in range(len(A))
     )
     of_labels = sum(
@@ -155,7 +156,10 @@ def parts_A(X, A, S, l, terms):
 def parts_below(X, A, S, l, terms):
     """The same for S_l (k x M) and what is below it."""
     data, w = terms.below(X, S, l), terms.weight(l)
-    return lambda s: w * data.AtM(A[l], A[l], s), w * data.AtX(A[l])
+    if isinstance(data.l2, float) and data.l2 == 0.0:
+        return lambda s: w * data.AtM(A[l], A[l], s), w * data.AtX(A[l])
+    l2 = namespace(S[l]).asarray(data.l2, dtype=S[l].dtype)
+    return lambda s: w * data.AtM(A[l], A[l], s) + l2 * s, w * data.AtX(A[l])
 
 
 def parts_S(X, A, S, l, terms):
@@ -247,6 +251,7 @@ def step_S(X, A, S, l, terms, exact, repeats=4):
     if terms.kinked and l + 1 < len(A):
         return step_under_max(X, A, S, l, terms, exact, repeats)
     xp, (plus, minus), G = namespace(S[l]), parts_S(X, A, S, l, terms), gram_S(A, l, terms)
+    G = with_penalty(G, X, l)
     if l in terms.label_terms:
         return step_labelled(X, S[l], plus, minus, G, terms.label_terms[l], exact, repeats)
     gradient = double(plus(S[l])) - double(minus)
@@ -292,6 +297,17 @@ def gram_S(A, l, terms):
     return G + terms.coupling * (M.T @ M)
 
 # %% ../../nbs/models/deep.ipynb #25bd5579
+def with_penalty(G, X, l):
+    """The quadratic form G (k x k) of layer l with the penalty of the data X: l2 I for the first
+    layer, with the mean where data points have different ones (G is then a measure only, as the
+    steps are multiplicative).
+    """
+    l2 = X.l2 if l == 0 else 0.0
+    if not isinstance(l2, float):
+        l2 = float(namespace(l2).mean(l2))
+    return ridged(G[None, :, :], l2)[0, :, :]
+
+
 def sweep_under_max(G, F, S, T, w, size, sweeps=4):
     """`sweeps` rounds of exact coordinate descent on s'G s/2 - f's + w ||max(s) - t||^2 / 2,
     s >= 0, for columns s of S, f of F (k x M), t of T (k/size x M). Returns float64.
@@ -334,7 +350,7 @@ def step_under_max(X, A, S, l, terms, exact, repeats=4):
     T = double(A[l + 1] @ S[l + 1])
     old = double(S[l])
     plus, minus = parts_below(X, A, S, l, terms)
-    G = terms.weight(l) * gram(A[l])
+    G = with_penalty(terms.weight(l) * gram(A[l]), X, l)
     label_terms = terms.label_terms.get(l)
     whole, label_gram = plus, 0.0
     if label_terms:
@@ -522,7 +538,8 @@ class DeepNMF(LayeredNMF):
     S_l together.
 
     Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels
-    (dimensionless, relative: see the labels notebook); `coupling` w > 0, the weight of the upper
+    (dimensionless, relative: see the labels notebook); `alpha_W` l2 penalty on the coefficients of
+    the first layer, as in `HierarchicalNMF`; `coupling` w > 0, the weight of the upper
     layers (dimensionless); `pool_size` topics made one before the next layer (1: none; every rank
     but the last must be a multiple of it) by `pooling`, 'mean' or 'max'; `solver` 'hals' or 'mu'
     (multiplicative); `n_init`, `n_init_upper` starts tried for the first and the upper layers of
@@ -539,6 +556,7 @@ class DeepNMF(LayeredNMF):
         ranks=(20, 6),
         *,
         lam=1.0,
+        alpha_W="auto",
         coupling=0.1,
         pool_size=1,
         pooling="mean",
@@ -554,6 +572,7 @@ class DeepNMF(LayeredNMF):
     ):
         self.ranks = ranks
         self.lam = lam
+        self.alpha_W = alpha_W
         self.coupling = coupling
         self.pool_size = pool_size
         self.pooling = pooling

@@ -119,14 +119,18 @@ class HierarchicalNMF(LayeredNMF):
     """Hierarchical NMF: X ~ A_0 S_0, S_0 ~ A_1 S_1, ..., fitted one layer after the other.
 
     Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels
-    (dimensionless, relative: see the labels notebook); `n_init` starts tried for the first layer
-    (the first from the SVD, the others random), `n_init_upper` for every upper one; `max_iter` HALS
-    iterations per layer; `tol` on the stationarity of A (dimensionless); `random_state`; `verbose`
-    (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `layers_` (list of `Layer`: A, S,
-    error, floor, kkt, ..), `components_` (k_L x n_features), `n_iter_` (largest over the layers),
-    `reconstruction_err_` (units of X), `converged_`, `stop_reason_`, `history_` ('errors' and
-    'stationarity' per layer and iteration, relative to the layer below). Source: slide 5; Cichocki
-    & Zdunek 2006.
+    (dimensionless, relative: see the labels notebook); `alpha_W` l2 penalty on the coefficients of
+    the first layer, in `fit` and `transform`, relative to the squared length of a topic
+    (dimensionless): a number for all data points, or 'auto', `data.UNKNOWN_PENALTY` times the share
+    of a data point's entries that are unknown (0 without a mask); `n_init` starts tried for the
+    first layer (the first from the SVD, the others random), `n_init_upper` for every upper one;
+    `max_iter` HALS iterations per layer; `tol` on the stationarity of A (dimensionless);
+    `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `layers_`
+    (list of `Layer`: A, S, error, floor, kkt, ..), `components_` (k_L x n_features), `n_iter_`
+    (largest over the layers), `reconstruction_err_` (units of X), `converged_`, `stop_reason_`,
+    `history_` ('errors' and 'stationarity' per layer and iteration, relative to the layer below;
+    with a penalty 'errors' are roots of squared error plus penalty). Source: slide 5; Cichocki &
+    Zdunek 2006.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class HierarchicalNMF(LayeredNMF):
         ranks=(20, 6),
         *,
         lam=1.0,
+        alpha_W="auto",
         n_init=1,
         n_init_upper=5,
         max_iter=200,
@@ -144,6 +149,7 @@ class HierarchicalNMF(LayeredNMF):
     ):
         self.ranks = ranks
         self.lam = lam
+        self.alpha_W = alpha_W
         self.n_init = n_init
         self.n_init_upper = n_init_upper
         self.max_iter = max_iter

@@ -192,7 +192,7 @@ def training(model, X, supervision, rng, n_layers):
     """
     check_supervision(model.label_loss, model.lam)
     supervision = supervision._replace(lam=float(model.lam))
-    begin_training(model, model._criteria(supervision))
+    begin_training(model, model._penalized_criteria(supervision))
     losses = supervision.losses(namespace_like(X))
     cost = chosen_cost(model, n_layers, supervision.y)
     optimizer, options = chosen_optimizer(model, X, cost, supervision, losses, rng)
@@ -392,18 +392,20 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
     its derivatives deviate by more than 1e-3 of their size; `depth_weights` one weight
     >= 0 per layer for the errors of 'every' (dimensionless; None: all 1); `lam` weight and
     `label_loss` 'l2' or 'cross_entropy' of the label terms, when `fit` gets labels (dimensionless,
-    relative: see the labels notebook); `optimizer` 'lbfgs', 'backtracking', 'gd' (the slides'
-    Method 1), 'adam' or 'sgd' (epochs over random batches of `batch_size` data points); `step` its
-    step length (None: the optimizer's default; unused by lbfgs); `n_init`, `n_init_upper` starts
-    tried for the first and the upper layers of the hierarchical start, which gets `start_iter`
-    iterations per layer; `max_iter` training iterations; `tol` on the stationarity (dimensionless;
-    with labels also on the relative decrease of the cost in twenty iterations); `random_state`;
-    `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. `warm_start` True: `fit` goes on
-    from the fitted `layers_`, if there are any, instead of the hierarchical start; ranks, features
-    and classes must be the same. Fitted attributes as in `HierarchicalNMF`; `history_` (of the last
-    fit) holds 'cost', 'stationarity' and 'errors' (iterations x depths), each under the parameters
-    of its time, and 'changes': pairs of the entries before a change of parameters (see `change`)
-    and what it was. Source: Gao, Haddock et al., CAMSAP 2019; slides 8-10.
+    relative: see the labels notebook); `alpha_W` l2 penalty on the coefficients of the first layer,
+    as in `HierarchicalNMF` (a callable cost does not contain it, its S_0 obey it); `optimizer`
+    'lbfgs', 'backtracking', 'gd' (the slides' Method 1), 'adam' or 'sgd' (epochs over random
+    batches of `batch_size` data points); `step` its step length (None: the optimizer's default;
+    unused by lbfgs); `n_init`, `n_init_upper` starts tried for the first and the upper layers of
+    the hierarchical start, which gets `start_iter` iterations per layer; `max_iter` training
+    iterations; `tol` on the stationarity (dimensionless; with labels also on the relative decrease
+    of the cost in twenty iterations); `random_state`; `verbose` (1: progress bar); `device` 'auto',
+    'cpu' or 'cuda'. `warm_start` True: `fit` goes on from the fitted `layers_`, if there are any,
+    instead of the hierarchical start; ranks, features and classes must be the same. Fitted
+    attributes as in `HierarchicalNMF`; `history_` (of the last fit) holds 'cost', 'stationarity'
+    and 'errors' (iterations x depths), each under the parameters of its time, and 'changes': pairs
+    of the entries before a change of parameters (see `change`) and what it was. Source: Gao,
+    Haddock et al., CAMSAP 2019; slides 8-10.
     """
 
     def __init__(
@@ -414,6 +416,7 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         depth_weights=None,
         lam=1.0,
         label_loss="l2",
+        alpha_W="auto",
         optimizer="lbfgs",
         step=None,
         batch_size=256,
@@ -433,6 +436,7 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         self.depth_weights = depth_weights
         self.lam = lam
         self.label_loss = label_loss
+        self.alpha_W = alpha_W
         self.optimizer = optimizer
         self.step = step
         self.batch_size = batch_size

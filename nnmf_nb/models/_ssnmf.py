@@ -7,8 +7,8 @@ __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 
            'misfit', 'joint_value', 'joint_columns', 'joint_grams', 'joint_step', 'LabelFit', 'flat_classifier',
            'unit_topics', 'alternate_labels', 'joint_ratios', 'majorised', 'joint_escape_from_zeros', 'joint_mu_step',
            'mu_labels', 'best_classifier', 'starts', 'train_joint', 'JointNMF', 'check_start_name', 'check_ssnmf',
-           'TrainsWithLabels', 'SSNMF', 'seed_groups', 'seed_labels', 'seed_shares', 'guided_first', 'TrainsWithSeeds',
-           'GuidedNMF']
+           'JointFactors', 'check_label_start', 'TrainsWithLabels', 'SSNMF', 'seed_groups', 'seed_labels',
+           'seed_shares', 'guided_first', 'TrainsWithSeeds', 'GuidedNMF']
 
 # %% ../../nbs/models/ssnmf.ipynb #bc513293
 import difflib
@@ -35,7 +35,7 @@ from nnmf_nb.chain._labels import (
     labels_per_layer,
     warn_few_topics,
 )
-from ..chain._layers import by_share, describe, feature_names, top_features
+from ..chain._layers import by_share, describe, feature_names, top_features, topic_shares
 from ..core._arrays import asarray, double, gram, inner, namespace, to_numpy
 from nnmf_nb.core._data import (
     DataMatrix,
@@ -407,20 +407,25 @@ def best_classifier(labels, S, beta):
 # %% ../../nbs/models/ssnmf.ipynb #99089765
 def starts(X, k, init, n_init, svd, rng):
     """The starts (A, S) of a `DataMatrix`: the first as `init` says (None: 'nndsvda' where there
-    are enough singular vectors), the others random.
+    are enough singular vectors; a pair of factors is the start itself), the others random.
     """
     first = init or ("nndsvda" if k <= min(X.shape) else "random")
     for n in range(n_init):
-        yield filled_start(X, k, "random" if n else first, svd, rng)
+        if n == 0 and isinstance(first, tuple):
+            yield first
+        else:
+            yield filled_start(X, k, "random" if n else first, svd, rng)
 
 
-def train_joint(J, pairs, run, model, report):
-    """The best of the starts `pairs` by run(J, A, S, ..) after 30 iterations, trained to the end;
-    report((A, B, S)) -> True stops it. max_iter, tol, verbose as in `model`. Returns a `LabelFit`.
+def train_joint(J, pairs, run, model, report, B=None):
+    """The best of the starts `pairs` by run(J, A, S, B, ..) after 30 iterations, trained to the
+    end; report((A, B, S)) -> True stops it. max_iter, tol, verbose as in `model`. B (c x k, None:
+    constants) belongs to the first start. Returns a `LabelFit`.
     """
     best = None
     for A, S in pairs:
-        fit = run(J, A, S, max_iter=30 if model.n_init > 1 else 0, tol=0.0)
+        fit = run(J, A, S, B, max_iter=30 if model.n_init > 1 else 0, tol=0.0)
+        B = None
         if best is None or (fit.values and fit.values[-1] < best.values[-1]):
             best = fit
         if fit.reason == "interrupted":
@@ -486,7 +491,6 @@ def check_ssnmf(model, labelled):
             raise ValueError(f"{name} must be one of {JOINT_LOSSES}, got {getattr(model, name)!r}.")
     if model.solver not in JOINT_SOLVERS:
         raise ValueError(f"solver must be one of {JOINT_SOLVERS}, got {model.solver!r}.")
-    check_start_name(model.init)
     check_supervision("l2", model.lam)  # of lam alone: the label loss has other names here
     squared = model.loss == "frobenius" and (model.label_loss == "frobenius" or not labelled)
     if model.solver in ("hals", "anls") and not squared:
@@ -501,6 +505,65 @@ def check_ssnmf(model, labelled):
     return "hals" if labelled and model.lam else "auto"
 
 # %% ../../nbs/models/ssnmf.ipynb #729c38f7
+class JointFactors(NamedTuple):
+    """The factors that data and labels of the training points share, X ~ A S and Y ~ B S.
+
+    Parameters
+    ----------
+    A : array of shape (n_features, k)
+        Topics, columns of unit length (dimensionless), in the order of `components_`.
+    B : array of shape (n_classes, k)
+        What each topic says about the classes, in units of Y over units of X.
+    S : array of shape (k, n_samples)
+        Coefficients of the training points, fitted to their data and to their labels, in units of
+        X.
+    """
+
+    A: object
+    B: object
+    S: object
+
+
+def check_label_start(model, B, labels, k):
+    """Check the custom start of the classifier.
+
+    Parameters
+    ----------
+    model : SSNMF
+        The model, for its `init`.
+    B : array-like of shape (n_classes, k) or None
+        The start as given to `fit`, in units of Y over units of W.
+    labels : Labels or None
+        The labels of the fit.
+    k : int
+        Number of topics.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        B in float64.
+
+    Raises
+    ------
+    ValueError
+        If B has no use (another `init`, no labels), another shape, or entries that are negative
+        or not finite.
+    """
+    if B is None:
+        return None
+    if model.init != "custom":
+        raise ValueError(f"B is part of the start of init='custom'; init is {model.init!r}.")
+    if labels is None or not model.lam:
+        raise ValueError("B is the start of a classifier, but there are no labels: leave it out.")
+    B = np.array(to_numpy(B), dtype=np.float64)
+    expected = (len(labels.Y), k)
+    if B.shape != expected:
+        raise ValueError(f"B must have shape {expected} (classes x topics), got {B.shape}.")
+    if not np.isfinite(B).all() or B.min() < 0:
+        raise ValueError(f"B must be finite and >= 0; its smallest entry is {B.min():.3g}.")
+    return B
+
+
 class TrainsWithLabels(Classifies, JointNMF):
     """The working part of `SSNMF`."""
 
@@ -513,9 +576,9 @@ class TrainsWithLabels(Classifies, JointNMF):
             **{name: getattr(self, name) for name in names},
         )
 
-    def _fit(self, data, solver, labels, X, y, rng):
-        flat, betas = self._flat(solver), (beta_of(self.loss), beta_of(self.label_loss))
-        problem = check_problem(flat, data, None, None)
+    def _fit(self, data, problem, B, labels, X, y, rng):
+        solver, betas = problem.solver, (beta_of(self.loss), beta_of(self.label_loss))
+        flat = self._flat(solver)
         if labels is not None:
             warn_few_topics({0: labels}, (problem.k,))
         criteria = criteria_of_problem(flat, problem, data)
@@ -542,16 +605,33 @@ class TrainsWithLabels(Classifies, JointNMF):
                 run = functools.partial(alternate_labels, exact=solver == "anls")
             fit = train_joint(
                 J,
-                starts(data, problem.k, self.init, self.n_init, svd, rng),
+                starts(data, problem.k, problem.start or self.init, self.n_init, svd, rng),
                 run,
                 self,
                 lambda factors: report(factors[0]),
+                None if B is None else asarray(B * data.scale, namespace_like(data), data.dtype),
             )
             self._store_history(fit.values, fit)
-        fwd = self._pass(data, by_share([fit.A], describe(self._pass(data, fit.A), floors))[0])
+        layers = describe(self._pass(data, fit.A), floors)
+        self.joint_ = self._joint_factors(fit, layers, data.scale)
+        fwd = self._pass(data, by_share([fit.A], layers)[0])
         for name, value in self._classes(labels, fwd).items():
             setattr(self, name, value)
         self._finish(fwd, floors)
+
+    def _joint_factors(self, fit, layers, scale):
+        """The `JointFactors` of a `LabelFit` in the units of X, topics by share; None for a fit
+        without labels.
+        """
+        if not isinstance(fit, LabelFit):
+            return None
+        xp = namespace(fit.A)
+        order = xp.asarray(np.argsort(-topic_shares(layers), kind="stable"), device=fit.A.device)
+        return JointFactors(
+            A=xp.take(fit.A, order, axis=1),
+            B=xp.take(fit.B, order, axis=1) / scale,
+            S=xp.take(fit.S, order, axis=0) * scale,
+        )
 
     def _classes(self, labels, fwd):
         """Fitted attributes of the classes at a forward pass."""
@@ -576,16 +656,24 @@ class SSNMF(TrainsWithLabels):
     """Semi-supervised NMF: X ~ A S and Y ~ B S with shared coefficients S, for data points of which
     some have a known class.
 
+    The shared coefficients exist for the training points only: they are fitted to the data and to
+    the labels, and `joint_` keeps them. `transform`, `layers_`, `predict` and `B_` do something
+    else: new data have no labels, so their coefficients come from X alone, q(x, A), for the
+    training points as well, and `B_` is the best classifier for these. Where X is noisy and labels
+    are informative, `joint_` is the better reconstruction of the training points; for predictions
+    use `transform` and `predict`, which do not know the answers.
+
     Minimises D_X(X || A S) / size(X) + lam D_Y(L.Y || L.B S) / size(L.Y): D the squared error or
     Kullback-Leibler, size ||.||^2 or the sum of the entries (dimensionless; the slides' absolute
     lambda is lam size(X) / size(L.Y), see `absolute_weight`). Parameters: `n_components`, `init`,
-    `max_iter`, `tol`, `n_init`, `random_state`, `verbose`, `device` as in `NMF` (no custom start);
-    `loss`, `label_loss` 'frobenius' or 'kullback-leibler'; `lam` >= 0; `solver` 'hals', 'anls'
-    (exact halves; both for squared errors only), 'mu', or 'auto': 'hals' where possible. Fitted: as
-    `NMF`, and `classes_`, `classifiers_` {0: `Classifier`} (empty without labels), `B_` (c x k: the
-    best classifier for the coefficients that `transform` returns, in units of Y over units of X).
-    With labels, `history_['objective']` is the objective above. Source: Lee, Yoo & Choi 2010;
-    Haddock et al. 2020; slides 4 to 6.
+    `max_iter`, `tol`, `n_init`, `random_state`, `verbose`, `device` as in `NMF` (init='custom'
+    starts from W, H and B of `fit`); `loss`, `label_loss` 'frobenius' or 'kullback-leibler'; `lam`
+    >= 0; `solver` 'hals', 'anls' (exact halves; both for squared errors only), 'mu', or 'auto':
+    'hals' where possible. Fitted: as `NMF`, and `classes_`, `classifiers_` {0: `Classifier`} (empty
+    without labels), `B_` (c x k: the best classifier for the coefficients that `transform` returns,
+    in units of Y over units of X), `joint_` (`JointFactors` A, B, S in the paper's orientation;
+    None for a fit without labels). With labels, `history_['objective']` is the objective above.
+    Source: Lee, Yoo & Choi 2010; Haddock et al. 2020; slides 4 to 6.
     """
 
     def __init__(
@@ -618,23 +706,27 @@ class SSNMF(TrainsWithLabels):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None, weights=None, L=None, **keywords):
+    def fit(self, X, y=None, mask=None, weights=None, L=None, W=None, H=None, B=None, **keywords):
         """Train on X (n_samples x n_features, >= 0). Returns self.
 
         y: classes (n_samples; -1, None or NaN: unknown), or a matrix Y (n_samples x c, >= 0); None:
         unsupervised. L (shaped like y, or n_samples; true = known): where it is false, anything may
-        stand in y. mask, weights and `sample_weight` (not for labels) as in `NMF`. Raises
-        `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter ends the
-        training.
+        stand in y. mask, weights and `sample_weight` (not for labels) as in `NMF`. W (n_samples x
+        k), H (k x n_features) and B (n_classes x k, in units of Y over units of W; None: the same
+        for all topics): the start when init='custom', for example `joint_.S.T`, `joint_.A.T` and
+        `joint_.B` of an earlier fit. Raises `ValueError` for bad values; warns with
+        `ConvergenceWarning` when max_iter ends the training.
         """
         sample_weight = self._sample_weight(keywords)
         of_entries = weights_of_entries(X, weights, sample_weight)
         data = check_samples(self, X, mask, of_entries, reset=True, y=y, L=L)
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
         solver = check_ssnmf(self, labels is not None)
-        known = dict(mask=mask, weights=weights, sample_weight=sample_weight)
-        with fitting(self, X=X, y=y, L=L, **known) as rng:
-            self._fit(data, solver, labels, X, y, rng)
+        problem = check_problem(self._flat(solver), data, W, H)
+        B = check_label_start(self, B, labels, problem.k)
+        given = dict(mask=mask, weights=weights, sample_weight=sample_weight, W=W, H=H, B=B)
+        with fitting(self, X=X, y=y, L=L, **given) as rng:
+            self._fit(data, problem, B, labels, X, y, rng)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )

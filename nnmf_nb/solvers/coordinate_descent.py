@@ -16,7 +16,7 @@ from ..core._arrays import double, gram, in_threads, inner, namespace
 from ..core._data import WeightedDataMatrix, residual2, transposed
 from ..core._linalg import column_lengths, unit_columns
 from ..core.iteration import iterate
-from ..layer._nnls import compiled, cpu_kernels, solve_gram, solve_layer
+from ..layer._nnls import compiled, cpu_kernels, ridged, solve_gram, solve_layer
 from nnmf_nb.solvers.stationarity import (
     projected_gradient_norm,
     projected_gradient_norm_from_products,
@@ -200,8 +200,9 @@ def hals(X, A, S, *, max_iter=200, tol=1e-4, max_sweeps=4, callback=None):
     Returns
     -------
     Factorization
-        The last factorization. Its error never increases. A `KeyboardInterrupt` returns the result
-        of the last complete iteration.
+        The last factorization. Its error never increases; if the data have an l2 penalty
+        (``X.l2``), this is the square root of the relative squared error plus the penalty. A
+        `KeyboardInterrupt` returns the result of the last complete iteration.
 
     References
     ----------
@@ -241,8 +242,9 @@ def _update_by_sweeps(X, A, S, max_sweeps, total):
     """Do one iteration: A, S, relative squared error, gradient norm before A was updated."""
     xp = namespace(A)
     G = gram(A)
-    S = coordinate_descent(G, X.AtX(A).T, S.T, max_sweeps).factor  # n_samples x k
-    H = gram(S)
+    penalized = ridged(G[None, :, :], X.l2)[0, :, :]
+    S = coordinate_descent(penalized, X.AtX(A).T, S.T, max_sweeps).factor  # n_samples x k
+    H = ridged(gram(S)[None, :, :], X.topic_penalties(S.T))[0, :, :]
     Q = double(X.XSt(xp.astype(S, X.dtype).T))
     gradient_norm = 2 / total * projected_gradient_norm_from_products(A, G, H, Q)
     A = coordinate_descent(H, Q, A, max_sweeps).factor
@@ -250,16 +252,18 @@ def _update_by_sweeps(X, A, S, max_sweeps, total):
     length = column_lengths(A)
     A = xp.astype(A / length[None, :], X.dtype)
     S = xp.astype((S * length[None, :]).T, X.dtype)
-    return A, S, residual2(X, A, S, error2) / total, gradient_norm
+    penalty = X.penalty(S)
+    return A, S, (residual2(X, A, S, error2 - penalty) + penalty) / total, gradient_norm
 
 # %% ../../nbs/solvers/coordinate_descent.ipynb #8e08dff9
 def _update_exactly(X, A, S, max_sweeps, total):
     """Do the same with exact block updates, for weighted data; `max_sweeps` is not used."""
     S, _ = solve_layer(X, A, S)
-    gradient = X.MSt(A, S, S) - X.XSt(S)
+    l2 = X.topic_penalties(S)
+    gradient = X.MSt(A, S, S) - X.XSt(S) + l2 * A
     gradient_norm = projected_gradient_norm([A], [2 * gradient / total])
-    At, _ = solve_layer(transposed(X), S.T, A.T)
+    At, _ = solve_layer(transposed(X), S.T, A.T, l2=l2)
     length = namespace(At).astype(column_lengths(At.T), At.dtype)
     A = unit_columns(At.T)
     S = S * length[:, None]
-    return A, S, residual2(X, A, S) / total, gradient_norm
+    return A, S, (residual2(X, A, S) + X.penalty(S)) / total, gradient_norm

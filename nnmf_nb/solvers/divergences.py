@@ -802,18 +802,22 @@ def _newton_step(X, A, S, beta, numerator, denominator):
 
 # %% ../../nbs/solvers/divergences.ipynb #44e9dcfb
 def _points_of(X, index):
-    """Return the `DataMatrix` of the data points `index`, in the same unit.
+    """Return the `DataMatrix` of the data points `index`, in the same unit and with the same
+    penalties.
 
     `index` is an integer array on X's device.
     """
     if isinstance(X, WeightedDataMatrix):
         xp = namespace(X.W)
-        return WeightedDataMatrix(
+        part = WeightedDataMatrix(
             xp.take(X._known, index, axis=1), xp.take(X.W, index, axis=1), X.scale
         )
-    if is_sparse(X.X):
-        return DataMatrix(X.X[:, index], X.scale)
-    return DataMatrix(namespace(X.X).take(X.X, index, axis=1), X.scale)
+    elif is_sparse(X.X):
+        part = DataMatrix(X.X[:, index], X.scale)
+    else:
+        part = DataMatrix(namespace(X.X).take(X.X, index, axis=1), X.scale)
+    l2 = X.l2 if isinstance(X.l2, float) else namespace(X.l2).take(X.l2, index)
+    return part.penalized(l2)
 
 # %% ../../nbs/solvers/divergences.ipynb #05d72298
 def _solve_points(X, A, beta, max_iter, tol):
