@@ -17,7 +17,6 @@ from nnmf_nb.layer._nnls import nnls
 from nnmf_nb.solvers.divergences import (
     _curvature,
     _exponent,
-    _points_of,
     beta_of,
     coefficients,
     divergence,
@@ -25,6 +24,7 @@ from nnmf_nb.solvers.divergences import (
     kkt_of_ratios,
     mu,
     mu_step,
+    points_of,
     ratios,
 )
 
@@ -401,7 +401,7 @@ def test_batch_and_whole_agree(kind):
     whole = coefficients(X, A, 1)
     for index in (np.arange(5, 11), np.array([14]), np.array([3, 0, 9])):
         np.testing.assert_allclose(
-            coefficients(_points_of(X, index), A, 1), whole[:, index], rtol=1e-6, atol=1e-8
+            coefficients(points_of(X, index), A, 1), whole[:, index], rtol=1e-6, atol=1e-8
         )
 
 

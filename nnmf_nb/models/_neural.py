@@ -43,7 +43,7 @@ from nnmf_nb.models._base import (
     uses_labels,
 )
 from ._hierarchical import sequential
-from ..solvers.divergences import _points_of
+from ..solvers.divergences import points_of
 from ..solvers.gradient import OPTIMIZERS, Trace, _evaluated, _projected, run
 
 # %% ../../nbs/models/neural.ipynb #7098d990
@@ -75,7 +75,7 @@ def batch_objective(X, cost, supervision, terms, index):
     terms: {layer: `LabelValue` at all data points}, whose classifiers are held.
     """
     like, M = namespace_like(X), X.shape[1]
-    part = _points_of(X, asarray(index, like, namespace(like).int64))
+    part = points_of(X, asarray(index, like, namespace(like).int64))
     grown = M / len(index)
     factor = grown * part.norm2 / (X.norm2 or 1.0)
 

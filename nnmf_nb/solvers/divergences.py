@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'LARGEST_BETA', 'beta_of', 'entry_divergence', 'divergence', 'ratios', 'kkt_of_ratios', 'mu_step',
-           'DivergenceFit', 'mu', 'coefficients']
+           'DivergenceFit', 'mu', 'points_of', 'coefficients']
 
 # %% ../../nbs/solvers/divergences.ipynb #00ca2e6b
 import math
@@ -801,7 +801,7 @@ def _newton_step(X, A, S, beta, numerator, denominator):
     return xp.where(todo[None, :], mu_step(X, A, S, beta), new)
 
 # %% ../../nbs/solvers/divergences.ipynb #44e9dcfb
-def _points_of(X, index):
+def points_of(X, index):
     """Return the `DataMatrix` of the data points `index`, in the same unit and with the same
     penalties.
 
@@ -833,7 +833,7 @@ def _solve_points(X, A, beta, max_iter, tol):
             break
         if 2 * left.shape[0] <= which.shape[0]:
             done.append((xp.take(which, rest), xp.take(S, rest, axis=1)))
-            X = _points_of(X, left)
+            X = points_of(X, left)
             which = xp.take(which, left)
             S = xp.take(S, left, axis=1)
             going = xp.take(going, left)
@@ -906,7 +906,7 @@ def coefficients(
     tol, (N, k), M = max(tol, 100 * float(xp.finfo(A.dtype).eps)), A.shape, X.shape[1]
 
     def run(c):
-        block = _points_of(X, xp.arange(c.start, c.stop, device=A.device))
+        block = points_of(X, xp.arange(c.start, c.stop, device=A.device))
         return _solve_points(block, A, beta, max_iter, tol)
 
     parts, open_ = zip(*in_chunks(run, M, N + k * k))
