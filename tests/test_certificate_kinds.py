@@ -45,6 +45,7 @@ OBJECTIVE = {
     | STARTS
     | dict(
         cost=JUDGED,
+        coefficients=JUDGED,
         depth_weights=JUDGED,
         label_loss=OPEN,
         optimizer=SEARCH,

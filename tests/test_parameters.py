@@ -136,6 +136,7 @@ EFFECTS = {
         CHAINS
         | dict(
             cost=change("last"),
+            coefficients=change("data"),
             depth_weights=change((1, 9)),
             label_loss=change("cross_entropy", fit=LABELS),
             optimizer=change("adam"),

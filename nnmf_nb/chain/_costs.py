@@ -25,7 +25,8 @@ class Forward(NamedTuple):
     """One forward pass: X (`DataMatrix`, N x M), A = (A_0 .. A_L), S = (S_0 .. S_L), solver status
     per layer, P = A_0'X (k_0 x M).
 
-    S and P are in units of X.scale.
+    S and P are in units of X.scale. `of_product`: whether S_l = q(X, A_0 .. A_l), fitted to the
+    data, instead of q(S_(l-1), A_l).
     """
 
     X: DataMatrix
@@ -33,6 +34,7 @@ class Forward(NamedTuple):
     S: tuple
     status: tuple
     P: object
+    of_product: bool = False
 
 # %% ../../nbs/chain/costs.ipynb #bcf44392
 def propagate(X, A, S=None):
@@ -359,9 +361,10 @@ def custom(cost, Y=None, check=False):
     return chain_cost
 
 # %% ../../nbs/chain/costs.ipynb #a3bc2304
-def resolve_cost(cost, Y=None, check=False):
+def resolve_cost(cost, Y=None, check=False, costs=None):
     """The chain cost for a name ('every', 'last', 'energy') or a callable cost(X, A, S, Y) (see
-    `custom`). Raises `ValueError` for anything else.
+    `custom`). `costs`: the functions behind the names, default `COSTS`. Raises `ValueError` for
+    anything else.
     """
     if callable(cost):
         return custom(cost, Y, check)
@@ -369,7 +372,7 @@ def resolve_cost(cost, Y=None, check=False):
         raise ValueError(
             f"cost must be one of {sorted(COSTS)} or a callable cost(X, A, S, Y), got {cost!r}."
         )
-    return COSTS[cost]
+    return (costs or COSTS)[cost]
 
 # %% ../../nbs/chain/costs.ipynb #f2b54c2d
 def backpropagate(fwd, cost):

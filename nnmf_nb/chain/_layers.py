@@ -76,8 +76,9 @@ def duplicate_topics(A, cosine=0.99):
 # %% ../../nbs/chain/layers.ipynb #6146e208
 def describe(fwd, floors):
     """The list of `Layer` of a forward pass, with the given floors."""
-    layers, below = [], fwd.X
+    layers, below, topics = [], fwd.X, None
     for l, (A, S) in enumerate(zip(fwd.A, fwd.S)):
+        topics = topics @ A if fwd.of_product and l else A
         error = relative_error(fwd.X, fwd.A[0], unfold(fwd, l)[-1])
         status = to_numpy(fwd.status[l])
         layers.append(
@@ -86,13 +87,14 @@ def describe(fwd, floors):
                 S * fwd.X.scale,
                 error,
                 float(floors[l]),
-                float(to_numpy(kkt_of_layer(below, A, S)).max()),
+                float(to_numpy(kkt_of_layer(below, topics, S)).max()),
                 int((status & DEGENERATE > 0).sum()),
                 dead_topics(A, S),
                 duplicate_topics(A),
             )
         )
-        below = DataMatrix(S, scale=1.0)
+        if not fwd.of_product:
+            below = DataMatrix(S, scale=1.0)
     return layers
 
 # %% ../../nbs/chain/layers.ipynb #682010ae

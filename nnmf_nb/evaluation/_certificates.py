@@ -12,7 +12,8 @@ __all__ = ['STATIONARY', 'WEIGHTS', 'EXACT', 'LOOSE', 'MOVING', 'EXPLODED', 'FLO
            'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain', 'error_of',
            'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify', 'not_judged',
            'other_loss', 'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'is_number', 'is_pair',
-           'is_plausible', 'criteria_of', 'as_it_was_fitted', 'arrays_of', 'verify', 'jointly', 'certificate_of']
+           'is_plausible', 'criteria_of', 'as_it_was_fitted', 'arrays_of', 'verify', 'projected_gradient', 'jointly',
+           'certificate_of']
 
 # %% ../../nbs/evaluation/certificates.ipynb #4a122589
 import copy
@@ -319,7 +320,9 @@ def of_layer(X, A, S, criteria, l):
     unit, S, length = in_units(A, S, scale)
     l1, l2 = penalties_on_S(criteria.penalties(l), length, scale)
     R = residual(X, unit, S, unit, S)
-    table, G = kkt_table(X, unit, S, R.left, l1, l2 + X.l2)
+    # a penalty is for topics of unit length, but where S belongs to products of unit columns
+    of_points = X.l2 / length[:, None] ** 2 if criteria.product else X.l2
+    table, G = kkt_table(X, unit, S, R.left, l1, l2 + of_points)
     norms = point_norms(X)
     size = np.where(norms > 0, norms, np.abs(S).max(axis=0))
     size = np.where(size > 0, size, 1.0)
@@ -1066,6 +1069,14 @@ def verify(model, X, mask=None, weights=None):
         )
     return certificate_of(model, A, S, of_samples(samples))
 
+# %% ../../nbs/evaluation/certificates.ipynb #fc951338
+def projected_gradient(X, A, S, weights):
+    """dC/dA_l (list) of sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2 with S_l = q(X, A_0 .. A_l),
+    for a host `DataMatrix` X and unit columns A_l; along unit columns only.
+    """
+    dA, _ = direct_derivatives(X, A, S, weights)
+    return [g - a * (g * a).sum(axis=0) for g, a in zip(dA, A)]
+
 # %% ../../nbs/evaluation/certificates.ipynb #2b8dd320
 def jointly(certificate, X, A, S):
     """The same certificate with the stationarity of every A_l for the chain cost of its
@@ -1077,7 +1088,11 @@ def jointly(certificate, X, A, S):
         moved.append(s)
         units.append(a)
     X, criteria, first = in_range(X), certificate.criteria, certificate.layers[0]
-    gradients = chain_gradient(X, units, moved, criteria.cost, criteria.depth_weights)
+    if criteria.product:
+        weights = criteria.depth_weights or WEIGHTS[criteria.cost](len(A))
+        gradients = projected_gradient(X, units, moved, weights)
+    else:
+        gradients = chain_gradient(X, units, moved, criteria.cost, criteria.depth_weights)
     norms = [projected_gradient_on_A(a, g / 2, 1.0, False) for a, g in zip(units, gradients)]
     layers = [
         replace(

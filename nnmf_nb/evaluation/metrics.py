@@ -207,7 +207,8 @@ def forward(
     data = of_samples(samples)
     if hasattr(model, "_penalized"):
         data = model._penalized(data)
-    return propagate(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
+    run = getattr(model, "_propagate", propagate)
+    return run(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
 
 # %% ../../nbs/evaluation/metrics.ipynb #32f650a9
 def errors_per_depth(

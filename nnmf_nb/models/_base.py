@@ -360,9 +360,13 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
     def _forward(self, X, depth, mask, weights):
         data = self._penalized(check_samples(self, X, mask, weights, reset=False))
         with blas_in_one_thread():
-            return propagate(
+            return self._propagate(
                 data, [factor_like(one.A, namespace_like(data)) for one in self.layers_[:depth]]
             )
+
+    def _propagate(self, data, A):
+        """The forward pass of the chain A."""
+        return propagate(data, A)
 
     def inverse_transform(self, S, layer=-1):
         """Reconstruction (n_samples x n_features) from coefficients S (n_samples x k_l) of a layer:
@@ -722,7 +726,7 @@ class LayeredNMF(
         floors = svd_floors(data, ranks, svd)
 
         def attributes(A, fwd=None):
-            fwd = propagate(data, A) if fwd is None else fwd
+            fwd = self._propagate(data, A) if fwd is None else fwd
             return fitted_attributes(fwd, floors) | supervision.attributes(fwd.S, fwd.X.scale)
 
         report = reporter(self, X, supervision.y, attributes, self._most_iterations(ranks))
@@ -730,8 +734,8 @@ class LayeredNMF(
             data, ranks, rng, svd, supervision, report
         )
         if self._sorts_topics:
-            A = by_share(A, describe(propagate(data, A), floors))
-        fwd = propagate(data, A)
+            A = by_share(A, describe(self._propagate(data, A), floors))
+        fwd = self._propagate(data, A)
         for name, value in supervision.attributes(fwd.S, fwd.X.scale).items():
             setattr(self, name, value)
         store(self, fwd, floors)
