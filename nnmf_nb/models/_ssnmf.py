@@ -463,7 +463,7 @@ class JointNMF(OneLayer):
     def _finish(self, fwd, floors):
         """Fitted attributes from the final forward pass."""
         store(self, fwd, floors)
-        flat, (data, (A,), (S,), _, _) = self._flat(), fwd
+        flat, data, A, S = self._flat(), fwd.X, fwd.A[0], fwd.S[0]
         self.layers_ = [replace(self.layers_[0], kkt=kkt_of(flat, data, A, S))]
         beta = beta_of(flat.beta_loss)
         if beta != 2:
