@@ -1015,7 +1015,7 @@ def as_classifier(model):
 
     Returns
     -------
-    classifier : TopicClassifier
+    TopicClassifier
         The unfitted classifier; its `estimator` is the model.
 
     Raises
