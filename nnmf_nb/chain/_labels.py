@@ -883,8 +883,8 @@ class TopicClassifier(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        self : TopicClassifier
-            The fitted classifier.
+        TopicClassifier
+            The fitted classifier itself.
 
         Raises
         ------
