@@ -414,8 +414,7 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
         Returns
         -------
         array of shape (n_samples, k_l)
-            Coefficients, >= 0, in units of X: the array namespace of X, or what `set_output` asks
-            for.
+            Coefficients, >= 0, in units of X, in the container that `set_output` asks for.
 
         Raises
         ------
@@ -866,10 +865,10 @@ class LayeredNMF(
         weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
             Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
             of weight 0 are ignored, whatever they hold. None: all weights are 1.
-        L : array-like of shape (n_samples,) or that of y, dict of {int: array-like} or None,
-        default=None
-            True where a label is known; where it is false, anything may stand in y. None: all are
-            known that y does not say are unknown.
+        L : array-like, dict of {int: array-like} or None, default=None
+            Shaped like y, or (n_samples,), or a dictionary {layer: L}: true where a label is known;
+            where it is false, anything may stand in y. None: all are known that y does not say are
+            unknown.
         **keywords : dict
             `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
             data points; X must be dense then. It can be routed as metadata. Other keywords raise
@@ -998,7 +997,7 @@ class LayeredNMF(
 
 # %% ../../nbs/models/base.ipynb #c24ddf5f
 class EarlyStopping:
-    """Callback of scikit-learn that ends a fit when a score has stopped to rise.
+    """Callback of scikit-learn that ends a fit when a score has stopped rising.
 
     The fit ends when ``score(model)`` has not risen by more than `tol` for `patience` iterations.
     Give the callback to a model with ``model.set_callbacks(EarlyStopping(score))``. The fitted
