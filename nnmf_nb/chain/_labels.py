@@ -669,9 +669,30 @@ class Classifies:
 
     @needs_labels
     def decision_function(self, X, layer=None, **given):
-        """Scores of the classes at a labeled layer (default: the deepest one), dimensionless:
-        n_samples x n_classes, B S (+ b); for two classes n_samples numbers, above 0 where the
-        second is the more probable one. `given`: mask, weights as in `transform`.
+        """Return the scores of the classes at a labeled layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        layer : int or None, default=None
+            A layer that was fitted with labels; None: the deepest one.
+        **given : dict
+            `mask` and `weights`, as in `transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Scores B S (+ b), dimensionless. For two classes one number per data point, above 0
+            where the second class is the more probable one.
+
+        Raises
+        ------
+        AttributeError
+            If the model was fitted without labels.
+        ValueError
+            If the layer was fitted without labels.
         """
         check_is_fitted(self)
         one, layer = self._classifier(layer)
@@ -679,9 +700,31 @@ class Classifies:
 
     @needs_labels
     def predict_proba(self, X, layer=None, **given):
-        """Class probabilities of X: n_samples x n_classes, in the order of
-        `classifiers_[layer].classes` (deepest layer: `classes_`); the frequencies of the classes
-        for data points without coefficients.
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        layer : int or None, default=None
+            A layer that was fitted with labels; None: the deepest one.
+        **given : dict
+            `mask` and `weights`, as in `transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of ``classifiers_[layer].classes`` (deepest layer:
+            `classes_`), rows add up to 1; the frequencies of the classes for data points without
+            coefficients.
+
+        Raises
+        ------
+        AttributeError
+            If the model was fitted without labels.
+        ValueError
+            If the layer was fitted without labels.
         """
         check_is_fitted(self)
         one, layer = self._classifier(layer)
@@ -689,10 +732,37 @@ class Classifies:
 
     @needs_labels
     def predict(self, X, layer=None, **given):
-        """The most probable class of each data point: n_samples labels, as in the y of `fit`.
+        """Return the most probable class of each data point.
 
         Data points that say nothing about their class, such as empty ones, get the most frequent
-        class; a `UserWarning` counts them.
+        class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        layer : int or None, default=None
+            A layer that was fitted with labels; None: the deepest one.
+        **given : dict
+            `mask` and `weights`, as in `transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Classes, as in the y of `fit`.
+
+        Raises
+        ------
+        AttributeError
+            If the model was fitted without labels.
+        ValueError
+            If the layer was fitted without labels.
+
+        Warns
+        -----
+        UserWarning
+            If data points say nothing about their class, with their number.
         """
         check_is_fitted(self)
         one, layer = self._classifier(layer)
@@ -813,8 +883,8 @@ class TopicClassifier(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        self : TopicClassifier
-            The fitted classifier.
+        TopicClassifier
+            The fitted classifier itself.
 
         Raises
         ------
@@ -837,38 +907,87 @@ class TopicClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def n_features_in_(self):
+        """Number of features seen in `fit`."""
         check_is_fitted(self)
         return self.estimator_.n_features_in_
 
     @property
     def feature_names_in_(self):
+        """Names of the features seen in `fit`, where X had some."""
         check_is_fitted(self)
         return self.estimator_.feature_names_in_
 
     def predict(self, X, **params):
-        """The most probable class of each row of X (n_samples); `params` as in the model, for
-        example mask.
+        """Return the most probable class of each data point.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, in any form that the model takes.
+        **params : dict
+            Passed on to the model, for example mask.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Classes, as in the y of `fit`.
         """
         check_is_fitted(self)
         return self.estimator_.predict(X, **params)
 
     def predict_proba(self, X, **params):
-        """Probabilities of the classes (n_samples x n_classes, rows add up to 1), in the order of
-        `classes_`.
+        """Return the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, in any form that the model takes.
+        **params : dict
+            Passed on to the model, for example mask.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`, rows add up to 1.
         """
         check_is_fitted(self)
         return self.estimator_.predict_proba(X, **params)
 
     def decision_function(self, X, **params):
-        """Scores of the classes (n_samples x n_classes; for two classes n_samples, above 0 where
-        `classes_[1]` is the more probable one), dimensionless.
+        """Return the scores of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, in any form that the model takes.
+        **params : dict
+            Passed on to the model, for example mask.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Scores, dimensionless. For two classes one number per data point, above 0 where
+            `classes_[1]` is the more probable one.
         """
         check_is_fitted(self)
         return self.estimator_.decision_function(X, **params)
 
     def score(self, X, y, **params):
-        """Accuracy over the data points with a known class in y (dimensionless, 0 to 1; 0 when none
-        is known).
+        """Return the accuracy over the data points with a known class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, in any form that the model takes.
+        y : array-like of shape (n_samples,)
+            Classes; -1, None or NaN where they are unknown.
+        **params : dict
+            Passed on to the model, for example mask.
+
+        Returns
+        -------
+        float
+            Accuracy from 0 to 1, dimensionless; 0 when no class is known.
         """
         check_is_fitted(self)
         return self.estimator_.score(X, y, **params)
@@ -882,10 +1001,11 @@ class TopicClassifier(ClassifierMixin, BaseEstimator):
 
 # %% ../../nbs/chain/labels.ipynb #175b0c3c
 def as_classifier(model):
-    """A model with labels as a classifier of scikit-learn: stratified folds, every score, searches.
+    """Return a model with labels as a classifier of scikit-learn.
 
-    Its own `score` leaves data points with an unknown class (-1) out. Scores by name, such as
-    'accuracy' or 'roc_auc', take -1 for a class: give them `cv=labeled_folds(y)`.
+    A classifier has stratified folds, every score, and searches. Its own `score` leaves data points
+    with an unknown class (-1) out. Scores by name, such as 'accuracy' or 'roc_auc', take -1 for a
+    class: give them ``cv=labeled_folds(y)``.
 
     Parameters
     ----------
@@ -895,7 +1015,7 @@ def as_classifier(model):
 
     Returns
     -------
-    classifier : TopicClassifier
+    TopicClassifier
         The unfitted classifier; its `estimator` is the model.
 
     Raises

@@ -224,20 +224,70 @@ class ReadsLayers:
     """Mixin: topics, tree and summary of a model with fitted `layers_`."""
 
     def topics(self, layer=-1, features=None, top=10):
-        """DataFrame of the topics of a layer: share and `top` strongest features (names:
-        `features`, else those seen in fit, else x0, x1, ..).
+        """Return a table of the topics of a layer.
+
+        Parameters
+        ----------
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+        features : sequence of str or None, default=None
+            Names of the features. None: those seen in `fit`, else x0, x1, ..
+        top : int, default=10
+            Number of strongest features that are listed for each topic.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (k_l, 1 + top)
+            One row per topic: its `share` in the reconstruction (dimensionless, rounded to three
+            digits) and its strongest features, the strongest first; '(dead)' for a topic that
+            explains nothing.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer.
         """
         check_is_fitted(self)
         return topic_table(self.layers_, self._index(layer), self._names(features), top)
 
     def tree(self, features=None, top=6):
-        """The hierarchy as text, supertopics first; prints as it is."""
+        """Return the hierarchy as text.
+
+        Parameters
+        ----------
+        features : sequence of str or None, default=None
+            Names of the features. None: those seen in `fit`, else x0, x1, ..
+        top : int, default=6
+            Number of strongest features that are written for each topic.
+
+        Returns
+        -------
+        Tree
+            Text, a str that prints as it is: the topics of the deepest layer by share, and below
+            each those topics of the layer beneath that flow mostly into it.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
         check_is_fitted(self)
         return topic_tree(self.layers_, self._names(features), top)
 
     def summary(self):
-        """A table in text: per depth rank, error, floor, certificate, remarks; and how training
-        ended.
+        """Return a table of the layers as text.
+
+        Returns
+        -------
+        str
+            How training ended, and for each depth its rank, error, floor, certificate and remarks.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         check_is_fitted(self)
         return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
@@ -305,15 +355,17 @@ class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_o
         return [one.rank for one in self.layers_]
 
     def get_feature_names_out(self, input_features=None, layer=-1):
-        """Names of the columns of `transform(X, layer)`: class and number, nmf0, nmf1, ..; layers
-        below the last say which one, neuralnmf_layer0_0, ..
+        """Return the names of the columns of ``transform(X, layer)``.
+
+        A name is class and number: nmf0, nmf1, ..; layers below the last say which one they are:
+        neuralnmf_layer0_0, ..
 
         Parameters
         ----------
         input_features : object, default=None
             Ignored: scikit-learn's convention.
         layer : int, default=-1
-            The layer, from 0, or from the end with -1.
+            The layer, counted from 0, or from the deepest one with -1.
 
         Returns
         -------
@@ -341,11 +393,40 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
 
     @named_topics
     def transform(self, X, layer=-1, mask=None, weights=None):
-        """Coefficients of X (n_samples x n_features) at a layer (default: the deepest): n_samples x
-        k_l, the forward pass q(q(X, A_0), A_1) ..
+        """Return the coefficients of X at a layer.
 
-        mask and weights as in `fit`. A model may transform on another device or in another dtype
-        than it was trained in.
+        This is the forward pass of the fitted layers, q(q(X, A_0), A_1) .., where q solves
+        nonnegative least squares; a model of one layer uses its own loss and penalties. A model may
+        transform on another device or in another dtype than it was trained in.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l)
+            Coefficients, >= 0, in units of X, in the container that `set_output` asks for.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data, masks and weights that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the coefficients of some data points are not optimal.
         """
         check_is_fitted(self)
         fwd = self._forward(X, self._index(layer) + 1, mask, weights)
@@ -369,8 +450,28 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
         return propagate(data, A)
 
     def inverse_transform(self, S, layer=-1):
-        """Reconstruction (n_samples x n_features) from coefficients S (n_samples x k_l) of a layer:
-        S (A_0 .. A_l)'.
+        """Return the reconstruction of data from their coefficients.
+
+        It is S (A_0 .. A_l)' for the coefficients S of layer l, one row per data point.
+
+        Parameters
+        ----------
+        S : array-like of shape (n_samples, k_l)
+            Coefficients of the layer, as from `transform`.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features)
+            The reconstruction, in the units of the coefficients.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or S has another number of columns than the layer has topics.
         """
         check_is_fitted(self)
         Phi = topic_features(self.layers_, self._index(layer))
@@ -386,8 +487,32 @@ class ScoresReconstruction:
     """Mixin: score of a model by reconstruction."""
 
     def score(self, X, y=None, mask=None, weights=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x
-        n_features) and its own exact coefficients; 1 is perfect.
+        """Return the explained share of the squares of X at the deepest layer.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified. It is reconstructed from its own exact
+            coefficients.
+        y : object, default=None
+            Ignored.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         check_is_fitted(self)
         fwd = self._forward(X, len(self.layers_), mask, weights)
@@ -568,8 +693,9 @@ class OnlyFromFit:
 
 # %% ../../nbs/models/base.ipynb #0b7e65ad
 class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
-    """What every model of the package is: an estimator of scikit-learn with callbacks and a
-    certificate. `fit` records as `criteria_` what it minimised (`Criteria`).
+    """An estimator of scikit-learn with callbacks and a certificate.
+
+    Every model of the package is one. `fit` records as `criteria_` what it minimized (`Criteria`).
     """
 
     _trained_on = None
@@ -578,20 +704,32 @@ class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
 
     @property
     def n_components_(self):
-        """Number of components (of the deepest layer): rows of `components_`, columns of what
-        `transform` returns. `AttributeError` before any fit.
+        """Number of components of the deepest layer.
+
+        It is the number of rows of `components_` and of columns of what `transform` returns.
+
+        Raises
+        ------
+        AttributeError
+            Before any fit.
         """
         return self.components_.shape[0]
 
     @property
     def certificate_(self):
-        """`verify(model, X)` for the data (and mask, weights) of the last `fit`: the `Certificate`,
-        computed at the first access and kept until the next fit.
+        """The `Certificate` of ``verify(model, X)`` for the data of the last fit.
 
-        The model holds its data weakly: data changed in place since the fit are judged as they are
-        now. Raises `AttributeError` when they are gone, were a list, or the model was loaded,
-        unpickled or copied; then call `verify(model, X)`. `NotFittedError`, an `AttributeError`
-        too, before any fit.
+        It is computed, with the mask and the weights of the fit, at the first access, and stays
+        until the next fit. The model holds its data weakly: data that were changed in place since
+        the fit are judged as they are now.
+
+        Raises
+        ------
+        AttributeError
+            If the data are gone or were a list, or the model was loaded, unpickled or copied; then
+            call ``verify(model, X)``.
+        NotFittedError
+            Before any fit; it is an `AttributeError`, too.
         """
         check_is_fitted(self)
         memory = self._trained_on
@@ -658,9 +796,35 @@ class LearnsLabels(Classifies):
         return Supervision(y, labels, float(self.lam), loss)
 
     def score(self, X, y=None, mask=None, weights=None, L=None):
-        """Accuracy of `predict` over the known labels in y (in any form that `fit` takes, with its
-        L), if the model was fitted with labels and y is given; else the explained share, as in
-        `ScoresReconstruction`.
+        """Return the accuracy of `predict`, or the explained share of the squares of X.
+
+        If the model was fitted with labels and y is given, it is the share of the data points with
+        a known label whose class the model predicts. Otherwise it is 1 - ||X - reconstruction||^2 /
+        ||X||^2 at the deepest layer. Both are dimensionless, 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : array-like, dict of {int: array-like} or None, default=None
+            Labels in any form that `fit` takes; unknown ones are left out.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+        L : array-like, dict of {int: array-like} or None, default=None
+            True where a label in y is known, as in `fit`.
+
+        Returns
+        -------
+        float
+            Accuracy from 0 to 1, or the explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         known = dict(mask=mask, weights=weights)
         if y is None or not self._has_classes():
@@ -688,17 +852,51 @@ class LayeredNMF(
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None, L=None, **keywords):
-        """Train on X (n_samples x n_features, >= 0; dense, CSR/CSC/COO, pandas, or any array
-        namespace). Returns self.
+        """Train on X.
 
-        y: classes (n_samples; -1, None or NaN: unknown) for the last layer, or a matrix Y
-        (n_samples x c), or a dictionary {layer: y}; None: no labels. L (shaped like y, or
-        n_samples; true = known) hides entries of it. A custom cost gets y as its Y instead. mask
-        (bool, True = known; 'nan': NaN is unknown) and weights (>= 0), shaped like a dense X, or
-        one weight per data point: entries with weight 0 are ignored whatever they hold, and so is
-        what a masked array hides. Keyword `sample_weight` (n_samples, >= 0): weights of the squared
-        errors of data points, not of their labels. Warns with `ConvergenceWarning` when max_iter
-        ends the training.
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : array-like, dict of {int: array-like} or None, default=None
+            Labels of the last layer: classes (n_samples; -1, None or NaN: unknown), or a matrix Y
+            (n_samples x n_classes, >= 0); or a dictionary {layer: y}; None: no labels. A callable
+            cost of `NeuralNMF` gets y as its Y instead.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
+            What a masked array hides is unknown, too.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
+            of weight 0 are ignored, whatever they hold. None: all weights are 1.
+        L : array-like, dict of {int: array-like} or None, default=None
+            Shaped like y, or (n_samples,), or a dictionary {layer: L}: true where a label is known;
+            where it is false, anything may stand in y. None: all are known that y does not say are
+            unknown.
+        **keywords : dict
+            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
+            data points; X must be dense then. It can be routed as metadata. Other keywords raise
+            `TypeError`. The labels of a data point keep their weight.
+
+        Returns
+        -------
+        estimator
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters, labels, masks and weights that do not fit, and for the first negative,
+            NaN or infinite entry of X that no mask hides.
+        TypeError
+            For an unknown keyword.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
+        UserWarning
+            For ranks that increase, more topics than features, and fewer topics than classes.
         """
         check_penalty(self.alpha_W)
         sample_weight = self._sample_weight(keywords)
@@ -763,8 +961,34 @@ class LayeredNMF(
         return {}
 
     def fit_transform(self, X, y=None, mask=None, weights=None, L=None, **keywords):
-        """Train, and return the coefficients of the deepest layer (n_samples x k_L): the same as
-        `fit(X, y).transform(X)`.
+        """Train on X and return the coefficients of the deepest layer.
+
+        The result is the same as that of ``fit(X, y).transform(X)``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : array-like, dict of {int: array-like} or None, default=None
+            Labels, as in `fit`.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
+            What a masked array hides is unknown, too.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
+            of weight 0 are ignored, whatever they hold. None: all weights are 1.
+        L : array-like, dict of {int: array-like} or None, default=None
+            True where a label is known, as in `fit`.
+        **keywords : dict
+            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
+            data points; X must be dense then. It can be routed as metadata. Other keywords raise
+            `TypeError`.
+
+        Returns
+        -------
+        array of shape (n_samples, k_L)
+            Coefficients, >= 0, in units of X.
         """
         self.fit(X, y, mask, weights, L, **keywords)
         return self._coefficients_after_fit(X, keywords, mask, weights)
@@ -777,27 +1001,99 @@ class LayeredNMF(
 
 # %% ../../nbs/models/base.ipynb #c24ddf5f
 class EarlyStopping:
-    """scikit-learn callback: ends a fit when `score(model)` has not risen by more than `tol` for
-    `patience` iterations.
+    """Callback of scikit-learn that ends a fit when a score has stopped rising.
 
-    score: callable(fitted model) -> float, higher is better (see `hidden_score`). After the fit,
-    `scores` holds one number per iteration and `best` the model that scored highest; the fitted
-    model itself is the best one by its own objective.
+    The fit ends when ``score(model)`` has not risen by more than `tol` for `patience` iterations.
+    Give the callback to a model with ``model.set_callbacks(EarlyStopping(score))``. The fitted
+    model itself is the best one by its own objective, not by the score.
+
+    Parameters
+    ----------
+    score : callable
+        Called with a fitted model after each iteration, returns a float, higher is better (see
+        `hidden_score`).
+    patience : int, default=5
+        Number of iterations without a rise after which the fit ends.
+    tol : float, default=1e-4
+        Smallest rise that counts, in the unit of the score.
+
+    Attributes
+    ----------
+    scores : list of float
+        One score per iteration of the fit.
+    best : estimator or None
+        The model that scored highest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NMF
+    >>> from nnmf_nb.models._base import EarlyStopping, hidden_score
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 3)) @ rng.random((3, 8))
+    >>> mask = rng.random(X.shape) > 0.2
+    >>> stop = EarlyStopping(hidden_score(X, mask), patience=3)
+    >>> model = NMF(3, random_state=0).set_callbacks(stop).fit(X, mask=mask)
+    >>> len(stop.scores) > 0 and max(stop.scores) > 0.9
+    True
     """
 
     def __init__(self, score, *, patience=5, tol=1e-4):
         self.score, self.patience, self.tol = score, patience, tol
 
     def setup(self, estimator, context):
+        """Begin with no scores, before a fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model that will be fitted.
+        context : object
+            Scikit-learn's context of the fit.
+        """
         self.scores, self.best, self._best, self._waited = [], None, -np.inf, 0
 
     def teardown(self, estimator, context):
+        """Do nothing after a fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model that was fitted.
+        context : object
+            Scikit-learn's context of the fit.
+        """
         pass
 
     def on_fit_task_begin(self, estimator, context):
+        """Do nothing before a task of the fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model that is fitted.
+        context : object
+            Scikit-learn's context of the task.
+        """
         pass
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        """Score the model after an iteration.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model that is fitted.
+        context : object
+            Scikit-learn's context of the task.
+        fitted_estimator : estimator or None, default=None
+            The model as it is after this iteration.
+
+        Returns
+        -------
+        bool
+            Whether the fit should end.
+        """
         if context.task_name != "iteration" or fitted_estimator is None:
             return False
         self.scores.append(float(self.score(fitted_estimator)))
@@ -809,11 +1105,39 @@ class EarlyStopping:
 
 # %% ../../nbs/models/base.ipynb #b0fb5eac
 def hidden_score(X, mask):
-    """A score for `EarlyStopping`: 1 - ||X - reconstruction||^2 / ||X||^2 over the entries that
-    `mask` (True = known) hides from a model fitted with it.
+    """Return a score for `EarlyStopping` over the entries that a mask hides.
 
-    X and mask: n_samples x n_features, X dense with its true values everywhere. Dimensionless, 1 is
-    perfect.
+    The score of a model is 1 - ||X - reconstruction||^2 / ||X||^2 over the hidden entries,
+    dimensionless: 1 is perfect. The model must have been fitted with the same mask.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Dense data with their true values everywhere.
+    mask : array-like of bool of shape (n_samples, n_features)
+        True where an entry is known to the model.
+
+    Returns
+    -------
+    callable
+        Function of a fitted model that returns a float. It can be pickled.
+
+    Raises
+    ------
+    ValueError
+        If the mask hides nothing that is not zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NMF
+    >>> from nnmf_nb.models._base import hidden_score
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 2)) @ rng.random((2, 8))
+    >>> mask = rng.random(X.shape) > 0.2
+    >>> model = NMF(2, random_state=0).fit(X, mask=mask)
+    >>> bool(hidden_score(X, mask)(model) > 0.9)
+    True
     """
     given, found = X, read_samples(X, nonnegative=False, device="cpu")
     names = (X.index, X.columns) if is_frame(X) else (None, None)

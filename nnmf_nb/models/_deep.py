@@ -534,21 +534,117 @@ def unpooled(A, S):
 
 # %% ../../nbs/models/deep.ipynb #a29a0ffb
 class DeepNMF(LayeredNMF):
-    """Deep NMF: ||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2 minimised over all A_l and
-    S_l together.
+    """Deep NMF: one energy, minimized over all A_l and S_l together.
 
-    Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels
-    (dimensionless, relative: see the labels notebook); `alpha_W` l2 penalty on the coefficients of
-    the first layer, as in `HierarchicalNMF`; `coupling` w > 0, the weight of the upper
-    layers (dimensionless); `pool_size` topics made one before the next layer (1: none; every rank
-    but the last must be a multiple of it) by `pooling`, 'mean' or 'max'; `solver` 'hals' or 'mu'
-    (multiplicative); `n_init`, `n_init_upper` starts tried for the first and the upper layers of
-    the layer by layer start, which gets `start_iter` iterations per layer; `max_iter` iterations
-    over all blocks; `tol` on the stationarity (dimensionless); `random_state`; `verbose` (1:
-    progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted attributes as in `HierarchicalNMF` (a
-    pooled layer's A has one row per topic below, alike in a group for means, from least squares for
-    maxima); `history_` holds 'energy' (start and after every iteration) and 'stationarity'. Source:
-    after Flenner & Hunter 2017 (unpublished; known from its abstract and slide 7).
+    The energy is ||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2 with the coupling w and the
+    pooling p. (X is n_features x n_samples in these formulas, as in the paper; `fit` takes
+    n_samples x n_features.)
+
+    Parameters
+    ----------
+    ranks : int or sequence of int, default=(20, 6)
+        Numbers of topics, from the first layer to the deepest, each at least 1; a single integer is
+        one layer. Ranks that increase give a warning: an upper layer cannot have more topics of its
+        own than the layer below it has.
+    lam : float, default=1.0
+        Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
+        relative to the labels, as the errors are relative to X.
+    alpha_W : 'auto' or float, default='auto'
+        Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
+        `transform`, relative to the squared length of a topic, dimensionless. 'auto' is 0.03 times
+        the share of a data point's entries that are unknown, which is 0 without a mask.
+    coupling : float, default=0.1
+        Weight w > 0 of the upper layers, dimensionless.
+    pool_size : int, default=1
+        Number of topics that are made one before the next layer; 1: none. Every rank but the last
+        must be a multiple of it.
+    pooling : {'mean', 'max'}, default='mean'
+        How the coefficients of a group of `pool_size` topics are made one.
+    solver : {'hals', 'mu'}, default='hals'
+        Coordinate descent, or multiplicative updates.
+    n_init : int, default=1
+        Number of starts that are tried for the first layer of the start. The first one comes from
+        the SVD, the others are random.
+    n_init_upper : int, default=5
+        Number of starts that are tried for every upper layer of the start.
+    start_iter : int, default=50
+        Number of iterations per layer for the start, which is fitted layer by layer.
+    max_iter : int, default=1000
+        Largest number of iterations over all blocks.
+    tol : float, default=1e-4
+        Training stops when the stationarity is at most `tol` (dimensionless).
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of a fit. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    layers_ : list of Layer
+        One for each layer, in the paper's orientation: `A` (k_(l-1) x k_l, columns of unit length),
+        `S` (k_l x n_samples, units of X), `error` (relative reconstruction error of X at this
+        depth), `floor` (the lowest error that a matrix of this rank can have), `kkt` (largest
+        relative KKT residual of a column of S), `ambiguous` (number of data points whose S is not
+        unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine
+        above 0.99). All numbers are dimensionless. Topics are in descending order of their share. A
+        pooled layer's A has one row per topic below: alike in a group for means, from least squares
+        for maxima.
+    components_ : ndarray of shape (k_L, n_features)
+        Topics of the deepest layer as mixtures of features, (A_0 A_1 .. A_L)', dimensionless. It
+        can only be read.
+    n_components_ : int
+        Number of topics of the deepest layer.
+    reconstruction_err_ : float
+        Frobenius norm of X minus its reconstruction at the deepest layer, in units of X.
+    n_iter_ : int
+        Number of training iterations, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended: 'stationary', 'max_iter', 'callback' or 'interrupted'.
+    history_ : dict
+        'energy' (the start and every iteration, relative to ||X||^2) and 'stationarity' (every
+        iteration), lists. Dimensionless.
+    classes_ : ndarray of shape (n_classes,)
+        Sorted classes of the deepest layer with labels; empty without labels.
+    classifiers_ : dict of {int: Classifier}
+        For each layer with labels its classifier, with the fields `classes`, `B` (n_classes x k_l),
+        `b`, `loss` and `frequencies`. Empty without labels.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    See Also
+    --------
+    NeuralNMF : Layers trained together, with coefficients that follow from X and the A_l.
+
+    References
+    ----------
+    After A. Flenner, B. Hunter, "A deep non-negative matrix factorization neural network", 2017,
+    unpublished, known from its abstract and from slide 7 of
+
+    J. Haddock, "Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+    Modeling", talk at CAMSAP, 16 December 2019, slide 7.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import DeepNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 3)) @ rng.random((3, 8))
+    >>> model = DeepNMF(ranks=(3, 2), max_iter=100, tol=1e-2, random_state=0).fit(X)
+    >>> [layer.A.shape for layer in model.layers_]
+    [(8, 3), (3, 2)]
+    >>> model.transform(X).shape
+    (30, 2)
     """
 
     def __init__(

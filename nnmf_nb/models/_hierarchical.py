@@ -116,21 +116,104 @@ def sequential(
 
 # %% ../../nbs/models/hierarchical.ipynb #7ff10f1c
 class HierarchicalNMF(LayeredNMF):
-    """Hierarchical NMF: X ~ A_0 S_0, S_0 ~ A_1 S_1, ..., fitted one layer after the other.
+    """Hierarchical NMF: X ~ A_0 S_0, S_0 ~ A_1 S_1, .., fitted one layer after the other.
 
-    Parameters: `ranks` topics per layer; `lam` weight of the label terms when `fit` gets labels
-    (dimensionless, relative: see the labels notebook); `alpha_W` l2 penalty on the coefficients of
-    the first layer, in `fit` and `transform`, relative to the squared length of a topic
-    (dimensionless): a number for all data points, or 'auto', `data.UNKNOWN_PENALTY` times the share
-    of a data point's entries that are unknown (0 without a mask); `n_init` starts tried for the
-    first layer (the first from the SVD, the others random), `n_init_upper` for every upper one;
-    `max_iter` HALS iterations per layer; `tol` on the stationarity of A (dimensionless);
-    `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or 'cuda'. Fitted: `layers_`
-    (list of `Layer`: A, S, error, floor, kkt, ..), `components_` (k_L x n_features), `n_iter_`
-    (largest over the layers), `reconstruction_err_` (units of X), `converged_`, `stop_reason_`,
-    `history_` ('errors' and 'stationarity' per layer and iteration, relative to the layer below;
-    with a penalty 'errors' are roots of squared error plus penalty). Source: slide 5; Cichocki &
-    Zdunek 2006.
+    (X is n_features x n_samples in these formulas, as in the paper; `fit` takes n_samples x
+    n_features.)
+
+    Parameters
+    ----------
+    ranks : int or sequence of int, default=(20, 6)
+        Numbers of topics, from the first layer to the deepest, each at least 1; a single integer is
+        one layer. Ranks that increase give a warning: an upper layer cannot have more topics of its
+        own than the layer below it has.
+    lam : float, default=1.0
+        Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
+        relative to the labels, as the errors are relative to X.
+    alpha_W : 'auto' or float, default='auto'
+        Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
+        `transform`, relative to the squared length of a topic, dimensionless. 'auto' is 0.03 times
+        the share of a data point's entries that are unknown, which is 0 without a mask.
+    n_init : int, default=1
+        Number of starts that are tried for the first layer. The first one comes from the SVD, the
+        others are random.
+    n_init_upper : int, default=5
+        Number of starts that are tried for every upper layer.
+    max_iter : int, default=200
+        Largest number of HALS iterations per layer.
+    tol : float, default=1e-4
+        A layer is finished when the stationarity of its A, the norm of its projected gradient, is
+        at most `tol` (dimensionless).
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of a fit. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    layers_ : list of Layer
+        One for each layer, in the paper's orientation: `A` (k_(l-1) x k_l, columns of unit length),
+        `S` (k_l x n_samples, units of X), `error` (relative reconstruction error of X at this
+        depth), `floor` (the lowest error that a matrix of this rank can have), `kkt` (largest
+        relative KKT residual of a column of S), `ambiguous` (number of data points whose S is not
+        unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine
+        above 0.99). All numbers are dimensionless. Topics are in descending order of their share.
+    components_ : ndarray of shape (k_L, n_features)
+        Topics of the deepest layer as mixtures of features, (A_0 A_1 .. A_L)', dimensionless. It
+        can only be read.
+    n_components_ : int
+        Number of topics of the deepest layer.
+    reconstruction_err_ : float
+        Frobenius norm of X minus its reconstruction at the deepest layer, in units of X.
+    n_iter_ : int
+        Largest number of iterations of a layer, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended: 'stationary', 'max_iter', 'callback' or 'interrupted'.
+    history_ : dict
+        'errors' and 'stationarity': a list per layer with one number per iteration, dimensionless.
+        Errors are relative to the layer below; with a penalty they are roots of squared error plus
+        penalty.
+    classes_ : ndarray of shape (n_classes,)
+        Sorted classes of the deepest layer with labels; empty without labels.
+    classifiers_ : dict of {int: Classifier}
+        For each layer with labels its classifier, with the fields `classes`, `B` (n_classes x k_l),
+        `b`, `loss` and `frequencies`. Empty without labels.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    See Also
+    --------
+    NeuralNMF : All layers trained together.
+
+    References
+    ----------
+    A. Cichocki, R. Zdunek, Electronics Letters 42, 2006, doi:10.1049/el:20060983.
+
+    J. Haddock, "Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+    Modeling", talk at CAMSAP, 16 December 2019, slide 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import HierarchicalNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 3)) @ rng.random((3, 8))
+    >>> model = HierarchicalNMF(ranks=(3, 2), random_state=0).fit(X)
+    >>> [layer.A.shape for layer in model.layers_]
+    [(8, 3), (3, 2)]
+    >>> model.transform(X).shape, model.components_.shape
+    ((30, 2), (2, 8))
     """
 
     def __init__(

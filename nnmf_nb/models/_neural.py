@@ -381,11 +381,27 @@ class ContinuesTraining:
     """
 
     def change(self, **params):
-        """Let the fit that is running go on with other parameters (of `CHANGEABLE`) after the
-        present iteration: from a callback or another thread. Returns self.
+        """Let the fit that is running go on with other parameters.
 
-        They become the parameters of the model. Raises `ValueError`, here and at once, for
-        parameters that do not fit or cannot change, and when no fit is running.
+        Call it from a callback or from another thread: the fit goes on with them after the present
+        iteration. They become the parameters of the model.
+
+        Parameters
+        ----------
+        **params : dict
+            New values of `cost` (a named one), `depth_weights`, `lam`, `optimizer`, `step`,
+            `batch_size` or `tol`.
+
+        Returns
+        -------
+        NeuralNMF
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            At once, if no fit is running, if a parameter cannot change in the middle of a fit, or
+            if the values do not fit.
         """
         changes = getattr(self, "_changes", None)
         if changes is None:
@@ -410,31 +426,153 @@ class ContinuesTraining:
 
 # %% ../../nbs/models/neural.ipynb #91cfdf89
 class NeuralNMF(ContinuesTraining, LayeredNMF):
-    """Neural NMF: all A_l of the chain X ~ A_0 A_1 .. A_l S_l, S_l = q(S_(l-1), A_l), trained
-    jointly by exact backpropagation through q.
+    """Neural NMF: all layers of a hierarchy trained together by exact backpropagation.
 
-    Parameters: `ranks` topics per layer; `cost` 'every' (reconstruction at every depth), 'last',
-    'energy' or a callable cost(X, A, S, Y) -> (value, [dA per layer], [dS per layer]) (X is
-    n_features x n_samples, as in the paper, and sparse when `fit` gets it sparse; Y is the y of
-    `fit`; topics are then not sorted by share); `check_gradient` (True): whether the first call of
-    a callable cost is compared with differences, one random direction per A and S, and warns where
-    its derivatives deviate by more than 1e-3 of their size; `depth_weights` one weight
-    >= 0 per layer for the errors of 'every' (dimensionless; None: all 1); `lam` weight and
-    `label_loss` 'l2' or 'cross_entropy' of the label terms, when `fit` gets labels (dimensionless,
-    relative: see the labels notebook); `alpha_W` l2 penalty on the coefficients of the first layer,
-    as in `HierarchicalNMF` (a callable cost does not contain it, its S_0 obey it); `optimizer`
-    'lbfgs', 'backtracking', 'gd' (the slides' Method 1), 'adam' or 'sgd' (epochs over random
-    batches of `batch_size` data points); `step` its step length (None: the optimizer's default;
-    unused by lbfgs); `n_init`, `n_init_upper` starts tried for the first and the upper layers of
-    the hierarchical start, which gets `start_iter` iterations per layer; `max_iter` training
-    iterations; `tol` on the stationarity (dimensionless; with labels also on the relative decrease
-    of the cost in twenty iterations); `random_state`; `verbose` (1: progress bar); `device` 'auto',
-    'cpu' or 'cuda'. `warm_start` True: `fit` goes on from the fitted `layers_`, if there are any,
-    instead of the hierarchical start; ranks, features and classes must be the same. Fitted
-    attributes as in `HierarchicalNMF`; `history_` (of the last fit) holds 'cost', 'stationarity'
-    and 'errors' (iterations x depths), each under the parameters of its time, and 'changes': pairs
-    of the entries before a change of parameters (see `change`) and what it was. Source: Gao,
-    Haddock et al., CAMSAP 2019; slides 8-10.
+    The chain is X ~ A_0 A_1 .. A_l S_l with S_l = q(S_(l-1), A_l) and S_(-1) = X, where q(X, A) is
+    the S >= 0 that minimizes ||X - A S||_F^2. All A_l are trained jointly, with exact derivatives
+    through q. A fit starts from the layers of `HierarchicalNMF`, unless `warm_start` lets it go on
+    from an earlier fit. (X is n_features x n_samples in these formulas, as in the paper; `fit`
+    takes n_samples x n_features.)
+
+    Parameters
+    ----------
+    ranks : int or sequence of int, default=(20, 6)
+        Numbers of topics, from the first layer to the deepest, each at least 1; a single integer is
+        one layer. Ranks that increase give a warning: an upper layer cannot have more topics of its
+        own than the layer below it has.
+    cost : {'every', 'last', 'energy'} or callable, default='every'
+        What is minimized. 'every': the squared reconstruction errors of X, relative to ||X||^2,
+        added up over all depths; 'last': that of the deepest layer alone; 'energy': the relative
+        error of the first layer plus ||S_(l-1) - A_l S_l||^2 / ||X||^2 of every upper one. A
+        callable ``cost(X, A, S, Y)`` returns ``(value, [dA per layer], [dS per layer])``, its
+        direct derivatives; X is n_features x n_samples, and sparse when `fit` gets it sparse, Y is
+        the y of `fit`, and topics are then not sorted by share.
+    depth_weights : sequence of float or None, default=None
+        One weight (>= 0, dimensionless, not all 0) per layer for the errors of cost='every'. None:
+        all are 1.
+    lam : float, default=1.0
+        Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
+        relative to the labels, as the errors are relative to X.
+    label_loss : {'l2', 'cross_entropy'}, default='l2'
+        Loss of the label terms: relative squared error of a nonnegative classifier, Y ~ B S, or
+        mean cross-entropy of softmax(B S + b).
+    alpha_W : 'auto' or float, default='auto'
+        Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
+        `transform`, relative to the squared length of a topic, dimensionless. 'auto' is 0.03 times
+        the share of a data point's entries that are unknown, which is 0 without a mask.
+        A callable cost does not contain it, but the coefficients of the first layer obey it.
+    optimizer : {'lbfgs', 'backtracking', 'gd', 'adam', 'sgd'}, default='lbfgs'
+        'lbfgs' finds its own step lengths; 'backtracking' is projected gradient descent with a line
+        search; 'gd' has a constant step (Method 1 of the slides); 'adam' is projected Adam; an
+        iteration of 'sgd' is an epoch over random batches, whose cost must be a named one.
+    step : float or None, default=None
+        Step length (> 0) of the other optimizers than 'lbfgs'. None: 1.0 for 'gd', 1.0 as the first
+        length tried by 'backtracking', 0.01 for 'adam', 0.1 as the first step of 'sgd'.
+    batch_size : int, default=256
+        Number of data points in a batch of 'sgd'.
+    n_init : int, default=1
+        Number of starts that are tried for the first layer of the start. The first one comes from
+        the SVD, the others are random.
+    n_init_upper : int, default=5
+        Number of starts that are tried for every upper layer of the start.
+    start_iter : int, default=50
+        Number of iterations per layer for the hierarchical start.
+    max_iter : int, default=500
+        Largest number of training iterations.
+    tol : float, default=1e-4
+        Training stops when the stationarity, the norm of the projected gradient of the cost, is at
+        most `tol` (dimensionless). With labels it also stops when twenty iterations lower the cost
+        by no more than the fraction `tol`.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the fitted `layers_`, if there are any, instead of the
+        hierarchical start. Ranks, features and classes must be the same.
+    check_gradient : bool, default=True
+        Whether the first call of a callable cost is compared with differences, along one random
+        direction per A and S. A warning tells where its derivatives deviate by more than 1e-3 of
+        their size.
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of a fit. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    layers_ : list of Layer
+        One for each layer, in the paper's orientation: `A` (k_(l-1) x k_l, columns of unit length),
+        `S` (k_l x n_samples, units of X), `error` (relative reconstruction error of X at this
+        depth), `floor` (the lowest error that a matrix of this rank can have), `kkt` (largest
+        relative KKT residual of a column of S), `ambiguous` (number of data points whose S is not
+        unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine
+        above 0.99). All numbers are dimensionless. Topics are in descending order of their share.
+    components_ : ndarray of shape (k_L, n_features)
+        Topics of the deepest layer as mixtures of features, (A_0 A_1 .. A_L)', dimensionless. It
+        can only be read.
+    n_components_ : int
+        Number of topics of the deepest layer.
+    reconstruction_err_ : float
+        Frobenius norm of X minus its reconstruction at the deepest layer, in units of X.
+    n_iter_ : int
+        Number of training iterations of the last fit, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended: 'stationary', 'no progress', 'stalled' (no step lowers the cost),
+        'max_iter', 'callback' or 'interrupted'.
+    history_ : dict
+        Course of the last fit: 'cost' and 'stationarity' (lists, the start and every iteration),
+        'errors' (ndarray, iterations x depths, relative reconstruction errors), each under the
+        parameters of its time, and 'changes': pairs of the number of entries before a change of
+        parameters (see `change`) and what it was. Dimensionless.
+    classes_ : ndarray of shape (n_classes,)
+        Sorted classes of the deepest layer with labels; empty without labels.
+    classifiers_ : dict of {int: Classifier}
+        For each layer with labels its classifier, with the fields `classes`, `B` (n_classes x k_l),
+        `b`, `loss` and `frequencies`. Empty without labels.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    See Also
+    --------
+    HierarchicalNMF : The layers fitted one after the other.
+    DeepNMF : All A_l and S_l as free variables of one energy.
+
+    References
+    ----------
+    M. Gao, J. Haddock, D. Molitor, D. Needell, E. Sadovnik, T. Will, R. Zhang, "Neural Nonnegative
+    Matrix Factorization for Hierarchical Multilayer Topic Modeling", IEEE CAMSAP 2019.
+
+    T. Will, R. Zhang, E. Sadovnik, M. Gao, J. Vendrow, J. Haddock, D. Molitor, D. Needell, the long
+    version, 2023, arXiv:2303.00058.
+
+    J. Haddock, "Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+    Modeling", talk at CAMSAP, 16 December 2019, slides 8 to 10.
+
+    D. C. Liu, J. Nocedal, Math. Program. 45, 1989, doi:10.1007/BF01589116 (L-BFGS).
+
+    D. P. Kingma, J. Ba, arXiv:1412.6980 (Adam).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NeuralNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 3)) @ rng.random((3, 8))
+    >>> model = NeuralNMF(ranks=(3, 2), max_iter=50, tol=1e-2, random_state=0).fit(X)
+    >>> [layer.A.shape for layer in model.layers_]
+    [(8, 3), (3, 2)]
+    >>> model.transform(X).shape, model.transform(X, layer=0).shape
+    ((30, 2), (30, 3))
+    >>> model.layers_[0].error < model.layers_[1].error
+    True
     """
 
     def __init__(

@@ -448,7 +448,37 @@ class OneLayer(TakesSampleWeight, ReadsLayers, MapsForward, CertifiedEstimator):
     """What the models of one layer share, whose coefficients depend on their loss and penalties."""
 
     def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
-        """Train, and return the coefficients (n_samples x k): the same as `fit(X).transform(X)`."""
+        """Train on X and return its coefficients.
+
+        The result is the same as that of ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : object, default=None
+            Ignored: scikit-learn's convention.
+        W : array-like of shape (n_samples, k) or None, default=None
+            Start of the coefficients for init='custom', as in `fit`.
+        H : array-like of shape (k, n_features) or None, default=None
+            Start of the components for init='custom', as in `fit`.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
+            What a masked array hides is unknown, too.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
+            of weight 0 are ignored, whatever they hold. None: all weights are 1.
+        **keywords : dict
+            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
+            data points; X must be dense then. It can be routed as metadata. Other keywords raise
+            `TypeError`.
+
+        Returns
+        -------
+        array of shape (n_samples, k)
+            Coefficients, >= 0, in units of X.
+        """
         self.fit(X, y, W, H, mask, weights, **keywords)
         return self._coefficients_after_fit(X, keywords, mask, weights)
 
@@ -462,8 +492,33 @@ class OneLayer(TakesSampleWeight, ReadsLayers, MapsForward, CertifiedEstimator):
         return Forward(data, (A,), (S,), (status,), None)
 
     def score(self, X, y=None, mask=None, weights=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its own
-        coefficients, whatever the loss; 1 is perfect.
+        """Return the explained share of the squares of X.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless, whatever the loss: 1 is
+        perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified. It is reconstructed from its own
+            coefficients.
+        y : object, default=None
+            Ignored.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         check_is_fitted(self)
         fwd = self._forward(X, 1, mask, weights)
@@ -477,24 +532,124 @@ class OneLayer(TakesSampleWeight, ReadsLayers, MapsForward, CertifiedEstimator):
 
 # %% ../../nbs/models/nmf.ipynb #4de4f18b
 class NMF(OneLayer):
-    """Nonnegative matrix factorisation, X ~ A S, with the parameter names and meaning of
-    scikit-learn.
+    """Nonnegative matrix factorization, X ~ A S.
 
-    Parameters: `n_components` topics ('auto' or None: as many as the custom start or `fixed` has,
-    else all features); `init` None, 'random', 'nndsvd', 'nndsvda', 'nndsvdar' or 'custom' (give W
-    and H to `fit`); `solver` 'auto' (extrapolated, by sweeps or exact halves, whichever pays),
-    'hals' ('cd' is the same), 'anls' (both halves exact) or 'mu'; `beta_loss` 'frobenius',
-    'kullback-leibler', 'itakura-saito' or a number (others than Frobenius need solver 'mu' or
-    'auto'); `tol` on the stationarity of A (dimensionless); `max_iter`; `random_state`; `alpha_W`,
-    `alpha_H` ('same'), `l1_ratio` penalties on coefficients and components, scaled by n_features
-    and n_samples as in scikit-learn (absolute: they mean something else for c X); `n_init` starts;
-    `fixed` (n_fixed x n_features) components that stay, up to their length, as the first ones;
-    `verbose`; `device`. Fitted: `components_` (k x n_features), `n_components_`, `layers_` (one
-    `Layer`),
-    `reconstruction_err_` (square root of twice the divergence, in units of X for Frobenius),
-    `n_iter_`, `converged_`, `stop_reason_`, `solver_` ('hals', 'anls', 'mu', 'e-hals' or 'e-anls'),
-    `history_` ('objective', 'stationarity'). Source: Lee & Seung 2001; Cichocki & Phan 2009 (HALS);
-    Kim & Park 2011 (ANLS); Fevotte & Idier 2011 (MU).
+    Parameters have the names and the meaning of `sklearn.decomposition.NMF`. In scikit-learn's
+    orientation, X (n_samples x n_features) ~ W H with W = S' and H = A'; `transform` returns W, and
+    H is `components_`. Columns of A have unit length, the scale is in S.
+
+    Parameters
+    ----------
+    n_components : int, 'auto' or None, default='auto'
+        Number of topics. 'auto' and None: as many as the custom start or `fixed` has, else as many
+        as there are features.
+    init : {None, 'random', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
+        The start. None: 'nndsvda' if there are enough singular vectors, else 'random'. 'nndsvd'
+        comes from the SVD of X; 'nndsvda' has the mean and 'nndsvdar' small random numbers in place
+        of its zeros. 'custom': W and H of `fit`.
+    solver : {'auto', 'hals', 'cd', 'anls', 'mu'}, default='auto'
+        'hals' (or 'cd', the same): coordinate descent; 'anls': exact alternating updates; 'mu':
+        multiplicative updates; 'auto': extrapolated sweeps or exact updates, whichever is faster,
+        for a Frobenius loss without penalties, fixed components, mask and weights, 'hals' with
+        them, 'mu' for other losses.
+    beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default='frobenius'
+        Loss between X and A S; a float is the beta of a beta divergence. Other losses than
+        Frobenius need solver 'mu' or 'auto'.
+    tol : float, default=1e-4
+        Training stops when the stationarity of A, the norm of its projected gradient, is at most
+        `tol` (dimensionless).
+    max_iter : int, default=500
+        Largest number of iterations.
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of a fit. With an int, fits are reproducible.
+    alpha_W : float, default=0.0
+        Weight (>= 0) of the penalty on the coefficients W, multiplied by n_features as in
+        scikit-learn. It is absolute: for c X it means something else.
+    alpha_H : float or 'same', default='same'
+        Weight (>= 0) of the penalty on the components H, multiplied by n_samples. 'same':
+        `alpha_W`.
+    l1_ratio : float, default=0.0
+        Share of l1 in the penalties, from 0 (all l2) to 1 (all l1), dimensionless.
+    n_init : int, default=1
+        Number of starts: the first as `init` says, the others random. Each gets 30 iterations, the
+        best is trained to the end.
+    fixed : array-like of shape (n_fixed, n_features) or None, default=None
+        Components (finite, >= 0, none all zero) that are held constant, up to their length, as the
+        first ones. None: all are free.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Topics, rows of unit length (dimensionless), in descending order of their share, with
+        `fixed` in the order of the fit, fixed ones first. It can only be read.
+    n_components_ : int
+        Number of topics.
+    layers_ : list of Layer
+        The one layer in the paper's orientation: `A` (n_features x k, columns of unit length), `S`
+        (k x n_samples, units of X), `error` (relative reconstruction error of X), `floor` (the
+        lowest that a matrix of this rank can have), `kkt` (largest relative KKT residual of a
+        column of S under the loss and penalties of the model), `ambiguous` (number of data points
+        whose S is not unique), `dead` (topics that explain nothing) and `duplicates` (pairs of
+        topics with cosine above 0.99). All numbers are dimensionless.
+    reconstruction_err_ : float
+        Square root of twice the divergence between X and its reconstruction: for the Frobenius loss
+        the Frobenius norm of their difference, in units of X.
+    n_iter_ : int
+        Number of iterations, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended, for example 'stationary', 'no progress', 'max_iter', 'callback' or
+        'interrupted'.
+    solver_ : {'hals', 'anls', 'mu', 'e-hals', 'e-anls'}
+        The solver that ended the fit; 'e-' means with extrapolation.
+    history_ : dict
+        'objective' and 'stationarity', lists with one number per iteration. Dimensionless.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    References
+    ----------
+    D. D. Lee, H. S. Seung, Nature 401, 1999, doi:10.1038/44565; "Algorithms for Non-negative Matrix
+    Factorization", NIPS 2001.
+
+    A. Cichocki, A.-H. Phan, IEICE Trans. E92-A, 2009, doi:10.1587/transfun.E92.A.708 (HALS).
+
+    H. Kim, H. Park, SIAM J. Matrix Anal. Appl. 30, 2008, doi:10.1137/07069239X; J. Kim, H. Park,
+    SIAM J. Sci. Comput. 33, 2011, doi:10.1137/110821172 (ANLS).
+
+    A. M. S. Ang, N. Gillis, Neural Computation 31, 2019, doi:10.1162/neco_a_01157 (extrapolation).
+
+    C. Févotte, J. Idier, Neural Computation 23, 2011, doi:10.1162/NECO_a_00168 (multiplicative
+    updates for beta divergences).
+
+    C. Boutsidis, E. Gallopoulos, Pattern Recognition 41, 2008, doi:10.1016/j.patcog.2007.09.010
+    (start from the SVD).
+
+    C.-J. Lin, Neural Computation 19, 2007, doi:10.1162/neco.2007.19.10.2756 (stationarity).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 3)) @ rng.random((3, 8))
+    >>> model = NMF(3, random_state=0).fit(X)
+    >>> model.components_.shape, model.transform(X).shape
+    ((3, 8), (30, 3))
+    >>> model.score(X) > 0.99
+    True
     """
 
     def __init__(
@@ -532,15 +687,50 @@ class NMF(OneLayer):
 
     @with_callbacks
     def fit(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
-        """Train on X (n_samples x n_features, >= 0). W (n_samples x k) and H (k x n_features): the
-        start when init='custom'. Returns self.
+        """Train on X.
 
-        mask (bool, True = known; 'nan': NaN is unknown) and weights (>= 0), shaped like a dense X,
-        or one weight per data point: entries with weight 0 are ignored whatever they hold, and so
-        is what a masked array hides. Keyword `sample_weight` (n_samples, >= 0): weights of the
-        errors of data points. Data frames among W, H, mask and weights are read by name.
-        Raises `ValueError` for bad values; warns with `ConvergenceWarning` when max_iter ends the
-        training.
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : object, default=None
+            Ignored: scikit-learn's convention.
+        W : array-like of shape (n_samples, k) or None, default=None
+            Start of the coefficients for init='custom', finite and >= 0, in units of X over units
+            of H. Ignored with a `RuntimeWarning` for other values of `init`. A data frame is read
+            by name.
+        H : array-like of shape (k, n_features) or None, default=None
+            Start of the components for init='custom', as W.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
+            What a masked array hides is unknown, too.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
+            of weight 0 are ignored, whatever they hold. None: all weights are 1. Data frames are
+            read by name.
+        **keywords : dict
+            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
+            data points; X must be dense then. It can be routed as metadata. Other keywords raise
+            `TypeError`.
+
+        Returns
+        -------
+        NMF
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters, starts, masks and weights that do not fit, and for the first negative,
+            NaN or infinite entry of X that no mask hides.
+        TypeError
+            For an unknown keyword.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
         """
         sample_weight = self._sample_weight(keywords)
         of_entries = weights_of_entries(X, weights, sample_weight)

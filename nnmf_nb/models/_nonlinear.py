@@ -385,10 +385,31 @@ class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
 
     @named_topics
     def transform(self, X, layer=-1):
-        """Codes of X (n_samples x n_features, any sign) at a layer (default: the last): n_samples x
-        k_l, dimensionless; >= 0 at the last one, below it what g makes of them.
+        """Return the codes of X at a layer.
 
-        A local minimum for each data point (see the notebook), which does not depend on the others.
+        The codes of a data point are a local minimum (see the notebook of the model), which does
+        not depend on the other data points.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l)
+            Codes, dimensionless: >= 0 at the last layer, below it what the activation makes of
+            them.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data that do not fit.
         """
         check_is_fitted(self)
         data, l = DataMatrix(read_signed(self, X, reset=False).T), self._index(layer)
@@ -397,8 +418,29 @@ class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
         return namespace(H).astype(self._decoded(H, l).T, data.dtype)
 
     def inverse_transform(self, H, layer=-1):
-        """Reconstruction (n_samples x n_features) from codes H (n_samples x k_l) of a layer: (Z_1
-        g(Z_2 .. g(Z_l H')))'.
+        """Return the reconstruction of data from their codes.
+
+        It is (Z_1 g(Z_2 .. g(Z_l H')))' for the codes H of layer l and the activation g.
+
+        Parameters
+        ----------
+        H : array-like of shape (n_samples, k_l)
+            Codes of the layer, as from `transform`, dimensionless.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features)
+            The reconstruction, in units of the data of the fit.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or H has another number of columns than the layer has
+            components.
         """
         check_is_fitted(self)
         l = self._index(layer)
@@ -412,8 +454,27 @@ class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
         return decode(Z[1:], H.T, ACTIVATIONS[self.activation])[0][0].T @ Z[0].T
 
     def score(self, X, y=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 for X (n_samples x n_features) and its codes; 1 is
-        perfect. y is ignored.
+        """Return the explained share of the squares of X.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified. It is reconstructed from its own codes.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
@@ -497,21 +558,91 @@ class TrainsNonlinear:
 
 # %% ../../nbs/models/nonlinear.ipynb #39c23a89
 class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEstimator):
-    """Deep Semi-NMF with an activation between the layers: X ~ Z_1 g(Z_2 g(.. g(Z_m H_m))), H_m >=
-    0, for data of any sign.
+    """Deep Semi-NMF with an activation: X ~ Z_1 g(Z_2 g(.. g(Z_m H_m))) with H_m >= 0.
 
-    Parameters: `ranks` components per layer (they may increase: g makes that useful, and a warning
-    says so for the linear models); `activation` 'softplus', 'sigmoid', 'tanh', 'square', 'relu' or
-    'identity'; `ridge` > 0, the price of large factors and codes (dimensionless); `pretrain_iter`
-    iterations of Semi-NMF per layer; `max_iter` iterations of L-BFGS-B over everything (0: the
-    start only); `tol` on the gradient, and on the relative decrease in ten iterations
-    (dimensionless); `random_state` (k-means at the start); `verbose` (1: progress bar); `device`
-    'auto', 'cpu' or 'cuda'. Fitted: `factors_` (Z_1 in units of X, n_features x k_1, then Z_2 ..),
-    `codes_` (n_samples x k_m, >= 0: what `transform` gives for the training data), `components_`
-    (k_m x n_features: change of the reconstruction with each code, at the mean code),
-    `typical_code_`, `unit_` (root mean square length of a data point), `reconstruction_err_` (units
-    of X, for `codes_`), `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective'). No
-    masks, no labels. Source: Trigeorgis et al., TPAMI 2017, section 3.3.
+    The data may have any sign. There are no masks and no labels. (X is n_features x n_samples in
+    this formula, as in the paper; `fit` takes n_samples x n_features.)
+
+    Parameters
+    ----------
+    ranks : int or sequence of int, default=(20, 6)
+        Numbers of components, from the first layer to the last, each at least 1; a single integer
+        is one layer. They may increase: the activation makes that useful, though a warning is given
+        that holds for the linear models.
+    activation : {'softplus', 'sigmoid', 'tanh', 'square', 'relu', 'identity'}, default='softplus'
+        The function g between the layers, entry by entry.
+    ridge : float, default=0.001
+        Weight (> 0) of the penalty on large factors and codes, dimensionless.
+    pretrain_iter : int, default=50
+        Number of iterations of Semi-NMF per layer for the start.
+    max_iter : int, default=1000
+        Largest number of iterations of L-BFGS-B over all factors and codes; 0: the start only.
+    tol : float, default=1e-3
+        Training stops when no entry of the projected gradient exceeds `tol`, or when ten iterations
+        lower the objective by no more than the fraction `tol` (dimensionless).
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of the k-means start. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    factors_ : list of array
+        Z_1 (n_features x k_1, units of X), then Z_2, .. (k_(l-1) x k_l, dimensionless).
+    codes_ : array of shape (n_samples, k_m)
+        Codes of the training data, >= 0, as `transform` gives them. Dimensionless.
+    components_ : ndarray of shape (k_m, n_features)
+        Change of the reconstruction with each code, at the mean code, in units of X. It can only be
+        read.
+    n_components_ : int
+        Number of components of the last layer.
+    typical_code_ : ndarray of shape (k_m,)
+        Mean code of the training, dimensionless.
+    unit_ : float
+        Root mean square length of a data point, in units of X.
+    reconstruction_err_ : float
+        Frobenius norm of X minus its reconstruction from `codes_`, in units of X.
+    n_iter_ : int
+        Number of training iterations, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended: 'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or
+        'interrupted'.
+    history_ : dict
+        'objective': a list, the start and every iteration. Dimensionless.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    See Also
+    --------
+    DeepSemiNMF : The linear model.
+
+    References
+    ----------
+    G. Trigeorgis, K. Bousmalis, S. Zafeiriou, B. Schuller, IEEE TPAMI 39, 2017, arXiv:1509.03248,
+    section 3.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NonlinearSemiNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((30, 8))
+    >>> model = NonlinearSemiNMF(ranks=(4, 2), tol=1e-2, random_state=0).fit(X)
+    >>> [Z.shape for Z in model.factors_]
+    [(8, 4), (4, 2)]
+    >>> model.codes_.shape, bool((model.codes_ >= 0).all())
+    ((30, 2), True)
     """
 
     def __init__(
@@ -539,11 +670,32 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on X (n_samples x n_features, any sign; dense, sparse, pandas, or any array
-        namespace). y is ignored. Returns self.
+        """Train on X.
 
-        Warns with `ConvergenceWarning` when max_iter ends the training; a KeyboardInterrupt keeps
-        what there is.
+        A KeyboardInterrupt ends the training and leaves what there is.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        y : object, default=None
+            Ignored: scikit-learn's convention.
+
+        Returns
+        -------
+        NonlinearSemiNMF
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters and data that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
         """
         (ranks, g), data = check_nonlinear(self), DataMatrix(read_signed(self, X, reset=True).T)
         begin_training(self, self._criteria(ranks))
@@ -575,8 +727,22 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
         )
 
     def fit_transform(self, X, y=None):
-        """Train, and return the codes of the last layer (n_samples x k_m): the same as
-        `fit(X).transform(X)`.
+        """Train on X and return the codes of the last layer.
+
+        The result is the same as that of ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        y : object, default=None
+            Ignored: scikit-learn's convention.
+
+        Returns
+        -------
+        array of shape (n_samples, k_m)
+            Codes, >= 0, dimensionless.
         """
         return self.fit(X).codes_
 

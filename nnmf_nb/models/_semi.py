@@ -460,10 +460,35 @@ class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
 
     @named_topics
     def transform(self, X, layer=-1):
-        """Nonnegative coefficients of X (n_samples x n_features, any sign) at a layer (default: the
-        deepest): n_samples x k_l, exact for the product Z_1 .. Z_l.
+        """Return the nonnegative coefficients of X at a layer.
 
-        A model may transform on another device or in another dtype than it was trained in.
+        They are exact for the product Z_1 .. Z_l of the layers up to this one. A model may
+        transform on another device or in another dtype than it was trained in.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l)
+            Coefficients, >= 0, in units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the coefficients of some data points are not optimal.
         """
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
@@ -473,8 +498,27 @@ class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
         return H.T * data.scale
 
     def score(self, X, y=None):
-        """1 - ||X - reconstruction||^2 / ||X||^2 at the deepest layer, for X (n_samples x
-        n_features) and its own exact coefficients; 1 is perfect. y is ignored.
+        """Return the explained share of the squares of X at the deepest layer.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified. It is reconstructed from its own exact coefficients.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         check_is_fitted(self)
         data = DataMatrix(read_signed(self, X, reset=False).T)
@@ -483,8 +527,29 @@ class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
             return 1.0 - relative_error(data, Phi, solve_layer(data, Phi)[0]) ** 2
 
     def inverse_transform(self, H, layer=-1):
-        """Reconstruction (n_samples x n_features) from coefficients H (n_samples x k_l) of a layer:
-        H (Z_1 .. Z_l)'.
+        """Return the reconstruction of data from their coefficients.
+
+        It is H (Z_1 .. Z_l)' for the coefficients H of layer l, one row per data point.
+
+        Parameters
+        ----------
+        H : array-like of shape (n_samples, k_l)
+            Coefficients of the layer, as from `transform`.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features)
+            The reconstruction, in the units of the coefficients.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or H has another number of columns than the layer has
+            components.
         """
         check_is_fitted(self)
         Phi = self._phi(layer)
@@ -534,20 +599,92 @@ class TrainsSemi:
 
 # %% ../../nbs/models/semi.ipynb #ba8ac39a
 class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
-    """Deep Semi-NMF: X ~ Z_1 Z_2 .. Z_m H_m with H >= 0, for data of any sign; pretrained layer by
-    layer, then tuned together, with labels for some data points or none.
+    """Deep Semi-NMF: X ~ Z_1 Z_2 .. Z_m H_m with H_m >= 0, for data of any sign.
 
-    Parameters: `ranks` components per layer; `solver` 'nnls' (exact H) or 'mu' (multiplicative);
-    `ridge` >= 0, the price of large factors (dimensionless); `lam` >= 0, the price of scatter
-    within the classes of `fit` (dimensionless); `pretrain_iter` iterations per layer; `max_iter`
-    iterations over the whole chain (0: pretraining only); `tol` on the stationarity
-    (dimensionless); `random_state` (k-means at the start); `verbose` (1: progress bar); `device`
-    'auto', 'cpu' or 'cuda'. Fitted: `layers_` (list of `SemiLayer`: Z, H, error), `components_`
-    (k_m x n_features, the product, any sign), `reconstruction_err_` (units of X, with exact H),
-    `n_iter_`, `converged_`, `stop_reason_`, `history_` ('objective' and 'stationarity' per turn,
-    'pretraining': the objectives of each layer). Every entry of X must be known: masks and weights
-    would give each data point a Gram matrix of its own in all steps, and there are none. Source:
-    Trigeorgis et al., ICML 2014 and TPAMI 2017; Ding, Li & Jordan 2010.
+    The model is pretrained layer by layer, then tuned together, with labels for some data points or
+    none. (X is n_features x n_samples in this formula, as in the paper; `fit` takes n_samples x
+    n_features.) Every entry of X must be known: masks and weights would give each data point a Gram
+    matrix of its own in all steps, and there are none.
+
+    Parameters
+    ----------
+    ranks : int or sequence of int, default=(20, 6)
+        Numbers of components, from the first layer to the deepest, each at least 1; a single
+        integer is one layer. Ranks that increase give a warning.
+    solver : {'nnls', 'mu'}, default='nnls'
+        How H is updated: exactly, or by multiplicative updates.
+    ridge : float, default=0.01
+        Weight (>= 0) of the penalty on large factors, dimensionless. Labels need ridge > 0.
+    lam : float, default=1.0
+        Weight (>= 0) of the penalty on the scatter within the classes of `fit`, dimensionless.
+    pretrain_iter : int, default=100
+        Number of iterations per layer before the layers are tuned together.
+    max_iter : int, default=1000
+        Largest number of iterations over the whole chain; 0: pretraining only.
+    tol : float, default=1e-4
+        The tuning stops when the stationarity is at most `tol` (dimensionless).
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of the k-means start. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    layers_ : list of SemiLayer
+        One for each layer, in the paper's orientation: `Z` (k_(l-1) x k_l, any sign, columns of
+        unit length), `H` (k_l x n_samples, >= 0, units of X, exact for Z_1 .. Z_l) and `error`
+        (relative reconstruction error of X at this depth, dimensionless).
+    components_ : ndarray of shape (k_m, n_features)
+        The product (Z_1 .. Z_m)', any sign, dimensionless. It can only be read.
+    n_components_ : int
+        Number of components of the deepest layer.
+    reconstruction_err_ : float
+        Frobenius norm of X minus its reconstruction at the deepest layer with exact H, in units of
+        X.
+    n_iter_ : int
+        Number of iterations of the tuning, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended: 'stationary', 'max_iter', 'callback' or 'interrupted'.
+    history_ : dict
+        'objective' and 'stationarity' of every iteration, and 'pretraining': a list of objectives
+        for each layer. Dimensionless.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    See Also
+    --------
+    NonlinearSemiNMF : The same with an activation between the layers.
+
+    References
+    ----------
+    G. Trigeorgis, K. Bousmalis, S. Zafeiriou, B. Schuller, ICML 2014; IEEE TPAMI 39, 2017,
+    arXiv:1509.03248.
+
+    C. Ding, T. Li, M. I. Jordan, IEEE TPAMI 32, 2010, doi:10.1109/TPAMI.2008.277 (Semi-NMF).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import DeepSemiNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 3)) @ rng.standard_normal((3, 8))
+    >>> model = DeepSemiNMF(ranks=(3, 2), random_state=0).fit(X)
+    >>> [layer.Z.shape for layer in model.layers_]
+    [(8, 3), (3, 2)]
+    >>> H = model.transform(X)
+    >>> H.shape, bool((H >= 0).all())
+    ((30, 2), True)
     """
 
     def __init__(
@@ -577,13 +714,36 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on X (n_samples x n_features, any sign; dense, sparse, pandas, or any array
-        namespace). Returns self.
+        """Train on X.
 
-        y: classes (n_samples; -1, None or NaN: unknown) of the last layer, or a matrix of shares
-        (n_samples x c, >= 0), or a dictionary {layer: y}; they act on Z only. Raises `ValueError`
-        for labels with ridge=0. Warns with `ConvergenceWarning` when max_iter ends the tuning; a
-        KeyboardInterrupt keeps what there is.
+        A KeyboardInterrupt ends the training and leaves what there is.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        y : array-like, dict of {int: array-like} or None, default=None
+            Classes of the last layer (n_samples; -1, None or NaN: unknown), or a matrix of shares
+            (n_samples x n_classes, >= 0), or a dictionary {layer: y}; None: no labels. They act on
+            Z only.
+
+        Returns
+        -------
+        DeepSemiNMF
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters, data and labels that do not fit, and for labels with ridge=0.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
+        UserWarning
+            For ranks that increase, and for fewer components than classes.
         """
         ranks, data = check_semi(self), DataMatrix(read_signed(self, X, reset=True, y=y).T)
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
@@ -622,7 +782,21 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         return judged._replace(words=words, signed=True, product=True)
 
     def fit_transform(self, X, y=None):
-        """Train, and return the coefficients of the deepest layer (n_samples x k_m): the same as
-        `fit(X, y).transform(X)`, which knows no labels.
+        """Train on X and return the coefficients of the deepest layer.
+
+        The result is the same as that of ``fit(X, y).transform(X)``, which knows no labels.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        y : array-like, dict of {int: array-like} or None, default=None
+            Labels, as in `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, k_m)
+            Coefficients, >= 0, in units of X.
         """
         return self.fit(X, y).layers_[-1].H.T

@@ -498,8 +498,32 @@ class Codes(NamesTopics, auto_wrap_output_keys=None):
 
     @named_topics
     def transform(self, X, layer=-1):
-        """Codes of X (n_samples x n_features) at a layer (default: the last): n_samples x k_l, >=
-        0, in units of X.
+        """Return the codes of X at a layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l)
+            Codes, >= 0, in units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the codes of some data points are not optimal.
         """
         check_is_fitted(self)
         X, l = read_signed(self, X, reset=False), self._index(layer)
@@ -513,8 +537,29 @@ class Codes(NamesTopics, auto_wrap_output_keys=None):
         return fwd.S[-1].T * self.unit_
 
     def inverse_transform(self, S, layer=-1):
-        """Reconstruction (n_samples x n_features) from codes S (n_samples x k_l) of a layer: S (D_0
-        .. D_l)'. The penalties make codes, and with them reconstructions, smaller.
+        """Return the reconstruction of data from their codes.
+
+        It is S (D_0 .. D_l)' for the codes S of layer l, one row per data point. The penalties make
+        codes, and with them reconstructions, smaller.
+
+        Parameters
+        ----------
+        S : array-like of shape (n_samples, k_l)
+            Codes of the layer, as from `transform`.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features)
+            The reconstruction, in the units of the codes.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or S has another number of columns than the layer has atoms.
         """
         check_is_fitted(self)
         Phi = atoms_in_data(self.dictionaries_[: self._index(layer) + 1])
@@ -655,21 +700,101 @@ def check_network_labels(y, ranks, n_samples):
 
 # %% ../../nbs/models/sparse_coding.ipynb #2f54a3f7
 class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
-    """Supervised deep sparse coding network: codes a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 +
-    l1_l sum(a) + l2_l ||a||^2/2, softmax on the last ones, trained end to end.
+    """Supervised deep sparse coding network, trained end to end.
 
-    Parameters: `ranks` atoms per layer (wide and slim ones in turns are the paper's bottleneck
-    modules); `l1`, `l2` penalties at the start, l1 relative to the typical length of what a layer
-    sees, l2 dimensionless (learned when there are labels); `ridge` times ||W||^2 mean ||a_L||^2 / 2
-    holds the classifier back (dimensionless); `start_iter` iterations of dictionary learning per
-    layer; `max_iter` iterations of L-BFGS-B end to end (0: none, and without labels never any);
-    `tol` on the gradient, and on the relative decrease of the cost (per turn of the start, per ten
-    iterations end to end); `random_state`; `verbose` (1: progress bar); `device` 'auto', 'cpu' or
-    'cuda'. Fitted: `dictionaries_` (k_(l-1) x k_l, unit columns, any sign), `penalties_` (layers x
-    2: l1 in units of X, l2), `classes_` (empty without labels), `coef_` (per unit of X) and
-    `intercept_`, `components_` (k_L x n_features), `unit_` (typical length of a data point),
-    `n_iter_`, `history_` ('start': costs per layer, 'cost': cross-entropy + ridge), `converged_`,
-    `stop_reason_`. Source: Sun, Nasrabadi & Tran, arXiv 1701.08349.
+    The codes are a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 + l1_l sum(a) + l2_l ||a||^2/2, with a
+    softmax classifier on the last ones. Data may have any sign. Without labels only the start,
+    layer by layer dictionary learning, is fitted.
+
+    Parameters
+    ----------
+    ranks : int or sequence of int, default=(32, 16)
+        Numbers of atoms per layer, each at least 1 (wide and slim ones in turns are the paper's
+        bottleneck modules).
+    l1 : float, default=0.1
+        The l1 penalty at the start (>= 0), relative to the typical length of what a layer sees,
+        dimensionless. It is learned when there are labels.
+    l2 : float, default=0.01
+        The l2 penalty at the start (>= 0), dimensionless. It is learned when there are labels.
+    ridge : float, default=0.001
+        Weight (>= 0, dimensionless) of ||W||^2 mean ||a_L||^2 / 2, which holds the classifier W
+        back.
+    start_iter : int, default=50
+        Number of iterations of dictionary learning per layer.
+    max_iter : int, default=300
+        Largest number of iterations of L-BFGS-B end to end; 0: none. Without labels there are none.
+    tol : float, default=1e-3
+        Training stops when no entry of the projected gradient exceeds `tol`, or when the cost falls
+        by no more than the fraction `tol` (in an iteration of the start, in ten iterations end to
+        end). Dimensionless.
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of a fit. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    dictionaries_ : list of array of shape (k_(l-1), k_l)
+        Atoms of each layer, columns of unit length, any sign.
+    penalties_ : ndarray of shape (n_layers, 2)
+        Penalties of each layer: l1 in units of X, l2 dimensionless.
+    components_ : ndarray of shape (k_L, n_features)
+        Atoms of the last layer as mixtures of features, (D_0 .. D_L)'. It can only be read.
+    n_components_ : int
+        Number of atoms of the last layer.
+    classes_ : ndarray of shape (n_classes,)
+        Sorted classes; empty without labels.
+    coef_ : ndarray of shape (n_classes, k_L)
+        Weights of the classifier, per unit of X; only with labels.
+    intercept_ : ndarray of shape (n_classes,)
+        Intercepts of the classifier, dimensionless; only with labels.
+    classifiers_ : dict of {int: Classifier}
+        The classifier under the number of the last layer; empty without labels.
+    unit_ : float
+        Typical (root mean square) length of a data point, in units of X.
+    n_iter_ : int
+        Number of iterations end to end, or without labels the largest number of a layer of the
+        start, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended: 'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or
+        'interrupted'.
+    history_ : dict
+        'start': lists of costs, one per layer, and 'cost': cross-entropy plus ridge for every
+        iteration end to end.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    See Also
+    --------
+    as_classifier : The model as a classifier of scikit-learn.
+
+    References
+    ----------
+    X. Sun, N. M. Nasrabadi, T. D. Tran, "Supervised deep sparse coding networks", arXiv:1701.08349.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import SparseCodingNetwork
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 15)
+    >>> X = np.eye(2)[y] @ np.repeat(np.eye(2), 4, axis=1) + 0.1 * rng.random((30, 8))
+    >>> model = SparseCodingNetwork(ranks=(6, 4), random_state=0).fit(X, y)
+    >>> [D.shape for D in model.dictionaries_]
+    [(8, 6), (6, 4)]
+    >>> model.score(X, y)
+    1.0
     """
 
     def __init__(
@@ -699,12 +824,34 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on X (n_samples x n_features, any sign, dense or sparse) with labels y (n_samples
-        of any kind, -1, None or NaN: unknown; or a matrix of shares, n_samples x c; or
-        {last layer: y}; None: no labels). Returns self.
+        """Train on X and the labels.
 
-        Unlabelled data points take part in the dictionary learning of the start only. Warns with
-        `ConvergenceWarning` when the training ends before it has converged.
+        Unlabeled data points take part in the dictionary learning of the start only.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        y : array-like, dict of {int: array-like} or None, default=None
+            Classes of any kind (n_samples; -1, None or NaN: unknown), or a matrix of shares
+            (n_samples x n_classes), or a dictionary {last layer: y}; None: no labels.
+
+        Returns
+        -------
+        SparseCodingNetwork
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters and data that do not fit, for labels of other layers than the last, and
+            for data points whose labels are known in part.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
         """
         data, ranks = read_signed(self, X, reset=True, y=y), check_network(self)
         labels = check_network_labels(y, ranks, data.shape[0])
@@ -746,8 +893,26 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
 
     @needs_labels
     def score(self, X, y):
-        """Accuracy over the data points with a known label in y, in any form that `fit` takes (1 is
-        perfect; 0 when none is known)."""
+        """Return the accuracy of `predict` over the data points with a known label.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        y : array-like or dict of {int: array-like}
+            Labels in any form that `fit` takes; unknown ones are left out.
+
+        Returns
+        -------
+        float
+            Accuracy from 0 to 1, dimensionless; 0 when no label is known.
+
+        Raises
+        ------
+        AttributeError
+            If the model was fitted without labels.
+        """
         return accuracy(self, X, y)
 
     def __sklearn_tags__(self):

@@ -445,8 +445,24 @@ class JointNMF(OneLayer):
     """
 
     def fit_transform(self, X, y=None, **given):
-        """Train, and return the coefficients (n_samples x k): the same as `fit(X, y,
-        ..).transform(X)`.
+        """Train on X and return its coefficients.
+
+        The result is the same as that of ``fit(X, y, ..).transform(X)``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : object, default=None
+            Labels, as in `fit`; `GuidedNMF` ignores them.
+        **given : dict
+            Further arguments of `fit`, by name.
+
+        Returns
+        -------
+        array of shape (n_samples, k)
+            Coefficients from X alone, >= 0, in units of X.
         """
         self.fit(X, y, **given)
         known = given.get("mask"), given.get("weights")
@@ -653,27 +669,126 @@ class TrainsWithLabels(Classifies, JointNMF):
 
 # %% ../../nbs/models/ssnmf.ipynb #7ff7cf5b
 class SSNMF(TrainsWithLabels):
-    """Semi-supervised NMF: X ~ A S and Y ~ B S with shared coefficients S, for data points of which
-    some have a known class.
+    """Semi-supervised NMF: X ~ A S and Y ~ B S with shared coefficients S.
+
+    Some of the data points have a known class. Minimized is
+
+        D_X(X || A S) / size(X) + lam D_Y(L.Y || L.B S) / size(L.Y)
+
+    where D is the squared error or the Kullback-Leibler divergence and size is ||.||^2 or the sum
+    of the entries (dimensionless; the absolute lambda of the slides is lam size(X) / size(L.Y), see
+    `absolute_weight`). L is 1 where a label is known and 0 elsewhere.
 
     The shared coefficients exist for the training points only: they are fitted to the data and to
-    the labels, and `joint_` keeps them. `transform`, `layers_`, `predict` and `B_` do something
-    else: new data have no labels, so their coefficients come from X alone, q(x, A), for the
-    training points as well, and `B_` is the best classifier for these. Where X is noisy and labels
-    are informative, `joint_` is the better reconstruction of the training points; for predictions
-    use `transform` and `predict`, which do not know the answers.
+    the labels, and `joint_` has them. `transform`, `layers_`, `predict` and `B_` do something else:
+    new data have no labels, so their coefficients come from X alone, q(x, A), for the training
+    points as well, and `B_` is the best classifier for these. Where X is noisy and labels are
+    informative, `joint_` is the better reconstruction of the training points; for predictions use
+    `transform` and `predict`, which do not know the answers.
 
-    Minimises D_X(X || A S) / size(X) + lam D_Y(L.Y || L.B S) / size(L.Y): D the squared error or
-    Kullback-Leibler, size ||.||^2 or the sum of the entries (dimensionless; the slides' absolute
-    lambda is lam size(X) / size(L.Y), see `absolute_weight`). Parameters: `n_components`, `init`,
-    `max_iter`, `tol`, `n_init`, `random_state`, `verbose`, `device` as in `NMF` (init='custom'
-    starts from W, H and B of `fit`); `loss`, `label_loss` 'frobenius' or 'kullback-leibler'; `lam`
-    >= 0; `solver` 'hals', 'anls' (exact halves; both for squared errors only), 'mu', or 'auto':
-    'hals' where possible. Fitted: as `NMF`, and `classes_`, `classifiers_` {0: `Classifier`} (empty
-    without labels), `B_` (c x k: the best classifier for the coefficients that `transform` returns,
-    in units of Y over units of X), `joint_` (`JointFactors` A, B, S in the paper's orientation;
-    None for a fit without labels). With labels, `history_['objective']` is the objective above.
-    Source: Lee, Yoo & Choi 2010; Haddock et al. 2020; slides 4 to 6.
+    Parameters
+    ----------
+    n_components : int, 'auto' or None, default='auto'
+        Number of topics. 'auto' and None: as many as the custom start has, else as many as there
+        are features.
+    loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
+        Loss between X and A S.
+    label_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
+        Loss between the labels Y and B S.
+    lam : float, default=1.0
+        Weight (>= 0) of the label term, dimensionless.
+    solver : {'auto', 'hals', 'anls', 'mu'}, default='auto'
+        'hals': coordinate descent and 'anls': exact alternating updates, both for squared errors
+        only; 'mu': multiplicative updates; 'auto': 'hals' where it is possible, else 'mu', and
+        without labels (or lam=0) what `NMF` does.
+    init : {None, 'random', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
+        The start, as in `NMF`; 'custom': W, H and B of `fit`.
+    max_iter : int, default=500
+        Largest number of iterations.
+    tol : float, default=1e-4
+        Training stops when the stationarity, a norm of the projected gradient, is at most `tol`
+        (dimensionless).
+    n_init : int, default=1
+        Number of starts: the first as `init` says, the others random.
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of a fit. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Topics, rows of unit length (dimensionless), in descending order of their share. It can only
+        be read.
+    n_components_ : int
+        Number of topics.
+    layers_ : list of Layer
+        The one layer in the paper's orientation: `A` (n_features x k, columns of unit length), `S`
+        (k x n_samples, units of X, from X alone as `transform` gives it), `error` (relative
+        reconstruction error of X), `floor` (the lowest that a matrix of this rank can have), `kkt`
+        (largest relative KKT residual of a column of S), `ambiguous` (number of data points whose S
+        is not unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with
+        cosine above 0.99). All numbers are dimensionless.
+    n_iter_ : int
+        Number of iterations, at least 1.
+    reconstruction_err_ : float
+        Square root of twice the divergence between X and its reconstruction from `layers_`: for the
+        Frobenius loss the Frobenius norm of their difference, in units of X.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended, for example 'stationary', 'max_iter', 'callback' or 'interrupted'.
+    history_ : dict
+        'objective' and 'stationarity', lists with one number per iteration; with labels,
+        'objective' is the objective above. Dimensionless.
+    classes_ : ndarray of shape (n_classes,)
+        Sorted classes; empty without labels.
+    classifiers_ : dict of {int: Classifier}
+        The classifier under the key 0; empty without labels.
+    B_ : ndarray of shape (n_classes, n_components)
+        The best classifier for the coefficients that `transform` returns, in units of Y over units
+        of X; it has no rows without labels.
+    joint_ : JointFactors or None
+        The factors A, B and S that data and labels of the training points share, in the paper's
+        orientation; None for a fit without labels or with lam=0.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    See Also
+    --------
+    as_classifier : The model as a classifier of scikit-learn.
+
+    References
+    ----------
+    H. Lee, J. Yoo, S. Choi, IEEE Signal Process. Lett. 17, 2010, doi:10.1109/LSP.2009.2027163.
+
+    J. Haddock et al., 2020, arXiv:2010.07956.
+
+    J. Haddock, "Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+    Modeling", talk at CAMSAP, 16 December 2019, slides 4 to 6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import SSNMF
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 15)
+    >>> X = np.eye(2)[y] @ np.repeat(np.eye(2), 4, axis=1) + 0.1 * rng.random((30, 8))
+    >>> some = np.where(rng.random(30) < 0.5, y, -1)
+    >>> model = SSNMF(2, random_state=0).fit(X, some)
+    >>> model.components_.shape, model.B_.shape
+    ((2, 8), (2, 2))
+    >>> bool((model.predict(X) == y).all())
+    True
     """
 
     def __init__(
@@ -707,15 +822,53 @@ class SSNMF(TrainsWithLabels):
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None, L=None, W=None, H=None, B=None, **keywords):
-        """Train on X (n_samples x n_features, >= 0). Returns self.
+        """Train on X.
 
-        y: classes (n_samples; -1, None or NaN: unknown), or a matrix Y (n_samples x c, >= 0); None:
-        unsupervised. L (shaped like y, or n_samples; true = known): where it is false, anything may
-        stand in y. mask, weights and `sample_weight` (not for labels) as in `NMF`. W (n_samples x
-        k), H (k x n_features) and B (n_classes x k, in units of Y over units of W; None: the same
-        for all topics): the start when init='custom', for example `joint_.S.T`, `joint_.A.T` and
-        `joint_.B` of an earlier fit. Raises `ValueError` for bad values; warns with
-        `ConvergenceWarning` when max_iter ends the training.
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
+            Classes (-1, None or NaN: unknown), or a matrix Y of numbers >= 0; None: unsupervised.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
+            What a masked array hides is unknown, too.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
+            of weight 0 are ignored, whatever they hold. None: all weights are 1.
+        L : array-like of shape (n_samples,) or that of y, default=None
+            True where a label is known; where it is false, anything may stand in y.
+        W : array-like of shape (n_samples, k) or None, default=None
+            Start of the coefficients for init='custom', for example ``joint_.S.T`` of an earlier
+            fit.
+        H : array-like of shape (k, n_features) or None, default=None
+            Start of the components for init='custom', for example ``joint_.A.T`` of an earlier fit.
+        B : array-like of shape (n_classes, k) or None, default=None
+            Start of the classifier for init='custom', in units of Y over units of W, for example
+            ``joint_.B`` of an earlier fit. None: the same for all topics.
+        **keywords : dict
+            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
+            data points; X must be dense then. It can be routed as metadata. Other keywords raise
+            `TypeError`. The labels of a data point keep their weight.
+
+        Returns
+        -------
+        SSNMF
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters, labels, starts, masks and weights that do not fit, and for the first
+            negative, NaN or infinite entry of X that no mask hides.
+        TypeError
+            For an unknown keyword.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
         """
         sample_weight = self._sample_weight(keywords)
         of_entries = weights_of_entries(X, weights, sample_weight)
@@ -733,9 +886,35 @@ class SSNMF(TrainsWithLabels):
         return self
 
     def score(self, X, y=None, mask=None, weights=None, L=None):
-        """Accuracy of `predict` over the known labels in y (in any form that `fit` takes, with its
-        L), if the model was fitted with labels and y is given; else the explained share of ||X||^2
-        as in `NMF`.
+        """Return the accuracy of `predict`, or the explained share of the squares of X.
+
+        If the model was fitted with labels and y is given, it is the share of the data points with
+        a known label whose class the model predicts. Otherwise it is 1 - ||X - reconstruction||^2 /
+        ||X||^2, as in `NMF`. Both are dimensionless, 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : array-like or None, default=None
+            Labels in any form that `fit` takes; unknown ones are left out.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+        L : array-like of shape (n_samples,) or that of y, default=None
+            True where a label in y is known, as in `fit`.
+
+        Returns
+        -------
+        float
+            Accuracy from 0 to 1, or the explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         known = dict(mask=mask, weights=weights)
         if y is None or not self._has_classes():
@@ -880,17 +1059,97 @@ class TrainsWithSeeds(JointNMF):
 
 # %% ../../nbs/models/ssnmf.ipynb #ad301d42
 class GuidedNMF(TrainsWithSeeds):
-    """NMF with seed features for some of its topics: minimises ||X - A S||^2 / ||X||^2 + lam
-    ||Y - A B||^2 / ||Y||^2 with seed vectors Y (N x groups) by HALS.
+    """Nonnegative matrix factorization with seed features for some of its topics.
 
-    Parameters: `seeds`, a list of groups of features (names or numbers), a dictionary {group:
-    features}, or a DataFrame (groups x features, above 0 for seeds); `features` names (None: those
-    of a DataFrame; where they are numbers, numbers in seeds are names); `lam` >= 0 (dimensionless;
-    the larger it is, the less a guided topic holds beside its seeds); the others as in `NMF` (no
-    custom start). Fitted: as `NMF`, the topic of the first group first, then that of the second,
-    .., then the free topics by share; `groups_` (names, or 0, 1, ..) and `seed_shares_` (groups x
-    k: share of each topic in the reconstruction of a group's seeds, rows add up to 1). Source:
-    Vendrow, Haddock, Rebrova & Needell 2021.
+    Minimized by HALS is ||X - A S||^2 / ||X||^2 + lam ||Y - A B||^2 / ||Y||^2 with seed vectors Y
+    (n_features x groups).
+
+    Parameters
+    ----------
+    n_components : int, 'auto' or None, default='auto'
+        Number of topics, at least that of the groups. 'auto' and None: as many as there are
+        features.
+    seeds : sequence, dict or DataFrame, default=()
+        Groups of features: a list of lists of features (names or numbers), a dictionary {group:
+        features} or such a Series, or a DataFrame (groups x features) with entries above 0 for
+        seeds.
+    features : sequence of str or int, or None, default=None
+        Names of the features. None: those of a DataFrame. Where names are numbers, numbers in
+        `seeds` are names.
+    lam : float, default=0.03
+        Weight (>= 0) of the seed term, dimensionless. The larger it is, the less a guided topic
+        holds beside its seeds.
+    init : {None, 'random', 'nndsvd', 'nndsvda', 'nndsvdar'}, default=None
+        The start, as in `NMF`; there is no custom one.
+    max_iter : int, default=500
+        Largest number of iterations.
+    tol : float, default=1e-4
+        Training stops when the stationarity, a norm of the projected gradient, is at most `tol`
+        (dimensionless).
+    n_init : int, default=1
+        Number of starts: the first as `init` says, the others random.
+    random_state : int, RandomState instance or None, default=None
+        Source of the random numbers of a fit. With an int, fits are reproducible.
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Topics, rows of unit length (dimensionless): first the topic of the first group, then that
+        of the second, .., then the free topics by share. It can only be read.
+    n_components_ : int
+        Number of topics.
+    layers_ : list of Layer
+        The one layer in the paper's orientation: `A` (n_features x k, columns of unit length), `S`
+        (k x n_samples, units of X, from X alone as `transform` gives it), `error` (relative
+        reconstruction error of X), `floor` (the lowest that a matrix of this rank can have), `kkt`
+        (largest relative KKT residual of a column of S), `ambiguous` (number of data points whose S
+        is not unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with
+        cosine above 0.99). All numbers are dimensionless.
+    n_iter_ : int
+        Number of iterations, at least 1.
+    reconstruction_err_ : float
+        Frobenius norm of X minus its reconstruction, in units of X.
+    groups_ : ndarray of shape (n_groups,)
+        Names of the groups, or 0, 1, ..
+    seed_shares_ : ndarray of shape (n_groups, n_components)
+        Share of each topic in the reconstruction of the seeds of a group, dimensionless. Rows add
+        up to 1, or to 0 for a group that no topic has.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended, for example 'stationary', 'max_iter', 'callback' or 'interrupted'.
+    history_ : dict
+        'objective' and 'stationarity', lists with one number per iteration. Dimensionless.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    References
+    ----------
+    J. Vendrow, J. Haddock, E. Rebrova, D. Needell, "On a Guided Nonnegative Matrix Factorization",
+    ICASSP 2021, arXiv:2010.11365.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import GuidedNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((30, 3)) @ rng.random((3, 8))
+    >>> model = GuidedNMF(3, seeds={"left": [0, 1], "right": [6, 7]}, random_state=0).fit(X)
+    >>> model.components_.shape
+    (3, 8)
+    >>> model.guide().index.tolist()
+    ['left', 'right']
     """
 
     def __init__(
@@ -922,11 +1181,44 @@ class GuidedNMF(TrainsWithSeeds):
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None, **keywords):
-        """Train on X (n_samples x n_features, >= 0). Returns self. y is ignored; mask, weights and
-        `sample_weight` as in `NMF`.
+        """Train on X.
 
-        Raises `ValueError` for bad values, unknown seeds, and more groups than topics; warns with
-        `ConvergenceWarning` when max_iter ends the training.
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : object, default=None
+            Ignored: scikit-learn's convention.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
+            What a masked array hides is unknown, too.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
+            of weight 0 are ignored, whatever they hold. None: all weights are 1.
+        **keywords : dict
+            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
+            data points; X must be dense then. It can be routed as metadata. Other keywords raise
+            `TypeError`.
+
+        Returns
+        -------
+        GuidedNMF
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters, masks and weights that do not fit, unknown seeds, empty groups, more
+            groups than topics, and for the first negative, NaN or infinite entry of X that no mask
+            hides.
+        TypeError
+            For an unknown keyword.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
         """
         sample_weight = self._sample_weight(keywords)
         of_entries = weights_of_entries(X, weights, sample_weight)
@@ -945,9 +1237,27 @@ class GuidedNMF(TrainsWithSeeds):
         return self
 
     def guide(self, features=None, top=8):
-        """DataFrame of the groups: their topic, its share in the reconstruction of their seeds, the
-        topic with the largest share, and the `top` strongest features of their topic ('(dead)': it
-        explains nothing).
+        """Return a table of the groups of seeds.
+
+        Parameters
+        ----------
+        features : sequence of str or None, default=None
+            Names of the features. None: those of the parameter `features` or those seen in `fit`,
+            else x0, x1, ..
+        top : int, default=8
+            Number of strongest features that are listed for each group.
+
+        Returns
+        -------
+        pandas.DataFrame of shape (n_groups, 4)
+            For each group its `topic`, the `share` of this topic in the reconstruction of its seeds
+            (dimensionless, rounded to three digits), `strongest`, the topic with the largest share,
+            and the `features` that are strongest in its topic ('(dead)': it explains nothing).
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         check_is_fitted(self)
         rows = range(len(self.groups_))

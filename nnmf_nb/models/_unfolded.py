@@ -465,14 +465,45 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """
 
     def transform(self, X):
-        """H^K of X (n_samples x n_features, dense or sparse): n_samples x k in units of X. A row
-        depends on no other row.
+        """Return the coefficients of X, the output of the last layer.
+
+        A row depends on no other row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Mixtures, finite and >= 0.
+
+        Returns
+        -------
+        array of shape (n_samples, k)
+            Coefficients H^K, >= 0, in units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         return self._run(X, lambda fwd: [fwd.H[-1] * fwd.unit])[0]
 
     def separate(self, X):
-        """Estimates of the sources in X (n_samples x n_features): list of dense n_samples x
-        n_features, >= 0, adding up to X to rounding ([X] for one source).
+        """Return estimates of the sources in X.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Mixtures, finite and >= 0.
+
+        Returns
+        -------
+        list of array of shape (n_samples, n_features)
+            One dense estimate >= 0 for each source, in units of X. They add up to X, to rounding;
+            for a single source it is [X].
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
         """
         return self._run(X, lambda fwd: separate(fwd, self.ranks_))
 
@@ -486,8 +517,24 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ]
 
     def inverse_transform(self, H):
-        """The model of the mixture, H components_ (n_samples x n_features), for H: n_samples x
-        k.
+        """Return the model of the mixture, ``H @ components_``.
+
+        Parameters
+        ----------
+        H : array-like of shape (n_samples, k)
+            Coefficients, as from `transform`.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features)
+            The reconstruction, in the units of the coefficients.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If H has another number of columns than the model has components.
         """
         check_is_fitted(self)
         H = read_coefficients(H, "H", columns_out(self, sum(self.ranks_)))
@@ -598,20 +645,86 @@ def progress(bar, report):
 
 # %% ../../nbs/models/unfolded.ipynb #66132fca
 class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
-    """Unfolded NMF: n_layers multiplicative updates of H with bases of their own, trained by
-    nonnegative backpropagation to separate sources.
+    """Unfolded NMF: multiplicative updates of H as layers of a network that separates sources.
 
-    Parameters: `n_components` columns per source (an integer, or one per source); `n_layers` K;
-    `beta` of the updates (0 to 3, 1 Kullback-Leibler) and `cost_beta` of the objective (1 to 3);
-    `sparsity` mu >= 0 (dimensionless); `source_weights` gamma, one or one per source (the paper: 1
-    for the target, 0 for the noise; without effect for a single source); `start_iter` HALS
-    iterations per source for the start; `max_iter` training iterations; `tol` relative decrease of
-    the cost per iteration, over ten of them, that counts as none; `verbose` (1: progress bar);
-    `device` 'auto', 'cpu' or 'cuda'. Nothing is random. Fitted: `bases_` (K + 1, each n_features x
-    k), `components_` (the last one, k x n_features), `ranks_` (columns per source), `n_iter_`,
-    `history_` ('cost', dimensionless, never rises), `converged_`, `stop_reason_`,
-    `reconstruction_err_` (||X - H components_||_F, units of X). Source: Le Roux, Hershey &
-    Weninger 2015.
+    Each of the `n_layers` updates has a basis of its own. The bases are trained by nonnegative
+    backpropagation. Nothing is random.
+
+    Parameters
+    ----------
+    n_components : int or sequence of int, default=5
+        Number of basis columns for each source: one for all, or one per source.
+    n_layers : int, default=5
+        Number K of updates, at least 1.
+    beta : float, default=1.0
+        Beta divergence of the updates, from 0 to 3: 1 is Kullback-Leibler, 2 Euclidean.
+    cost_beta : float, default=1.0
+        Beta divergence of the training cost, from 1 to 3.
+    sparsity : float, default=0.0
+        Weight mu (>= 0) of an l1 penalty in the updates, dimensionless.
+    source_weights : float or sequence of float, default=1.0
+        Weights gamma (>= 0, dimensionless) of the sources in the cost: one for all, or one per
+        source. In the paper 1 for the target and 0 for the noise. Without effect for a single
+        source.
+    start_iter : int, default=200
+        Number of HALS iterations per source for the start.
+    max_iter : int, default=200
+        Largest number of training iterations.
+    tol : float, default=1e-4
+        Training stops when the relative decrease of the cost per iteration, over ten of them, is at
+        most `tol` (dimensionless).
+    verbose : int, default=0
+        1 shows a progress bar during `fit`, 0 nothing.
+    device : {'auto', 'cpu', 'cuda'}, default='auto'
+        Where the model computes: 'cpu' and 'cuda' move the data there, 'auto' leaves them where
+        they are. 'cuda' needs CuPy and a CUDA device.
+
+    Attributes
+    ----------
+    bases_ : list of array of shape (n_features, k)
+        The K + 1 bases, those of all sources side by side.
+    components_ : ndarray of shape (k, n_features)
+        The last basis, transposed. It can only be read.
+    n_components_ : int
+        Number k of columns of a basis.
+    ranks_ : tuple of int
+        Number of columns for each source.
+    reconstruction_err_ : float
+        Frobenius norm of X minus ``H @ components_``, in units of X.
+    n_iter_ : int
+        Number of training iterations, at least 1.
+    converged_ : bool
+        Whether training ended because it had converged.
+    stop_reason_ : str
+        Why training ended: 'no progress', 'max_iter', 'callback' or 'interrupted'.
+    history_ : dict
+        'cost': a list, the start and every iteration, which never rises. Dimensionless.
+    criteria_ : Criteria
+        What the fit minimized and how it ended, as `verify` reads it.
+    certificate_ : Certificate
+        The result of `verify` for the data of the last fit, computed at the first access.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, only if X had names that are all strings.
+
+    References
+    ----------
+    J. Le Roux, J. R. Hershey, F. Weninger, "Deep NMF for speech separation", ICASSP 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import UnfoldedNMF
+    >>> rng = np.random.default_rng(0)
+    >>> sources = [rng.random((30, 2)) @ rng.random((2, 8)) for _ in range(2)]
+    >>> X = sources[0] + sources[1]
+    >>> model = UnfoldedNMF(2, n_layers=3, tol=1e-2).fit(X, sources)
+    >>> len(model.bases_), model.components_.shape
+    (4, (4, 8))
+    >>> parts = model.separate(X)
+    >>> bool(np.allclose(parts[0] + parts[1], X))
+    True
     """
 
     def __init__(
@@ -643,11 +756,32 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
 
     @with_callbacks
     def fit(self, X, y=None):
-        """Train on mixtures X (n_samples x n_features, >= 0, dense or sparse) with sources y:
-        n_samples x (L n_features), L x n_samples x n_features or a list of L matrices, which should
-        add up to X. y None, or one-dimensional (labels, ignored): the network learns to reconstruct
-        X; a single source in y: to show it when given X. Returns self; warns with
-        `ConvergenceWarning` when max_iter ends the training.
+        """Train on mixtures and their sources.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Mixtures, finite and >= 0. It is never modified.
+        y : array-like, sparse matrix, list of these or None, default=None
+            The L sources, >= 0, which should add up to X: n_samples x (L n_features), L x n_samples
+            x n_features, or a list of L matrices. None, or one-dimensional (labels, ignored): the
+            network learns to reconstruct X. With a single source it learns to show that source when
+            given X.
+
+        Returns
+        -------
+        UnfoldedNMF
+            The fitted model itself.
+
+        Raises
+        ------
+        ValueError
+            For parameters, data and sources that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended, for example at `max_iter`, before it had converged.
         """
         data = check_samples(self, X, None, None, reset=True, takes_mask=False, y=y)
         check_parameters(self)
