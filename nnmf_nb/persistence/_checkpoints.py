@@ -698,7 +698,7 @@ class Checkpoint:
         estimator : estimator
             The model.
         context : object
-            scikit-learn's description of the fit.
+            Description by scikit-learn of the fit.
         """
 
     def teardown(self, estimator: object, context: object) -> None:
@@ -709,7 +709,7 @@ class Checkpoint:
         estimator : estimator
             The model.
         context : object
-            scikit-learn's description of the fit.
+            Description by scikit-learn of the fit.
         """
 
     def on_fit_task_begin(self, estimator: object, context: object) -> None:
@@ -720,7 +720,7 @@ class Checkpoint:
         estimator : estimator
             The model.
         context : object
-            scikit-learn's description of the task.
+            Description by scikit-learn of the task.
         """
 
     def on_fit_task_end(self, estimator: object, context: object) -> None:
@@ -731,7 +731,7 @@ class Checkpoint:
         estimator : estimator
             The model.
         context : object
-            scikit-learn's description of the task.
+            Description by scikit-learn of the task.
         """
 
 # %% ../../nbs/persistence/checkpoints.ipynb #df6047e2
