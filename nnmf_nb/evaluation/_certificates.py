@@ -225,7 +225,7 @@ class Criteria(NamedTuple):
         Returns
         -------
         tuple of (float, float)
-            l1 and l2 of S_l, in the units of `on_S`.
+            The penalties l1 and l2 of S_l, in the units of `on_S`.
         """
         return self.on_S[l] if self.on_S else (0.0, 0.0)
 
