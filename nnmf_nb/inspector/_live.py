@@ -399,10 +399,17 @@ def buttons(view):
 
 # %% ../../nbs/inspector/live.ipynb #e09ff1fd
 class Watched(traitlets.HasTraits):
-    """What is seen of a fit, and what may be said to it. Traits to observe: `progress` (dict:
-    state, iteration, ..), `frame`, `curves`.
+    """What is seen of a fit.
 
-    `progress["state"]` is 'waiting', 'running', 'paused' or 'done'.
+    The traits `progress` (dict: state, iteration, ...), `frame` and `curves` can be observed.
+    ``progress["state"]`` is 'waiting', 'running', 'paused' or 'done'.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
     """
 
     progress, frame, curves = traitlets.Dict(), traitlets.Dict(), traitlets.Dict()
@@ -412,7 +419,15 @@ class Watched(traitlets.HasTraits):
         self.begin("", None)
 
     def begin(self, title, most):
-        """Forget what was seen; `most` iterations at most are to come."""
+        """Forget what was seen.
+
+        Parameters
+        ----------
+        title : str
+            Name of the model.
+        most : int or None
+            Largest number of iterations that are to come.
+        """
         self._remote = Remote()
         self._album = Album(self._keep, self._memory)
         self._history = Curves()
@@ -431,10 +446,27 @@ class Watched(traitlets.HasTraits):
         )
 
     def tell(self, **news):
+        """Change entries of `progress`.
+
+        Parameters
+        ----------
+        **news : dict
+            New entries by name.
+        """
         self.progress = {**self.progress, **news}
 
     def see(self, iteration, model, frame):
-        """Take in what a look at an iteration found."""
+        """Take in what was found in an iteration.
+
+        Parameters
+        ----------
+        iteration : int
+            Its number.
+        model : estimator
+            The model in this state.
+        frame : dict
+            What is shown of it, as `frame_of` returns it.
+        """
         self._latest = iteration, model, frame
         self._album.add(*self._latest)
         self._history.add(iteration, [one["error"] for one in frame["layers"]])
@@ -445,7 +477,15 @@ class Watched(traitlets.HasTraits):
 
 # %% ../../nbs/inspector/live.ipynb #c08f7a86
 class TakesCommands(Watched):
-    """The words of a user: each may come from another thread, and returns the view."""
+    """Commands of a user: each may come from another thread, and returns the view.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
+    """
 
     def _command(self, word):
         self._remote.command = word
@@ -571,7 +611,15 @@ class TakesCommands(Watched):
 
 # %% ../../nbs/inspector/live.ipynb #cedcf4dd
 class Restores(TakesCommands):
-    """Gives kept models back."""
+    """Access to the models that were kept.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
+    """
 
     @property
     def epochs(self) -> list[int]:
@@ -636,7 +684,15 @@ def line_of_terminal(view):
 
 # %% ../../nbs/inspector/live.ipynb #d161e7ad
 class Displays(Restores):
-    """A page in a notebook, a table on paper, text in a terminal."""
+    """A page in a notebook, a table on paper, text in a terminal.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
+    """
 
     @functools.cached_property
     def widget(self):
