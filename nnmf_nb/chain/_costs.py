@@ -10,11 +10,12 @@ __all__ = ['COSTS', 'Forward', 'propagate', 'unfold', 'depth_error2', 'depth_err
 # %% ../../nbs/chain/costs.ipynb #389ea793
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ..core._arrays import asarray, double, host_rng, inner, namespace
+from ..core._arrays import ArrayLike, asarray, double, host_rng, inner, namespace
 from ..core._data import DataMatrix, as_data, residual2
 from ..core._linalg import column_lengths
 from ..core._validation import is_sparse
@@ -22,24 +23,70 @@ from ..layer._nnls import adjoint, layer_vjp, solve_layer
 
 # %% ../../nbs/chain/costs.ipynb #d4cde043
 class Forward(NamedTuple):
-    """One forward pass: X (`DataMatrix`, N x M), A = (A_0 .. A_L), S = (S_0 .. S_L), solver status
-    per layer, P = A_0'X (k_0 x M).
+    """One forward pass of a chain, returned by `propagate`.
 
-    S and P are in units of X.scale. `of_product`: whether S_l = q(X, A_0 .. A_l), fitted to the
-    data, instead of q(S_(l-1), A_l).
+    Parameters
+    ----------
+    X : DataMatrix of shape (n_features, n_samples)
+        Data.
+    A : tuple of array
+        Factors A_0, ..., A_L; A_l has shape (k_(l-1), k_l), with k_(-1) = n_features.
+    S : tuple of array
+        Coefficients S_0, ..., S_L; S_l has shape (k_l, n_samples), in units of ``X.scale``.
+    status : tuple of array of int
+        Status of the solver for every layer, of shape (n_samples,), as in `NNLSResult`.
+    P : array of shape (k_0, n_samples)
+        The product A_0'X, in units of ``X.scale``.
+    of_product : bool, default=False
+        Whether S_l = q(X, A_0 .. A_l), fitted to the data, instead of q(S_(l-1), A_l).
     """
 
     X: DataMatrix
     A: tuple
     S: tuple
     status: tuple
-    P: object
+    P: ArrayLike
     of_product: bool = False
 
 # %% ../../nbs/chain/costs.ipynb #bcf44392
-def propagate(X, A, S=None):
-    """Forward pass of the chain A = (A_0 .. A_L) on a `DataMatrix` X: S_l = q(S_(l-1), A_l). `S`:
-    earlier coefficients, for warm starts.
+def propagate(
+    X: DataMatrix, A: Sequence[ArrayLike], S: Sequence[ArrayLike] | None = None
+) -> Forward:
+    """Compute the coefficients of the data in all layers of a chain.
+
+    The forward pass of Neural NMF [1]_: S_0 = q(X, A_0) and S_l = q(S_(l-1), A_l), where q is
+    `nnls`.
+
+    Parameters
+    ----------
+    X : DataMatrix of shape (n_features, n_samples)
+        Data.
+    A : sequence of array
+        Factors A_0, ..., A_L; A_l has shape (k_(l-1), k_l), with k_(-1) = n_features.
+    S : sequence of array, default=None
+        Coefficients of an earlier pass, S_l of shape (k_l, n_samples), as warm starts: only their
+        supports are used, and they do not change the result.
+
+    Returns
+    -------
+    Forward
+        Data, factors, coefficients S_l (k_l, n_samples), status of their solution, and A_0'X.
+
+    References
+    ----------
+    .. [1] J. Haddock, Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+       Modeling, talk at CAMSAP, 2019, slide 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import propagate
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> [S.shape for S in propagate(X, A).S]
+    [(4, 40), (2, 40)]
     """
     P = X.AtX(A[0])
     solved, data = [], X
@@ -74,9 +121,33 @@ def depth_error2(fwd, R):
     return (X.norm2 - 2 * _inner_there(fwd.P, R) + _inner_there(M, R)) / total, M
 
 # %% ../../nbs/chain/costs.ipynb #4619efed
-def depth_errors(fwd):
-    """Relative reconstruction error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l: an array of
-    L + 1 numbers, dimensionless.
+def depth_errors(fwd: Forward) -> np.ndarray:
+    """Compute the relative error ||X - A_0 .. A_l S_l|| / ||X|| at every depth l.
+
+    Parameters
+    ----------
+    fwd : Forward
+        Forward pass, as `propagate` returns it.
+
+    Returns
+    -------
+    numpy.ndarray of shape (L + 1,)
+        Relative error of the reconstruction at the depths 0, ..., L, dimensionless; 0 for X = 0.
+
+    Examples
+    --------
+    The error of depth 1 is that of the product of both factors:
+
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import depth_errors, propagate
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> fwd = propagate(X, A)
+    >>> R = X.X - A[0] @ A[1] @ fwd.S[1] * X.scale
+    >>> bool(np.isclose(depth_errors(fwd)[1], np.linalg.norm(R) / np.linalg.norm(X.X)))
+    True
     """
     return np.array([_depth_error(fwd, unfold(fwd, l)[-1]) for l in range(len(fwd.A))])
 
@@ -93,24 +164,63 @@ def _depth_error(fwd, R):
 
 # %% ../../nbs/chain/costs.ipynb #e749b88e
 class Cost(NamedTuple):
-    """Value (float) and direct derivatives of a cost: dA (list of arrays), dS (list), and T (k_0 x
-    M or None): X T' also belongs to dA_0.
+    """Value and direct derivatives of a cost of a chain, returned by chain costs such as `every`.
+
+    Direct derivatives are those by each A_l with all S held constant, and by each S_l.
+    `backpropagate` adds what reaches the A_l through the S_l.
+
+    Parameters
+    ----------
+    value : float
+        Value of the cost.
+    dA : list of array
+        Its direct derivatives by A_0, ..., A_L, shaped like them.
+    dS : list of array
+        Its direct derivatives by S_0, ..., S_L as they stand in a `Forward`, shaped like them.
+    T : array of shape (k_0, n_samples), default=None
+        If given, X T' is added to the derivative by A_0, with X in units of ``X.scale``.
     """
 
     value: float
     dA: list
     dS: list
-    T: object = None
+    T: ArrayLike | None = None
 
 # %% ../../nbs/chain/costs.ipynb #a9e245d9
 def _zeros(arrays):
     return [namespace(a).zeros_like(a) for a in arrays]
 
 # %% ../../nbs/chain/costs.ipynb #98a0a718
-def every(fwd, weights=None):
-    """sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2 with `weights` w (default all 1, dimensionless).
-    Invariant to the scale of X. With an l2 penalty of the data (`DataMatrix.penalized`), the error
-    of every depth has sum_j l2_j ||s_j||^2 / ||X||^2 of the first layer beside it.
+def every(fwd: Forward, weights: Sequence[float] | None = None) -> Cost:
+    """Compute the squared errors of all depths: sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2.
+
+    The cost is dimensionless and does not depend on the scale of X. With an l2 penalty of the data
+    (`DataMatrix.penalized`) the penalty of the first layer, sum_j l2_j ||s_j||^2 / ||X||^2 over the
+    columns s_j of S_0, is added to the error of every depth.
+
+    Parameters
+    ----------
+    fwd : Forward
+        Forward pass, as `propagate` returns it.
+    weights : sequence of float of length L + 1, default=None
+        Weights w_l of the depths, dimensionless; None means 1 for all.
+
+    Returns
+    -------
+    Cost
+        Value (dimensionless) and direct derivatives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import depth_errors, every, propagate
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> fwd = propagate(X, A)
+    >>> bool(np.isclose(every(fwd).value, (depth_errors(fwd) ** 2).sum()))
+    True
     """
     weights = [1.0] * len(fwd.A) if weights is None else weights
     dA, dS, T, value = _zeros(fwd.A), _zeros(fwd.S), 0.0, 0.0
@@ -139,14 +249,74 @@ def _add_depth(fwd, l, w, dA, dS, value, T):
     return value + w * error2, T - c * R
 
 # %% ../../nbs/chain/costs.ipynb #7e25fb81
-def last(fwd):
-    """||X - A_0 .. A_L S_L||^2 / ||X||^2: `every` with all weight on the deepest layer."""
+def last(fwd: Forward) -> Cost:
+    """Compute the squared error of the deepest layer, ||X - A_0 .. A_L S_L||^2 / ||X||^2.
+
+    The same as `every` with weight 1 for the deepest layer and 0 for the others.
+
+    Parameters
+    ----------
+    fwd : Forward
+        Forward pass, as `propagate` returns it.
+
+    Returns
+    -------
+    Cost
+        Value (dimensionless) and direct derivatives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import depth_errors, last, propagate
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> fwd = propagate(X, A)
+    >>> bool(np.isclose(last(fwd).value, depth_errors(fwd)[-1] ** 2))
+    True
+    """
     return every(fwd, [0.0] * (len(fwd.A) - 1) + [1.0])
 
 # %% ../../nbs/chain/costs.ipynb #63ef8283
-def energy(fwd):
-    """(||X - A_0 S_0||^2 + sum_l ||S_(l-1) - A_l S_l||^2) / ||X||^2, dimensionless. Depends on the
-    scale of A_0: see `on_unit_columns`.
+def energy(fwd: Forward) -> Cost:
+    """Compute the error of every layer in explaining the one below.
+
+    The energy (||X - A_0 S_0||^2 + sum_l ||S_(l-1) - A_l S_l||^2) / ||X||^2, l = 1, ..., L, of
+    Neural NMF [1]_. It depends on the scale of A_0: use `on_unit_columns` to minimize it. An l2
+    penalty of the data is added as in `every`, once.
+
+    Parameters
+    ----------
+    fwd : Forward
+        Forward pass, as `propagate` returns it.
+
+    Returns
+    -------
+    Cost
+        Value (dimensionless) and direct derivatives.
+
+    References
+    ----------
+    .. [1] T. Will, R. Zhang, E. Sadovnik, M. Gao, J. Vendrow, J. Haddock, D. Molitor, D. Needell,
+       Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic Modeling, 2023,
+       arXiv:2303.00058.
+
+    Examples
+    --------
+    Ten times longer columns of A_0 leave the reconstruction as it is, and the energy smaller:
+
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import depth_errors, energy, propagate
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> fwd, longer = propagate(X, A), propagate(X, [10 * A[0], A[1]])
+    >>> bool(np.allclose(depth_errors(fwd), depth_errors(longer)))
+    True
+    >>> energy(longer).value < energy(fwd).value
+    True
     """
     value, dA, dS, T = every(fwd, [1.0] + [0.0] * (len(fwd.A) - 1))
     total = fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0
@@ -375,9 +545,41 @@ def resolve_cost(cost, Y=None, check=False, costs=None):
     return (costs or COSTS)[cost]
 
 # %% ../../nbs/chain/costs.ipynb #f2b54c2d
-def backpropagate(fwd, cost):
-    """Gradients dC/dA_l (list of L + 1 arrays) of a `Cost` at a forward pass, through every q of
-    the chain. Source: slide 9.
+def backpropagate(fwd: Forward, cost: Cost) -> list:
+    """Compute the gradients of a cost by the factors through all layers of a chain.
+
+    From the top layer to the data, the adjoint of every layer is solved on the support of S_l and
+    its contribution passed on to the layer below [1]_. The gradients are exact away from ties, see
+    `nnls_vjp`.
+
+    Parameters
+    ----------
+    fwd : Forward
+        Forward pass, as `propagate` returns it.
+    cost : Cost
+        Value and direct derivatives at this forward pass, such as ``every(fwd)``.
+
+    Returns
+    -------
+    list of array
+        Gradients dC/dA_l of the cost C for l = 0, ..., L, shaped like A_l.
+
+    References
+    ----------
+    .. [1] J. Haddock, Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+       Modeling, talk at CAMSAP, 2019, slide 9.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import backpropagate, every, propagate
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> fwd = propagate(X, A)
+    >>> [gradient.shape for gradient in backpropagate(fwd, every(fwd))]
+    [(8, 4), (4, 2)]
     """
     dA, G = list(cost.dA), cost.dS[-1]
     for l in range(len(fwd.A) - 1, 0, -1):
@@ -393,23 +595,95 @@ def backpropagate(fwd, cost):
 
 # %% ../../nbs/chain/costs.ipynb #b8cc3d76
 class ChainObjective:
-    """C(A_0 .. A_L) for a `DataMatrix` X and a chain cost: calling it returns (value, gradients,
-    forward pass).
+    """The cost of a chain as a function of its factors.
+
+    Calling an objective with factors A_0, ..., A_L returns the value of the cost, its gradients and
+    the forward pass. The supports of the last call are the warm start of the next.
+
+    Parameters
+    ----------
+    X : DataMatrix of shape (n_features, n_samples)
+        Data.
+    cost : callable
+        Function of a `Forward` that returns a `Cost`, such as `every`, `last` or `energy`.
+
+    Attributes
+    ----------
+    evaluations : int
+        Number of calls so far.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import ChainObjective, every
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> objective = ChainObjective(X, every)
+    >>> value, gradients, fwd = objective(A)
+    >>> [gradient.shape for gradient in gradients]
+    [(8, 4), (4, 2)]
+    >>> objective.evaluations
+    1
     """
 
-    def __init__(self, X, cost):
+    def __init__(self, X: DataMatrix, cost: Callable[[Forward], Cost]):
         self.X, self.cost, self._S, self.evaluations = X, cost, None, 0
 
-    def __call__(self, A):
+    def __call__(self, A: Sequence[ArrayLike]) -> tuple[float, list, Forward]:
+        """Compute the value of the cost and its gradients.
+
+        Parameters
+        ----------
+        A : sequence of array
+            Factors A_0, ..., A_L; A_l has shape (k_(l-1), k_l), with k_(-1) = n_features.
+
+        Returns
+        -------
+        value : float
+            Value of the cost.
+        gradients : list of array
+            The gradients dC/dA_l, shaped like A_l.
+        fwd : Forward
+            The forward pass.
+        """
         fwd = propagate(self.X, A, self._S)
         cost = self.cost(fwd)
         self._S, self.evaluations = fwd.S, self.evaluations + 1
         return cost.value, backpropagate(fwd, cost), fwd
 
 # %% ../../nbs/chain/costs.ipynb #aff4edb2
-def on_unit_columns(objective):
-    """The same objective evaluated at A_l with columns of unit length: a function of the directions
-    of the columns only.
+def on_unit_columns(objective: Callable) -> Callable:
+    """Evaluate an objective at factors with columns of unit length.
+
+    The result depends on the directions of the columns only, so that its gradients are orthogonal
+    to them. Columns of zeros stay zero.
+
+    Parameters
+    ----------
+    objective : callable
+        Function of the factors A_0, ..., A_L that returns value, gradients and forward pass, such
+        as a `ChainObjective`.
+
+    Returns
+    -------
+    callable
+        Function of the same kind. Its forward pass holds the factors with unit columns, its
+        gradients are those by the factors as they were given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import ChainObjective, energy, on_unit_columns
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 2))]
+    >>> objective = on_unit_columns(ChainObjective(X, energy))
+    >>> longer = [10 * A[0], A[1]]
+    >>> bool(np.isclose(objective(A)[0], objective(longer)[0]))
+    True
     """
 
     def scaled(A):
@@ -422,13 +696,66 @@ def on_unit_columns(objective):
     return scaled
 
 # %% ../../nbs/chain/costs.ipynb #59d486f1
-def check_gradient(cost, X, A, Y=None, *, step=1e-6, directions=3, random_state=0):
-    """Largest relative deviation (dimensionless) of backpropagated gradients from central
-    differences.
+def check_gradient(
+    cost: str | Callable,
+    X: ArrayLike,
+    A: Sequence[ArrayLike],
+    Y: object = None,
+    *,
+    step: float = 1e-6,
+    directions: int = 3,
+    random_state: int | np.random.Generator | None = 0,
+) -> float:
+    """Compare the gradients of a cost with central differences along random directions.
 
-    cost: a name or a callable as in `custom`; X: N x M data (or `DataMatrix`); A: list of A_l. For
-    each layer, `directions` random directions are tried with relative `step`. Expect about 1e-8
-    away from ties; near a tie (support changing within the step) it may be large.
+    Expect about 1e-8 away from ties. Near a tie, where a support changes within the step, the
+    deviation may be large.
+
+    Parameters
+    ----------
+    cost : {'every', 'last', 'energy'} or callable
+        A chain cost by name, or cost(X, A, S, Y) -> (value, [dA per layer], [dS per layer]) with
+        the direct derivatives: X (n_features x n_samples) as it was given, A and S lists of arrays,
+        S in units of X.
+    X : array, sparse matrix or DataMatrix of shape (n_features, n_samples)
+        Data.
+    A : sequence of array
+        Factors A_0, ..., A_L; A_l has shape (k_(l-1), k_l), with k_(-1) = n_features.
+    Y : object, default=None
+        Passed on to a callable cost, for example labels.
+    step : float, default=1e-6
+        Half the distance between the two points of a difference, relative to the largest absolute
+        entry of A_l, dimensionless.
+    directions : int, default=3
+        Number of random directions for each layer.
+    random_state : int, numpy.random.Generator or None, default=0
+        Source of the directions.
+
+    Returns
+    -------
+    float
+        Largest deviation relative to the norm of the gradient times that of the direction,
+        dimensionless.
+
+    Raises
+    ------
+    ValueError
+        If `cost` is none of these, a callable returns something of another form, or X has an entry
+        that is NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import check_gradient
+    >>> rng = np.random.default_rng(0)
+    >>> X, A = rng.random((8, 40)), [rng.random((8, 4)), rng.random((4, 2))]
+    >>> check_gradient("every", X, A) < 1e-5
+    True
+    >>> def squared_error(X, A, S, Y):
+    ...     R = A[0] @ S[0] - X
+    ...     return (R**2).sum(), [2 * R @ S[0].T], [2 * A[0].T @ R]
+    >>> check_gradient(squared_error, X, A[:1]) < 1e-5
+    True
     """
     X, rng = as_data(X), host_rng(random_state)
     objective = ChainObjective(X, resolve_cost(cost, Y))

@@ -19,13 +19,14 @@ __all__ = ['STATIONARY', 'WEIGHTS', 'EXACT', 'LOOSE', 'MOVING', 'EXPLODED', 'FLO
 import copy
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ..chain._layers import dead_topics, duplicate_topics, html_table, text_table
-from ..core._arrays import double, to_numpy
+from ..core._arrays import ArrayLike, double, to_numpy
 from nnmf_nb.core._data import (
     DataMatrix,
     WeightedDataMatrix,
@@ -214,25 +215,85 @@ class Criteria(NamedTuple):
     unfinished: str = ""
     alpha_W: object = 0.0
 
-    def penalties(self, l):
+    def penalties(self, l: int) -> tuple:
+        """Return the penalties on the coefficients of a layer.
+
+        Parameters
+        ----------
+        l : int
+            Layer.
+
+        Returns
+        -------
+        tuple of (float, float)
+            The penalties l1 and l2 of S_l, in the units of `on_S`.
+        """
         return self.on_S[l] if self.on_S else (0.0, 0.0)
 
-    def judges_depth(self, l, n_layers):
+    def judges_depth(self, l: int, n_layers: int) -> bool:
+        """Say whether the error of a depth is compared with its floor.
+
+        Parameters
+        ----------
+        l : int
+            Depth.
+        n_layers : int
+            Number of layers.
+
+        Returns
+        -------
+        bool
+            True if the squared error of this depth was minimized and nothing beside it.
+        """
         return self.judged_depths is None or l in [d % n_layers for d in self.judged_depths]
 
 # %% ../../nbs/evaluation/certificates.ipynb #7dd044df
 @dataclass(frozen=True)
 class LayerCertificate:
-    """What is true of one layer; all dimensionless, NaN = unknown.
+    """What was found about one layer; NaN means unknown.
 
-    error, floor: at this depth; kkt: largest KKT residual of a column of S; stationarity of A;
-    complementarity; lowest: smallest entry of A or S relative to the largest; dead, duplicates:
-    topics; degenerate: data points whose S may not be unique; predicted: largest entry of the
-    reconstruction relative to the largest known entry (NaN without unknown entries); exploded: data
-    points above `EXPLODED` by this measure; condition: of A with unit columns,
-    zero ones left out; zeros: shares of exact zeros in A and S; locked: shares of the residuals of
-    A and S that sit at exact zeros; finite: no NaN or infinity; light: number of data points in the
-    lighter half of those that are not zero, light_share: their share of the squares of all.
+    Parameters
+    ----------
+    rank : int
+        Number of topics.
+    error : float, default=nan
+        Relative error of the reconstruction at this depth, dimensionless.
+    floor : float, default=nan
+        Lower bound of that error for this rank, dimensionless.
+    kkt : float, default=nan
+        Largest relative KKT residual of a column of S, dimensionless.
+    stationarity : float, default=nan
+        Norm of the projected gradient by A relative to the squares of the data, dimensionless.
+    complementarity : float, default=nan
+        Largest sum, over the topics of one data point, of coefficient times gradient in absolute
+        value, both for unit columns of A and relative to the length of the data point,
+        dimensionless.
+    lowest : float, default=nan
+        Smallest entry of A or S relative to the largest absolute one, dimensionless; 0 if none is
+        negative or negative ones are allowed.
+    dead : tuple of int, default=()
+        Topics whose column of A or row of S is zero.
+    duplicates : tuple of (int, int), default=()
+        Pairs of topics whose columns of A have a cosine above 0.99.
+    degenerate : int, default=0
+        Number of data points whose coefficients may not be unique.
+    predicted : float, default=nan
+        Largest entry of the reconstruction relative to the largest known entry, dimensionless; NaN
+        without unknown entries.
+    exploded : int, default=0
+        Number of data points in which that ratio is above `EXPLODED`.
+    condition : float, default=nan
+        Condition number of A with unit columns, without its zero columns, dimensionless.
+    zeros : tuple of (float, float), default=(nan, nan)
+        Shares of exact zeros in A and in S, dimensionless.
+    locked : tuple of (float, float), default=(0.0, 0.0)
+        Shares of the residuals of A and of S that are at exact zeros, dimensionless.
+    finite : bool, default=True
+        False if A or S, of this layer or one below, holds NaN or infinity.
+    light : int, default=0
+        Number of data points in the lighter half of those that are not zero.
+    light_share : float, default=1.0
+        Their share of the sum of the squares of all, dimensionless.
     """
 
     rank: int
@@ -255,11 +316,12 @@ class LayerCertificate:
     light_share: float = 1.0
 
     @property
-    def gap(self):
+    def gap(self) -> float:
+        """Error above the floor, dimensionless."""
         return self.error - self.floor
 
     @property
-    def light_stationarity(self):
+    def light_stationarity(self) -> float:
         """Stationarity of A relative to the squares of the lighter half of the data points."""
         if self.light_share > 0:
             return self.stationarity / self.light_share
@@ -683,22 +745,41 @@ def number_html(certificate):
 # %% ../../nbs/evaluation/certificates.ipynb #5b1ddd3a
 @dataclass(frozen=True, repr=False)
 class Certificate:
-    """The verdict on a factorisation: `layers` (tuple of `LayerCertificate`), `criteria` (what was
-    judged), `colour` 'green', 'amber' or 'red', `reasons`, and `verdicts` layer by layer.
+    """The verdict on a factorization, returned by `certify` and `verify`.
 
-    Numbers in parentheses in its table are shown but not judged.
+    It is shown as a table in a notebook and as text in a terminal. Numbers in parentheses in its
+    table are shown but not judged.
+
+    Parameters
+    ----------
+    layers : tuple of LayerCertificate
+        What was found about each layer.
+    criteria : Criteria
+        What was judged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import certify
+    >>> A = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> S = np.array([[1.0, 2.0, 0.0, 1.0], [0.0, 1.0, 3.0, 1.0]])
+    >>> certificate = certify(A, S, A @ S)
+    >>> certificate.colour
+    'green'
+    >>> certificate.layers[0].rank
+    2
     """
 
     layers: tuple
     criteria: Criteria
 
     @property
-    def verdicts(self):
-        """(where, colour, sentence), one per reason, in the order of the layers and red ones first;
-        a layer without a fault has one that says what holds.
+    def verdicts(self) -> tuple[tuple[str, str, str], ...]:
+        """Verdicts (where, color, sentence), in the order of the layers and red ones first.
 
-        where: 'layer 0', .., 'model' for what is true of all, and 'every layer' for the only one of
-        a green certificate.
+        There is one for each reason; a layer without a fault has one that says what holds. `where`
+        is 'layer 0', 'layer 1', ..., 'model' for what is true of all, and 'every layer' for the
+        only one of a green certificate.
         """
         found = []
         for l, layer in enumerate(self.layers):
@@ -725,8 +806,8 @@ class Certificate:
         )
 
     @property
-    def faults(self):
-        """All (colour, sentence) that are not green, red ones first."""
+    def faults(self) -> list[tuple[str, str]]:
+        """All (color, sentence) that are not green, red ones first."""
         found = [
             (colour, words if where == "model" else f"{where}: {words}")
             for where, colour, words in self.verdicts
@@ -735,12 +816,13 @@ class Certificate:
         return sorted(found, key=lambda fault: fault[0] != "red")
 
     @property
-    def colour(self):
+    def colour(self) -> str:
+        """The verdict in one word: 'green', 'amber' or 'red', the worst of all faults."""
         return next((colour for colour, _ in self.faults), "green")
 
     @property
-    def reasons(self):
-        """Sentences: what is wrong, or for green what holds."""
+    def reasons(self) -> tuple[str, ...]:
+        """Sentences that say what is wrong, or for a green certificate what holds."""
         return tuple(words for _, words in self.faults) or tuple(
             words for _, _, words in self.verdicts
         )
@@ -894,15 +976,60 @@ def host_data(X, mask, weights):
     return as_data(X, mask, weights)
 
 
-def certify(A, S, X, mask=None, weights=None):
-    """The `Certificate` of X ~ A S, or of a chain X ~ A_0 S_0, S_0 ~ A_1 S_1, .., from anywhere.
-    All numbers are recomputed here in float64.
+def certify(
+    A: ArrayLike | Sequence[ArrayLike],
+    S: ArrayLike | Sequence[ArrayLike],
+    X: ArrayLike,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Certificate:
+    """Certify a factorization X ~ A S, or a chain X ~ A_0 S_0, S_0 ~ A_1 S_1, ..., from anywhere.
 
-    A: N x k, or a list of k_(l-1) x k_l; S: k x M, or a list of k_l x M (one S for several A: the A
-    are multiplied first); X: N x M, dense or sparse; mask (True = known) and weights (>= 0): N x M.
-    Each S_l and A_l is judged by the squared error of its own layer; a chain trained jointly by a
-    model is judged by `verify`. From scikit-learn: certify(model.components_.T, W.T, X.T). Raises
-    `ValueError` for shapes that do not fit, and bad X; NaN in A or S is a verdict, not an error.
+    All numbers are computed in float64 from the arrays alone. Each S_l and A_l is judged by the
+    squared error of its own layer; a chain that a model trained jointly is judged by `verify`. For
+    scikit-learn's factorizations: ``certify(model.components_.T, W.T, X.T)``.
+
+    Parameters
+    ----------
+    A : array of shape (n_features, k), or list of array
+        Topics in the columns. For a chain a list of A_l of shape (k_(l-1), k_l), with
+        k_(-1) = n_features.
+    S : array of shape (k, n_samples), or list of array
+        Coefficients, in units of X / A. For a chain a list of S_l of shape (k_l, n_samples); with a
+        single S the A_l are multiplied first.
+    X : array or sparse matrix of shape (n_features, n_samples)
+        Data. What a masked array hides is unknown.
+    mask : array of bool of shape (n_features, n_samples), default=None
+        True where an entry of a dense `X` is known. Other entries are not used.
+    weights : array of shape (n_features, n_samples), default=None
+        Weights of the squared errors of the entries of a dense `X`, >= 0, dimensionless.
+
+    Returns
+    -------
+    Certificate
+        The verdict. NaN in A or S is a verdict, not an error.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a known entry of X is NaN or infinite, or weights are negative.
+    TypeError
+        If an argument is not numeric.
+
+    See Also
+    --------
+    verify : Certify a fitted model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import certify
+    >>> A = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> S = np.array([[1.0, 2.0, 0.0, 1.0], [0.0, 1.0, 3.0, 1.0]])
+    >>> certify(A, S, A @ S).colour
+    'green'
+    >>> certify(A, 2 * S, A @ S).colour
+    'red'
     """
     X = host_data(X, mask, weights)
     A, S = (
@@ -1049,15 +1176,56 @@ def arrays_of(model, X):
     return [host(a, "A") for a, _ in pairs], [host(s, "S") for _, s in pairs]
 
 
-def verify(model, X, mask=None, weights=None):
-    """The `Certificate` of a fitted model on the data it was trained on; nothing it says about
-    itself is believed, only its arrays are read.
+def verify(
+    model: object,
+    X: ArrayLike,
+    mask: ArrayLike | str | None = None,
+    weights: ArrayLike | None = None,
+) -> Certificate:
+    """Certify a fitted model on the data that it was trained on.
 
-    X: n_samples x n_features, as `fit` takes it; mask and weights as they were in `fit`. Of a
-    pipeline its last step is judged, on what arrives there.
-    scikit-learn's NMF works too. What cannot be judged (other losses than the squared error,
-    labels) is said in the certificate, which is then amber at best. Raises `ValueError` when X does
-    not have the shape of the training data.
+    Only the arrays of the model are read, and all numbers are computed anew; what the model says
+    about its error or convergence is not used. What cannot be judged (other losses than the squared
+    error, labels) is said in the certificate, which is then amber at best.
+
+    Parameters
+    ----------
+    model : fitted estimator
+        A model of this package, scikit-learn's `NMF`, or a pipeline: its last step is judged, on
+        the data that arrive there.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        The training data, as `fit` takes them.
+    mask : array-like of bool of shape (n_samples, n_features) or 'nan', default=None
+        The mask given to `fit`.
+    weights : array-like of shape (n_samples, n_features) or (n_samples,), default=None
+        The weights given to `fit`, dimensionless.
+
+    Returns
+    -------
+    Certificate
+        The verdict.
+
+    Raises
+    ------
+    ValueError
+        If X does not have the shape of the training data, or a known entry is NaN or infinite.
+    TypeError
+        If the model has neither layers nor components.
+
+    See Also
+    --------
+    certify : Certify factors from anywhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NMF, verify
+    >>> X = np.random.default_rng(0).random((20, 8))
+    >>> certificate = verify(NMF(2, random_state=0).fit(X), X)
+    >>> certificate.layers[0].rank
+    2
+    >>> certificate.layers[0].kkt < 1e-5
+    True
     """
     model, X = opened(model, X)
     samples = read_samples(X, mask, weights, model=model, nonnegative=False, device="cpu")

@@ -17,6 +17,7 @@ import numbers
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import traitlets
@@ -398,10 +399,17 @@ def buttons(view):
 
 # %% ../../nbs/inspector/live.ipynb #e09ff1fd
 class Watched(traitlets.HasTraits):
-    """What is seen of a fit, and what may be said to it. Traits to observe: `progress` (dict:
-    state, iteration, ..), `frame`, `curves`.
+    """What is seen of a fit.
 
-    `progress["state"]` is 'waiting', 'running', 'paused' or 'done'.
+    The traits `progress` (dict: state, iteration, ...), `frame` and `curves` can be observed.
+    ``progress["state"]`` is 'waiting', 'running', 'paused' or 'done'.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
     """
 
     progress, frame, curves = traitlets.Dict(), traitlets.Dict(), traitlets.Dict()
@@ -411,7 +419,15 @@ class Watched(traitlets.HasTraits):
         self.begin("", None)
 
     def begin(self, title, most):
-        """Forget what was seen; `most` iterations at most are to come."""
+        """Forget what was seen.
+
+        Parameters
+        ----------
+        title : str
+            Name of the model.
+        most : int or None
+            Largest number of iterations that are to come.
+        """
         self._remote = Remote()
         self._album = Album(self._keep, self._memory)
         self._history = Curves()
@@ -430,10 +446,27 @@ class Watched(traitlets.HasTraits):
         )
 
     def tell(self, **news):
+        """Change entries of `progress`.
+
+        Parameters
+        ----------
+        **news : dict
+            New entries by name.
+        """
         self.progress = {**self.progress, **news}
 
     def see(self, iteration, model, frame):
-        """Take in what a look at an iteration found."""
+        """Take in what was found in an iteration.
+
+        Parameters
+        ----------
+        iteration : int
+            Its number.
+        model : estimator
+            The model in this state.
+        frame : dict
+            What is shown of it, as `frame_of` returns it.
+        """
         self._latest = iteration, model, frame
         self._album.add(*self._latest)
         self._history.add(iteration, [one["error"] for one in frame["layers"]])
@@ -444,43 +477,96 @@ class Watched(traitlets.HasTraits):
 
 # %% ../../nbs/inspector/live.ipynb #c08f7a86
 class TakesCommands(Watched):
-    """The words of a user: each may come from another thread, and returns the view."""
+    """Commands of a user: each may come from another thread, and returns the view.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
+    """
 
     def _command(self, word):
         self._remote.command = word
         return self
 
-    def pause(self):
-        """Hold training after this iteration."""
+    def pause(self) -> "TakesCommands":
+        """Hold training after the present iteration.
+
+        Returns
+        -------
+        TakesCommands
+            The view itself.
+        """
         return self._command("pause")
 
-    def resume(self):
-        """Go on."""
+    def resume(self) -> "TakesCommands":
+        """Let training go on.
+
+        Returns
+        -------
+        TakesCommands
+            The view itself.
+        """
         return self._command("run")
 
-    def step(self):
-        """One iteration, then pause."""
+    def step(self) -> "TakesCommands":
+        """Train for one iteration, then pause.
+
+        Returns
+        -------
+        TakesCommands
+            The view itself.
+        """
         return self._command("step")
 
-    def stop(self):
-        """End training: the model is fitted, with the best it has so far."""
+    def stop(self) -> "TakesCommands":
+        """End training: the model is fitted, with the best it has so far.
+
+        Returns
+        -------
+        TakesCommands
+            The view itself.
+        """
         return self._command("stop")
 
-    def keep(self):
-        """Keep the model that was seen last, whatever else is thinned. After training nothing: the
-        model is in your hands.
+    def keep(self) -> "TakesCommands":
+        """Keep the model that was seen last, whatever other models are removed.
+
+        After training nothing is kept: the model is the one that was fitted.
+
+        Returns
+        -------
+        TakesCommands
+            The view itself.
         """
         if self._latest and self._latest[1] is not None:
             self._album.add(*self._latest, always=True)
         self.tell(snapshots=list(self._album))
         return self
 
-    def change(self, **params):
-        """Go on with other parameters, such as `lam`, `step` or `depth_weights`, after this
-        iteration and within the same fit; see `NeuralNMF.change`. A paused fit stays paused.
+    def change(self, **params: object) -> "TakesCommands":
+        """Go on with other parameters after the present iteration, within the same fit.
 
-        Raises, here and at once, `ValueError` for parameters that do not fit and when no fit is
-        running, `TypeError` for models other than `NeuralNMF`.
+        A paused fit stays paused. See `NeuralNMF.change`.
+
+        Parameters
+        ----------
+        **params : dict
+            New values of parameters by name, such as `lam`, `step` or `depth_weights`.
+
+        Returns
+        -------
+        TakesCommands
+            The view itself.
+
+        Raises
+        ------
+        ValueError
+            At once, for parameters that do not fit, and when no fit is running.
+        TypeError
+            For models other than `NeuralNMF`.
         """
         if self._running is None:
             raise ValueError(
@@ -495,8 +581,24 @@ class TakesCommands(Watched):
         self._running.change(**params)
         return self
 
-    def look(self, iteration=None):
-        """Show a kept iteration; None: the latest. Raises `ValueError` when it was not kept."""
+    def look(self, iteration: int | None = None) -> "TakesCommands":
+        """Show a kept iteration.
+
+        Parameters
+        ----------
+        iteration : int, default=None
+            Number of the iteration; None: the latest.
+
+        Returns
+        -------
+        TakesCommands
+            The view itself.
+
+        Raises
+        ------
+        ValueError
+            If the iteration was not kept.
+        """
         if iteration is not None:
             frame = self._album[iteration][1]
         elif self._latest:
@@ -509,16 +611,38 @@ class TakesCommands(Watched):
 
 # %% ../../nbs/inspector/live.ipynb #cedcf4dd
 class Restores(TakesCommands):
-    """Gives kept models back."""
+    """Access to the models that were kept.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
+    """
 
     @property
-    def epochs(self):
+    def epochs(self) -> list[int]:
         """The iterations whose models are kept, in order."""
         return list(self._album)
 
-    def restore(self, iteration):
-        """The model as it was at a kept iteration, without callbacks. Raises `ValueError` when it
-        was not kept.
+    def restore(self, iteration: int) -> object:
+        """Return the model as it was at a kept iteration, without callbacks.
+
+        Parameters
+        ----------
+        iteration : int
+            One of `epochs`.
+
+        Returns
+        -------
+        estimator
+            A copy of the model.
+
+        Raises
+        ------
+        ValueError
+            If the iteration was not kept.
         """
         model = copy.copy(self._album[iteration][0])
         for name in SESSION | {"topic_names_", "topic_names_of_", "history_"}:
@@ -560,25 +684,49 @@ def line_of_terminal(view):
 
 # %% ../../nbs/inspector/live.ipynb #d161e7ad
 class Displays(Restores):
-    """A page in a notebook, a table on paper, text in a terminal."""
+    """A page in a notebook, a table on paper, text in a terminal.
+
+    Parameters
+    ----------
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept.
+    """
 
     @functools.cached_property
     def widget(self):
-        """The live widget, made when first asked for. Raises `ImportError` without anywidget."""
+        """The live widget, made when first asked for.
+
+        Raises
+        ------
+        ImportError
+            If anywidget is not installed.
+        """
         return connect(self)
 
     @functools.cached_property
     def controls(self):
-        """Plain buttons that do the same, made when first asked for. Raises `ImportError` without
-        ipywidgets.
+        """Plain buttons that do the same as the widget, made when first asked for.
+
+        Raises
+        ------
+        ImportError
+            If ipywidgets is not installed.
         """
         return buttons(self)
 
     def _title(self):
         return f"{self.progress['title'] or 'LiveView'}, {self.progress['state']}"
 
-    def still(self):
-        """What was seen last, as a bare HTML table."""
+    def still(self) -> str:
+        """Return what was seen last as an HTML table.
+
+        Returns
+        -------
+        str
+            HTML.
+        """
         return html_table(frame_rows(self.frame or dict(layers=[])), self._title(), COLUMNS)
 
     def __repr__(self):
@@ -660,17 +808,67 @@ class Looks(Displays):
 
 # %% ../../nbs/inspector/live.ipynb #a87fd953
 class LiveView(Looks):
-    """scikit-learn callback: shows a fit while it runs. `model.set_callbacks(LiveView()).fit(X)`.
+    """Callback of scikit-learn that shows a fit while it runs.
 
-    features: names of the features (default: those seen in fit). shape: (rows, columns) when a data
-    point is a picture, (n_features,) when it is a curve. rate: most updates per second; share: most
-    of the time they may take (0..1). keep: iterations whose models are kept, besides at most
-    `memory` others. pause, resume, step, stop, keep, look: as the buttons; change: other
-    parameters. In a terminal: a line of text. A pickle or a deep copy, of it or of a model that has
-    it as a callback, holds a new one with the same options.
+    In a notebook it is a live widget with buttons (plain ones where anywidget is not installed), in
+    a terminal a line of text. `pause`, `resume`, `step`, `stop`, `keep` and `look` do what the
+    buttons do, `change` sets other parameters; they may be called from another thread. A pickle or
+    a deep copy, of it or of a model that has it as a callback, holds a new one with the same
+    options.
+
+    Parameters
+    ----------
+    features : sequence of length n_features, default=None
+        Names of the features; None: those seen in `fit`.
+    shape : tuple of int, default=None
+        (rows, columns) if a data point is a picture, (n_features,) if it is a curve.
+    rate : float, default=4.0
+        Largest number of updates per second, >= 0.001.
+    share : float, default=0.04
+        Largest part of the time that updates may take, between 1e-6 and 1, dimensionless.
+    keep : sequence of int, default=()
+        Iterations whose models are kept.
+    memory : int, default=12
+        Largest number of other models that are kept, evenly spaced.
+
+    Attributes
+    ----------
+    progress : dict
+        State of the fit ('waiting', 'running', 'paused' or 'done'), iteration and messages. A
+        trait: ``observe(handler, "progress")`` calls a function when it changes.
+    frame : dict
+        What was seen last of every layer. A trait.
+    curves : dict
+        Errors of every depth over the iterations. A trait.
+
+    Raises
+    ------
+    ValueError
+        If `rate` or `share` is not a number or too small.
+
+    Examples
+    --------
+    >>> from nnmf_nb import LiveView, NMF, datasets
+    >>> view = LiveView(keep=(3,))
+    >>> model = NMF(4, random_state=0).set_callbacks(view).fit(datasets.toy().X)
+    >>> view.progress["state"]
+    'done'
+    >>> 3 in view.epochs
+    True
+    >>> view.restore(3).n_iter_
+    3
     """
 
-    def __init__(self, features=None, shape=None, *, rate=4.0, share=0.04, keep=(), memory=12):
+    def __init__(
+        self,
+        features: Sequence | None = None,
+        shape: tuple[int, ...] | None = None,
+        *,
+        rate: float = 4.0,
+        share: float = 0.04,
+        keep: Sequence[int] = (),
+        memory: int = 12,
+    ):
         check_number("rate", rate, numbers.Real, 1e-3)
         check_number("share", share, numbers.Real, 1e-6)
         self.features, self.shape, self.rate, self.share = features, shape, rate, share
@@ -683,14 +881,34 @@ class LiveView(Looks):
         options |= dict(keep=self._keep, memory=self._memory)
         return functools.partial(type(self), **options), ()
 
-    def setup(self, estimator, context):
+    def setup(self, estimator: object, context: object) -> None:
+        """Begin a new view when a fit begins.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        context : object
+            Description by scikit-learn of the fit.
+        """
         self.begin(type(estimator).__name__, None)
         self._throttle = Throttle(self.rate, self.share)
         self._number = 0
         self._chain = None
         self._due = False
 
-    def on_fit_task_begin(self, estimator, context, *, y=None):
+    def on_fit_task_begin(self, estimator: object, context: object, *, y: object = None) -> None:
+        """Show the view when a fit begins, and decide before each iteration whether to look at it.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        context : object
+            Description by scikit-learn of the task.
+        y : object, default=None
+            Labels of the fit, of which only the presence counts.
+        """
         if context.task_name == "fit":
             self._open(estimator, y is not None, context.max_subtasks)
         if context.task_name != "iteration":
@@ -704,7 +922,12 @@ class LiveView(Looks):
         )
 
     @property
-    def on_fit_task_end(self):
+    def on_fit_task_end(self) -> Callable:
+        """Function that scikit-learn calls at the end of a task.
+
+        Its parameters are estimator and context, and the fitted model in iterations that are looked
+        at; True is returned to stop the fit.
+        """
         return self._look_at if self._due else self._pass_over
 
     def _pass_over(self, estimator, context):
@@ -727,7 +950,16 @@ class LiveView(Looks):
             self.tell(state="running")
         return stop
 
-    def teardown(self, estimator, context):
+    def teardown(self, estimator: object, context: object) -> None:
+        """End the view, also when a fit fails.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        context : object
+            Description by scikit-learn of the fit.
+        """
         self._running = None
         if self.progress["state"] != "done":
             self.tell(state="done", reason="an error")

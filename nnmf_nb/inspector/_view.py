@@ -18,7 +18,9 @@ import functools
 import html
 import json
 import numbers
+import os
 import zlib
+from collections.abc import Sequence
 from importlib.resources import files
 from types import SimpleNamespace
 
@@ -38,7 +40,7 @@ from nnmf_nb.chain._layers import (
     topic_shares,
     valid_text,
 )
-from ..core._arrays import asarray, to_numpy
+from ..core._arrays import ArrayLike, asarray, to_numpy
 from ..core._linalg import column_lengths, svd_floors
 from nnmf_nb.core._validation import (
     check_same_points,
@@ -728,10 +730,24 @@ def stored_names(model):
 
 # %% ../../nbs/inspector/view.ipynb #4f55c68f
 class Selection(traitlets.HasTraits):
-    """What is selected in a payload, and how topics are called.
+    """The selected topic of a model, and the names of its topics.
 
-    Traits, for `observe(handler, name)`: `selected` (layer, topic), `names` (dict from
-    'layer,topic' to name), `error` (what last went wrong in the page).
+    Parameters
+    ----------
+    model : fitted model
+        Model that is shown.
+    payload : dict
+        What is shown of it, as `payload` returns it.
+
+    Attributes
+    ----------
+    selected : tuple of (int, int)
+        Layer and number of the selected topic. A trait: ``observe(handler, "selected")`` calls a
+        function when it changes.
+    names : dict of str
+        Names of topics by 'layer,topic'. A trait.
+    error : str
+        Message of the last error on the page. A trait.
     """
 
     selected = traitlets.Tuple(traitlets.Int(), traitlets.Int())
@@ -750,16 +766,50 @@ class Selection(traitlets.HasTraits):
             names=stored, selected=(len(payload["layers"]) - 1, int(np.argmax(shares)))
         )
 
-    def select(self, layer, topic):
-        """Select a topic (a negative layer counts from the top). Raises `ValueError` when there is
-        none. Returns the view.
+    def select(self, layer: int, topic: int) -> "Selection":
+        """Select a topic.
+
+        Parameters
+        ----------
+        layer : int
+            Layer; a negative one counts from the top.
+        topic : int
+            Number of the topic in this layer.
+
+        Returns
+        -------
+        Selection
+            The view itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such topic.
         """
         self.selected = topic_index(self.payload, layer, topic)
         return self
 
-    def rename(self, layer, topic, name):
-        """Give a topic a name, kept in the model's `topic_names_` until its next fit; an empty one
-        restores its features. Raises `ValueError` when there is no such topic. Returns the view.
+    def rename(self, layer: int, topic: int, name: str) -> "Selection":
+        """Give a topic a name, which the model keeps in `topic_names_` until its next fit.
+
+        Parameters
+        ----------
+        layer : int
+            Layer; a negative one counts from the top.
+        topic : int
+            Number of the topic in this layer.
+        name : str
+            New name, cut to 80 characters; an empty one restores the features of the topic.
+
+        Returns
+        -------
+        Selection
+            The view itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such topic.
         """
         self.names = {
             **self.names,
@@ -926,32 +976,90 @@ def with_live(bundle, *makers):
 
 # %% ../../nbs/inspector/view.ipynb #cabf42ed
 class View(Selection):
-    """What `inspect` returns: a live widget in a notebook (plain controls where anywidget is not
-    installed), a table on paper, text in a terminal.
+    """A look into every layer of a fitted model, returned by `inspect`.
 
-    `payload` is all that the page knows; `select`, `rename`, `observe` as in `Selection`.
+    In a notebook it is a live widget (plain controls where anywidget is not installed), on paper a
+    table, in a terminal text. All that the widget does can be done by methods: `select`, `rename`
+    and `observe`.
+
+    Parameters
+    ----------
+    model : fitted model
+        Model that is shown.
+    payload : dict
+        What is shown of it, as `payload` returns it: all that the page knows.
+
+    Attributes
+    ----------
+    selected : tuple of (int, int)
+        Layer and number of the selected topic. A trait: ``observe(handler, "selected")`` calls a
+        function when it changes.
+    names : dict of str
+        Names of topics by 'layer,topic'. A trait.
+    error : str
+        Message of the last error on the page. A trait.
+
+    Examples
+    --------
+    >>> from nnmf_nb import HierarchicalNMF, datasets, inspect
+    >>> data = datasets.toy()
+    >>> model = HierarchicalNMF(ranks=(9, 4), random_state=0).fit(data.X)
+    >>> view = inspect(model)
+    >>> view.select(layer=0, topic=3).selected
+    (0, 3)
+    >>> view.rename(0, 3, "animals").data.loc[(0, 3), "name"]
+    'animals'
     """
 
     @property
-    def data(self):
-        """DataFrame with a row per topic of every layer."""
+    def data(self) -> pd.DataFrame:
+        """Table with a row for each topic of every layer.
+
+        Its index is (layer, topic). The columns are name, share (dimensionless), parent (the topic
+        of the next layer that takes most of it, -1 for none), part (the part that flows there),
+        dead, duplicates and features (the heaviest ones).
+        """
         return topic_frame(self.payload, self.names)
 
     @functools.cached_property
     def widget(self):
-        """The live widget, made when first asked for. Raises `ImportError` without anywidget."""
+        """The live widget, made when first asked for.
+
+        Raises
+        ------
+        ImportError
+            If anywidget is not installed.
+        """
         return connect(self)
 
     @functools.cached_property
     def controls(self):
-        """Plain controls that do the same, made when first asked for. Raises `ImportError` without
-        ipywidgets.
+        """Plain controls that do the same as the widget, made when first asked for.
+
+        Raises
+        ------
+        ImportError
+            If ipywidgets is not installed.
         """
         return Controls(self).box
 
-    def to_html(self, path):
-        """Write the view as one HTML file that needs neither kernel nor network. Returns the
-        path. Raises `OSError` when the disk refuses: what was there before is unchanged.
+    def to_html(self, path: str | os.PathLike) -> str | os.PathLike:
+        """Write the view as one HTML file that needs neither kernel nor network.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write.
+
+        Returns
+        -------
+        str or path-like
+            The path.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what was there before is unchanged.
         """
         write_atomically(path, page(self.payload, self.names, self.selected))
         return path
@@ -967,18 +1075,55 @@ class View(Selection):
         )
 
 # %% ../../nbs/inspector/view.ipynb #64220695
-def inspect(model, X=None, features=None, samples=None, shape=None):
-    """Look into every layer of a fitted model (or its list of layers): a `View`.
+def inspect(
+    model: object,
+    X: ArrayLike | None = None,
+    features: Sequence | None = None,
+    samples: ArrayLike | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> View:
+    """Look into every layer of a fitted model.
 
-    X: the training data (n_samples x n_features, as `fit` takes it), for frequencies, errors and
-    pictures of single data points; what a masked array hides, and NaN, does not count. features:
-    n_features names. samples: n_samples names, or pairs of name and text (default: the index of a
-    DataFrame X). Of a pipeline the last step is shown, X goes through the others, and these give
-    the names.
-    shape: (rows, columns) when a data point is a picture, (n_features,) when it is a curve;
-    features that are ordered numbers, such as wavelengths, make curves too. All but the model are
-    optional. Raises `ValueError` for what does not fit the model, `NotFittedError` and `TypeError`
-    for a model without nonnegative layers or components.
+    Parameters
+    ----------
+    model : fitted model, list of Layer or pipeline
+        Model with nonnegative layers or components. Of a pipeline the last step is shown; X goes
+        through the other steps, and these give the names of the features.
+    X : array-like or sparse matrix of shape (n_samples, n_features), default=None
+        The training data, as `fit` takes them, for frequencies, errors and pictures of single data
+        points. Entries that are NaN or hidden by a masked array do not count.
+    features : sequence of length n_features, default=None
+        Names of the features. Ordered numbers, such as wavelengths, make curves of the topics.
+        None: the names seen in `fit`.
+    samples : sequence of length n_samples, default=None
+        Names of the data points, or pairs of name and text. None: the index of a DataFrame X.
+    shape : tuple of int, default=None
+        (rows, columns) if a data point is a picture, (n_features,) if it is a curve.
+
+    Returns
+    -------
+    View
+        Widget, table or text, depending on where it is shown.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit the model.
+    NotFittedError
+        If the model is not fitted.
+    TypeError
+        If it has no nonnegative layers or components.
+
+    Examples
+    --------
+    >>> from nnmf_nb import HierarchicalNMF, datasets, inspect
+    >>> data = datasets.toy()
+    >>> model = HierarchicalNMF(ranks=(9, 4), random_state=0).fit(data.X)
+    >>> view = inspect(model, data.X, features=data.features)
+    >>> view.selected[0]
+    1
+    >>> view.data.shape
+    (13, 7)
     """
     if features is None:
         features = known_feature_names(model)

@@ -23,6 +23,7 @@ from nnmf_nb.core._arrays import (
     NOT_CONVERGED,
     OK,
     TIED,
+    ArrayLike,
     asarray,
     blas_in_one_thread,
     double,
@@ -369,25 +370,103 @@ def _recold(G, F, S, status):
 
 # %% ../../nbs/layer/nnls.ipynb #747a458b
 class NNLSResult(NamedTuple):
-    """S (k x M), `status` (M integers, sum of DEGENERATE=1, TIED=2, NOT_CONVERGED=4) and `kkt` (M,
-    relative KKT residual).
+    """Coefficients with a certificate for every data point, returned by `nnls_certified`.
+
+    Parameters
+    ----------
+    S : array of shape (k, n_samples)
+        Coefficients, >= 0, in units of X / A, in the dtype of the data.
+    status : array of int of shape (n_samples,)
+        Sum of DEGENERATE = 1 (the minimizer may not be unique), TIED = 2 (a coefficient and its
+        gradient are both zero) and NOT_CONVERGED = 4 (not certified); 0 if none of them holds.
+    kkt : array of float of shape (n_samples,)
+        Relative KKT residual as in `kkt_residual`, dimensionless; 0 = optimal.
     """
 
-    S: object
-    status: object
-    kkt: object
+    S: ArrayLike
+    status: ArrayLike
+    kkt: ArrayLike
 
 # %% ../../nbs/layer/nnls.ipynb #297885db
-def nnls(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
-    """q(X, A) = argmin_{S>=0} ||X - A S||_F^2, exactly, for all M columns of X at once.
+def nnls(
+    A: ArrayLike,
+    X: ArrayLike,
+    S0: ArrayLike | None = None,
+    *,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> ArrayLike:
+    """Solve nonnegative least squares for all data points at once.
 
-    A: N x k and X: N x M (dense of any array namespace, SciPy/CuPy sparse, or a `DataMatrix`), any
-    signs. S0: k x M warm start, used for its support only. `mask` (bool) and `weights` (>= 0):
-    N x M. `l1`, `l2` >= 0 add l1 sum(S) + l2/2 ||S||^2 to half the squared error (units of X A and
-    A^2). Returns S: k x M, >= 0, dtype of the data. If the minimiser is not unique (dependent
-    columns of A), one that uses independent columns only is returned. Warns with
-    `ConvergenceWarning`, and returns the best point, should a column not converge. Source: slide 8;
-    Kim & Park 2011. See `nnls_certified` for status and optimality per column.
+    The function q of Neural NMF [1]_, q(X, A) = argmin over S >= 0 of ||X - A S||_F^2, is computed
+    exactly by block principal pivoting [2]_; the few points on which this cycles are solved by an
+    active set method [3]_. With penalties the minimized function is
+    ||X - A S||_F^2 / 2 + l1 sum(S) + l2 ||S||_F^2 / 2. If the minimizer is not unique (dependent
+    columns of A), one that uses independent columns only is returned.
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n_features, k)
+        Topics in the columns, of any signs. A sparse matrix is made dense.
+    X : array, sparse matrix or DataMatrix of shape (n_features, n_samples)
+        Data points in the columns, of any signs: a dense array of any array namespace, or a sparse
+        matrix of SciPy or CuPy. What a masked array hides is unknown.
+    S0 : array of shape (k, n_samples), default=None
+        Warm start, of which only the support is used. It does not change the result.
+    mask : array of bool of shape (n_features, n_samples), default=None
+        True where an entry of a dense `X` is known. Other entries are not used, and may be NaN.
+    weights : array of shape (n_features, n_samples), default=None
+        Weights of the squared errors of the entries of a dense `X`, >= 0, dimensionless. Entries
+        of weight 0 are not used.
+    l1 : float, default=0.0
+        Penalty on the sum of the coefficients, >= 0, in units of X A.
+    l2 : float, default=0.0
+        Penalty on half the sum of their squares, >= 0, in units of A^2.
+
+    Returns
+    -------
+    array of shape (k, n_samples)
+        Coefficients S >= 0, in units of X / A, in the dtype of the data.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a known entry of X or an entry of A is NaN or infinite, weights or
+        penalties are negative, or X is sparse or a DataMatrix and has a mask or weights.
+    TypeError
+        If A and X are arrays of two libraries, or one of them is not numeric.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the solution of a data point did not converge. Its best point is returned.
+
+    See Also
+    --------
+    nnls_certified : The same with status and optimality per data point.
+    nnls_vjp : The derivative.
+
+    References
+    ----------
+    .. [1] J. Haddock, Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+       Modeling, talk at CAMSAP, 2019, slide 8.
+    .. [2] J. Kim, H. Park, SIAM J. Sci. Comput. 33, 2011, doi:10.1137/110821172.
+    .. [3] C. L. Lawson, R. J. Hanson, Solving Least Squares Problems, 1974,
+       doi:10.1137/1.9781611971217.
+
+    Examples
+    --------
+    The second data point would need a negative coefficient, so it uses the first topic alone:
+
+    >>> import numpy as np
+    >>> from nnmf_nb import nnls
+    >>> A = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> X = np.array([[1.0, 2.0], [2.0, -1.0], [3.0, 1.0]])
+    >>> nnls(A, X).round(3)
+    array([[1. , 1.5],
+           [2. , 0. ]])
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     S, status = _solve_scaled(A, X, S0, l1, l2)
@@ -395,12 +474,70 @@ def nnls(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
     return S
 
 # %% ../../nbs/layer/nnls.ipynb #c73dd271
-def nnls_certified(A, X, S0=None, *, mask=None, weights=None, l1=0.0, l2=0.0):
-    """Like `nnls`, with a certificate: returns `NNLSResult(S, status, kkt)`; `kkt` is
-    `kkt_residual(A, X, S)` (dimensionless).
+def nnls_certified(
+    A: ArrayLike,
+    X: ArrayLike,
+    S0: ArrayLike | None = None,
+    *,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> NNLSResult:
+    """Solve nonnegative least squares and certify the result for every data point.
 
-    A column whose residual is above 1e-10 (float32: 1e-5) gets the status NOT_CONVERGED: it may be
-    good, but it is not certified.
+    The solution is that of `nnls`. A data point whose KKT residual is above 1e-10 (float32: 1e-5)
+    gets the status NOT_CONVERGED: it may be good, but it is not certified.
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n_features, k)
+        Topics in the columns, of any signs. A sparse matrix is made dense.
+    X : array, sparse matrix or DataMatrix of shape (n_features, n_samples)
+        Data points in the columns, of any signs: a dense array of any array namespace, or a sparse
+        matrix of SciPy or CuPy. What a masked array hides is unknown.
+    S0 : array of shape (k, n_samples), default=None
+        Warm start, of which only the support is used. It does not change the result.
+    mask : array of bool of shape (n_features, n_samples), default=None
+        True where an entry of a dense `X` is known. Other entries are not used, and may be NaN.
+    weights : array of shape (n_features, n_samples), default=None
+        Weights of the squared errors of the entries of a dense `X`, >= 0, dimensionless. Entries
+        of weight 0 are not used.
+    l1 : float, default=0.0
+        Penalty on the sum of the coefficients, >= 0, in units of X A.
+    l2 : float, default=0.0
+        Penalty on half the sum of their squares, >= 0, in units of A^2.
+
+    Returns
+    -------
+    NNLSResult
+        Coefficients ``S`` (k, n_samples), ``status`` (n_samples) and ``kkt`` (n_samples), which is
+        ``kkt_residual(A, X, S)``, dimensionless.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a known entry of X or an entry of A is NaN or infinite, weights or
+        penalties are negative, or X is sparse or a DataMatrix and has a mask or weights.
+    TypeError
+        If A and X are arrays of two libraries, or one of them is not numeric.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a data point has the status NOT_CONVERGED. Its best point is returned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.layer import nnls_certified
+    >>> A = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> X = np.array([[1.0, 2.0], [2.0, -1.0], [3.0, 1.0]])
+    >>> result = nnls_certified(A, X)
+    >>> result.status
+    array([0, 0])
+    >>> bool(result.kkt.max() < 1e-12)
+    True
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     S, status = _solve_scaled(A, X, S0, l1, l2)
@@ -556,12 +693,67 @@ def _solve_weighted(X, A, F, S0, l2):
     )
 
 # %% ../../nbs/layer/nnls.ipynb #0416b4e5
-def kkt_residual(A, X, S, *, mask=None, weights=None, l1=0.0, l2=0.0):
-    """Relative KKT residual of S (k x M) for min_{S>=0} ||X - A S||^2, per column: M numbers,
-    dimensionless, 0 = optimal.
+def kkt_residual(
+    A: ArrayLike,
+    X: ArrayLike,
+    S: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> ArrayLike:
+    """Compute how far coefficients are from optimal, for every data point.
 
-    Arguments as in `nnls`. A column of zeros in X has residual 0 if its S is 0, else the residual
-    is relative to ||A s||.
+    The natural residual max_i |min(s_i ||a_i||, g_i / ||a_i||)| / ||x|| of a data point x with
+    coefficients s and gradient g = A'(A s - x). It is zero exactly at a solution, independent of
+    the scale of X, of A and of single columns of A, and computed in float64 from A, X and S alone.
+    Weights act on all products and lengths; l1 and l2 s are added to g, and l2 to ||a_i||^2. For a
+    column of zeros in X it is 0 if s is 0, and otherwise relative to the largest s_i ||a_i||.
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n_features, k)
+        Topics in the columns, of any signs. A sparse matrix is made dense.
+    X : array, sparse matrix or DataMatrix of shape (n_features, n_samples)
+        Data points in the columns, of any signs: a dense array of any array namespace, or a sparse
+        matrix of SciPy or CuPy. What a masked array hides is unknown.
+    S : array of shape (k, n_samples)
+        Coefficients, in units of X / A.
+    mask : array of bool of shape (n_features, n_samples), default=None
+        True where an entry of a dense `X` is known. Other entries are not used, and may be NaN.
+    weights : array of shape (n_features, n_samples), default=None
+        Weights of the squared errors of the entries of a dense `X`, >= 0, dimensionless. Entries
+        of weight 0 are not used.
+    l1 : float, default=0.0
+        Penalty on the sum of the coefficients, >= 0, in units of X A.
+    l2 : float, default=0.0
+        Penalty on half the sum of their squares, >= 0, in units of A^2.
+
+    Returns
+    -------
+    array of float of shape (n_samples,)
+        Relative KKT residual of every data point, dimensionless; 0 = optimal.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a known entry of X or an entry of A is NaN or infinite, weights or
+        penalties are negative, or X is sparse or a DataMatrix and has a mask or weights.
+    TypeError
+        If A and X are arrays of two libraries, or one of them is not numeric.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import kkt_residual, nnls
+    >>> A = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> X = np.array([[1.0, 2.0], [2.0, -1.0], [3.0, 1.0]])
+    >>> S = nnls(A, X)
+    >>> bool(kkt_residual(A, X, S).max() < 1e-12)
+    True
+    >>> bool(kkt_residual(A, X, 1.1 * S).min() > 0.01)
+    True
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)
@@ -618,21 +810,96 @@ def column_norms(X):
 
 # %% ../../nbs/layer/nnls.ipynb #a487e795
 class NNLSGradient(NamedTuple):
-    """dC/dA (N x k), dC/dX (N x M) and the derivatives by the penalties l1 and l2 (floats)."""
+    """Derivatives of a cost C by the arguments of `nnls`, returned by `nnls_vjp`.
 
-    A: object
-    X: object
+    Parameters
+    ----------
+    A : array of shape (n_features, k)
+        The derivative dC/dA, in units of C / A.
+    X : array of shape (n_features, n_samples)
+        The derivative dC/dX, in units of C / X.
+    l1 : float
+        The derivative dC/dl1.
+    l2 : float
+        The derivative dC/dl2.
+    """
+
+    A: ArrayLike
+    X: ArrayLike
     l1: float
     l2: float
 
 # %% ../../nbs/layer/nnls.ipynb #480de441
-def nnls_vjp(A, X, S, dS, *, mask=None, weights=None, l1=0.0, l2=0.0):
-    """The derivative of q, transposed: from dS = dC/dS (k x M) at S = nnls(A, X) to
-    `NNLSGradient(A, X, l1, l2)`.
+def nnls_vjp(
+    A: ArrayLike,
+    X: ArrayLike,
+    S: ArrayLike,
+    dS: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> NNLSGradient:
+    """Apply the transposed derivative of `nnls` to the derivative of a cost.
 
-    Exact away from ties (where S_i and its gradient vanish together); there, one element of the
-    generalised derivative. X dense (dC/dX has its size; for sparse X use `layer_vjp`). Source:
-    slide 9, closed form as derived above.
+    From dS = dC/dS at ``S = nnls(A, X)`` the derivatives of C by A, X and the penalties follow in
+    closed form [1]_: with Z = (A'A + l2 I)^-1 dS on the support of every column of S and 0
+    elsewhere, dC/dA = X Z' - A (S Z' + Z S') and dC/dX = A Z; weights act on all products. This is
+    exact away from ties, where a coefficient and its gradient vanish together; at a tie it is one
+    element of the generalized derivative.
+
+    Parameters
+    ----------
+    A : array or sparse matrix of shape (n_features, k)
+        Topics, as given to `nnls`.
+    X : array or DataMatrix of shape (n_features, n_samples)
+        Data, as given to `nnls`. Dense, because dC/dX has its size; for a sparse X use `layer_vjp`,
+        which computes dC/dA alone.
+    S : array of shape (k, n_samples)
+        The solution ``nnls(A, X)``, with the same mask, weights and penalties.
+    dS : array of shape (k, n_samples)
+        The derivative dC/dS, in units of C / S.
+    mask, weights : array of shape (n_features, n_samples), default=None
+        Known entries and weights of a dense `X`, as in `nnls`.
+    l1 : float, default=0.0
+        Penalty given to `nnls`. At a given S it does not change the derivatives.
+    l2 : float, default=0.0
+        Penalty given to `nnls`, in units of A^2.
+
+    Returns
+    -------
+    NNLSGradient
+        ``A`` (n_features, k), ``X`` (n_features, n_samples), ``l1`` and ``l2`` (floats).
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a known entry of X or an entry of A is NaN or infinite, weights or
+        penalties are negative, or X is sparse or a DataMatrix and has a mask or weights.
+    TypeError
+        If A and X are arrays of two libraries, or one of them is not numeric.
+
+    References
+    ----------
+    .. [1] J. Haddock, Neural Nonnegative Matrix Factorization for Hierarchical Multilayer Topic
+       Modeling, talk at CAMSAP, 2019, slide 9.
+
+    Examples
+    --------
+    The derivative of the sum of the coefficients, compared with a difference:
+
+    >>> import numpy as np
+    >>> from nnmf_nb import nnls, nnls_vjp
+    >>> rng = np.random.default_rng(0)
+    >>> A, X = rng.random((5, 2)), rng.random((5, 4))
+    >>> S = nnls(A, X)
+    >>> gradient = nnls_vjp(A, X, S, np.ones_like(S))
+    >>> gradient.A.shape, gradient.X.shape
+    ((5, 2), (5, 4))
+    >>> difference = (nnls(A, X, l2=1e-6).sum() - S.sum()) / 1e-6
+    >>> bool(abs(difference - gradient.l2) < 1e-4 * abs(difference))
+    True
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)

@@ -594,20 +594,70 @@ class FileRecorder(Recorder):
 
 # %% ../../nbs/persistence/checkpoints.ipynb #76d5c26b
 class Checkpoint:
-    """scikit-learn callback: keeps a fit in the file `path`, every `every` iterations or every
-    `seconds` seconds, whichever comes first (default: 60 seconds), and when it ends or fails. A fit
-    that finds the file goes on from it, to the same bits as without any interruption. {fit} in
-    `path` stands for a hash of the model, its parameters (`max_iter` too) and its data: a file for
-    every fit of a search.
+    """Callback of scikit-learn that keeps a running fit in a file.
 
-    After the fit the file stays, and the same fit with it returns the same model at once: delete it
-    to start anew. `resumed` holds the iterations that came from the file. Raises `ValueError` for
-    intervals that are no numbers > 0, and in `fit` for the file of another fit or none of ours, and
-    for parameters that cannot be compared with those of another fit (a custom cost that holds a
-    lock or an open file); `OSError` where it cannot write. What fails later is a `RuntimeWarning`.
+    A fit that finds the file continues from it, to the same bits as without any interruption. It is
+    written before the first iteration, at the given intervals, and when the fit ends or fails.
+    After the fit it stays, and the same fit with it returns the same model at once: delete it to
+    start anew.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file. ``{fit}`` in it stands for a hash of the model, its parameters (`max_iter`, too)
+        and its data, so that every fit of a search has a file of its own.
+    every : int, default=None
+        Number of iterations, > 0, after which the file is written. None: iterations do not count.
+    seconds : float, default=None
+        Time in seconds, > 0, after which the file is written. None: 60 if `every` is None, too;
+        else time does not count. With both the file is written after whichever comes first.
+
+    Attributes
+    ----------
+    resumed : int
+        Number of iterations that came from the file.
+
+    Raises
+    ------
+    ValueError
+        If an interval is not a number > 0. In `fit`: if the file belongs to another fit or is not a
+        checkpoint, or if a parameter cannot be compared with that of another fit (a custom cost
+        that holds a lock or an open file).
+    OSError
+        In `fit`, if the file cannot be written before the first iteration.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the file can no longer be written later in the fit, which goes on without it.
+
+    Examples
+    --------
+    The second fit does not iterate, it takes all iterations from the file:
+
+    >>> import os
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from nnmf_nb import Checkpoint, NMF
+    >>> X = np.random.default_rng(0).random((20, 8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = Checkpoint(os.path.join(folder, "fit.checkpoint"))
+    ...     model = NMF(2, random_state=0).set_callbacks(checkpoint)
+    ...     first = model.fit(X).components_
+    ...     second = model.fit(X).components_
+    >>> np.array_equal(first, second)
+    True
+    >>> checkpoint.resumed == model.n_iter_
+    True
     """
 
-    def __init__(self, path, *, every=None, seconds=None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        every: int | None = None,
+        seconds: float | None = None,
+    ):
         for name, value, kind in (
             ("every", every, numbers.Integral),
             ("seconds", seconds, numbers.Real),
@@ -622,24 +672,67 @@ class Checkpoint:
         self.seconds = 60 if every is None and seconds is None else seconds
         self.resumed = 0
 
-    def path_of(self, model, mark):
-        """Where a fit is kept: `path`, with 16 characters of a hash of the fingerprint `mark` and
-        of `max_iter` for {fit}.
+    def path_of(self, model: object, mark: dict[str, str]) -> str:
+        """Return the file of one fit.
+
+        Parameters
+        ----------
+        model : estimator
+            The model, of which `max_iter` counts.
+        mark : dict of str
+            Hashes of its class, parameters and data by name, as `fingerprint` returns them.
+
+        Returns
+        -------
+        str
+            The path, with 16 characters of a hash of `mark` and `max_iter` in place of ``{fit}``.
         """
         name = hashed(mark | {"max_iter": getattr(model, "max_iter", None)})[:16]
         return self.path.replace("{fit}", name)
 
-    def setup(self, estimator, context):
-        pass
+    def setup(self, estimator: object, context: object) -> None:
+        """Do nothing: a fit opens its file itself.
 
-    def teardown(self, estimator, context):
-        pass
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        context : object
+            Description by scikit-learn of the fit.
+        """
 
-    def on_fit_task_begin(self, estimator, context):
-        pass
+    def teardown(self, estimator: object, context: object) -> None:
+        """Do nothing: a fit writes its file when it ends or fails.
 
-    def on_fit_task_end(self, estimator, context):
-        pass
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        context : object
+            Description by scikit-learn of the fit.
+        """
+
+    def on_fit_task_begin(self, estimator: object, context: object) -> None:
+        """Do nothing at the beginning of a task.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        context : object
+            Description by scikit-learn of the task.
+        """
+
+    def on_fit_task_end(self, estimator: object, context: object) -> None:
+        """Do nothing at the end of a task: iterations are recorded inside the fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            The model.
+        context : object
+            Description by scikit-learn of the task.
+        """
 
 # %% ../../nbs/persistence/checkpoints.ipynb #df6047e2
 @contextlib.contextmanager

@@ -495,14 +495,47 @@ def packed(key, tree, tensors):
     return to_bytes(tensors, {key: f"{VERSION} {digest(text, tensors)} {text}"})
 
 # %% ../../nbs/persistence/files.ipynb #4c764eec
-def save(model, path):
-    """Write an estimator of this package, fitted or not, to one file (suffix by custom:
-    .safetensors). Arrays on a GPU are stored from the host.
+def save(model: BaseEstimator, path: str | os.PathLike) -> None:
+    """Write an estimator of this package, fitted or not, to one file.
 
-    Callbacks and metadata requests are not kept. Raises `ValueError`, before anything is written,
-    for what is not plain data, such as a custom cost (the message names the parameter), for
-    estimators from elsewhere, and for a model that holds NaN; `OSError` when the disk refuses: the
-    old file stays as it was.
+    The file holds parameters and fitted attributes as safetensors and JSON, without pickle. Arrays
+    on a GPU are copied to the host. Callbacks and metadata requests are not stored. The file is
+    written atomically: after an error an older file is unchanged.
+
+    Parameters
+    ----------
+    model : estimator
+        An estimator of nnmf_nb.
+    path : str or path-like
+        File to write; its suffix is by custom ``.safetensors``.
+
+    Raises
+    ------
+    ValueError
+        Before anything is written: if a parameter or attribute is not plain data, such as a custom
+        cost (the message names it), the estimator is not one of this package, or the model holds
+        NaN.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load : Read the file.
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from nnmf_nb import NMF, load, save
+    >>> X = np.random.default_rng(0).random((20, 8))
+    >>> model = NMF(2, random_state=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     save(model, path)
+    ...     again = load(path)
+    >>> np.array_equal(again.components_, model.components_)
+    True
     """
     name = type(model).__name__
     if estimator_class(name) is not type(model):
@@ -593,13 +626,47 @@ def build(text, tensors):
     return model
 
 # %% ../../nbs/persistence/files.ipynb #7ad0f0a3
-def load(path):
-    """The model that `save` wrote to `path`: the same parameters, the same fitted arrays bit by
-    bit, as NumPy arrays; GPU models move back to the device when they transform.
+def load(path: str | os.PathLike) -> BaseEstimator:
+    """Read an estimator that `save` wrote.
 
-    A file from an older version loads; parameters it does not know have their defaults. Safe for
-    files from strangers: nothing in them is run. Raises `ValueError` for files that are damaged,
-    foreign, too new or made up; `OSError` when the file cannot be read.
+    It has the same parameters and, bit by bit, the same fitted arrays, as NumPy arrays; models that
+    were fitted on a GPU move back to the device when they transform. A file of an older version is
+    read as well; parameters that it does not have are set to their defaults. Nothing in a file is
+    executed, so that files from strangers are safe.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to read.
+
+    Returns
+    -------
+    estimator
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, not one of nnmf_nb, of a newer format, or its content does not make
+        sense.
+    OSError
+        If the file cannot be read.
+
+    See Also
+    --------
+    save : Write the file.
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> from nnmf_nb import NMF, load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     save(NMF(5, tol=1e-3), path)
+    ...     model = load(path)
+    >>> model.n_components, model.tol
+    (5, 0.001)
     """
     path = os.fspath(path)
     try:
