@@ -10,10 +10,15 @@ __all__ = ['COSTS', 'Forward', 'propagate', 'unfold', 'depth_error2', 'depth_err
 from typing import NamedTuple
 
 import numpy as np
-from ..core._linalg import column_lengths
+from scipy.linalg import svd as lapack_svd
+from scipy.sparse.linalg import LinearOperator, svds
 
-from ..core._arrays import asarray, double, host_rng, inner, namespace
-from ..core._data import DataMatrix, as_data, residual2
+from ..core._arrays import asarray, double, host_rng, inner, namespace, to_numpy
+from nnmf_nb.core._data import (
+    DataMatrix,
+    as_data,
+    residual2,
+)
 from ..layer._nnls import adjoint, layer_vjp, solve_layer
 
 # %% ../../nbs/chain/costs.ipynb #d4cde043
@@ -249,3 +254,62 @@ def _deviation(objective, A, dA, l, step, rng):
     exact = inner(dA[l], direction)
     size = (inner(dA[l], dA[l]) * inner(direction, direction)) ** 0.5
     return abs(numeric - exact) / size if size else abs(numeric)
+
+# %% ../../nbs/chain/costs.ipynb #5e1c90a7
+def _forward_product(X, V):
+    """X V (N x b) on the host, in units of X.scale, for V: M x b on the host."""
+    return to_numpy(X.XSt(asarray(V.T, namespace_like(X))))
+
+
+def _backward_product(X, U):
+    """X' U (M x b) on the host, in units of X.scale, for U: N x b on the host."""
+    return to_numpy(X.AtX(asarray(U, namespace_like(X)))).T
+
+
+def _lanczos_svd(X, k, random_state):
+    """`top_svd` by ARPACK, which sees one vector at a time."""
+    operator = LinearOperator(
+        X.shape,
+        dtype=np.float64,
+        matvec=lambda v: _forward_product(X, v.reshape(-1, 1)).ravel(),
+        rmatvec=lambda u: _backward_product(X, u.reshape(-1, 1)).ravel(),
+    )
+    v0 = host_rng(random_state).standard_normal(min(X.shape))
+    U, s, Vt = svds(operator, k=k, v0=v0, tol=1e-9)
+    order = np.argsort(-s)
+    return U[:, order], s[order], Vt[order].T
+
+# %% ../../nbs/chain/costs.ipynb #a3d97f10
+def _block_krylov_svd(X, k, random_state, max_iter=100):
+    """`top_svd` by a block Krylov method with restarts, for singular values of any multiplicity."""
+    M, width = X.shape[1], min(k + 8, *X.shape)
+    noise = 16 * namespace(namespace_like(X)).finfo(X.dtype).eps * max(X.shape) ** 0.5
+    start = host_rng(random_state).standard_normal((M, width))
+    V = np.linalg.qr(_backward_product(X, _forward_product(X, start)).astype(np.float64))[0]
+    for _ in range(max_iter):
+        U, s, Wt = _decompose(_forward_product(X, V).astype(np.float64))
+        U, s, V = U[:, : 4 * width], s[: 4 * width], V @ Wt[: 4 * width].T
+        residual = _backward_product(X, U[:, :width]) - V[:, :width] * s[:width]
+        lengths = np.linalg.norm(residual, axis=0)
+        if (lengths[:k] <= noise * s[0]).all() or V.shape[1] == M:
+            break
+        V = _extended(V, residual[:, lengths > noise * s[0]])
+    return U[:, :k], s[:k], V[:, :k]
+
+
+def _extended(V, residual):
+    """The orthonormal basis V (M x b) and one of what `residual` (M x c) has beside it."""
+    new = residual / np.linalg.norm(residual, axis=0)
+    for _ in range(2):  # once more: what the first projection leaves may be mostly rounding
+        new = np.linalg.qr(new - V @ (V.T @ new))[0]
+    return np.concatenate([V, new[:, : len(V) - V.shape[1]]], axis=1)
+
+
+def _decompose(matrix):
+    """U, s and V' of a host matrix by divide and conquer, or by the slower QR iteration where that
+    does not converge.
+    """
+    try:
+        return np.linalg.svd(matrix, full_matrices=False)
+    except np.linalg.LinAlgError:
+        return lapack_svd(matrix, full_matrices=False, lapack_driver="gesvd")

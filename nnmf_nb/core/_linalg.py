@@ -7,9 +7,8 @@ __all__ = ['column_lengths', 'unit_columns', 'top_svd', 'svd_floors']
 
 # %% ../../nbs/core/linalg.ipynb #f1b37db5
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, svds
 
-from ._arrays import asarray, double, host_rng, namespace, to_numpy
+from ._arrays import asarray, double, namespace, to_numpy
 from ._data import WeightedDataMatrix, as_data, is_sparse, namespace_like
 
 # %% ../../nbs/core/linalg.ipynb #a4759f2f
@@ -36,29 +35,45 @@ def _full_svd(X, k):
         if X.shape[1] <= X.shape[0]
         else X.AtX(xp.eye(X.shape[0], dtype=like.dtype, device=like.device))
     )
-    U, s, Vt = np.linalg.svd(dense.astype(np.float64), full_matrices=False)
+    U, s, Vt = _decompose(dense.astype(np.float64))
     pad = lambda a: np.pad(a[:, :k], ((0, 0), (0, max(0, k - a.shape[1]))))
     return pad(U), pad(s[None])[0], pad(Vt.T)
 
 # %% ../../nbs/core/linalg.ipynb #31bb7029
 def top_svd(X, k, random_state=0):
-    """Leading singular triplets of a `DataMatrix` as host arrays U (N x k), s (k, descending, in
-    units of X.scale), V (M x k), through products only.
+    """Leading singular triplets of a `DataMatrix`, through products only.
+
+    It never fails on finite data: where Lanczos iterations break down (all nonzero singular values
+    equal, as in an identity) or do not converge, a block Krylov method takes their place.
+
+    Parameters
+    ----------
+    X : DataMatrix of shape (N, M)
+        The data, of any library; all-zero data have singular values 0.
+    k : int
+        Number of triplets, dimensionless.
+    random_state : int, Generator, RandomState or None, default=0
+        Where the iterations start; the result depends on it in rounding only.
+
+    Returns
+    -------
+    U : ndarray of shape (N, k)
+        Left singular vectors, dimensionless, on the host.
+    s : ndarray of shape (k,)
+        Singular values in descending order, in units of ``X.scale``.
+    V : ndarray of shape (M, k)
+        Right singular vectors, dimensionless, on the host.
     """
     N, M = X.shape
+    if not X.norm2 > 0:
+        return np.eye(N, k), np.zeros(k), np.eye(M, k)
     small = N * M <= 2**22 if is_sparse(X.X) else min(N, M) <= 200
     if small or 2 * k + 1 >= min(N, M):
         return _full_svd(X, k)
-    like = namespace_like(X)
-    op = LinearOperator(
-        (N, M),
-        dtype=np.float64,
-        matvec=lambda v: to_numpy(X.XSt(asarray(v.reshape(1, -1), like))).ravel(),
-        rmatvec=lambda u: to_numpy(X.AtX(asarray(u.reshape(-1, 1), like))).ravel(),
-    )
-    U, s, Vt = svds(op, k=k, v0=host_rng(random_state).standard_normal(min(N, M)), tol=1e-9)
-    order = np.argsort(-s)
-    return U[:, order], s[order], Vt[order].T
+    try:
+        return _lanczos_svd(X, k, random_state)
+    except ArpackError:  # ArpackNoConvergence is one of them
+        return _block_krylov_svd(X, k, random_state)
 
 # %% ../../nbs/core/linalg.ipynb #0d8221fe
 def svd_floors(X, ranks, svd=None):
@@ -66,15 +81,35 @@ def svd_floors(X, ranks, svd=None):
     no rank counts for more than those before it.
 
     `svd`: triplets from `top_svd`, if known.
-    A bound that holds: what rounding can do to it (1e-13 ||X||^2, in float32 1e-6 ||X||^2) is
-    subtracted. NaN for weighted X, for which no such bound is known; 0 for all-zero X.
+    A bound that holds: what rounding can do to it (1e-13 ||X||^2, more from sides of 450 on; in
+    float32 1e-6 ||X||^2) is subtracted. NaN for weighted X, for which no such bound is known; 0 for
+    all-zero X.
     """
     X = as_data(X)
     if isinstance(X, WeightedDataMatrix):
         return np.full(len(ranks), np.nan)
     if not X.norm2 > 0:
         return np.zeros(len(ranks))
-    s = (top_svd(X, min(max(ranks), *X.shape)) if svd is None else svd)[1]
-    slack = 1e-13 if str(X.dtype).endswith("float64") else 1e-6
-    left = [1 - float((s[:k] ** 2).sum()) / X.norm2 - slack for k in np.minimum.accumulate(ranks)]
+    _, s, V = top_svd(X, min(max(ranks), *X.shape)) if svd is None else svd
+    if str(X.dtype).endswith("float64"):
+        squares, slack = s**2, max(1e-13, np.finfo(np.float64).eps * max(X.shape))
+    else:
+        squares, slack = _captured(X, V), 1e-6
+    left = [1 - float(squares[:k].sum()) / X.norm2 - slack for k in np.minimum.accumulate(ranks)]
     return np.sqrt(np.maximum(left, 0.0))
+
+
+def _captured(X, V):
+    """||X q_i||^2 in units of X.scale^2, in float64, for the columns q_i of an orthonormal basis of
+    V (M x k) that keeps the spans of its first columns.
+    """
+    basis = np.linalg.qr(np.asarray(V, dtype=np.float64))[0]
+    basis = asarray(basis, namespace_like(X), namespace(namespace_like(X)).float64)
+    if is_sparse(X.X):  # whose products are in the type of the wider factor
+        return to_numpy((X.XSt(basis.T) ** 2).sum(axis=0))
+
+    def run(rows):
+        product = double(X.X[rows, :]) * (1.0 / X.scale) @ basis
+        return to_numpy(namespace(product).sum(product**2, axis=0))
+
+    return sum(in_chunks(run, *X.shape))

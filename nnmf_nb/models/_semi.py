@@ -37,7 +37,14 @@ from nnmf_nb.core._arrays import (
     to_device,
     to_numpy,
 )
-from ..core._data import DataMatrix, check_matrix, namespace_like, relative_error, residual2
+from nnmf_nb.core._data import (
+    DataMatrix,
+    check_matrix,
+    namespace_like,
+    relative_error,
+    residual2,
+    with_enough_range,
+)
 from ..core.iteration import iterate
 from ..layer._nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
 from nnmf_nb.models._base import (
@@ -377,7 +384,7 @@ def read_signed(estimator, X, reset):
             ensure_all_finite=False,
         )
     try:
-        return check_matrix(to_device(X, estimator.device))
+        return with_enough_range(check_matrix(to_device(X, estimator.device)))
     except ValueError as error:
         raise ValueError(
             str(error).replace(
