@@ -23,7 +23,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py
 # A module imports only from modules above its own.
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
-layer: _cpu_kernels _cuda_kernels _nnls
+layer: _cpu_kernels _cuda_kernels _near_dependence _nnls
 solvers: stationarity coordinate_descent initialization extrapolation divergences gradient
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics

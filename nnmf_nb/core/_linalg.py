@@ -7,10 +7,18 @@ __all__ = ['column_lengths', 'unit_columns', 'top_svd', 'svd_floors']
 
 # %% ../../nbs/core/linalg.ipynb #f1b37db5
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.linalg import svd as lapack_svd
+from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
 from ._arrays import asarray, double, host_rng, namespace, to_numpy
-from ._data import WeightedDataMatrix, as_data, completed, is_sparse, namespace_like
+from nnmf_nb.core._data import (
+    WeightedDataMatrix,
+    as_data,
+    completed,
+    in_chunks,
+    is_sparse,
+    namespace_like,
+)
 
 # %% ../../nbs/core/linalg.ipynb #a4759f2f
 def column_lengths(A):
@@ -36,31 +44,106 @@ def _full_svd(X, k):
         if X.shape[1] <= X.shape[0]
         else X.AtX(xp.eye(X.shape[0], dtype=like.dtype, device=like.device))
     )
-    U, s, Vt = np.linalg.svd(dense.astype(np.float64), full_matrices=False)
+    U, s, Vt = _decompose(dense.astype(np.float64))
     pad = lambda a: np.pad(a[:, :k], ((0, 0), (0, max(0, k - a.shape[1]))))
     return pad(U), pad(s[None])[0], pad(Vt.T)
 
+# %% ../../nbs/core/linalg.ipynb #5e1c90a7
+def _forward_product(X, V):
+    """X V (N x b) on the host, in units of X.scale, for V: M x b on the host."""
+    return to_numpy(X.XSt(asarray(V.T, namespace_like(X))))
+
+
+def _backward_product(X, U):
+    """X' U (M x b) on the host, in units of X.scale, for U: N x b on the host."""
+    return to_numpy(X.AtX(asarray(U, namespace_like(X)))).T
+
+
+def _lanczos_svd(X, k, random_state):
+    """`top_svd` by ARPACK, which sees one vector at a time."""
+    operator = LinearOperator(
+        X.shape,
+        dtype=np.float64,
+        matvec=lambda v: _forward_product(X, v.reshape(-1, 1)).ravel(),
+        rmatvec=lambda u: _backward_product(X, u.reshape(-1, 1)).ravel(),
+    )
+    v0 = host_rng(random_state).standard_normal(min(X.shape))
+    U, s, Vt = svds(operator, k=k, v0=v0, tol=1e-9)
+    order = np.argsort(-s)
+    return U[:, order], s[order], Vt[order].T
+
+# %% ../../nbs/core/linalg.ipynb #a3d97f10
+def _block_krylov_svd(X, k, random_state, max_iter=100):
+    """`top_svd` by a block Krylov method with restarts, for singular values of any multiplicity."""
+    M, width = X.shape[1], min(k + 8, *X.shape)
+    noise = 16 * namespace(namespace_like(X)).finfo(X.dtype).eps * max(X.shape) ** 0.5
+    start = host_rng(random_state).standard_normal((M, width))
+    V = np.linalg.qr(_backward_product(X, _forward_product(X, start)).astype(np.float64))[0]
+    for _ in range(max_iter):
+        U, s, Wt = _decompose(_forward_product(X, V).astype(np.float64))
+        U, s, V = U[:, : 4 * width], s[: 4 * width], V @ Wt[: 4 * width].T
+        residual = _backward_product(X, U[:, :width]) - V[:, :width] * s[:width]
+        lengths = np.linalg.norm(residual, axis=0)
+        if (lengths[:k] <= noise * s[0]).all() or V.shape[1] == M:
+            break
+        V = _extended(V, residual[:, lengths > noise * s[0]])
+    return U[:, :k], s[:k], V[:, :k]
+
+
+def _extended(V, residual):
+    """The orthonormal basis V (M x b) and one of what `residual` (M x c) has beside it."""
+    new = residual / np.linalg.norm(residual, axis=0)
+    for _ in range(2):  # once more: what the first projection leaves may be mostly rounding
+        new = np.linalg.qr(new - V @ (V.T @ new))[0]
+    return np.concatenate([V, new[:, : len(V) - V.shape[1]]], axis=1)
+
+
+def _decompose(matrix):
+    """U, s and V' of a host matrix by divide and conquer, or by the slower QR iteration where that
+    does not converge.
+    """
+    try:
+        return np.linalg.svd(matrix, full_matrices=False)
+    except np.linalg.LinAlgError:
+        return lapack_svd(matrix, full_matrices=False, lapack_driver="gesvd")
+
 # %% ../../nbs/core/linalg.ipynb #31bb7029
 def top_svd(X, k, random_state=0):
-    """Leading singular triplets of a `DataMatrix` as host arrays U (N x k), s (k, descending, in
-    units of X.scale), V (M x k), through products only. Of data with unknown entries: those of
-    `completed` data.
+    """Leading singular triplets of a `DataMatrix`, through products only.
+
+    It never fails on finite data: where Lanczos iterations break down (all nonzero singular values
+    equal, as in an identity) or do not converge, a block Krylov method takes their place.
+
+    Parameters
+    ----------
+    X : DataMatrix of shape (N, M)
+        The data, of any library; all-zero data have singular values 0. Unknown entries are
+        `completed`.
+    k : int
+        Number of triplets, dimensionless.
+    random_state : int, Generator, RandomState or None, default=0
+        Where the iterations start; the result depends on it in rounding only.
+
+    Returns
+    -------
+    U : ndarray of shape (N, k)
+        Left singular vectors, dimensionless, on the host.
+    s : ndarray of shape (k,)
+        Singular values in descending order, in units of ``X.scale``.
+    V : ndarray of shape (M, k)
+        Right singular vectors, dimensionless, on the host.
     """
     X = completed(X)
     N, M = X.shape
+    if not X.norm2 > 0:
+        return np.eye(N, k), np.zeros(k), np.eye(M, k)
     small = N * M <= 2**22 if is_sparse(X.X) else min(N, M) <= 200
     if small or 2 * k + 1 >= min(N, M):
         return _full_svd(X, k)
-    like = namespace_like(X)
-    op = LinearOperator(
-        (N, M),
-        dtype=np.float64,
-        matvec=lambda v: to_numpy(X.XSt(asarray(v.reshape(1, -1), like))).ravel(),
-        rmatvec=lambda u: to_numpy(X.AtX(asarray(u.reshape(-1, 1), like))).ravel(),
-    )
-    U, s, Vt = svds(op, k=k, v0=host_rng(random_state).standard_normal(min(N, M)), tol=1e-9)
-    order = np.argsort(-s)
-    return U[:, order], s[order], Vt[order].T
+    try:
+        return _lanczos_svd(X, k, random_state)
+    except ArpackError:  # ArpackNoConvergence is one of them
+        return _block_krylov_svd(X, k, random_state)
 
 # %% ../../nbs/core/linalg.ipynb #0d8221fe
 def svd_floors(X, ranks, svd=None):
@@ -68,15 +151,35 @@ def svd_floors(X, ranks, svd=None):
     no rank counts for more than those before it.
 
     `svd`: triplets from `top_svd`, if known.
-    A bound that holds: what rounding can do to it (1e-13 ||X||^2, in float32 1e-6 ||X||^2) is
-    subtracted. NaN for weighted X, for which no such bound is known; 0 for all-zero X.
+    A bound that holds: what rounding can do to it (1e-13 ||X||^2, more from sides of 450 on; in
+    float32 1e-6 ||X||^2) is subtracted. NaN for weighted X, for which no such bound is known; 0 for
+    all-zero X.
     """
     X = as_data(X)
     if isinstance(X, WeightedDataMatrix):
         return np.full(len(ranks), np.nan)
     if not X.norm2 > 0:
         return np.zeros(len(ranks))
-    s = (top_svd(X, min(max(ranks), *X.shape)) if svd is None else svd)[1]
-    slack = 1e-13 if str(X.dtype).endswith("float64") else 1e-6
-    left = [1 - float((s[:k] ** 2).sum()) / X.norm2 - slack for k in np.minimum.accumulate(ranks)]
+    _, s, V = top_svd(X, min(max(ranks), *X.shape)) if svd is None else svd
+    if str(X.dtype).endswith("float64"):
+        squares, slack = s**2, max(1e-13, np.finfo(np.float64).eps * max(X.shape))
+    else:
+        squares, slack = _captured(X, V), 1e-6
+    left = [1 - float(squares[:k].sum()) / X.norm2 - slack for k in np.minimum.accumulate(ranks)]
     return np.sqrt(np.maximum(left, 0.0))
+
+
+def _captured(X, V):
+    """||X q_i||^2 in units of X.scale^2, in float64, for the columns q_i of an orthonormal basis of
+    V (M x k) that keeps the spans of its first columns.
+    """
+    basis = np.linalg.qr(np.asarray(V, dtype=np.float64))[0]
+    basis = asarray(basis, namespace_like(X), namespace(namespace_like(X)).float64)
+    if is_sparse(X.X):  # whose products are in the type of the wider factor
+        return to_numpy((X.XSt(basis.T) ** 2).sum(axis=0))
+
+    def run(rows):
+        product = double(X.X[rows, :]) * (1.0 / X.scale) @ basis
+        return to_numpy(namespace(product).sum(product**2, axis=0))
+
+    return sum(in_chunks(run, *X.shape))

@@ -731,7 +731,9 @@ def _weighted(X, matrix, mask, weights, known, model, nonnegative):
     check_finite(matrix)
     if nonnegative:
         check_nonnegative(matrix)
-    return Samples(matrix, xp.astype(total, matrix.dtype))
+    if weights is None and bool(xp.all(total > 0)):
+        return Samples(matrix, None)  # nothing is unknown
+    return Samples(matrix, total)
 
 # %% ../../nbs/core/validation.ipynb #fb46f5bb
 def samples_with_gaps(X, model=None):

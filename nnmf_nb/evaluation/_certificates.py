@@ -49,7 +49,7 @@ def left_product(X, L):
     if X.dtype == np.float64 or is_sparse(X.X):
         return X.AtX(L)
     blocks = column_blocks(X.shape[1], X.shape[0])
-    return np.concatenate([L.T @ double(X.X[:, c]) for c in blocks], axis=1) * X._unit
+    return np.concatenate([L.T @ double(X.operand[:, c]) for c in blocks], axis=1) * X.unit
 
 
 def right_product(X, Z):
@@ -57,7 +57,7 @@ def right_product(X, Z):
     if X.dtype == np.float64 or is_sparse(X.X):
         return X.XSt(Z)
     blocks = column_blocks(X.shape[1], X.shape[0])
-    return sum(double(X.X[:, c]) @ Z[:, c].T for c in blocks) * X._unit
+    return sum(double(X.operand[:, c]) @ Z[:, c].T for c in blocks) * X.unit
 
 # %% ../../nbs/evaluation/certificates.ipynb #d737faa4
 class Residual(NamedTuple):

@@ -8,7 +8,7 @@ __all__ = ['RANK_TOL', 'ENTRY_ERROR', 'LANES', 'Announcer', 'announce_compilatio
            'steepest', 'classify', 'attempt_point', 'solve_point', 'solve_point_carefully', 'adjoint_point', 'Lanes',
            'lanes', 'row_gradient', 'enter_lane', 'step_lanes', 'sweep_lanes', 'settled', 'sweep_points',
            'projected_gradient_rows', 'extrapolate_entries', 'product', 'extrapolated_block', 'extrapolated_iteration',
-           'solve_points', 'solve_points_carefully', 'adjoint_points', 'dots_at']
+           'solve_points', 'solve_points_carefully', 'smallest_pivots', 'adjoint_points', 'dots_at']
 
 # %% ../../nbs/layer/cpu_kernels.ipynb #25f12de6
 import functools
@@ -604,6 +604,23 @@ def solve_points_carefully(G, gram_of, F, S, warm, status):
     for j in range(F.shape[0]):
         if status[j] & NOT_CONVERGED:
             status[j] = solve_point_carefully(G[gram_of[j]], F[j], S[j], warm, work)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def smallest_pivots(G, gram_of, S, out):
+    """out[j]: the smallest pivot of G on the support of row j of S, relative to its unit diagonal;
+    0 where columns are dependent, 1 where the support is empty.
+    """
+    k, work = S.shape[1], scratch(S.shape[1])
+    for j in range(S.shape[0]):
+        for i in range(k):
+            work.passive[i] = S[j, i] > 0.0
+        p, is_passive = factor_passive(G[gram_of[j]], work, RANK_TOL * np.sqrt(k))
+        out[j] = 1.0
+        if is_passive < p:
+            out[j] = 0.0
+        elif p > 0:
+            out[j] = steepest(work) ** -2.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

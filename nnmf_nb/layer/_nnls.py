@@ -11,11 +11,13 @@ __all__ = ['cpu_kernels', 'point_work', 'compiled', 'masked_cholesky', 'cholesky
 # %% ../../nbs/layer/nnls.ipynb #fb56be1a
 import functools
 import importlib
+import math
 import numbers
 import warnings
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
 from sklearn.exceptions import ConvergenceWarning
 
 from nnmf_nb.core._arrays import (
@@ -33,14 +35,15 @@ from nnmf_nb.core._arrays import (
     to_numpy,
 )
 from nnmf_nb.core._data import (
+    DataMatrix,
     WeightedDataMatrix,
     as_data,
     check_matrix,
     in_chunks,
     is_sparse,
-    power_of_two,
 )
 from . import _cuda_kernels as cuda_kernels
+from ._near_dependence import EPS, orthogonal_problem, refined
 
 # %% ../../nbs/layer/nnls.ipynb #06a59aae
 @functools.cache
@@ -304,9 +307,14 @@ def solve_gram(G, F, S0=None, gram_of=None):
     `S0` (M x k) is a warm start: only its support matters, and not for the result. Returns S (M x
     k, float64), status (M, int64).
     """
+    return _solve_unit_gram(*unit_diagonal(double(G)), F, S0, gram_of)
+
+
+def _solve_unit_gram(G, d, F, S0, gram_of):
+    """`solve_gram` for what `unit_diagonal` makes of the Gram matrices."""
     if cuda_kernels.takes(F):
-        return cuda_kernels.solve_points(*unit_diagonal(double(G)), F, S0, gram_of)
-    G, scale = _scaled(G, gram_of)
+        return cuda_kernels.solve_points(G, d, F, S0, gram_of)
+    scale = d if gram_of is None else namespace(d).take(d, gram_of, axis=0)
     F = double(F) * scale
     S, status = (_solve_compiled if compiled(F) else _solve_stacks)(G, gram_of, F, S0)
     return S * scale, status
@@ -320,13 +328,32 @@ def _scaled(G, gram_of):
     return G, d if gram_of is None else namespace(d).take(d, gram_of, axis=0)
 
 # %% ../../nbs/layer/nnls.ipynb #8e81aeb4
+def _cholesky_inverse(G):
+    """The upper triangle of the inverse of G (k x k, host), and the smallest relative pivot that a
+    column of G can have: when it comes last. None and 0.0 for a singular G.
+    """
+    factor, is_singular = dpotrf(G)
+    if is_singular:
+        return None, 0.0
+    inverse, _ = dpotri(factor)
+    return inverse, 1.0 / float((inverse.diagonal() * G.diagonal()).max())
+
+
+def _inverse(G):
+    """The inverse of G (k x k, host), or its pseudoinverse where columns are nearly dependent."""
+    upper, pivot = _cholesky_inverse(G)
+    if pivot > 1e-8:
+        return upper + np.triu(upper, 1).T
+    return np.linalg.pinv(G, hermitian=True)
+
+
 def _solve_compiled(G, gram_of, F, S0):
     kernels, (M, k), warm = cpu_kernels(), F.shape, S0 is not None
     which = np.zeros(M, np.int64) if gram_of is None else gram_of
     if warm:
         S = np.array(S0, dtype=np.float64, order="C")
     elif gram_of is None and M > 10 * k:
-        S, warm = F @ np.linalg.pinv(G[0], hermitian=True), True
+        S, warm = F @ _inverse(G[0]), True
     else:
         S = np.zeros((M, k))
     status, G, F = np.empty(M, np.int64), np.ascontiguousarray(G), np.ascontiguousarray(F)
@@ -441,7 +468,8 @@ def nnls(
     Warns
     -----
     ConvergenceWarning
-        If the solution of a data point did not converge. Its best point is returned.
+        If the solution of a data point did not converge, or is not certified. Its best point is
+        returned.
 
     See Also
     --------
@@ -468,10 +496,11 @@ def nnls(
     array([[1. , 1.5],
            [2. , 0. ]])
     """
+    given = X
     X, A = _checked(A, X, mask, weights, l1, l2)
-    S, status = _solve_scaled(A, X, S0, l1, l2)
+    near, S, status, _ = _solve_near_one(A, X, S0, l1, l2)
     warn_not_converged(status)
-    return S
+    return _in_units_of_data(near, S, given)
 
 # %% ../../nbs/layer/nnls.ipynb #c73dd271
 def nnls_certified(
@@ -487,7 +516,9 @@ def nnls_certified(
     """Solve nonnegative least squares and certify the result for every data point.
 
     The solution is that of `nnls`. A data point whose KKT residual is above 1e-10 (float32: 1e-5)
-    gets the status NOT_CONVERGED: it may be good, but it is not certified.
+    gets the status NOT_CONVERGED: it may be good, but it is not certified. Where columns of A are
+    nearly dependent the residual says little, and a duality gap decides: what could still be
+    gained must be below 1e-6 of ||x|| (float32: 1e-4).
 
     Parameters
     ----------
@@ -539,38 +570,314 @@ def nnls_certified(
     >>> bool(result.kkt.max() < 1e-12)
     True
     """
+    given = X
     X, A = _checked(A, X, mask, weights, l1, l2)
-    S, status = _solve_scaled(A, X, S0, l1, l2)
-    kkt, xp = kkt_residual(A, X, S, l1=l1, l2=l2), namespace(S)
-    bad = (kkt > (1e-10 if S.dtype == xp.float64 else 1e-5)) & (status < NOT_CONVERGED)
+    near, S, status, has_gap = _solve_near_one(A, X, S0, l1, l2)
+    kkt, xp = kkt_of_layer(near.X, near.A, S, l1=near.l1, l2=near.l2), namespace(S)
+    bad = kkt > (1e-10 if S.dtype == xp.float64 else 1e-5)
+    bad = bad & (status < NOT_CONVERGED) & ~has_gap
     status = status + NOT_CONVERGED * xp.astype(bad, status.dtype)
     warn_not_converged(status)
-    return NNLSResult(S, status, kkt)
+    return NNLSResult(_in_units_of_data(near, S, given), status, kkt)
 
 # %% ../../nbs/layer/nnls.ipynb #c3b9c4e3
-def _solve_scaled(A, X, S0, l1, l2):
-    """S and status in the units of X."""
+class _NearOne(NamedTuple):
+    """A problem with entries near one: X 2^-x (`DataMatrix`) and A 2^-a, whose solution is S
+    2^(a - x), in units of X.scale.
+
+    a: k x 1 or 1 x 1, x: 1 x M or 1 x 1 (host integers); l1, l2: the penalties that belong to it;
+    unit: X.scale 2^(x - a) where it is one ordinary number, else None.
+    """
+
+    X: object
+    A: object
+    a: object
+    x: object
+    l1: object
+    l2: object
+    unit: object
+
+
+def _far_apart(X):
+    """What is smaller beside the largest gets a unit of its own."""
+    return 2.0**-200 if X.dtype == namespace(X).float64 else 2.0**-40
+
+
+def _exponents(tops):
+    """Exponents of the powers of two just below host numbers >= 0; zeros get the largest one."""
+    exponents, is_positive = np.frexp(tops)[1] - 1, tops > 0
+    if is_positive.all():
+        return exponents
+    largest = exponents[is_positive].max() if is_positive.any() else 0
+    return np.where(is_positive, exponents, largest)
+
+
+def _rescaled(F, exponents, scale=1.0):
+    """F scale 2^exponents in the dtype of F; exponents: host integers that broadcast against F."""
+    if scale == 1.0 and not exponents.any():
+        return F
+    range_of_dtype = 1000 if F.dtype == namespace(F).float64 else 120
+    if np.abs(exponents).max() + abs(np.frexp(scale)[1]) < range_of_dtype:
+        factors = np.ldexp(scale, exponents)
+        return F * (float(factors.item()) if factors.size == 1 else asarray(factors, F))
+    fraction, exponent = np.frexp(scale)
+    product, exponents = double(F) * float(fraction), exponents + exponent
+    while exponents.any():
+        step = np.clip(exponents, -1000, 1000)
+        product, exponents = product * asarray(np.ldexp(1.0, step), product), exponents - step
+    return namespace(F).astype(product, F.dtype)
+
+
+def _near_one(A, X, l1, l2):
+    """The problem with A near one, all of it or, where penalties belong to it or columns are far
+    apart, column by column.
+    """
+    xp = namespace(A)
+    tops = to_numpy(xp.max(xp.abs(A), axis=0))
+    smallest, largest, far = float(tops.min()), float(tops.max()), _far_apart(A)
+    is_ordinary = far < largest < 1 / far and far < X.scale < 1 / far
+    if is_ordinary and smallest > far * largest and not l1 and not l2:
+        exponent = math.frexp(largest)[1] - 1
+        c = math.ldexp(1.0, exponent)
+        A = A if c == 1.0 else A * (1 / c)
+        a, x = np.full((1, 1), exponent), np.zeros((1, 1), int)
+        return _NearOne(X, A, a, x, 0.0, 0.0, X.scale / c)
+    a = _exponents(np.maximum(tops.astype(np.float64), l2**0.5))[:, None]
+    if a.max() - a.min() <= (10 if l1 else -math.log2(far)):
+        a = a.max(keepdims=True)
+    A, x = _rescaled(A, -a.T), np.zeros((1, 1), int)
+    return _NearOne(X, A, a, x, _penalty(l1, -a, A), _penalty(l2, -2 * a, A), None)
+
+
+def _penalty(value, exponents, like):
+    """value 2^exponents, float64, where `like` lives; 0.0 for no penalty."""
+    if not value:
+        return 0.0
+    with np.errstate(over="ignore"):
+        return asarray(np.ldexp(value, exponents), like, namespace(like).float64)
+
+# %% ../../nbs/layer/nnls.ipynb #d1e5f7a9
+def _columns_near_one(near, l1):
+    """The problem with each column of X near one as well if some, but zeros, are far smaller than
+    others; l1: the penalty as given.
+    """
+    X, tops = near.X, _column_tops(near.X)
+    if not ((0 < tops) & (tops < _far_apart(near.A) * X.scale)).any():
+        return near
+    x = _exponents(tops)[None, :]
+    l1 = _penalty(l1, -near.a - x, near.A)
+    return near._replace(X=_with_columns_near_one(X, x), x=x, l1=l1, unit=None)
+
+
+def _may_have_small_columns(F, far):
+    """False where A'X / X.scale, F (k x M), shows that no column of X is that small."""
+    xp = namespace(F)
+    sizes = xp.abs(F)
+    if float(xp.min(sizes)) > far:
+        return False
+    return float(xp.min(xp.ones(F.shape[0], dtype=F.dtype, device=F.device) @ sizes)) <= far
+
+
+def _column_tops(X):
+    """Largest absolute entries of the columns of a `DataMatrix`, on the host, in float64."""
+    if is_sparse(X.X):
+        top = to_numpy(abs(X.X).max(axis=0))
+        return np.asarray(top.toarray() if is_sparse(top) else top, dtype=np.float64).ravel()
+    known = getattr(X, "_known", X.X)
+    xp = namespace(known)
+
+    def run(c):
+        return to_numpy(xp.max(xp.abs(known[:, c]), axis=0))
+
+    return np.concatenate(list(in_chunks(run, *known.shape[::-1]))).astype(np.float64)
+
+
+def _with_columns_near_one(X, x):
+    """A `DataMatrix` of X 2^-x."""
+    if isinstance(X, WeightedDataMatrix):
+        return WeightedDataMatrix(_rescaled(X._known, -x), X.W, 1.0)
+    if not is_sparse(X.X):
+        return DataMatrix(_rescaled(X.X, -x), 1.0)
+    rows = X.X.tocsr()
+    data = _rescaled(rows.data, -x[0, to_numpy(rows.indices)])
+    return DataMatrix(type(rows)((data, rows.indices, rows.indptr), shape=rows.shape), 1.0)
+
+# %% ../../nbs/layer/nnls.ipynb #93b0c6d4
+def _solve_near_one(A, X, S0, l1, l2):
+    """The problem near one, its solution S, status, and which points needed more than Gram
+    matrices.
+    """
     if S0 is not None:
         check_coefficients(S0, "S0", A, X)
-    A, c, penalties = _of_size_one(A, l1, l2)
+    near = _near_one(A, X, l1, l2)
     # else its threads go on spinning after the product, in the way of ours
     with blas_in_one_thread():
-        S, status = solve_layer(X, A, S0, **penalties)
-    return S * (X.scale / c), status
+        F = X.AtX(near.A)
+        if _may_have_small_columns(F, _far_apart(near.A)):
+            near = _columns_near_one(near, l1)
+            F = F if near.X is X else near.X.AtX(near.A)
+        solve = functools.partial(_solve_and_doubt, near)
+        S, status, doubtful = _solve_points(near.X, near.A, S0, F, near.l1, near.l2, solve)
+        S, status = _settled(near, S, status, doubtful)
+    return near, S, status, doubtful
 
 
-def _of_size_one(A, l1, l2):
-    """A / c for a power of two c, c, and the penalties that belong to c S."""
-    c = power_of_two(A)
-    return A if c == 1.0 else A * (1 / c), c, dict(l1=l1 / c, l2=l2 / c / c)
+def _in_units_of_data(near, S, given):
+    """The solution S of a problem near one, in the units and the dtype of the data as `given`."""
+    if near.unit is None:
+        S = _rescaled(S, near.x - near.a, near.X.scale)
+    else:
+        S = S * near.unit
+    return _in_dtype_of(given, S) if isinstance(near.X, WeightedDataMatrix) else S
+
+
+def _in_dtype_of(given, F):
+    """F, in float32 if the data as `given` are (weights may have taken them to float64)."""
+    xp = namespace(F)
+    if F.dtype != xp.float32 and str(getattr(given, "dtype", "")).endswith("float32"):
+        return xp.astype(F, xp.float32)
+    return F
+
+# %% ../../nbs/layer/nnls.ipynb #b6e3f902
+def _solve_and_doubt(near, G, F, S0=None, gram_of=None):
+    """`solve_gram`, and whether each point needs a closer look (M bool)."""
+    G, d = unit_diagonal(double(G))
+    S, status = _solve_unit_gram(G, d, F, S0, gram_of)
+    limit = 1e-8 if F.dtype == namespace(F).float64 else 1e-6
+    if gram_of is None and _is_well_conditioned(to_numpy(G[0, ...]), near, limit):
+        return S, status, status >= NOT_CONVERGED
+    doubtful = (status % 2 == DEGENERATE) | (status >= NOT_CONVERGED)
+    return S, status, doubtful | (_smallest_pivots(G, S, gram_of) < limit)
+
+
+def _is_well_conditioned(G, near, limit):
+    """True when no column of G (k x k, host) can have a pivot below `limit`, relative to its
+    diagonal, whatever the support, unless columns of A are equal up to length and sign.
+    """
+    if _cholesky_inverse(G)[1] > limit:
+        return True
+    if not isinstance(near.l2, numbers.Real):
+        return False
+    lines = _distinct_lines(to_numpy(double(near.A)))
+    if len(lines) == 0:
+        return True
+    return len(lines) < len(G) and _cholesky_inverse(G[np.ix_(lines, lines)])[1] > limit
+
+
+def _distinct_lines(A):
+    """Columns of A (N x k) but zeros and multiples of one before, up to rounding."""
+    length = np.linalg.norm(A, axis=0)
+    unit = A / np.where(length > 0, length, 1.0)
+    cosines, rounding = unit.T @ unit, 2 * EPS * max(1.0, len(A) ** 0.5 / 4)
+    lines = []
+    for i in np.flatnonzero(length):
+        near_i = [j for j in lines if abs(cosines[i, j]) > 1 - 1e-10]
+        differences = [unit[:, i] - np.sign(cosines[i, j]) * unit[:, j] for j in near_i]
+        if all(np.linalg.norm(d) > rounding for d in differences):
+            lines.append(i)
+    return lines
+
+
+def _smallest_pivots(G, S, gram_of):
+    """The smallest pivot of the unit-diagonal G on the support of each row of S (M x k)."""
+    M, k = S.shape
+    if compiled(S):
+        which = np.zeros(M, np.int64) if gram_of is None else gram_of
+        pivots, G, S = np.empty(M), np.ascontiguousarray(G), np.ascontiguousarray(S)
+        find = cpu_kernels().smallest_pivots
+        in_threads(lambda r: find(G, which[r], S[r], pivots[r]), M, point_work(k))
+        return pivots
+    xp = namespace(S)
+
+    def run(c):
+        passive = S[c, :] > 0
+        L, kept = masked_cholesky(G if gram_of is None else xp.take(G, gram_of[c], axis=0), passive)
+        pivots = xp.where(kept, xp.linalg.diagonal(L) ** 2, 0.0)
+        return xp.min(xp.where(passive, pivots, 1.0), axis=1)
+
+    return xp.concat(list(in_chunks(run, M, 2 * k * k)), axis=0)
+
+# %% ../../nbs/layer/nnls.ipynb #c7f40a13
+def _settled(near, S, status, doubtful):
+    """S (k x M) and status after a closer look at the doubtful points (M bool)."""
+    if not bool(namespace(doubtful).any(doubtful)):
+        return S, status
+    where = np.flatnonzero(to_numpy(doubtful))
+    N, k = near.A.shape
+    host_S, host_status = np.array(to_numpy(S), order="K"), np.array(to_numpy(status))
+
+    def run(c):
+        points = where[c]
+        host_S[:, points], host_status[points] = _closer_look(
+            near, points, host_S[:, points], host_status[points]
+        )
+
+    for _ in in_chunks(run, len(where), N + 4 * k * k):
+        pass
+    return asarray(host_S, S), asarray(host_status, status)
+
+
+def _closer_look(near, points, S, status):
+    """S (k x m) and status (m) of the points with these numbers, all on the host."""
+    X, limit = near.X, 1e-6 if S.dtype == np.float64 else 1e-4
+    A, columns = to_numpy(double(near.A)), _columns_of(X, points)
+    l1, l2 = _penalties_of(near, points)
+    if isinstance(X, WeightedDataMatrix):
+        W = to_numpy(_chosen(X.W, points)).astype(np.float64)
+        problems = [
+            (slice(j, j + 1), orthogonal_problem(A, columns[:, [j]], W[:, j], l1[[j]], l2))
+            for j in range(len(points))
+        ]
+    else:
+        problems = [(slice(None), orthogonal_problem(A, columns, None, l1, l2))]
+    S, status = S.copy(), status & ~NOT_CONVERGED
+    for j, problem in problems:
+        found = refined(problem, S[:, j].T.astype(np.float64), limit, S.dtype)
+        S[:, j] = found.S.T
+        status[j] = np.where(found.status >= 0, found.status, status[j])
+        status[j] |= np.where(found.gaps <= limit, 0, NOT_CONVERGED)
+    return S, status
+
+
+def _chosen(X, points):
+    """Columns of a dense X with these numbers."""
+    xp = namespace(X)
+    return xp.take(X, asarray(points, X, xp.int64), axis=1)
+
+
+def _columns_of(X, points):
+    """Columns of a `DataMatrix` in units of X.scale, on the host, dense, in float64."""
+    if is_sparse(X.X):
+        return to_numpy(X.operand).tocsc()[:, points].toarray().astype(np.float64) * X.unit
+    if isinstance(X, WeightedDataMatrix):
+        return to_numpy(_chosen(X._known, points)).astype(np.float64) / X.scale
+    return to_numpy(_chosen(X.operand, points)).astype(np.float64) * X.unit
+
+
+def _penalties_of(near, points):
+    """l1 (m x k) and l2 (k) of these points on the host, in units of X.scale."""
+    k, m = near.A.shape[1], len(points)
+    l1, l2 = np.zeros((m, k)), np.zeros(k)
+    if not isinstance(near.l1, numbers.Real):
+        all_of_them = to_numpy(near.l1).T / near.X.scale
+        l1 = l1 + (all_of_them[points] if len(all_of_them) > 1 else all_of_them)
+    if not isinstance(near.l2, numbers.Real):
+        l2 = l2 + to_numpy(near.l2).ravel()
+    return l1, l2
 
 # %% ../../nbs/layer/nnls.ipynb #2034368f
 def _checked(A, X, mask, weights, l1, l2):
     """X as a DataMatrix after checking that A fits and the penalties are >= 0."""
-    X = as_data(X, mask, weights)
+    hides = isinstance(X, np.ma.MaskedArray) or mask is not None or weights is not None
+    if isinstance(X, DataMatrix) or hides:
+        X = as_data(X, mask, weights)
+    else:
+        X = DataMatrix(check_matrix(X))
     A = check_matrix(A.toarray() if is_sparse(A) else A, "A")
     # TypeError where they are arrays of two libraries
-    namespace(A, X.X.data if is_sparse(X.X) else X.X)
+    xp = namespace(A, X.X.data if is_sparse(X.X) else X.X)
+    if A.dtype == xp.float32 and hides:
+        A = xp.astype(A, X.dtype)
     if A.shape[0] != X.shape[0]:
         raise ValueError(
             f"A has {A.shape[0]} rows, X has {X.shape[0]}: "
@@ -592,12 +899,13 @@ def check_coefficients(S, name, A, X):
 
 # %% ../../nbs/layer/nnls.ipynb #48ab1a0f
 def warn_not_converged(status):
-    """One `ConvergenceWarning` for all columns that the solver gave up on."""
+    """One `ConvergenceWarning` for all columns that the solver gave up on or cannot certify."""
     xp = namespace(status)
     n = int(xp.sum(xp.astype(status >= NOT_CONVERGED, xp.int64)))
     if n:
         warnings.warn(
-            f"nnls: {n} columns did not converge; their best point is returned (status >= 4).",
+            f"nnls: {n} columns did not converge or are not certified (features nearly dependent); "
+            "their best point is returned (status >= 4).",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -605,28 +913,41 @@ def warn_not_converged(status):
 # %% ../../nbs/layer/nnls.ipynb #21bf2e3f
 def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0):
     """q for a `DataMatrix` X (N x M): S (k x M, in units of X.scale, dtype of X) and status. F =
-    A'X may be given if known. l2: a number, or one per column of A (k); the penalty X.l2 of the
-    data comes on top.
+    A'X may be given if known. l1 and l2: numbers, or arrays (k x 1, l1 also k x M); the penalty
+    X.l2 of the data comes on top.
     """
+    return _solve_points(X, A, S0, F, l1, l2, solve_gram)
+
+
+def _solve_points(X, A, S0, F, l1, l2, solve):
+    """S (k x M) and whatever else `solve`, a function like `solve_gram`, says about each point."""
     F = (X.AtX(A) if F is None else F).T
     S0 = None if S0 is None else S0.T
-    if l1:
-        F = F - l1 / X.scale
-    if isinstance(X, WeightedDataMatrix):
-        S, status = _solve_weighted(X, A, F, S0, l2)
+    if isinstance(l1, numbers.Real):
+        F = F - l1 / X.scale if l1 else F
     else:
-        S, status = solve_gram(ridged(gram(A)[None, ...], l2 + X.l2), F, S0)
-    return namespace(S).astype(S, X.dtype).T, status
+        xp, price = namespace(F), l1 / X.scale
+        # more than any coefficient of a problem near one is worth would only add rounding
+        enough = 32.0 * X.shape[0] * X.weight
+        F = F - xp.astype(xp.where(price < enough, price, enough), F.dtype).T
+    if isinstance(X, WeightedDataMatrix):
+        S, *about = _solve_weighted(X, A, F, S0, l2, solve)
+    else:
+        S, *about = solve(ridged(ridged(gram(A)[None, ...], l2), X.l2), F, S0)
+    return namespace(S).astype(S, X.dtype).T, *about
 
 # %% ../../nbs/layer/nnls.ipynb #9c9dbfa0
 def ridged(G, l2):
-    """G + l2 I for G (g x k x k); l2: a number, one per matrix (g x 1), or one per row (k)."""
+    """G + l2 I for G (g x k x k); l2: a number, k numbers for the diagonal (k, or k x 1), or one
+    per matrix (g x 1 x 1).
+    """
     xp = namespace(G)
     if isinstance(l2, numbers.Real):
         if not l2:
             return G
-        return G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
-    return G + l2[..., None] * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
+    elif l2.ndim < 3:
+        l2 = xp.reshape(l2, (1, 1, -1))
+    return G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
 
 # %% ../../nbs/layer/nnls.ipynb #c6873968
 def grams_of_patterns(A, W):
@@ -659,14 +980,14 @@ def weight_patterns(W):
 
 def _patterns_of(X, c):
     """`weight_patterns` for the columns c of a weighted X, found once for each block, and their
-    l2 penalties (g x 1 or a number): columns with equal weights have equal ones.
+    l2 penalties (g x 1 x 1 or a number): columns with equal weights have equal ones.
     """
     found = X.__dict__.setdefault("_equal_columns", {})
     if (c.start, c.stop) not in found:
         found[c.start, c.stop] = equal_columns(X.W[:, c])
     first, which = found[c.start, c.stop]
     xp = namespace(X.W)
-    l2 = X.l2 if isinstance(X.l2, numbers.Real) else xp.take(X.l2[c], first)[:, None]
+    l2 = X.l2 if isinstance(X.l2, numbers.Real) else xp.take(X.l2[c], first)[:, None, None]
     return xp.take(X.W[:, c], first, axis=1), which, l2
 
 # %% ../../nbs/layer/nnls.ipynb #4d73eb8a
@@ -684,13 +1005,11 @@ def _per_pattern(X, A, l2, work):
     return tuple(xp.concat(list(p), axis=0) for p in zip(*in_chunks(run, X.shape[1], k * k)))
 
 
-def _solve_weighted(X, A, F, S0, l2):
-    return _per_pattern(
-        X,
-        A,
-        l2,
-        lambda G, which, c: solve_gram(G, F[c, :], None if S0 is None else S0[c, :], which),
-    )
+def _solve_weighted(X, A, F, S0, l2, solve):
+    def work(G, which, c):
+        return solve(G, F[c, :], None if S0 is None else S0[c, :], which)
+
+    return _per_pattern(X, A, l2, work)
 
 # %% ../../nbs/layer/nnls.ipynb #0416b4e5
 def kkt_residual(
@@ -757,8 +1076,14 @@ def kkt_residual(
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)
-    A, c, penalties = _of_size_one(A, l1, l2)
-    return kkt_of_layer(X, A, double(S) * (c / X.scale), **penalties)
+    near, S = _given_near_one(A, X, S, l1, l2)
+    return kkt_of_layer(near.X, near.A, S, l1=near.l1, l2=near.l2)
+
+
+def _given_near_one(A, X, S, l1, l2):
+    """The problem near one and its solution in float64, from a solution S in the units of X."""
+    near = _columns_near_one(_near_one(A, X, l1, l2), l1)
+    return near, _rescaled(double(S), near.a - near.x, 1 / near.X.scale)
 
 # %% ../../nbs/layer/nnls.ipynb #e844df33
 def kkt_of_layer(X, A, S, *, l1=0.0, l2=0.0):
@@ -901,15 +1226,43 @@ def nnls_vjp(
     >>> bool(abs(difference - gradient.l2) < 1e-4 * abs(difference))
     True
     """
+    given = X
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)
     check_coefficients(dS, "dS", A, X)
-    xp, scaled = namespace(S), S / X.scale
+    xp = namespace(S)
+    near, S = _given_near_one(A, X, S, l1, l2)
+    S = xp.astype(S, X.dtype)
     with blas_in_one_thread():
-        Z = adjoint(X, A, scaled, dS, l2=l2)
-        dA = layer_vjp(X, A, scaled, Z) * X.scale
-    dX = A @ Z if not isinstance(X, WeightedDataMatrix) else X.W * (A @ Z)
-    return NNLSGradient(dA, dX, -float(xp.sum(Z)), -float(xp.sum(Z * S)))
+        Z, z = _adjoint_near_one(near, S, dS)
+        dA = _vjp_near_one(near, S, Z, z)
+    dX = _rescaled(near.A @ Z, z)
+    if isinstance(X, WeightedDataMatrix):
+        dX = X.W * dX
+    Z, S = double(Z), double(S)
+    with np.errstate(over="ignore"):  # asked for or not, these may be infinite
+        l1 = -float(xp.sum(_rescaled(Z, z - near.a)))
+        l2 = -float(xp.sum(_rescaled(Z * S, z + near.x - 2 * near.a, near.X.scale)))
+    return NNLSGradient(_in_dtype_of(given, dA), _in_dtype_of(given, dX), l1, l2)
+
+
+def _adjoint_near_one(near, S, dS):
+    """Z 2^-z (k x M, dtype of S) and z (1 x 1, or 1 x M where columns of Z are far from one)."""
+    Z = adjoint(near.X, near.A, double(S), _rescaled(double(dS), -near.a), l2=near.l2)
+    xp = namespace(Z)
+    sizes = to_numpy(xp.ones(Z.shape[0], dtype=Z.dtype, device=Z.device) @ xp.abs(Z))
+    z = _exponents(sizes)[None, :]
+    if np.abs(z[:, sizes > 0]).max(initial=0) <= 60:
+        z = np.zeros((1, 1), int)
+    return xp.astype(_rescaled(Z, -z), S.dtype), z
+
+
+def _vjp_near_one(near, S, Z, z):
+    """dC/dA from Z 2^-z: its columns are added in units of the largest."""
+    units = z + near.x
+    top = units.max()
+    dA = layer_vjp(near.X, near.A, S, _rescaled(Z, units - top))
+    return _rescaled(dA, top - near.a.T, near.X.scale)
 
 # %% ../../nbs/layer/nnls.ipynb #d4240e65
 def adjoint(X, A, S, dS, *, l2=0.0):

@@ -160,7 +160,7 @@ def filled_start(X, k, init, svd, rng):
     if init == "random":
         return random_start(X, k, rng)
     like, factors = namespace_like(X), nndsvd(X, k, svd)
-    mean = math.sqrt(X.completed_norm2 / math.prod(X.shape))
+    mean = math.sqrt(X.completed_norm2 / X.weight / math.prod(X.shape))
     for F, size in zip(factors, (1 / math.sqrt(X.shape[0]), mean)):
         zero = F <= 0
         if init == "nndsvda":

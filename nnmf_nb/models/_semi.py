@@ -35,7 +35,13 @@ from nnmf_nb.core._arrays import (
     namespace,
     to_numpy,
 )
-from ..core._data import DataMatrix, namespace_like, relative_error, residual2
+from nnmf_nb.core._data import (
+    DataMatrix,
+    namespace_like,
+    relative_error,
+    residual2,
+    with_enough_range,
+)
 from ..core._linalg import column_lengths, top_svd
 from ..core._validation import check_same_points, read_coefficients, read_samples
 from ..core.iteration import iterate
@@ -393,7 +399,7 @@ def read_signed(estimator, X, reset, **others):
         takes_mask=False,
         device=estimator.device,
     )
-    return floating(samples.X)
+    return with_enough_range(floating(samples.X))
 
 
 def check_semi(model):

@@ -345,12 +345,13 @@ _SMALL_PRODUCT = 2**20  # multiplications per product with X, up to which one th
 
 
 def _is_small(X, A):
-    """Tell whether the compiled call can be used: X and A are small, dense and float64."""
+    """Tell whether the compiled call can be used: X, A are small, dense, float64, in range."""
     if not (compiled(A) and isinstance(X.X, np.ndarray)):
         return False
     is_contiguous = X.X.flags.c_contiguous or X.X.flags.f_contiguous
     is_double = X.X.dtype == A.dtype == np.float64
-    return is_contiguous and is_double and X.X.size * A.shape[1] <= _SMALL_PRODUCT
+    is_in_range = X.operand is X.X
+    return is_contiguous and is_double and is_in_range and X.X.size * A.shape[1] <= _SMALL_PRODUCT
 
 
 def _update_small_factors(X, state):

@@ -40,7 +40,7 @@ def random_start(X, k, rng):
     like = namespace_like(X)
     A = asarray(1.0 - rng.random((n_features, k)), like, X.dtype)
     model_norm2 = n_samples * (k / 3 + 3 / 16 * k * (k - 1))  # expected value for uniform S
-    scale = math.sqrt(X.completed_norm2 / model_norm2) if X.norm2 > 0 else 1.0
+    scale = math.sqrt(X.completed_norm2 / X.weight / model_norm2) if X.norm2 > 0 else 1.0
     St = asarray(scale * (1.0 - rng.random((n_samples, k))), like, X.dtype)
     return unit_columns(A), St.T
 
@@ -73,6 +73,7 @@ def nndsvd(X, k, svd=None):
     if svd is None:
         svd = top_svd(X, k)
     U, s, V = (factor[..., :k] for factor in svd)
+    s = s / X.weight  # they are those of the weighted data
     A = np.zeros((X.shape[0], k))
     St = np.zeros((X.shape[1], k))
     for j in np.flatnonzero(s > 1e-10 * s[0]):  # vectors of zero singular values are arbitrary
@@ -116,7 +117,7 @@ def svd_start(X, k, svd=None):
         Entries > 0, in units of ``X.scale``.
     """
     A, St = nndsvd(X, k, svd)
-    root_mean_square = math.sqrt(X.completed_norm2 / math.prod(X.shape)) or 1.0
+    root_mean_square = math.sqrt(X.completed_norm2 / X.weight / math.prod(X.shape)) or 1.0
     A[A <= 0] = 0.01 / math.sqrt(X.shape[0])
     St[St <= 0] = 0.01 * root_mean_square
     like = namespace_like(X)
