@@ -43,8 +43,6 @@ from nnmf_nb.chain._layers import (
     layer_rows,
     text_table,
     topic_features,
-    topic_table,
-    topic_tree,
 )
 from ..core._arrays import asarray, blas_in_one_thread, to_numpy
 from ..core._data import coefficient_penalty, namespace_like, of_samples
@@ -61,6 +59,7 @@ from nnmf_nb.core._validation import (
 )
 from ..evaluation._certificates import Criteria, criteria_with_labels, verify
 from ..layer._nnls import warn_not_converged
+from ._tables import DescribesTopics
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
 from ..solvers.stationarity import CONVERGED, convergence_limit
@@ -220,20 +219,8 @@ def weights_of_entries(X, weights, sample_weight):
     return w[:, None] * weights
 
 # %% ../../nbs/models/base.ipynb #37c8fa86
-class ReadsLayers:
-    """Mixin: topics, tree and summary of a model with fitted `layers_`."""
-
-    def topics(self, layer=-1, features=None, top=10):
-        """DataFrame of the topics of a layer: share and `top` strongest features (names:
-        `features`, else those seen in fit, else x0, x1, ..).
-        """
-        check_is_fitted(self)
-        return topic_table(self.layers_, self._index(layer), self._names(features), top)
-
-    def tree(self, features=None, top=6):
-        """The hierarchy as text, supertopics first; prints as it is."""
-        check_is_fitted(self)
-        return topic_tree(self.layers_, self._names(features), top)
+class ReadsLayers(DescribesTopics):
+    """Mixin: topics, tree, tables and summary of a model with fitted `layers_`."""
 
     def summary(self):
         """A table in text: per depth rank, error, floor, certificate, remarks; and how training
@@ -283,17 +270,23 @@ def leading_svd(X, k):
 # %% ../../nbs/models/base.ipynb #bab2e950
 def named_topics(transform):
     """Decorator of a method transform(self, X, layer=-1, ..): what `set_output` asks for, its
-    columns named after the topics of that layer.
+    columns named after the topics of that layer. A list has one result per layer.
     """
 
     @functools.wraps(transform)
     def named(self, X, layer=-1, *args, **kwargs):
         S = transform(self, X, layer, *args, **kwargs)
-        view = copy.copy(self)
-        view.get_feature_names_out = functools.partial(self.get_feature_names_out, layer=layer)
-        return _wrap_data_with_container("transform", S, X, view)
+        if isinstance(S, list):
+            return [_with_names(self, one, X, l) for l, one in enumerate(S)]
+        return _with_names(self, S, X, layer)
 
     return named
+
+
+def _with_names(model, S, X, layer):
+    view = copy.copy(model)
+    view.get_feature_names_out = functools.partial(model.get_feature_names_out, layer=layer)
+    return _wrap_data_with_container("transform", S, X, view)
 
 
 class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
@@ -344,14 +337,22 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
         """Coefficients of X (n_samples x n_features) at a layer (default: the deepest): n_samples x
         k_l, the forward pass q(q(X, A_0), A_1) ..
 
+        layer='all': a list, one such matrix per layer.
+
         mask and weights as in `fit`. A model may transform on another device or in another dtype
         than it was trained in.
         """
         check_is_fitted(self)
-        fwd = self._forward(X, self._index(layer) + 1, mask, weights)
+        if isinstance(layer, str) and layer == "all":
+            return [S.T for S in self._coefficients(X, len(self.layers_), mask, weights)]
+        return self._coefficients(X, self._index(layer) + 1, mask, weights)[-1].T
+
+    def _coefficients(self, X, depth, mask, weights):
+        """Coefficients S_l (k_l x n_samples, units of X) of the first `depth` layers."""
+        fwd = self._forward(X, depth, mask, weights)
         for status in fwd.status:
             warn_not_converged(status)
-        return fwd.S[-1].T * fwd.X.scale
+        return [S * fwd.X.scale for S in fwd.S]
 
     def _penalized(self, data):
         """The data with the penalty that their coefficients have in this model."""
