@@ -347,7 +347,7 @@ def relative_residuals(X, weights, Phi, S, cells=2**22):
         data = data.astype(np.float64)
         residual = data - S[:, block].T.astype(np.float64) @ Phi.T
         if weights is not None:
-            root = np.sqrt(weights[block].astype(np.float64) / weights.max())
+            root = np.sqrt(weights[block].astype(np.float64) / (weights.max() or 1.0))
             data, residual = root * data, root * residual
         own = np.abs(data).max(axis=1, keepdims=True)
         own = np.where(own > 0, own, 1.0)
