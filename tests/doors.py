@@ -174,6 +174,20 @@ METHODS = {
     name: (lambda model, X, _name=name, **known: getattr(model, _name)(X, **known))
     for name in ("transform", "score", "predict", "predict_proba", "decision_function", "separate")
 }
+
+
+def tabulated(table):
+    """The numeric columns of a table, NaN where something is missing."""
+    return table.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan)
+
+
+METHODS |= {
+    "shares": lambda model, X, **known: tabulated(model.shares(X, **known)),
+    "topic_info": lambda model, X, **known: tabulated(model.topic_info(X, **known)),
+    "document_info": lambda model, X, **known: tabulated(model.document_info(X, **known)),
+    "samples_of": lambda model, X, **known: tabulated(model.samples_of(0, X=X, top=99, **known)),
+    "residuals": lambda model, X, **known: [*map(np.asarray, model.residuals(X, **known))],
+}
 METHODS["score"] = lambda model, X, **known: (
     model.score(X, labels(), **known) if hasattr(model, "classes_") else model.score(X, **known)
 )

@@ -187,26 +187,33 @@ def check_top(top, lowest=1):
         raise ValueError(f"top must be an integer >= {lowest}, got {top!r}.")
 
 
-def top_features(layers, layer, features, top):
+def top_features(layers, layer, features, top, scores=None):
     """For each topic of a layer its `top` strongest features, strongest first: a list of lists of
-    names. Zero weights are left out; a dead topic, which explains nothing, has none.
+    names. Zero weights are left out; a dead topic, which explains nothing, has none. `scores`
+    (n_features x k) rank them; None: their weights do.
     """
     check_top(top, lowest=0)
     Phi = topic_features(layers, layer)
     names = feature_names(features, len(Phi))
     alive = topic_shares(layers, layer) > 0
-    order = np.argsort(-Phi, axis=0, kind="stable")[:top]
+    order = np.argsort(-Phi, axis=0, kind="stable")
+    if scores is not None:
+        # features of equal score stand in the order of their weights
+        scores = np.where(Phi > 0, scores, -np.inf).round(9)
+        ranked = np.take_along_axis(-scores, order, axis=0)
+        order = np.take_along_axis(order, np.argsort(ranked, axis=0, kind="stable"), axis=0)
     return [
-        [valid_text(names[i]) for i in order[:, j] if alive[j] and Phi[i, j] > 0]
+        [valid_text(names[i]) for i in order[:top, j] if alive[j] and Phi[i, j] > 0]
         for j in range(Phi.shape[1])
     ]
 
 # %% ../../nbs/chain/layers.ipynb #f3d1e408
-def topic_table(layers, layer=-1, features=None, top=10):
+def topic_table(layers, layer=-1, features=None, top=10, scores=None):
     """A DataFrame with one row per topic of a layer: its share and its `top` strongest features,
-    strongest first; '(dead)' for a topic that explains nothing.
+    strongest first (by `scores` as in `top_features`); '(dead)' for a topic that explains nothing.
     """
-    listed = [words or ["(dead)"][:top] for words in top_features(layers, layer, features, top)]
+    strongest = top_features(layers, layer, features, top, scores)
+    listed = [words or ["(dead)"][:top] for words in strongest]
     table = pd.DataFrame(
         [words + [""] * (top - len(words)) for words in listed],
         columns=[f"feature {i + 1}" for i in range(top)],
@@ -222,24 +229,34 @@ class Tree(str):
         return str(self)
 
 # %% ../../nbs/chain/layers.ipynb #e6fcb5da
-def topic_tree(layers, features=None, top=6):
+def topic_tree(layers, features=None, top=6, names=None):
     """The hierarchy as text: supertopics by share, below each the topics that flow mostly into it.
-    A `Tree` (a str that prints as it is).
+    A `Tree` (a str that prints as it is). `names`: dict from (layer, topic) to a name that stands
+    before the features.
     """
-    named = [top_features(layers, l, features, top) for l in range(len(layers))]
+    texts = [_texts(layers, l, features, top, names or {}) for l in range(len(layers))]
     shares = [topic_shares(layers, l) for l in range(len(layers))]
     parts = [flows(layers, l) for l in range(1, len(layers))]
     # how a topic divides among its supertopics
     parts = [p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300) for p in parts]
     lines = []
     for j in range(layers[-1].rank):
-        _branch(lines, len(layers) - 1, j, "", "", named, shares, parts)
+        _branch(lines, len(layers) - 1, j, "", "", texts, shares, parts)
     return Tree("\n".join(lines))
 
+
+def _texts(layers, layer, features, top, names):
+    """What the tree says of each topic of a layer: its name, if it has one, and its features."""
+    texts = [" ".join(words) or "(dead)" for words in top_features(layers, layer, features, top)]
+    return [
+        f"{names[layer, j]}: {text}" if (layer, j) in names else text
+        for j, text in enumerate(texts)
+    ]
+
 # %% ../../nbs/chain/layers.ipynb #820a4c24
-def _branch(lines, l, j, lead, indent, named, shares, parts, part=1.0):
+def _branch(lines, l, j, lead, indent, texts, shares, parts, part=1.0):
     """Append the lines of topic j of layer l and of everything below it."""
-    text = " ".join(named[l][j]) or "(dead)"
+    text = texts[l][j]
     if part <= 0.95 and shares[l][j] > 0:
         text += f" ({part:.0%} of it here)"
     lines.append(f"{lead}{shares[l][j]:4.0%}  {text}")
@@ -254,7 +271,7 @@ def _branch(lines, l, j, lead, indent, named, shares, parts, part=1.0):
             i,
             indent + ("└─ " if final else "├─ "),
             indent + ("   " if final else "│  "),
-            named,
+            texts,
             shares,
             parts,
             parts[l - 1][i, j],

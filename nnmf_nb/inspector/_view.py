@@ -8,8 +8,8 @@ __all__ = ['LAMBDAS', 'PAGE', 'CARD', 'leading_features', 'leading_points', 'sha
            'check_training_data', 'check_samples_named', 'check_shape', 'axis_payload', 'leading_classes',
            'topics_payload', 'points_payload', 'point_images', 'one_layer', 'with_layers', 'place_of', 'headline',
            'payload', 'key_of', 'label', 'topic_frame', 'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline',
-           'front', 'page', 'widget_class', 'connect', 'fingerprint', 'keep_names', 'stored_names', 'Selection', 'card',
-           'fields', 'Controls', 'with_live', 'View', 'inspect']
+           'front', 'page', 'widget_class', 'connect', 'Selection', 'card', 'fields', 'Controls', 'with_live', 'View',
+           'inspect']
 
 # %% ../../nbs/inspector/view.ipynb #31c6d9a4
 import base64
@@ -19,7 +19,6 @@ import html
 import json
 import numbers
 import os
-import zlib
 from collections.abc import Sequence
 from importlib.resources import files
 from types import SimpleNamespace
@@ -52,12 +51,18 @@ from nnmf_nb.core._validation import (
     samples_with_gaps,
 )
 from ..evaluation.metrics import forward, layer_index, layers_of
+from nnmf_nb.models._tables import (
+    keep_names,
+    relevance,
+    stored_names,
+    topic_shares_of_features,
+)
 from ..persistence._files import write_atomically
 from ..plot._colors import names_of, topic_colors, tree_order
 from ..plot._factors import error_curves, training_floors
 from ..plot._images import axis_of
 from ..plot._paths import class_weights, labeled_layers, path_shares
-from ..plot._topics import frequencies, relevance, topic_shares_of_features
+from ..plot._topics import frequencies
 from ..plot._tree import percent
 
 # %% ../../nbs/inspector/view.ipynb #519d4193
@@ -705,29 +710,6 @@ def connect(view):
         view.observe(lambda change: setattr(widget, change.name, change.new), trait)
     return widget
 
-# %% ../../nbs/inspector/view.ipynb #205346e5
-def fingerprint(model):
-    """A checksum of the factors A of all layers (or of the components, without layers): another
-    fit, another number.
-    """
-    factors = [one.A for one in model.layers_] if hasattr(model, "layers_") else [model.components_]
-    return functools.reduce(
-        lambda sum, A: zlib.crc32(np.ascontiguousarray(to_numpy(A)), sum), factors, 0
-    )
-
-
-def keep_names(model, names):
-    model.topic_names_, model.topic_names_of_ = names, fingerprint(model)
-
-
-def stored_names(model):
-    """The names on a model, a dict from (layer, topic); those that an earlier fit left are
-    removed.
-    """
-    if hasattr(model, "topic_names_of_") and model.topic_names_of_ != fingerprint(model):
-        del model.topic_names_, model.topic_names_of_
-    return getattr(model, "topic_names_", {})
-
 # %% ../../nbs/inspector/view.ipynb #4f55c68f
 class Selection(traitlets.HasTraits):
     """The selected topic of a model, and the names of its topics.
@@ -824,10 +806,13 @@ class Selection(traitlets.HasTraits):
     @traitlets.observe("names")
     def _keep_names(self, change):
         if hasattr(self.model, "fit"):
-            keep_names(
-                self.model,
-                {tuple(map(int, key.split(","))): name for key, name in change.new.items()},
-            )
+            before = change.old if isinstance(change.old, dict) else {}
+            # names that were given elsewhere in the meantime stay
+            names = dict(stored_names(self.model))
+            for key in {**before, **change.new}:
+                if before.get(key) != change.new.get(key):
+                    names[tuple(map(int, key.split(",")))] = change.new.get(key, "")
+            keep_names(self.model, {topic: name for topic, name in names.items() if name})
 
 # %% ../../nbs/inspector/view.ipynb #c4d580c1
 CARD = (

@@ -30,7 +30,7 @@ class OrthogonalProblem(NamedTuple):
     Q: np.ndarray
     R: np.ndarray
     b: np.ndarray
-    price: np.ndarray
+    linear: np.ndarray
     size: np.ndarray
     noise: float
 
@@ -78,7 +78,7 @@ def orthogonal_problem(A, X, weights=None, l1=0.0, l2=0.0):
         Q=Q,
         R=R,
         b=data.T @ Q[: len(A)],
-        price=np.broadcast_to(l1, (X.shape[1], A.shape[1])) / length,
+        linear=np.broadcast_to(l1, (X.shape[1], A.shape[1])) / length,
         size=np.linalg.norm(data, axis=0),
         noise=2 * EPS * max(1.0, len(rows) ** 0.5 / 4),
     )
@@ -87,11 +87,11 @@ def orthogonal_problem(A, X, weights=None, l1=0.0, l2=0.0):
 def points_of(problem, j):
     """The problem of the data points j (m bool, or indices) alone."""
     return problem._replace(
-        X=problem.X[:, j], b=problem.b[j], price=problem.price[j], size=problem.size[j]
+        X=problem.X[:, j], b=problem.b[j], linear=problem.linear[j], size=problem.size[j]
     )
 
 # %% ../../nbs/layer/near_dependence.ipynb #81e5c3d9
-def _halves(a):
+def _split(a):
     """a as the sum of two numbers of 26 bits."""
     c = 134217729.0 * a
     high = c - (c - a)
@@ -123,7 +123,7 @@ def accurate_residual(A, X, S):
     total, rest = X.copy(), np.zeros_like(X)
     for a, s in zip(A.T[:, :, None], S[:, None, :]):
         product = a * s
-        (a_high, a_low), (s_high, s_low) = _halves(a), _halves(s)
+        (a_high, a_low), (s_high, s_low) = _split(a), _split(s)
         missing = a_low * s_low - (((product - a_high * s_high) - a_low * s_high) - a_high * s_low)
         new = total - product
         change = new - total
@@ -146,7 +146,7 @@ def _residuals(problem, S):
 def objectives(problem, S):
     """The objective of S (m x k), up to a constant of each data point: m numbers."""
     half_squares = 0.5 * (_residuals(problem, S) ** 2).sum(axis=1)
-    return half_squares + (S * problem.length * problem.price).sum(axis=1)
+    return half_squares + (S * problem.length * problem.linear).sum(axis=1)
 
 # %% ../../nbs/layer/near_dependence.ipynb #b418f60c
 class Projection(NamedTuple):
@@ -154,7 +154,7 @@ class Projection(NamedTuple):
     (m x r) and an orthonormal basis Q (m x r x r) of the columns, with zeros.
     """
 
-    kept: np.ndarray
+    chosen: np.ndarray
     T: np.ndarray
     y: np.ndarray
     Q: np.ndarray
@@ -176,28 +176,28 @@ def _distances(R):
 
 def _project(problem, members):
     """The `Projection` of every data point on its columns `members` (m x k bool)."""
-    kept, (r, k) = members.copy(), problem.R.shape
+    chosen, (r, k) = members.copy(), problem.R.shape
     while True:
-        order = np.argsort(~kept, axis=1, kind="stable")
-        inside = np.arange(k) < kept.sum(axis=1)[:, None]
+        order = np.argsort(~chosen, axis=1, kind="stable")
+        inside = np.arange(k) < chosen.sum(axis=1)[:, None]
         columns = problem.R.T[order].transpose(0, 2, 1)
         Q, R = np.linalg.qr(np.where(inside[:, None, :], columns, 0.0))
         dependent = inside & (_distances(R) <= problem.noise)
         j = np.flatnonzero(dependent.any(axis=1))
         if len(j) == 0:
             break
-        kept[j, order[j, dependent[j].argmax(axis=1)]] = False
+        chosen[j, order[j, dependent[j].argmax(axis=1)]] = False
     inside, order = inside[:, :r], order[:, :r]
     R = np.where(inside[:, :, None] & inside[:, None, :], R[:, :, :r], np.eye(r))
     Q = np.where(inside[:, None, :], Q, 0.0)
     h = np.einsum("jnr,jn->jr", Q, problem.b)
-    if problem.price.any():
-        price = np.where(inside, np.take_along_axis(problem.price, order, axis=1), 0.0)
-        h = h - np.linalg.solve(R.transpose(0, 2, 1), price[:, :, None])[:, :, 0]
+    if problem.linear.any():
+        linear = np.where(inside, np.take_along_axis(problem.linear, order, axis=1), 0.0)
+        h = h - np.linalg.solve(R.transpose(0, 2, 1), linear[:, :, None])[:, :, 0]
     t = np.linalg.solve(R, h[:, :, None])[:, :, 0]
     T = np.zeros(members.shape)
     np.put_along_axis(T, order, np.where(inside, t, 0.0), axis=1)
-    return Projection(kept, T, problem.b - np.einsum("jnr,jr->jn", Q, h), Q)
+    return Projection(chosen, T, problem.b - np.einsum("jnr,jr->jn", Q, h), Q)
 
 # %% ../../nbs/layer/near_dependence.ipynb #d63a182e
 def _dual_points(problem, support):
@@ -207,7 +207,7 @@ def _dual_points(problem, support):
     members = support.copy()
     for _ in range(support.shape[1] + 1):
         y = _project(problem, members).y
-        slack = problem.price - y @ problem.R
+        slack = problem.linear - y @ problem.R
         new = ~members & (slack < 8 * EPS * problem.size[:, None])
         if not new.any():
             break
@@ -232,7 +232,7 @@ def duality_gaps(problem, S):
         its minimum, relative to ||x||, dimensionless; infinite where no dual point was found.
     """
     y, outside = _dual_points(problem, S > 0)
-    slack = np.abs(problem.price - y @ problem.R)
+    slack = np.abs(problem.linear - y @ problem.R)
     slack = np.where(slack > 16 * EPS * problem.size[:, None], slack, 0.0)
     gap = 0.5 * ((_residuals(problem, S) - y) ** 2).sum(axis=1)
     gap = gap + (S * problem.length * slack).sum(axis=1)
@@ -250,10 +250,10 @@ def surely_optimal(problem, S, limit):
     allowed = 0.5 * (limit * problem.size) ** 2
     is_small = T.sum(axis=1) <= 1e4 * problem.size
     if (problem.A >= 0).all():
-        g = problem.price - r @ problem.R
+        g = problem.linear - r @ problem.R
         violation = np.maximum(-g, 0.0).max(axis=1) * S.shape[1] ** 0.5 * problem.size
         return is_small & ((T * g).sum(axis=1) + violation <= allowed)
-    return is_small & (0.5 * (r**2).sum(axis=1) + (T * problem.price).sum(axis=1) <= allowed)
+    return is_small & (0.5 * (r**2).sum(axis=1) + (T * problem.linear).sum(axis=1) <= allowed)
 
 # %% ../../nbs/layer/near_dependence.ipynb #3c907e84
 def _to_boundary(t, target, passive):
@@ -274,7 +274,7 @@ def _active_set(problem, s):
     t, passive, barred, newest = s * problem.length, s > 0, np.zeros(len(s), dtype=bool), -1
     for _ in range(10 * len(s) + 50):
         on = _project(problem, passive[None])
-        passive, target = on.kept[0].copy(), on.T[0]
+        passive, target = on.chosen[0].copy(), on.T[0]
         if (passive & (target <= 0)).any():
             t, passive = _to_boundary(t, target, passive)
             # rounding only: not again
@@ -282,13 +282,13 @@ def _active_set(problem, s):
                 barred[newest] = True
             continue
         t, Q = target, on.Q[0]
-        pull = on.y[0] @ problem.R - problem.price[0]
+        slope = on.y[0] @ problem.R - problem.linear[0]
         distance = np.linalg.norm(problem.R - Q @ (Q.T @ problem.R), axis=0)
         is_open = ~passive & ~barred & (distance > problem.noise)
-        is_open &= pull > 2 * EPS * problem.size[0]
+        is_open &= slope > 2 * EPS * problem.size[0]
         if not is_open.any():
             break
-        newest = int(np.where(is_open, pull / np.where(is_open, distance, 1.0), 0.0).argmax())
+        newest = int(np.where(is_open, slope / np.where(is_open, distance, 1.0), 0.0).argmax())
         passive[newest] = True
     return t / problem.length
 
@@ -352,8 +352,8 @@ def refined(problem, S, limit, dtype=np.float64):
 def _status(problem, s):
     """Status bits of a single data point with coefficients s (k)."""
     support = (s > 0)[None]
-    slack = problem.price - _project(problem, support).y @ problem.R
+    slack = problem.linear - _project(problem, support).y @ problem.R
     possible = support | (slack <= 8 * EPS * problem.size[:, None])
     if (possible == support).all():
         return 0
-    return TIED if _project(problem, possible).kept[possible].all() else TIED | DEGENERATE
+    return TIED if _project(problem, possible).chosen[possible].all() else TIED | DEGENERATE

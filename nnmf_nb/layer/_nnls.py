@@ -498,9 +498,9 @@ def nnls(
     """
     given = X
     X, A = _checked(A, X, mask, weights, l1, l2)
-    near, S, status, _ = _solve_near_one(A, X, S0, l1, l2)
+    scaled, S, status, _ = _solve_scaled_problem(A, X, S0, l1, l2)
     warn_not_converged(status)
-    return _in_units_of_data(near, S, given)
+    return _in_units_of_data(scaled, S, given)
 
 # %% ../../nbs/layer/nnls.ipynb #c73dd271
 def nnls_certified(
@@ -572,16 +572,16 @@ def nnls_certified(
     """
     given = X
     X, A = _checked(A, X, mask, weights, l1, l2)
-    near, S, status, has_gap = _solve_near_one(A, X, S0, l1, l2)
-    kkt, xp = kkt_of_layer(near.X, near.A, S, l1=near.l1, l2=near.l2), namespace(S)
+    scaled, S, status, has_gap = _solve_scaled_problem(A, X, S0, l1, l2)
+    kkt, xp = kkt_of_layer(scaled.X, scaled.A, S, l1=scaled.l1, l2=scaled.l2), namespace(S)
     bad = kkt > (1e-10 if S.dtype == xp.float64 else 1e-5)
     bad = bad & (status < NOT_CONVERGED) & ~has_gap
     status = status + NOT_CONVERGED * xp.astype(bad, status.dtype)
     warn_not_converged(status)
-    return NNLSResult(_in_units_of_data(near, S, given), status, kkt)
+    return NNLSResult(_in_units_of_data(scaled, S, given), status, kkt)
 
 # %% ../../nbs/layer/nnls.ipynb #c3b9c4e3
-class _NearOne(NamedTuple):
+class _ScaledProblem(NamedTuple):
     """A problem with entries near one: X 2^-x (`DataMatrix`) and A 2^-a, whose solution is S
     2^(a - x), in units of X.scale.
 
@@ -598,7 +598,7 @@ class _NearOne(NamedTuple):
     unit: object
 
 
-def _far_apart(X):
+def _least_ratio(X):
     """What is smaller beside the largest gets a unit of its own."""
     return 2.0**-200 if X.dtype == namespace(X).float64 else 2.0**-40
 
@@ -628,25 +628,25 @@ def _rescaled(F, exponents, scale=1.0):
     return namespace(F).astype(product, F.dtype)
 
 
-def _near_one(A, X, l1, l2):
+def _scaled_problem(A, X, l1, l2):
     """The problem with A near one, all of it or, where penalties belong to it or columns are far
     apart, column by column.
     """
     xp = namespace(A)
     tops = to_numpy(xp.max(xp.abs(A), axis=0))
-    smallest, largest, far = float(tops.min()), float(tops.max()), _far_apart(A)
-    is_ordinary = far < largest < 1 / far and far < X.scale < 1 / far
-    if is_ordinary and smallest > far * largest and not l1 and not l2:
+    smallest, largest, least = float(tops.min()), float(tops.max()), _least_ratio(A)
+    is_ordinary = least < largest < 1 / least and least < X.scale < 1 / least
+    if is_ordinary and smallest > least * largest and not l1 and not l2:
         exponent = math.frexp(largest)[1] - 1
         c = math.ldexp(1.0, exponent)
         A = A if c == 1.0 else A * (1 / c)
         a, x = np.full((1, 1), exponent), np.zeros((1, 1), int)
-        return _NearOne(X, A, a, x, 0.0, 0.0, X.scale / c)
+        return _ScaledProblem(X, A, a, x, 0.0, 0.0, X.scale / c)
     a = _exponents(np.maximum(tops.astype(np.float64), l2**0.5))[:, None]
-    if a.max() - a.min() <= (10 if l1 else -math.log2(far)):
+    if a.max() - a.min() <= (10 if l1 else -math.log2(least)):
         a = a.max(keepdims=True)
     A, x = _rescaled(A, -a.T), np.zeros((1, 1), int)
-    return _NearOne(X, A, a, x, _penalty(l1, -a, A), _penalty(l2, -2 * a, A), None)
+    return _ScaledProblem(X, A, a, x, _penalty(l1, -a, A), _penalty(l2, -2 * a, A), None)
 
 
 def _penalty(value, exponents, like):
@@ -657,25 +657,25 @@ def _penalty(value, exponents, like):
         return asarray(np.ldexp(value, exponents), like, namespace(like).float64)
 
 # %% ../../nbs/layer/nnls.ipynb #d1e5f7a9
-def _columns_near_one(near, l1):
+def _scaled_columns(scaled, l1):
     """The problem with each column of X near one as well if some, but zeros, are far smaller than
     others; l1: the penalty as given.
     """
-    X, tops = near.X, _column_tops(near.X)
-    if not ((0 < tops) & (tops < _far_apart(near.A) * X.scale)).any():
-        return near
+    X, tops = scaled.X, _column_tops(scaled.X)
+    if not ((0 < tops) & (tops < _least_ratio(scaled.A) * X.scale)).any():
+        return scaled
     x = _exponents(tops)[None, :]
-    l1 = _penalty(l1, -near.a - x, near.A)
-    return near._replace(X=_with_columns_near_one(X, x), x=x, l1=l1, unit=None)
+    l1 = _penalty(l1, -scaled.a - x, scaled.A)
+    return scaled._replace(X=_with_scaled_columns(X, x), x=x, l1=l1, unit=None)
 
 
-def _may_have_small_columns(F, far):
+def _may_have_small_columns(F, least):
     """False where A'X / X.scale, F (k x M), shows that no column of X is that small."""
     xp = namespace(F)
     sizes = xp.abs(F)
-    if float(xp.min(sizes)) > far:
+    if float(xp.min(sizes)) > least:
         return False
-    return float(xp.min(xp.ones(F.shape[0], dtype=F.dtype, device=F.device) @ sizes)) <= far
+    return float(xp.min(xp.ones(F.shape[0], dtype=F.dtype, device=F.device) @ sizes)) <= least
 
 
 def _column_tops(X):
@@ -692,7 +692,7 @@ def _column_tops(X):
     return np.concatenate(list(in_chunks(run, *known.shape[::-1]))).astype(np.float64)
 
 
-def _with_columns_near_one(X, x):
+def _with_scaled_columns(X, x):
     """A `DataMatrix` of X 2^-x."""
     if isinstance(X, WeightedDataMatrix):
         return WeightedDataMatrix(_rescaled(X._known, -x), X.W, 1.0)
@@ -703,32 +703,32 @@ def _with_columns_near_one(X, x):
     return DataMatrix(type(rows)((data, rows.indices, rows.indptr), shape=rows.shape), 1.0)
 
 # %% ../../nbs/layer/nnls.ipynb #93b0c6d4
-def _solve_near_one(A, X, S0, l1, l2):
+def _solve_scaled_problem(A, X, S0, l1, l2):
     """The problem near one, its solution S, status, and which points needed more than Gram
     matrices.
     """
     if S0 is not None:
         check_coefficients(S0, "S0", A, X)
-    near = _near_one(A, X, l1, l2)
+    scaled = _scaled_problem(A, X, l1, l2)
     # else its threads go on spinning after the product, in the way of ours
     with blas_in_one_thread():
-        F = X.AtX(near.A)
-        if _may_have_small_columns(F, _far_apart(near.A)):
-            near = _columns_near_one(near, l1)
-            F = F if near.X is X else near.X.AtX(near.A)
-        solve = functools.partial(_solve_and_doubt, near)
-        S, status, doubtful = _solve_points(near.X, near.A, S0, F, near.l1, near.l2, solve)
-        S, status = _settled(near, S, status, doubtful)
-    return near, S, status, doubtful
+        F = X.AtX(scaled.A)
+        if _may_have_small_columns(F, _least_ratio(scaled.A)):
+            scaled = _scaled_columns(scaled, l1)
+            F = F if scaled.X is X else scaled.X.AtX(scaled.A)
+        solve = functools.partial(_solve_and_doubt, scaled)
+        S, status, doubtful = _solve_points(scaled.X, scaled.A, S0, F, scaled.l1, scaled.l2, solve)
+        S, status = _settled(scaled, S, status, doubtful)
+    return scaled, S, status, doubtful
 
 
-def _in_units_of_data(near, S, given):
+def _in_units_of_data(scaled, S, given):
     """The solution S of a problem near one, in the units and the dtype of the data as `given`."""
-    if near.unit is None:
-        S = _rescaled(S, near.x - near.a, near.X.scale)
+    if scaled.unit is None:
+        S = _rescaled(S, scaled.x - scaled.a, scaled.X.scale)
     else:
-        S = S * near.unit
-    return _in_dtype_of(given, S) if isinstance(near.X, WeightedDataMatrix) else S
+        S = S * scaled.unit
+    return _in_dtype_of(given, S) if isinstance(scaled.X, WeightedDataMatrix) else S
 
 
 def _in_dtype_of(given, F):
@@ -739,26 +739,26 @@ def _in_dtype_of(given, F):
     return F
 
 # %% ../../nbs/layer/nnls.ipynb #b6e3f902
-def _solve_and_doubt(near, G, F, S0=None, gram_of=None):
+def _solve_and_doubt(scaled, G, F, S0=None, gram_of=None):
     """`solve_gram`, and whether each point needs a closer look (M bool)."""
     G, d = unit_diagonal(double(G))
     S, status = _solve_unit_gram(G, d, F, S0, gram_of)
     limit = 1e-8 if F.dtype == namespace(F).float64 else 1e-6
-    if gram_of is None and _is_well_conditioned(to_numpy(G[0, ...]), near, limit):
+    if gram_of is None and _is_well_conditioned(to_numpy(G[0, ...]), scaled, limit):
         return S, status, status >= NOT_CONVERGED
     doubtful = (status % 2 == DEGENERATE) | (status >= NOT_CONVERGED)
     return S, status, doubtful | (_smallest_pivots(G, S, gram_of) < limit)
 
 
-def _is_well_conditioned(G, near, limit):
+def _is_well_conditioned(G, scaled, limit):
     """True when no column of G (k x k, host) can have a pivot below `limit`, relative to its
     diagonal, whatever the support, unless columns of A are equal up to length and sign.
     """
     if _cholesky_inverse(G)[1] > limit:
         return True
-    if not isinstance(near.l2, numbers.Real):
+    if not isinstance(scaled.l2, numbers.Real):
         return False
-    lines = _distinct_lines(to_numpy(double(near.A)))
+    lines = _distinct_lines(to_numpy(double(scaled.A)))
     if len(lines) == 0:
         return True
     return len(lines) < len(G) and _cholesky_inverse(G[np.ix_(lines, lines)])[1] > limit
@@ -771,8 +771,8 @@ def _distinct_lines(A):
     cosines, rounding = unit.T @ unit, 2 * EPS * max(1.0, len(A) ** 0.5 / 4)
     lines = []
     for i in np.flatnonzero(length):
-        near_i = [j for j in lines if abs(cosines[i, j]) > 1 - 1e-10]
-        differences = [unit[:, i] - np.sign(cosines[i, j]) * unit[:, j] for j in near_i]
+        scaled_i = [j for j in lines if abs(cosines[i, j]) > 1 - 1e-10]
+        differences = [unit[:, i] - np.sign(cosines[i, j]) * unit[:, j] for j in scaled_i]
         if all(np.linalg.norm(d) > rounding for d in differences):
             lines.append(i)
     return lines
@@ -791,25 +791,27 @@ def _smallest_pivots(G, S, gram_of):
 
     def run(c):
         passive = S[c, :] > 0
-        L, kept = masked_cholesky(G if gram_of is None else xp.take(G, gram_of[c], axis=0), passive)
-        pivots = xp.where(kept, xp.linalg.diagonal(L) ** 2, 0.0)
+        L, chosen = masked_cholesky(
+            G if gram_of is None else xp.take(G, gram_of[c], axis=0), passive
+        )
+        pivots = xp.where(chosen, xp.linalg.diagonal(L) ** 2, 0.0)
         return xp.min(xp.where(passive, pivots, 1.0), axis=1)
 
     return xp.concat(list(in_chunks(run, M, 2 * k * k)), axis=0)
 
 # %% ../../nbs/layer/nnls.ipynb #c7f40a13
-def _settled(near, S, status, doubtful):
+def _settled(scaled, S, status, doubtful):
     """S (k x M) and status after a closer look at the doubtful points (M bool)."""
     if not bool(namespace(doubtful).any(doubtful)):
         return S, status
     where = np.flatnonzero(to_numpy(doubtful))
-    N, k = near.A.shape
+    N, k = scaled.A.shape
     host_S, host_status = np.array(to_numpy(S), order="K"), np.array(to_numpy(status))
 
     def run(c):
         points = where[c]
         host_S[:, points], host_status[points] = _closer_look(
-            near, points, host_S[:, points], host_status[points]
+            scaled, points, host_S[:, points], host_status[points]
         )
 
     for _ in in_chunks(run, len(where), N + 4 * k * k):
@@ -817,11 +819,11 @@ def _settled(near, S, status, doubtful):
     return asarray(host_S, S), asarray(host_status, status)
 
 
-def _closer_look(near, points, S, status):
+def _closer_look(scaled, points, S, status):
     """S (k x m) and status (m) of the points with these numbers, all on the host."""
-    X, limit = near.X, 1e-6 if S.dtype == np.float64 else 1e-4
-    A, columns = to_numpy(double(near.A)), _columns_of(X, points)
-    l1, l2 = _penalties_of(near, points)
+    X, limit = scaled.X, 1e-6 if S.dtype == np.float64 else 1e-4
+    A, columns = to_numpy(double(scaled.A)), _columns_of(X, points)
+    l1, l2 = _penalties_of(scaled, points)
     if isinstance(X, WeightedDataMatrix):
         W = to_numpy(_chosen(X.W, points)).astype(np.float64)
         problems = [
@@ -854,15 +856,15 @@ def _columns_of(X, points):
     return to_numpy(_chosen(X.operand, points)).astype(np.float64) * X.unit
 
 
-def _penalties_of(near, points):
+def _penalties_of(scaled, points):
     """l1 (m x k) and l2 (k) of these points on the host, in units of X.scale."""
-    k, m = near.A.shape[1], len(points)
+    k, m = scaled.A.shape[1], len(points)
     l1, l2 = np.zeros((m, k)), np.zeros(k)
-    if not isinstance(near.l1, numbers.Real):
-        all_of_them = to_numpy(near.l1).T / near.X.scale
+    if not isinstance(scaled.l1, numbers.Real):
+        all_of_them = to_numpy(scaled.l1).T / scaled.X.scale
         l1 = l1 + (all_of_them[points] if len(all_of_them) > 1 else all_of_them)
-    if not isinstance(near.l2, numbers.Real):
-        l2 = l2 + to_numpy(near.l2).ravel()
+    if not isinstance(scaled.l2, numbers.Real):
+        l2 = l2 + to_numpy(scaled.l2).ravel()
     return l1, l2
 
 # %% ../../nbs/layer/nnls.ipynb #2034368f
@@ -926,10 +928,10 @@ def _solve_points(X, A, S0, F, l1, l2, solve):
     if isinstance(l1, numbers.Real):
         F = F - l1 / X.scale if l1 else F
     else:
-        xp, price = namespace(F), l1 / X.scale
+        xp, linear = namespace(F), l1 / X.scale
         # more than any coefficient of a problem near one is worth would only add rounding
         enough = 32.0 * X.shape[0] * X.weight
-        F = F - xp.astype(xp.where(price < enough, price, enough), F.dtype).T
+        F = F - xp.astype(xp.where(linear < enough, linear, enough), F.dtype).T
     if isinstance(X, WeightedDataMatrix):
         S, *about = _solve_weighted(X, A, F, S0, l2, solve)
     else:
@@ -1076,14 +1078,14 @@ def kkt_residual(
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
     check_coefficients(S, "S", A, X)
-    near, S = _given_near_one(A, X, S, l1, l2)
-    return kkt_of_layer(near.X, near.A, S, l1=near.l1, l2=near.l2)
+    scaled, S = _given_scaled(A, X, S, l1, l2)
+    return kkt_of_layer(scaled.X, scaled.A, S, l1=scaled.l1, l2=scaled.l2)
 
 
-def _given_near_one(A, X, S, l1, l2):
+def _given_scaled(A, X, S, l1, l2):
     """The problem near one and its solution in float64, from a solution S in the units of X."""
-    near = _columns_near_one(_near_one(A, X, l1, l2), l1)
-    return near, _rescaled(double(S), near.a - near.x, 1 / near.X.scale)
+    scaled = _scaled_columns(_scaled_problem(A, X, l1, l2), l1)
+    return scaled, _rescaled(double(S), scaled.a - scaled.x, 1 / scaled.X.scale)
 
 # %% ../../nbs/layer/nnls.ipynb #e844df33
 def kkt_of_layer(X, A, S, *, l1=0.0, l2=0.0):
@@ -1231,24 +1233,24 @@ def nnls_vjp(
     check_coefficients(S, "S", A, X)
     check_coefficients(dS, "dS", A, X)
     xp = namespace(S)
-    near, S = _given_near_one(A, X, S, l1, l2)
+    scaled, S = _given_scaled(A, X, S, l1, l2)
     S = xp.astype(S, X.dtype)
     with blas_in_one_thread():
-        Z, z = _adjoint_near_one(near, S, dS)
-        dA = _vjp_near_one(near, S, Z, z)
-    dX = _rescaled(near.A @ Z, z)
+        Z, z = _adjoint_scaled(scaled, S, dS)
+        dA = _vjp_scaled(scaled, S, Z, z)
+    dX = _rescaled(scaled.A @ Z, z)
     if isinstance(X, WeightedDataMatrix):
         dX = X.W * dX
     Z, S = double(Z), double(S)
     with np.errstate(over="ignore"):  # asked for or not, these may be infinite
-        l1 = -float(xp.sum(_rescaled(Z, z - near.a)))
-        l2 = -float(xp.sum(_rescaled(Z * S, z + near.x - 2 * near.a, near.X.scale)))
+        l1 = -float(xp.sum(_rescaled(Z, z - scaled.a)))
+        l2 = -float(xp.sum(_rescaled(Z * S, z + scaled.x - 2 * scaled.a, scaled.X.scale)))
     return NNLSGradient(_in_dtype_of(given, dA), _in_dtype_of(given, dX), l1, l2)
 
 
-def _adjoint_near_one(near, S, dS):
+def _adjoint_scaled(scaled, S, dS):
     """Z 2^-z (k x M, dtype of S) and z (1 x 1, or 1 x M where columns of Z are far from one)."""
-    Z = adjoint(near.X, near.A, double(S), _rescaled(double(dS), -near.a), l2=near.l2)
+    Z = adjoint(scaled.X, scaled.A, double(S), _rescaled(double(dS), -scaled.a), l2=scaled.l2)
     xp = namespace(Z)
     sizes = to_numpy(xp.ones(Z.shape[0], dtype=Z.dtype, device=Z.device) @ xp.abs(Z))
     z = _exponents(sizes)[None, :]
@@ -1257,12 +1259,12 @@ def _adjoint_near_one(near, S, dS):
     return xp.astype(_rescaled(Z, -z), S.dtype), z
 
 
-def _vjp_near_one(near, S, Z, z):
+def _vjp_scaled(scaled, S, Z, z):
     """dC/dA from Z 2^-z: its columns are added in units of the largest."""
-    units = z + near.x
+    units = z + scaled.x
     top = units.max()
-    dA = layer_vjp(near.X, near.A, S, _rescaled(Z, units - top))
-    return _rescaled(dA, top - near.a.T, near.X.scale)
+    dA = layer_vjp(scaled.X, scaled.A, S, _rescaled(Z, units - top))
+    return _rescaled(dA, top - scaled.a.T, scaled.X.scale)
 
 # %% ../../nbs/layer/nnls.ipynb #d4240e65
 def adjoint(X, A, S, dS, *, l2=0.0):

@@ -43,8 +43,6 @@ from nnmf_nb.chain._layers import (
     layer_rows,
     text_table,
     topic_features,
-    topic_table,
-    topic_tree,
 )
 from ..core._arrays import asarray, blas_in_one_thread, to_numpy
 from ..core._data import coefficient_penalty, namespace_like, of_samples
@@ -61,6 +59,7 @@ from nnmf_nb.core._validation import (
 )
 from ..evaluation._certificates import Criteria, criteria_with_labels, verify
 from ..layer._nnls import warn_not_converged
+from ._tables import DescribesTopics
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
 from ..solvers.stationarity import CONVERGED, convergence_limit
@@ -220,61 +219,8 @@ def weights_of_entries(X, weights, sample_weight):
     return w[:, None] * weights
 
 # %% ../../nbs/models/base.ipynb #37c8fa86
-class ReadsLayers:
-    """Mixin: topics, tree and summary of a model with fitted `layers_`."""
-
-    def topics(self, layer=-1, features=None, top=10):
-        """Return a table of the topics of a layer.
-
-        Parameters
-        ----------
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-        features : sequence of str or None, default=None
-            Names of the features. None: those seen in `fit`, else x0, x1, ..
-        top : int, default=10
-            Number of strongest features that are listed for each topic.
-
-        Returns
-        -------
-        pandas.DataFrame of shape (k_l, 1 + top)
-            One row per topic: its `share` in the reconstruction (dimensionless, rounded to three
-            digits) and its strongest features, the strongest first; '(dead)' for a topic that
-            explains nothing.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer.
-        """
-        check_is_fitted(self)
-        return topic_table(self.layers_, self._index(layer), self._names(features), top)
-
-    def tree(self, features=None, top=6):
-        """Return the hierarchy as text.
-
-        Parameters
-        ----------
-        features : sequence of str or None, default=None
-            Names of the features. None: those seen in `fit`, else x0, x1, ..
-        top : int, default=6
-            Number of strongest features that are written for each topic.
-
-        Returns
-        -------
-        Tree
-            Text, a str that prints as it is: the topics of the deepest layer by share, and below
-            each those topics of the layer beneath that flow mostly into it.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        check_is_fitted(self)
-        return topic_tree(self.layers_, self._names(features), top)
+class ReadsLayers(DescribesTopics):
+    """Mixin: topics, tree, tables and summary of a model with fitted `layers_`."""
 
     def summary(self):
         """Return a table of the layers as text.
@@ -333,17 +279,23 @@ def leading_svd(X, k):
 # %% ../../nbs/models/base.ipynb #bab2e950
 def named_topics(transform):
     """Decorator of a method transform(self, X, layer=-1, ..): what `set_output` asks for, its
-    columns named after the topics of that layer.
+    columns named after the topics of that layer. A list has one result per layer.
     """
 
     @functools.wraps(transform)
     def named(self, X, layer=-1, *args, **kwargs):
         S = transform(self, X, layer, *args, **kwargs)
-        view = copy.copy(self)
-        view.get_feature_names_out = functools.partial(self.get_feature_names_out, layer=layer)
-        return _wrap_data_with_container("transform", S, X, view)
+        if isinstance(S, list):
+            return [_with_names(self, one, X, l) for l, one in enumerate(S)]
+        return _with_names(self, S, X, layer)
 
     return named
+
+
+def _with_names(model, S, X, layer):
+    view = copy.copy(model)
+    view.get_feature_names_out = functools.partial(model.get_feature_names_out, layer=layer)
+    return _wrap_data_with_container("transform", S, X, view)
 
 
 class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
@@ -404,8 +356,8 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
             of any array namespace. It is never modified.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
+        layer : int or 'all', default=-1
+            The layer, counted from 0, or from the deepest one with -1; 'all': every layer.
         mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
             True where an entry of X is known, as in `fit`.
         weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
@@ -413,7 +365,7 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
 
         Returns
         -------
-        array of shape (n_samples, k_l)
+        array of shape (n_samples, k_l), or a list of them for layer='all'
             Coefficients, >= 0, in units of X, in the container that `set_output` asks for.
 
         Raises
@@ -429,10 +381,16 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
             If the coefficients of some data points are not optimal.
         """
         check_is_fitted(self)
-        fwd = self._forward(X, self._index(layer) + 1, mask, weights)
+        if isinstance(layer, str) and layer == "all":
+            return [S.T for S in self._coefficients(X, len(self.layers_), mask, weights)]
+        return self._coefficients(X, self._index(layer) + 1, mask, weights)[-1].T
+
+    def _coefficients(self, X, depth, mask, weights):
+        """Coefficients S_l (k_l x n_samples, units of X) of the first `depth` layers."""
+        fwd = self._forward(X, depth, mask, weights)
         for status in fwd.status:
             warn_not_converged(status)
-        return fwd.S[-1].T * fwd.X.scale
+        return [S * fwd.X.scale for S in fwd.S]
 
     def _penalized(self, data):
         """The data with the penalty that their coefficients have in this model."""

@@ -6,9 +6,9 @@
 __all__ = ['NATIVE', 'KINDS', 'DECODERS', 'RUNNING', 'SESSION', 'OLD', 'KEY', 'VERSION', 'LONGEST', 'encode_array',
            'decode_array', 'shape_of', 'decode_objects', 'fields_of', 'encode', 'record_class', 'decode',
            'estimator_class', 'fitted_of', 'check_finite_inside', 'need', 'is_matrix', 'check_chain', 'check_layers',
-           'is_positive', 'check_penalties', 'check_classifiers', 'check_fitted', 'this_machine', 'temporary_name',
-           'is_running', 'remove_leftovers', 'is_special', 'write_atomically', 'digest', 'packed', 'save', 'opened',
-           'check_regular', 'read', 'refuse_constant', 'build', 'load']
+           'is_positive', 'check_penalties', 'check_classifiers', 'check_topic_names', 'check_fitted', 'this_machine',
+           'temporary_name', 'is_running', 'remove_leftovers', 'is_special', 'write_atomically', 'digest', 'packed',
+           'save', 'opened', 'check_regular', 'read', 'refuse_constant', 'build', 'load']
 
 # %% ../../nbs/persistence/files.ipynb #5835509f
 import contextlib
@@ -306,6 +306,14 @@ def check_classifiers(classifiers, ranks):
         )
 
 
+def check_topic_names(names):
+    """Raise `ValueError` unless `names` is a dict from (layer, topic) to text."""
+    need(isinstance(names, dict), "topic_names_")
+    for topic, name in names.items():
+        is_pair = isinstance(topic, tuple) and [type(one) for one in topic] == [int, int]
+        need(is_pair and isinstance(name, str), "topic_names_")
+
+
 def check_fitted(fitted):
     """Raise `ValueError` unless the fitted attributes (a dict; host arrays) are finite and of
     shapes that fit together.
@@ -337,6 +345,7 @@ def check_fitted(fitted):
         check_classifiers(fitted.get("classifiers_", {}), ranks)
     need(fitted.get("_n_features_out", len(top)) == len(top), "_n_features_out")
     need(np.shape(fitted.get("feature_names_in_", range(N))) == (N,), "feature_names_in_")
+    check_topic_names(fitted.get("topic_names_", {}))
     if "coef_" in fitted:
         need(
             np.shape(fitted["coef_"]) == (len(fitted["classes_"]), len(top))
