@@ -218,7 +218,7 @@ def test_zeros_are_counted_once_when_memory_is_short(monkeypatch):
     X0 = X.copy()
     X0[3, 2] = X0[5, 2] = X0[7, 16] = 0.0
     expected = zeros_of(as_data(X0))
-    assert "3 zeros, the first at [3, 2]" in expected
+    assert "3 zeros, the first at data point 2, feature 3" in expected
     monkeypatch.setattr(data, "_BLOCK", 60)
     for which in (0, 1, 3):
         disturbed(monkeypatch, lambda number, c, which=which: number == which)
