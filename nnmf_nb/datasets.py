@@ -699,7 +699,20 @@ def check_memory(needed, content, max_bytes=None):
 
 
 def memory_of_matrix(n_samples, n_features, n_entries):
-    """Give the memory that a matrix with names takes, in bytes."""
+    """Return the memory that a matrix with names takes.
+
+    Parameters
+    ----------
+    n_samples, n_features : int
+        Numbers of data points and features.
+    n_entries : int
+        Number of stored entries.
+
+    Returns
+    -------
+    int
+        Bytes, an estimate.
+    """
     return PER_NAME * (n_samples + n_features) + PER_ENTRY * n_entries
 
 
@@ -716,6 +729,7 @@ def read_matrix_market(content, max_bytes=None):
     Returns
     -------
     sparse array or ndarray of shape (n_samples, n_features)
+        The matrix.
 
     Raises
     ------
@@ -779,6 +793,7 @@ def read_npz(content, max_bytes=None):
     Returns
     -------
     sparse array or ndarray of shape (n_samples, n_features)
+        The matrix.
 
     Raises
     ------

@@ -3,7 +3,10 @@ fit to be committed.
 """
 
 import ast
+import importlib
+import inspect
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -11,6 +14,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from numpydoc.validate import validate
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "nnmf_nb"
@@ -276,6 +280,48 @@ def test_snippets_of_the_readme_run_in_order(tmp_path):
     assert len(blocks) >= 5 and run_python(
         "\n".join([*code, *blocks, "print(os.path.getsize('page.html'))"])
     )
+
+
+def public_objects():
+    """(dotted name, object) of what the public modules list, with public methods of classes."""
+    modules = ["nnmf_nb", *(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "nnmf_nb."))]
+    for module in modules:
+        if "._" in module:
+            continue
+        names = getattr(importlib.import_module(module), "__all__", [])
+        for name in names:
+            one = getattr(importlib.import_module(module), name)
+            if not inspect.isclass(one) and not inspect.isfunction(one):
+                continue
+            yield f"{module}.{name}"
+            members = vars(one).items() if inspect.isclass(one) else ()
+            for member, value in members:
+                if member[0] != "_" and (inspect.isfunction(value) or isinstance(value, property)):
+                    yield f"{module}.{name}.{member}"
+
+
+def test_public_docstrings_are_numpydoc():
+    """All checks of numpydoc but examples, see also and extended summary."""
+    faults = {}
+    for name in public_objects():
+        found = [code for code, _ in validate(name)["errors"]]
+        faults[name] = [code for code in found if code not in ("EX01", "SA01", "ES01")]
+    assert len(faults) > 150 and not {name: codes for name, codes in faults.items() if codes}
+
+
+def test_examples_in_docstrings_run():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--doctest-modules"]
+    done = subprocess.run([*command, str(PACKAGE)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_no_two_places_share_more_than_eight_lines():
+    """Besides docstrings, imports and signatures (pylint's similarity checker)."""
+    options = ["ignore-docstrings=y", "ignore-imports=y", "ignore-signatures=y"]
+    command = [sys.executable, "-m", "pylint", "--disable=all", "--enable=duplicate-code"]
+    command += ["--min-similarity-lines=9", *(f"--{o}" for o in options), "--ignore=_modidx.py"]
+    done = subprocess.run([*command, str(PACKAGE)], cwd=ROOT, capture_output=True, text=True)
+    assert "duplicate-code" not in done.stdout, done.stdout[:3000]
 
 
 # --- versions and text ----------------------------------------------------------------------------

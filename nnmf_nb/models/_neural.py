@@ -447,6 +447,11 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         callable ``cost(X, A, S, Y)`` returns ``(value, [dA per layer], [dS per layer])``, its
         direct derivatives; X is n_features x n_samples, and sparse when `fit` gets it sparse, Y is
         the y of `fit`, and topics are then not sorted by share.
+    coefficients : {'chain', 'data'}, default='chain'
+        Where the coefficients of an upper layer come from. 'chain': from the layer below, S_l =
+        q(S_(l-1), A_l), the network of the slides; 'data': from the data, S_l = q(X, A_0 .. A_l),
+        so that every depth is the best that its topics allow. Coefficients of one layer are then
+        not those of the layer below, grouped.
     depth_weights : sequence of float or None, default=None
         One weight (>= 0, dimensionless, not all 0) per layer for the errors of cost='every'. None:
         all are 1.

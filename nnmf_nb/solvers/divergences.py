@@ -802,10 +802,19 @@ def _newton_step(X, A, S, beta, numerator, denominator):
 
 # %% ../../nbs/solvers/divergences.ipynb #44e9dcfb
 def points_of(X, index):
-    """Return the `DataMatrix` of the data points `index`, in the same unit and with the same
-    penalties.
+    """Return the data of some data points, in the same unit and with the same penalties.
 
-    `index` is an integer array on X's device.
+    Parameters
+    ----------
+    X : DataMatrix of shape (n_features, n_samples)
+        The data.
+    index : array of int of shape (n_chosen,)
+        Numbers of the data points, on the device of X.
+
+    Returns
+    -------
+    DataMatrix of shape (n_features, n_chosen)
+        The chosen data points.
     """
     if isinstance(X, WeightedDataMatrix):
         xp = namespace(X.W)
