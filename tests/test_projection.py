@@ -130,7 +130,8 @@ def test_labels_masks_and_batches():
         dict(label_loss="cross_entropy"),
         dict(optimizer="sgd", batch_size=20, max_iter=5),
     ):
-        model = NeuralNMF((6, 3), coefficients="data", random_state=0, **kwargs)
+        params = dict(max_iter=30) | kwargs
+        model = NeuralNMF((6, 3), coefficients="data", random_state=0, **params)
         model = quiet(model, X, y, mask=known)
         assert model.predict(X, mask=known).shape == (60,)
         assert np.isfinite(model.history_["cost"]).all()
