@@ -282,22 +282,33 @@ def test_snippets_of_the_readme_run_in_order(tmp_path):
     )
 
 
-def public_objects():
-    """(dotted name, object) of what the public modules list, with public methods of classes."""
+def public_names():
+    """(module, name, function or class) of what the public modules list."""
     modules = ["nnmf_nb", *(m.name for m in pkgutil.walk_packages([str(PACKAGE)], "nnmf_nb."))]
     for module in modules:
         if "._" in module:
             continue
-        names = getattr(importlib.import_module(module), "__all__", [])
-        for name in names:
-            one = getattr(importlib.import_module(module), name)
-            if not inspect.isclass(one) and not inspect.isfunction(one):
-                continue
-            yield f"{module}.{name}"
-            members = vars(one).items() if inspect.isclass(one) else ()
-            for member, value in members:
-                if member[0] != "_" and (inspect.isfunction(value) or isinstance(value, property)):
-                    yield f"{module}.{name}.{member}"
+        loaded = importlib.import_module(module)
+        for name in getattr(loaded, "__all__", []):
+            one = getattr(loaded, name)
+            if inspect.isclass(one) or inspect.isfunction(one):
+                yield module, name, one
+
+
+def public_objects():
+    """Dotted names of public functions and classes, and of the public methods of classes."""
+    for module, name, one in public_names():
+        yield f"{module}.{name}"
+        members = vars(one).items() if inspect.isclass(one) else ()
+        for member, value in members:
+            if member[0] != "_" and (inspect.isfunction(value) or isinstance(value, property)):
+                yield f"{module}.{name}.{member}"
+
+
+def test_a_page_lists_the_public_names():
+    page = (ROOT / "nbs" / "public_names.ipynb").read_text(encoding="utf-8")
+    names = {name for _, name, _ in public_names()}
+    assert not {name for name in names if f">{name}<" not in page}
 
 
 def test_public_docstrings_are_numpydoc():
