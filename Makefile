@@ -19,10 +19,10 @@ help: ## this list
 demo: .venv/run ## see it work, with no more than the package needs
 	@$(PY) tools/demo.py
 
-test: .venv/dev ## every gate that a change must pass, in order (5 minutes on two cores)
+test: .venv/dev ## every gate that a change must pass, in order (7 minutes on two cores)
 	@$(PY) tools/gates.py --jobs $(JOBS) $(PYTEST_ARGS)
 
-test-all: .venv/dev ## the same with every combination of parameters and the long tests (12 minutes)
+test-all: .venv/dev ## the same with every combination of parameters and the long tests (15 minutes)
 	@$(PY) tools/gates.py --exhaustive --jobs $(JOBS) $(PYTEST_ARGS)
 
 portable: .venv/dev ## notebooks and tests as on other processors, with other numbers of threads, without numba (40 minutes)

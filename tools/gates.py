@@ -1,7 +1,7 @@
 """Run the gates that a change must pass, one after the other, with a line for each and a total at
 the end.
 
-    gates.py                what must pass before every commit (under five minutes on two cores)
+    gates.py                what must pass before every commit (seven minutes on two cores)
     gates.py --exhaustive   the same with every combination of parameters and the long tests (under
     twenty-five)
 
@@ -93,7 +93,7 @@ def main():
         "commit"
         if args.exhaustive
         else "make demo (see it work), make lab (tutorials), "
-        "make test-all (every combination: 12 minutes), CONTRIBUTING.md"
+        "make test-all (every combination: 15 minutes), CONTRIBUTING.md"
     )
     print(f"Next: {following}")
 
