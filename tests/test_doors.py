@@ -446,8 +446,8 @@ MESSAGES = {
         lambda: NMF(2).fit(np.where(np.arange(8) == 6, np.nan, X), mask=np.ones(X.shape, bool)),
         r"18 entries, the first at \[0, 6\]",
     ),
-    "top=-1": (lambda: doors.fit("NMF", X).topics(top=-1), "top must be an integer >= 0, got -1"),
-    "top=2.5": (lambda: doors.fit("NMF", X).tree(top=2.5), "top must be an integer >= 0"),
+    "top=-1": (lambda: doors.fit("NMF", X).topics(top=-1), "top must be an integer >= 1, got -1"),
+    "top=2.5": (lambda: doors.fit("NMF", X).tree(top=2.5), "top must be an integer >= 1"),
     "top of a plot": (
         lambda: plot.plot_topics(doors.fit("NMF", X), top=0),
         "top must be an integer >= 1, got 0",

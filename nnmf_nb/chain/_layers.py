@@ -181,10 +181,10 @@ def valid_text(text):
     return str(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 # %% ../../nbs/chain/layers.ipynb #11594446
-def check_top(top, lowest=1):
-    """Raise `ValueError` unless `top`, a number of features to show, is an integer >= lowest."""
-    if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < lowest:
-        raise ValueError(f"top must be an integer >= {lowest}, got {top!r}.")
+def check_top(top):
+    """Raise `ValueError` unless `top`, a number of features to show, is an integer >= 1."""
+    if isinstance(top, bool) or not isinstance(top, numbers.Integral) or top < 1:
+        raise ValueError(f"top must be an integer >= 1, got {top!r}.")
 
 
 def top_features(layers, layer, features, top, scores=None):
@@ -192,7 +192,7 @@ def top_features(layers, layer, features, top, scores=None):
     names. Zero weights are left out; a dead topic, which explains nothing, has none. `scores`
     (n_features x k) rank them; None: their weights do.
     """
-    check_top(top, lowest=0)
+    check_top(top)
     Phi = topic_features(layers, layer)
     names = feature_names(features, len(Phi))
     alive = topic_shares(layers, layer) > 0

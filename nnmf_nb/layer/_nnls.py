@@ -797,7 +797,7 @@ def _smallest_pivots(G, S, gram_of):
         pivots = xp.where(chosen, xp.linalg.diagonal(L) ** 2, 0.0)
         return xp.min(xp.where(passive, pivots, 1.0), axis=1)
 
-    return xp.concat(list(in_chunks(run, M, 2 * k * k)), axis=0)
+    return xp.concat(list(in_chunks(run, M, 3 * k * k)), axis=0)
 
 # %% ../../nbs/layer/nnls.ipynb #c7f40a13
 def _settled(scaled, S, status, doubtful):
@@ -1321,4 +1321,4 @@ def _adjoint_stacks(G, which, S, U):
         )
         return xp.where(independent, cholesky_solve(L, xp.where(independent, U[c, :], 0.0)), 0.0)
 
-    return xp.concat(list(in_chunks(run, M, 2 * k * k)), axis=0)
+    return xp.concat(list(in_chunks(run, M, 3 * k * k)), axis=0)

@@ -336,7 +336,8 @@ def plot_classes(
     layers = layers_of(model)
     names = names_of(model, features)
     classes, weights = class_weights(model, layer)
-    order, words = tree_order(model)[l], top_features(layers, l, names, top)
+    order = tree_order(model)[l]
+    words = top_features(layers, l, names, top) if top else [[]] * layers[l].rank
     if ax is None:
         ax = new_figure(
             min(11, 2.8 + 0.5 * len(classes)), min(9, 1.1 + 0.24 * len(order))
