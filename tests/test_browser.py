@@ -57,7 +57,7 @@ from nnmf_nb import LiveView, NeuralNMF
 warnings.simplefilter("ignore")
 X, y = np.random.default_rng(0).random((300, 100)) ** 6, np.arange(300) % 3
 view = LiveView()
-model = NeuralNMF(ranks=(10, 4), optimizer="gd", step=.02, start_iter=5, max_iter=10**6, tol=0,\
+model = NeuralNMF(ranks=(10, 4), optimizer="gd", step=.02, n_init=1, max_iter=10**6, tol=0,\
  random_state=0).set_callbacks(view).fit(X, y)
 """
 PLAIN = """

@@ -24,7 +24,7 @@ JUDGED, OPEN, SEARCH = "judged", "open", "search"
 COMMON = dict(max_iter=SEARCH, tol=SEARCH, verbose=SEARCH, device=SEARCH)
 ONE = COMMON | dict(n_components=SEARCH, init=SEARCH, n_init=SEARCH, random_state=SEARCH)
 CHAIN = COMMON | dict(ranks=SEARCH, random_state=SEARCH, lam=OPEN)
-STARTS = dict(n_init=SEARCH, n_init_upper=SEARCH, alpha_W=JUDGED)
+STARTS = dict(init=SEARCH, n_init=SEARCH, n_init_upper=SEARCH, alpha_W=JUDGED)
 OBJECTIVE = {
     "NMF": ONE
     | dict(
@@ -42,8 +42,10 @@ OBJECTIVE = {
     | STARTS
     | dict(coupling=OPEN, pool_size=OPEN, pooling=OPEN, solver=SEARCH, start_iter=SEARCH),
     "NeuralNMF": CHAIN
-    | STARTS
     | dict(
+        init=SEARCH,
+        n_init=SEARCH,
+        alpha_W=JUDGED,
         cost=JUDGED,
         coefficients=JUDGED,
         depth_weights=JUDGED,
@@ -51,7 +53,6 @@ OBJECTIVE = {
         optimizer=SEARCH,
         step=SEARCH,
         batch_size=SEARCH,
-        start_iter=SEARCH,
         warm_start=SEARCH,
         check_gradient=SEARCH,
     ),
@@ -235,7 +236,14 @@ def test_the_record_is_in_files_and_a_forged_one_is_not_believed(tmp_path):
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
 @pytest.mark.parametrize(
-    "model", [NMF(4), NMF(4, solver="hals"), HierarchicalNMF((5, 3)), NeuralNMF((5, 3))], ids=str
+    "model",
+    [
+        NMF(4),
+        NMF(4, solver="hals"),
+        HierarchicalNMF((5, 3)),
+        NeuralNMF((5, 3), init="sequential", n_init=1),
+    ],
+    ids=str,
 )
 def test_warning_and_certificate_agree(model, tol):
     """S: a fit that warned is not green, one that did not is not called unfinished."""
@@ -436,7 +444,7 @@ def penalized(wrong="", sparse=False):
 
 def complaints(cost, data, **change):
     """What a fit with a cost warns of, convergence apart."""
-    options = dict(random_state=0, max_iter=2, start_iter=1, n_init_upper=1) | change
+    options = dict(random_state=0, max_iter=2, init="sequential") | change
     model = NeuralNMF((4, 2), cost=cost, **options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

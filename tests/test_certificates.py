@@ -680,7 +680,7 @@ def test_converged_models_are_green(model, X):
     "model",
     [
         NMF(3, max_iter=1, random_state=0),
-        NeuralNMF((4, 2), start_iter=1, max_iter=1, random_state=0),
+        NeuralNMF((4, 2), init="sequential", max_iter=1, random_state=0),
     ],
     ids=repr,
 )

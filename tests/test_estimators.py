@@ -158,7 +158,7 @@ def test_powers_of_two_change_no_bit(Estimator, power):
 
 def test_sparse_equals_dense(Estimator):
     X = np.where(planted() > 1, planted(), 0)
-    dense = quiet(Estimator(ranks=(5, 3), random_state=0), X)
+    dense = quiet(Estimator(ranks=(5, 3), tol=1e-5, random_state=0), X)
     for convert in (
         sp.csr_array,
         sp.csc_matrix,
@@ -168,14 +168,14 @@ def test_sparse_equals_dense(Estimator):
         sp.bsr_array,
         sp.dia_array,
     ):
-        sparse = quiet(Estimator(ranks=(5, 3), random_state=0), convert(X))
+        sparse = quiet(Estimator(ranks=(5, 3), tol=1e-5, random_state=0), convert(X))
         for a, b in zip(dense.layers_, sparse.layers_):
             assert b.error == pytest.approx(a.error, rel=1e-4)
 
 
 def test_input_kinds(Estimator):
-    X = np.round(planted() * 4)
-    base = quiet(Estimator(ranks=(5, 3), random_state=0), X)
+    X = np.round(planted())
+    base = quiet(Estimator(ranks=(4, 2), tol=1e-3, random_state=0), X)
     frozen = X.copy()
     frozen.setflags(write=False)
     frame = pd.DataFrame(X, columns=[f"w{j}" for j in range(X.shape[1])])
@@ -188,7 +188,7 @@ def test_input_kinds(Estimator):
         X.tolist(),
         np.repeat(X, 2, axis=1)[:, ::2],
     ):
-        model = quiet(Estimator(ranks=(5, 3), random_state=0), other)
+        model = quiet(Estimator(ranks=(4, 2), tol=1e-3, random_state=0), other)
         # another memory order rounds differently, so the runs part after a while and end close to
         # each other (how close depends on the processor)
         assert [a.error for a in model.layers_] == pytest.approx(
@@ -374,6 +374,8 @@ def test_unusual_ranks(Estimator):
 def test_bad_parameters(Estimator, params):
     from nnmf_nb.core._arrays import has_cuda
 
+    if not params.keys() <= Estimator().get_params().keys():
+        pytest.skip("this model has no such parameter")
     if params.get("device") == "cuda" and has_cuda():
         pytest.skip("a CUDA device is here")
     with pytest.raises(ValueError, match=next(iter(params))):
@@ -387,7 +389,11 @@ def test_bad_parameters(Estimator, params):
         (dict(optimizer="sgdd"), "optimizer must be"),
         (dict(step=0.1), "step has no meaning"),
         (dict(optimizer="gd", step=-1), "step must be"),
-        (dict(start_iter=-1), "start_iter must be"),
+        (dict(init="mean"), "init must be one of"),
+        (dict(init=3), "init must be one of .* got int"),
+        (dict(init=[]), "init has 0 matrices, but ranks has 1 layers"),
+        (dict(init=[np.ones((3, 2))]), "must have shape"),
+        (dict(n_init="many"), "n_init must be"),
     ],
 )
 def test_bad_parameters_of_neural_nmf(params, words):

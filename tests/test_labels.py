@@ -367,7 +367,10 @@ def test_label_loss(loss):
 @pytest.mark.parametrize("y", [None, Y40], ids=["unsupervised", "labels"])
 @pytest.mark.parametrize("loss", LABEL_LOSSES)
 def test_sgd(y, loss):
-    options = dict(ranks=(9, 4), optimizer="sgd", label_loss=loss, max_iter=30, random_state=0)
+    rng = np.random.default_rng(0)
+    rough = [rng.random((87, 9)), rng.random((9, 4))]  # a start that leaves something to do
+    options = dict(ranks=(9, 4), init=rough, optimizer="sgd", label_loss=loss, max_iter=30)
+    options["random_state"] = 0
     model = quiet(NeuralNMF(**options, batch_size=20), TOY.X, y)
     cost = model.history_["cost"]
     assert (

@@ -38,7 +38,9 @@ NMF = COMMON | dict(
     n_init=change(4, RANDOM),
 )
 STARTS = COMMON | dict(ranks=change((5, 3)), random_state=change(1), lam=change(0.1, fit=LABELS))
-CHAINS = STARTS | dict(n_init=change(4), n_init_upper=change(1), alpha_W=change(0.5))
+CHAINS = STARTS | dict(
+    init=change("flat"), n_init=change(4), n_init_upper=change(1), alpha_W=change(0.5)
+)
 EFFECTS = {
     "NMF": (
         ONE,
@@ -133,16 +135,18 @@ EFFECTS = {
     ),
     "NeuralNMF": (
         LAYERS,
-        CHAINS
+        STARTS
         | dict(
+            init=change("above"),
+            n_init=change(1, dict(ranks=(9, 6))),
+            alpha_W=change(0.5),
             cost=change("last"),
             coefficients=change("data"),
             depth_weights=change((1, 9)),
             label_loss=change("cross_entropy", fit=LABELS),
             optimizer=change("adam"),
-            step=change(0.05, dict(optimizer="adam")),
+            step=change(0.001, dict(optimizer="adam")),
             batch_size=change(20, dict(optimizer="sgd")),
-            start_iter=change(1),
             warm_start=change(True, dict(warm_start=False)),
         ),
     ),

@@ -345,8 +345,8 @@ def test_ctrl_c_at_the_start_of_a_later_run_keeps_the_chain(monkeypatch):
     calls, train = [], neural.train_chain
 
     def interrupted(*given, **more):
-        calls.append(1)
-        if len(calls) == 2:
+        calls.append(more["callback"] is not None)  # comparing the starts has none
+        if calls.count(True) == 2:
             raise KeyboardInterrupt
         return train(*given, **more)
 

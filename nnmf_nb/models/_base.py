@@ -805,8 +805,11 @@ class LayeredNMF(
 ):
     """What all layered models share. A subclass defines `_train(X, ranks, rng, svd, supervision,
     report) -> (A, stop reason, iterations, history)`; its parameters are at least `ranks`, `lam`,
-    `alpha_W`, `n_init`, `n_init_upper`, `max_iter`, `tol`, `random_state` and `device`.
+    `alpha_W`, `max_iter`, `tol`, `random_state` and `device`.
     """
+
+    # the lowest values of integer parameters
+    _lowest = {"max_iter": 0}
 
     @with_callbacks
     def fit(self, X, y=None, mask=None, weights=None, L=None, **keywords):
@@ -862,7 +865,7 @@ class LayeredNMF(
         data = check_samples(self, X, mask, of_entries, reset=not self._continues(X), y=y, L=L)
         data = self._penalized(data)
         ranks = check_ranks(self.ranks)
-        for name, lowest in dict(n_init=1, n_init_upper=1, max_iter=0).items():
+        for name, lowest in self._lowest.items():
             check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         warn_of_more_topics(ranks[0], data.shape[0])

@@ -6,8 +6,8 @@
 __all__ = ['pooled', 'spread', 'pooled_max', 'winners', 'Terms', 'deep_energy', 'LabelTerm', 'label_terms_of', 'parts_A',
            'parts_below', 'parts_S', 'sweep_in_ball', 'multiply', 'multiply_in_ball', 'scaled_gradient_norm',
            'along_ball', 'step_A', 'step_S', 'step_labelled', 'gram_S', 'with_penalty', 'sweep_under_max',
-           'multiply_safely', 'step_under_max', 'multiply_under_max', 'deep_iteration', 'alike_first', 'deep_start',
-           'away_from_zero', 'DeepFit', 'train_deep', 'as_chain', 'unpooled', 'DeepNMF']
+           'multiply_safely', 'step_under_max', 'multiply_under_max', 'deep_iteration', 'alike_first', 'start_from',
+           'deep_start', 'away_from_zero', 'DeepFit', 'train_deep', 'as_chain', 'unpooled', 'DeepNMF']
 
 # %% ../../nbs/models/deep.ipynb #75cabe79
 import math
@@ -23,6 +23,7 @@ from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import ridged, solve_layer
 from ._base import LayeredNMF, check_number, progress_bar, uses_labels
 from ._hierarchical import sequential
+from ._starts import START_NAMES, chain_of, check_init, given_chain
 from ..solvers.coordinate_descent import coordinate_descent
 from ..solvers.stationarity import projected_gradient_norm
 
@@ -428,6 +429,16 @@ def alike_first(S, size):
     return order
 
 # %% ../../nbs/models/deep.ipynb #5d7fcf39
+def start_from(X, chain, terms=Terms()):
+    """The coefficients S_l >= 0 of a given chain, layer by layer: lists A and S."""
+    S, data = [], X
+    for l, A in enumerate(chain):
+        S.append(solve_layer(data, A)[0])
+        if l + 1 < len(chain):
+            data = DataMatrix(terms.pool(S[-1]), scale=1.0)
+    return list(chain), S
+
+
 def deep_start(
     X, ranks, rng, terms=Terms(), *, svd=None, n_init=1, n_init_upper=5, max_iter=50, tol=1e-4
 ):
@@ -562,13 +573,18 @@ class DeepNMF(LayeredNMF):
         How the coefficients of a group of `pool_size` topics are made one.
     solver : {'hals', 'mu'}, default='hals'
         Coordinate descent, or multiplicative updates.
+    init : {'sequential', 'flat', 'above'} or list of array, default='sequential'
+        Where training begins. 'sequential': a factorization of X, then of its pooled coefficients,
+        and so on; 'flat' and 'above' as for `NeuralNMF`, only with `pool_size` 1. A list of
+        matrices A_l (n_features x k_0, k_0 / pool_size x k_1, .., entries >= 0) is taken as it is,
+        with columns of unit length.
     n_init : int, default=1
         Number of starts that are tried for the first layer of the start. The first one comes from
         the SVD, the others are random.
     n_init_upper : int, default=5
-        Number of starts that are tried for every upper layer of the start.
+        Number of starts that are tried for every upper layer with init='sequential'.
     start_iter : int, default=50
-        Number of iterations per layer for the start, which is fitted layer by layer.
+        Number of iterations per layer with init='sequential'.
     max_iter : int, default=1000
         Largest number of iterations over all blocks.
     tol : float, default=1e-4
@@ -657,6 +673,7 @@ class DeepNMF(LayeredNMF):
         pool_size=1,
         pooling="mean",
         solver="hals",
+        init="sequential",
         n_init=1,
         n_init_upper=5,
         start_iter=50,
@@ -673,6 +690,7 @@ class DeepNMF(LayeredNMF):
         self.pool_size = pool_size
         self.pooling = pooling
         self.solver = solver
+        self.init = init
         self.n_init = n_init
         self.n_init_upper = n_init_upper
         self.start_iter = start_iter
@@ -688,23 +706,15 @@ class DeepNMF(LayeredNMF):
         own = only_coefficients("DeepNMF trains it with coefficients that it does not keep")
         return own._replace(judged_depths=(-1,))
 
+    _lowest = {"n_init": 1, "n_init_upper": 1, "max_iter": 0}
+
     def _train(self, X, ranks, rng, svd, supervision, report):
         terms = self._terms(ranks)._replace(label_terms=label_terms_of(X, supervision))
 
         def chain(A, S):
             return as_chain(unpooled(A, S)) if terms.kinked else as_chain(A, terms.pool_size)
 
-        A, S, stopped = deep_start(
-            X,
-            ranks,
-            rng,
-            terms,
-            svd=svd,
-            n_init=self.n_init,
-            n_init_upper=self.n_init_upper,
-            max_iter=self.start_iter,
-            tol=self.tol,
-        )
+        A, S, stopped = self._start(X, ranks, rng, terms, svd)
         with progress_bar(self, self.max_iter) as bar:
 
             def step(n, energy, gradient_norm, A, S):
@@ -725,6 +735,32 @@ class DeepNMF(LayeredNMF):
         history = {"energy": fit.energies, "stationarity": fit.stationarity}
         reason = "interrupted" if stopped else fit.reason
         return chain(fit.A, fit.S), reason, max(1, len(fit.stationarity)), history
+
+    def _start(self, X, ranks, rng, terms, svd):
+        """Lists A and S from which training starts, and whether finding them was interrupted."""
+        check_init(self.init, START_NAMES)
+        if not isinstance(self.init, str):
+            chain = given_chain(self.init, ranks, X, self.pool_size)
+            return *start_from(X, chain, terms), False
+        if self.init == "sequential":
+            return deep_start(
+                X,
+                ranks,
+                rng,
+                terms,
+                svd=svd,
+                n_init=self.n_init,
+                n_init_upper=self.n_init_upper,
+                max_iter=self.start_iter,
+                tol=self.tol,
+            )
+        if self.pool_size > 1:
+            raise ValueError(
+                f"init={self.init!r} does not know groups of topics; with pool_size > 1 use "
+                "init='sequential' or a list of matrices A_l."
+            )
+        _, chain, stopped = chain_of(self.init, X, ranks, rng, n_init=self.n_init, svd=svd)
+        return *start_from(X, chain, terms), stopped
 
     def _terms(self, ranks):
         check_number("start_iter", self.start_iter, numbers.Integral, 0)

@@ -15,6 +15,7 @@ from ..core._data import DataMatrix, namespace_like
 from ..core._linalg import unit_columns
 from ..layer._nnls import solve_layer
 from ._base import LayeredNMF, progress_bar
+from ._starts import START_NAMES, chain_of, check_init
 from ..solvers.coordinate_descent import Factorization, hals
 from ..solvers.gradient import Trace, lbfgs, run
 from ..solvers.initialization import best_start, random_start
@@ -74,6 +75,7 @@ def sequential(
     svd=None,
     losses=None,
     lam=0.0,
+    chain=None,
     callback=None,
 ):
     """Hierarchical NMF of a `DataMatrix` X (N x M), layer by layer: returns the list of
@@ -82,7 +84,8 @@ def sequential(
     n_init, n_init_upper: starts tried for the first and for every upper layer. callback(layer,
     iteration, error, chain so far) -> True ends it there, and what is above gets its SVD start. So
     does a KeyboardInterrupt: a usable chain always comes back. losses: {layer: function of S_l} as
-    in `with_labels`, with the weight lam (dimensionless).
+    in `with_labels`, with the weight lam (dimensionless). chain: matrices A_l from which the layers
+    start, instead of their own starts.
     """
     fits, data, losses = [], X, losses or {}
     for l, k in enumerate(ranks):
@@ -93,7 +96,9 @@ def sequential(
             tries = n_init_upper if l else n_init
         has_labels = l in losses and lam > 0
         start = dict(max_iter=0 if tries == 1 else 30, svd=None if l else svd)
-        if has_labels:
+        if chain is not None:
+            fit = hals(data, chain[l], solve_layer(data, chain[l])[0], max_iter=0)
+        elif has_labels:
             fit = labelled_start(data, k, tries, rng, losses[l], lam, **start)
         else:
             fit = best_start(data, k, tries, rng, **start)
@@ -134,11 +139,14 @@ class HierarchicalNMF(LayeredNMF):
         Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
         `transform`, relative to the squared length of a topic, dimensionless. 'auto' is 0.03 times
         the share of a data point's entries that are unknown, which is 0 without a mask.
+    init : {'sequential', 'flat', 'above'} or list of array, default='sequential'
+        Where a layer begins. 'sequential': with starts of its own, from the data that it
+        factorizes; 'flat', 'above' or a list of matrices A_l: as for `NeuralNMF`.
     n_init : int, default=1
         Number of starts that are tried for the first layer. The first one comes from the SVD, the
         others are random.
     n_init_upper : int, default=5
-        Number of starts that are tried for every upper layer.
+        Number of starts that are tried for every upper layer with init='sequential'.
     max_iter : int, default=200
         Largest number of HALS iterations per layer.
     tol : float, default=1e-4
@@ -222,6 +230,7 @@ class HierarchicalNMF(LayeredNMF):
         *,
         lam=1.0,
         alpha_W="auto",
+        init="sequential",
         n_init=1,
         n_init_upper=5,
         max_iter=200,
@@ -233,6 +242,7 @@ class HierarchicalNMF(LayeredNMF):
         self.ranks = ranks
         self.lam = lam
         self.alpha_W = alpha_W
+        self.init = init
         self.n_init = n_init
         self.n_init_upper = n_init_upper
         self.max_iter = max_iter
@@ -241,10 +251,16 @@ class HierarchicalNMF(LayeredNMF):
         self.verbose = verbose
         self.device = device
 
+    _lowest = {"n_init": 1, "n_init_upper": 1, "max_iter": 0}
+
     def _most_iterations(self, ranks):
         return (self.max_iter + 1) * len(ranks)
 
     def _train(self, X, ranks, rng, svd, supervision, report):
+        check_init(self.init, START_NAMES)
+        chain, interrupted = None, False
+        if not isinstance(self.init, str) or self.init != "sequential":
+            _, chain, interrupted = chain_of(self.init, X, ranks, rng, n_init=self.n_init, svd=svd)
         with progress_bar(self, self.max_iter * len(ranks)) as bar:
 
             def report_iteration(layer, iteration, error, chain):
@@ -258,14 +274,15 @@ class HierarchicalNMF(LayeredNMF):
                 rng,
                 n_init=self.n_init,
                 n_init_upper=self.n_init_upper,
-                max_iter=self.max_iter,
+                max_iter=0 if interrupted else self.max_iter,
                 tol=self.tol,
                 svd=svd,
                 losses=supervision.losses(namespace_like(X)),
                 lam=supervision.lam,
+                chain=chain,
                 callback=report_iteration,
             )
-        reasons = [fit.reason for fit in fits]
+        reasons = ["interrupted"] if interrupted else [fit.reason for fit in fits]
         early = (r for r in ("interrupted", "callback", "max_iter") if r in reasons)
         reason = next(early, "stationary")
         history = {

@@ -44,7 +44,15 @@ from nnmf_nb.models._base import (
     progress_bar,
     uses_labels,
 )
-from ._hierarchical import sequential
+from nnmf_nb.models._starts import (
+    START_NAMES,
+    best_by_cost,
+    candidate_chains,
+    chain_of,
+    check_init,
+    check_n_init,
+    given_chain,
+)
 from ..solvers.divergences import points_of
 from ..solvers.gradient import OPTIMIZERS, Trace, _evaluated, _projected, run
 
@@ -214,9 +222,11 @@ def chosen_optimizer(model, X, cost, supervision, losses, rng, objective=ChainOb
     return sgd, options | {"batches": batches}
 
 # %% ../../nbs/models/neural.ipynb #5855da0d
-def training(model, X, supervision, rng, n_layers):
+def training(model, X, supervision, rng, n_layers, optimizer=None):
     """How a `NeuralNMF` trains with its parameters as they are now: a function (A, max_iter,
     callback) -> as `train_chain`. Raises `ValueError` for parameters that do not fit.
+
+    optimizer: a function of `OPTIMIZERS` instead of the model's own.
     """
     check_supervision(model.label_loss, model.lam)
     supervision = supervision._replace(lam=float(model.lam))
@@ -224,11 +234,13 @@ def training(model, X, supervision, rng, n_layers):
     losses = supervision.losses(namespace_like(X))
     cost = chosen_cost(model, n_layers, supervision.y)
     objective = chosen_objective(model, cost, losses, n_layers)
-    optimizer, options = chosen_optimizer(model, X, cost, supervision, losses, rng, objective)
+    chosen, options = chosen_optimizer(model, X, cost, supervision, losses, rng, objective)
+    if optimizer is not None:
+        chosen, options = optimizer, {}
     whole = with_labels(cost, losses, supervision.lam)
     more = dict(tol=model.tol, patience=20 if losses else None, objective=objective, **options)
     return lambda A, max_iter, callback: train_chain(
-        X, A, whole, optimizer, max_iter=max_iter, callback=callback, **more
+        X, A, whole, chosen, max_iter=max_iter, callback=callback, **more
     )
 
 # %% ../../nbs/models/neural.ipynb #2bad1fdc
@@ -430,9 +442,9 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
 
     The chain is X ~ A_0 A_1 .. A_l S_l with S_l = q(S_(l-1), A_l) and S_(-1) = X, where q(X, A) is
     the S >= 0 that minimizes ||X - A S||_F^2. All A_l are trained jointly, with exact derivatives
-    through q. A fit starts from the layers of `HierarchicalNMF`, unless `warm_start` lets it go on
-    from an earlier fit. (X is n_features x n_samples in these formulas, as in the paper; `fit`
-    takes n_samples x n_features.)
+    through q. `init` says where training begins, unless `warm_start` lets a fit go on from an
+    earlier one. (X is n_features x n_samples in these formulas, as in the paper; `fit` takes
+    n_samples x n_features.)
 
     Parameters
     ----------
@@ -475,13 +487,17 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         length tried by 'backtracking', 0.01 for 'adam', 0.1 as the first step of 'sgd'.
     batch_size : int, default=256
         Number of data points in a batch of 'sgd'.
-    n_init : int, default=1
-        Number of starts that are tried for the first layer of the start. The first one comes from
-        the SVD, the others are random.
-    n_init_upper : int, default=5
-        Number of starts that are tried for every upper layer of the start.
-    start_iter : int, default=50
-        Number of iterations per layer for the hierarchical start.
+    init : {'auto', 'flat', 'sequential', 'above'} or list of array, default='auto'
+        Where training begins. 'flat': factorizations of X for every rank, each written in the
+        topics of the layer below; 'sequential': a factorization of X, then of its coefficients,
+        and so on; 'above': topics of the deepest layer, each split by a factorization of the data
+        points that belong to it. 'auto' trains 'flat' and 'sequential' for three iterations and
+        goes on from the lower cost. A list of matrices A_l (n_features x k_0, k_0 x k_1, ..,
+        entries >= 0) is taken as it is, with columns of unit length.
+    n_init : 'auto' or int, default='auto'
+        Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
+        one comes from the SVD, the others are random; each gets ten iterations, and the best goes
+        on. 'auto' is 3.
     max_iter : int, default=500
         Largest number of training iterations.
     tol : float, default=1e-4
@@ -489,8 +505,8 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         most `tol` (dimensionless). With labels it also stops when twenty iterations lower the cost
         by no more than the fraction `tol`.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted `layers_`, if there are any, instead of the
-        hierarchical start. Ranks, features and classes must be the same.
+        Whether `fit` goes on from the fitted `layers_`, if there are any, instead of starting as
+        `init` says. Ranks, features and classes must be the same.
     check_gradient : bool, default=True
         Whether the first call of a callable cost is compared with differences, along one random
         direction per A and S. A warning tells where its derivatives deviate by more than 1e-3 of
@@ -526,6 +542,8 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
     stop_reason_ : str
         Why training ended: 'stationary', 'no progress', 'stalled' (no step lowers the cost),
         'max_iter', 'callback' or 'interrupted'.
+    init_ : str
+        Where training began: 'flat', 'sequential', 'above', 'given' (a list) or 'warm_start'.
     history_ : dict
         Course of the last fit: 'cost' and 'stationarity' (lists, the start and every iteration),
         'errors' (ndarray, iterations x depths, relative reconstruction errors), each under the
@@ -593,9 +611,8 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         optimizer="lbfgs",
         step=None,
         batch_size=256,
-        n_init=1,
-        n_init_upper=5,
-        start_iter=50,
+        init="auto",
+        n_init="auto",
         max_iter=500,
         tol=1e-4,
         warm_start=False,
@@ -614,9 +631,8 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         self.optimizer = optimizer
         self.step = step
         self.batch_size = batch_size
+        self.init = init
         self.n_init = n_init
-        self.n_init_upper = n_init_upper
-        self.start_iter = start_iter
         self.warm_start = warm_start
         self.check_gradient = check_gradient
         self.max_iter = max_iter
@@ -651,29 +667,45 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
             judged_depths=judged_depths(self),
         )
 
-    def _start(self, X, ranks, rng, svd, supervision):
-        """The chain from which training starts, and whether finding it was interrupted."""
+    def _start(self, X, ranks, rng, svd, supervision, train):
+        """The chain from which training starts, and whether finding it was interrupted.
+
+        train: a function as `training` returns it, which compares the starts of 'auto'.
+        """
         earlier = self._earlier(ranks, supervision)
         if earlier:
+            self.init_ = "warm_start"
             return [factor_like(A, namespace_like(X)) for A in earlier["layers_"]], False
-        fits = sequential(
-            X,
-            ranks,
-            rng,
-            n_init=self.n_init,
-            n_init_upper=self.n_init_upper,
-            max_iter=self.start_iter,
-            tol=self.tol,
-            svd=svd,
-        )
-        return [fit.A for fit in fits], any(fit.reason == "interrupted" for fit in fits)
+        options = dict(n_init=check_n_init(self.n_init), svd=svd)
+        init = self.init
+        if init == "auto" and len(ranks) == 1:
+            init = "flat"  # all starts are the same
+        if not isinstance(init, str) or init != "auto":
+            self.init_, A, interrupted = chain_of(init, X, ranks, rng, **options)
+            return A, interrupted
+        candidates = ("flat", "sequential")
+        chains, interrupted = candidate_chains(X, ranks, candidates, rng, **options)
+        if interrupted:
+            self.init_ = list(chains)[0]
+            return chains[self.init_], True
+
+        def train_briefly(A):
+            A, trace, _ = train(A, 3, None)
+            return A, trace.value, trace.reason == "interrupted"
+
+        self.init_, A, interrupted = best_by_cost(chains, train_briefly)
+        return A, interrupted
 
     def _train(self, X, ranks, rng, svd, supervision, report):
-        check_number("start_iter", self.start_iter, numbers.Integral, 0)
+        check_init(self.init, ("auto", *START_NAMES))
+        check_n_init(self.n_init)
+        if not isinstance(self.init, str):
+            given_chain(self.init, ranks, X)
         prepare = functools.partial(training, self, X, supervision, rng, len(ranks))
+        compare = functools.partial(prepare, optimizer=OPTIMIZERS["lbfgs"])
         prepare()  # parameters that do not fit are found before the work begins
         with changing(self) as changes, progress_bar(self, self.max_iter) as bar:
-            A, stopped = self._start(X, ranks, rng, svd, supervision)
+            A, stopped = self._start(X, ranks, rng, svd, supervision, compare())
             A, reason, history = in_restarts(
                 self,
                 prepare,

@@ -1,0 +1,161 @@
+"""Starts of a hierarchy: where joint training begins, and the rule that chooses by cost."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
+
+from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, datasets
+from nnmf_nb.models._starts import best_by_cost, express, split_sizes
+from nnmf_nb.solvers import coordinate_descent
+
+TOY = datasets.toy(random_state=0)
+KNOWN = np.random.default_rng(1).random(TOY.X.shape) < 0.8
+LAYERED = [HierarchicalNMF, DeepNMF, NeuralNMF]
+
+
+def fitted(model, X=TOY.X, **given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, **given)
+
+
+@pytest.mark.parametrize("Model", LAYERED)
+@pytest.mark.parametrize("init", ["sequential", "flat", "above", "given"])
+@pytest.mark.parametrize(
+    "X, given",
+    [
+        (TOY.X, {}),
+        (sp.csr_array(TOY.X * (TOY.X > 1)), {}),
+        (TOY.X.astype(np.float32), {}),
+        (np.where(KNOWN, TOY.X, np.nan), {"mask": "nan"}),
+        (TOY.X, {"y": TOY.labels["level_4"]}),
+    ],
+    ids=["dense", "sparse", "float32", "mask", "labels"],
+)
+def test_every_start_serves_every_kind_of_data(Model, init, X, given):
+    if init == "given":
+        rng = np.random.default_rng(0)
+        init = [rng.random((87, 9)), rng.random((9, 4))]
+    model = fitted(Model((9, 4), init=init, max_iter=5, random_state=0), X, **given)
+    assert all(np.isfinite(layer.A).all() and (layer.A >= 0).all() for layer in model.layers_)
+    assert all(layer.error < 0.9 for layer in model.layers_)
+    assert model.layers_[0].A.dtype == (np.float32 if X.dtype == np.float32 else np.float64)
+
+
+def test_the_start_is_named():
+    for init in ("sequential", "flat", "above"):
+        assert fitted(NeuralNMF((9, 4), init=init, max_iter=1, random_state=0)).init_ == init
+    model = fitted(NeuralNMF((9, 4), max_iter=3, warm_start=True, random_state=0))
+    assert model.init_ in ("sequential", "flat")
+    assert fitted(model).init_ == "warm_start"
+    layers = [layer.A for layer in model.layers_]
+    again = fitted(NeuralNMF((9, 4), init=layers, max_iter=0))
+    assert again.init_ == "given"
+    assert again.history_["cost"][0] == pytest.approx(min(model.history_["cost"]), rel=1e-9)
+
+
+@pytest.mark.parametrize("coefficients", ["chain", "data"])
+def test_the_lower_cost_goes_on(coefficients):
+    """The brief training of 'auto' ends below both of its candidates."""
+    options = dict(ranks=(9, 4, 2), coefficients=coefficients, random_state=0, max_iter=0)
+    start = {
+        init: fitted(NeuralNMF(init=init, **options)).history_["cost"][0]
+        for init in ("sequential", "flat", "auto")
+    }
+    assert start["auto"] < min(start["sequential"], start["flat"])
+
+
+@pytest.mark.parametrize("coefficients", ["chain", "data"])
+@pytest.mark.parametrize("seed", [11, 12])
+def test_planted_sections_are_found(coefficients, seed):
+    """The sequential start alone misses the sections of most draws."""
+    news = datasets.planted_news(random_state=seed)
+    model = fitted(NeuralNMF((10, 4), coefficients=coefficients, random_state=0), news.X)
+    sections = news.labels["section"]
+    strongest = model.transform(news.X).argmax(axis=1)
+    assert adjusted_rand_score(sections, strongest) > 0.98
+
+
+def test_one_layer_has_one_start():
+    models = [
+        fitted(NeuralNMF((4,), init=init, random_state=0, max_iter=20))
+        for init in ("auto", "flat", "sequential")
+    ]
+    assert len({model.layers_[0].error for model in models}) == 1
+
+
+def test_rounding_does_not_choose():
+    name, _, _ = best_by_cost({"a": [1.0], "b": [1.0 - 1e-12]}, lambda A: (A, A[0], False))
+    assert name == "a"
+    name, _, _ = best_by_cost({"a": [1.0], "b": [0.99]}, lambda A: (A, A[0], False))
+    assert name == "b"
+
+
+def test_topics_out_of_reach_begin_as_the_mean():
+    A = express(np.eye(4)[:, :2], np.eye(4)[:, 1:3])
+    np.testing.assert_allclose(A, [[0, 0.5**0.5], [1, 0.5**0.5]])
+
+
+def test_coarse_topics_are_split_by_their_shares():
+    assert split_sizes([0, 0], 5) == [3, 2]
+    assert sum(split_sizes([5, 1, 1, 1], 11)) == 11 and min(split_sizes([1, 0, 0], 6)) == 1
+
+
+@pytest.mark.parametrize("Model", LAYERED)
+@pytest.mark.parametrize("init", ["flat", "sequential", "above", "auto"])
+@pytest.mark.parametrize("calls", [1, 8, 40])
+def test_ctrl_c_in_a_start_leaves_a_model(Model, init, calls, monkeypatch):
+    if init == "auto" and Model is not NeuralNMF:
+        pytest.skip("only NeuralNMF compares starts")
+    left, gram = [calls], coordinate_descent.gram
+
+    def interrupting(*given):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return gram(*given)
+
+    monkeypatch.setattr(coordinate_descent, "gram", interrupting)
+    model = fitted(Model((9, 4), init=init, n_init=2, random_state=0))
+    if left[0] <= 0:
+        assert model.stop_reason_ == "interrupted"
+    assert model.transform(TOY.X).shape == (90, 4)
+
+
+@pytest.mark.parametrize("Model", LAYERED)
+@pytest.mark.parametrize(
+    "init, words",
+    [
+        ("best", "init must be one of"),
+        (7, "got int"),
+        ([np.ones((87, 9))], "init has 1 matrices, but ranks has 2 layers"),
+        ([np.ones((87, 9)), np.ones((4, 9))], r"init\[1\] has shape \(4, 9\)"),
+        (
+            [np.ones((87, 9)), -np.ones((9, 4))],
+            r"init\[1\] must be finite and >= 0; entry \[0, 0\]",
+        ),
+        ([np.full((87, 9), np.nan), np.ones((9, 4))], r"init\[0\] must be finite"),
+    ],
+)
+def test_bad_starts(Model, init, words):
+    with pytest.raises(ValueError, match=words):
+        Model((9, 4), init=init).fit(TOY.X)
+
+
+def test_a_zero_column_is_filled():
+    A = [np.eye(87)[:, :9], np.eye(9)[:, :4]]
+    A[1][:, 3] = 0
+    model = fitted(NeuralNMF((9, 4), init=A, max_iter=30, random_state=0))
+    assert not model.layers_[1].dead
+
+
+def test_pooled_layers_take_matrices_only():
+    with pytest.raises(ValueError, match="does not know groups of topics"):
+        DeepNMF((8, 4), pool_size=2, init="flat").fit(TOY.X)
+    rng = np.random.default_rng(0)
+    init = [rng.random((87, 8)), rng.random((4, 4))]
+    assert fitted(DeepNMF((8, 4), pool_size=2, init=init, max_iter=5)).layers_[0].rank == 8
