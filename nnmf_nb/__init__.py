@@ -14,6 +14,7 @@ _home = {
     "GuidedNMF": "models._ssnmf",
     "NeuralNMF": "models._neural",
     "HierarchicalNMF": "models._hierarchical",
+    "regroup": "models._hierarchical",
     "DeepNMF": "models._deep",
     "DeepSemiNMF": "models._semi",
     "NonlinearSemiNMF": "models._nonlinear",

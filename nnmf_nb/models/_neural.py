@@ -10,6 +10,7 @@ __all__ = ['CHANGEABLE', 'train_chain', 'batch_objective', 'sgd', 'judged_depths
 # %% ../../nbs/models/neural.ipynb #4777fa73
 import contextlib
 import functools
+import math
 import numbers
 from typing import NamedTuple
 
@@ -151,15 +152,17 @@ def judged_depths(model):
     return tuple(l for l, weight in enumerate(weights) if weight == max(weights))
 
 
-def chosen_cost(model, n_layers, y):
+def chosen_cost(model, n_layers, y, check=False):
     """The chain cost of a `NeuralNMF`, without labels. Raises `ValueError` for parameters that do
     not fit.
+
+    check: whether the derivatives of a callable are compared with differences at its first call.
     """
     if model.coefficients not in ("chain", "data"):
         raise ValueError(f"coefficients must be 'chain' or 'data', got {model.coefficients!r}.")
     costs = PROJECTED_COSTS if model.coefficients == "data" else COSTS
     if model.depth_weights is None:
-        return resolve_cost(model.cost, y, model.check_gradient, costs)
+        return resolve_cost(model.cost, y, check, costs)
     weights = np.asarray(model.depth_weights, dtype=float)
     if callable(model.cost) or model.cost != "every":
         raise ValueError(f"depth_weights belong to cost='every'; cost is {model.cost!r}.")
@@ -232,7 +235,8 @@ def training(model, X, supervision, rng, n_layers, optimizer=None):
     supervision = supervision._replace(lam=float(model.lam))
     begin_training(model, model._penalized_criteria(supervision))
     losses = supervision.losses(namespace_like(X))
-    cost = chosen_cost(model, n_layers, supervision.y)
+    check = model.check_gradient and optimizer is None
+    cost = chosen_cost(model, n_layers, supervision.y, check)
     objective = chosen_objective(model, cost, losses, n_layers)
     chosen, options = chosen_optimizer(model, X, cost, supervision, losses, rng, objective)
     if optimizer is not None:
@@ -690,7 +694,10 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
             return chains[self.init_], True
 
         def train_briefly(A):
-            A, trace, _ = train(A, 3, None)
+            try:
+                A, trace, _ = train(A, 3, None)
+            except KeyboardInterrupt:  # before the first value of the cost was known
+                return A, math.inf, True
             return A, trace.value, trace.reason == "interrupted"
 
         self.init_, A, interrupted = best_by_cost(chains, train_briefly)

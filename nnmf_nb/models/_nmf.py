@@ -70,7 +70,7 @@ from nnmf_nb.solvers.divergences import (
     ratios,
 )
 from ..solvers.extrapolation import extrapolated_nmf
-from ..solvers.initialization import nndsvd, random_start
+from ..solvers.initialization import exact_start, nndsvd, random_start
 from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/models/nmf.ipynb #b5c78369
@@ -366,9 +366,13 @@ def train(X, problem, model, svd, rng, report):
     True stops it. Returns a `Factorization`.
     """
     best = None
+    searches = problem.beta != 2 or problem.fixed is not None or any((*problem.on_A, *problem.on_S))
+    exact = None if searches else exact_start(X, problem.k)
     for n in range(model.n_init):
         if problem.start and n == 0:
             A, S = problem.start
+        elif exact is not None:
+            A, S = exact
         else:
             init = _init(model, X, problem) if n == 0 else "random"
             A, S = filled_start(X, problem.k, init, svd, rng)
