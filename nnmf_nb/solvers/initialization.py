@@ -183,7 +183,7 @@ def best_start(X, k, n_init, rng, *, max_iter=30, svd=None):
     """
     exact = exact_start(X, k) if k >= X.shape[0] else None
     if exact is not None:
-        return hals(X, *exact, max_iter=0)
+        return hals(X, *exact, max_iter=1)
     best = None
     for n in range(n_init):
         A, S = svd_start(X, k, svd) if n == 0 else random_start(X, k, rng)
