@@ -197,6 +197,7 @@ WITH_MODEL = {
     "verify": lambda model, X, **known: certificate(nnmf_nb.verify(model, X, **known)),
     "inspect": lambda model, X: shown(nnmf_nb.inspect(model, X)),
     "forward": lambda model, X, **known: metrics.forward(model, X, **known).S,
+    "regroup": lambda model, X: nnmf_nb.regroup(model, X, 2, random_state=0).layers_[1].A,
     "errors_per_depth": metrics.errors_per_depth,
     "topic_coherence": metrics.topic_coherence,
     "plot_reconstructions": partial(drawn, plot.plot_reconstructions),
