@@ -64,7 +64,9 @@ def random_problem(seed=0, N=20, k=6, M=40):
 # --------------------------------------------------------------------------------------- optimality
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (1, 2, 3))]
+)
 def test_small_integer_problems_equal_brute_force(engine, seed):
     rng = np.random.default_rng(seed)
     for _ in range(500):
@@ -169,7 +171,8 @@ def test_solutions_use_independent_columns_only(engine):
     for _ in range(800):
         A, x = integer_problem(rng)
         support = nnls(A, column(x))[:, 0] > 0
-        assert np.linalg.matrix_rank(A[:, support]) == support.sum(), (A, x)
+        # NumPy 2.0 has no rank of an empty matrix
+        assert not support.any() or np.linalg.matrix_rank(A[:, support]) == support.sum(), (A, x)
 
 
 def hard_inputs():
@@ -832,6 +835,7 @@ def case(name, X):
     }[name]
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("scale", [1.0, 1e12])
 def test_vjp_equals_central_differences(engine, name, scale):
