@@ -23,8 +23,8 @@ def tool(name):
 nbs = tool("nbs")
 
 
-# 50 s together: in `make test` their modules have their tests alone
-LONG = ("semi", "unfolded", "sparse_coding", "nonlinear")
+# a minute together: in `make test` their modules have their tests alone
+LONG = ("deep", "semi", "unfolded", "sparse_coding", "nonlinear")
 
 
 def notebooks():

@@ -80,6 +80,7 @@ def run_kernel(connection):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     asked = json.loads(connection.makefile().readline())
+    connection.sendall(f"{os.getpid()}\n".encode())
     os.environ.clear()
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
@@ -104,11 +105,15 @@ def end_with(connection):
 
 
 def start(address, *arguments):
-    """Ask the process at `address` for a kernel and live as long as it does."""
+    """Ask the process at `address` for a kernel and live as long as it does; what interrupts this
+    process interrupts the kernel.
+    """
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
     asked = {"environment": dict(os.environ), "folder": os.getcwd(), "arguments": arguments}
     connection.sendall(json.dumps(asked).encode() + b"\n")
+    kernel = int(connection.makefile().readline())
+    signal.signal(signal.SIGINT, lambda *_: os.kill(kernel, signal.SIGINT))
     connection.recv(1)
 
 
