@@ -13,7 +13,10 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "nbs" / "experiments"
 SMALL = {
-    "01_table_1": dict(SEEDS=1),
+    "01_table_1": {
+        "SEEDS": 1,
+        "RANKS, KNOWN": ((9, 4, 2), {"unsupervised": 0, "40 labels": 40}),
+    },
     "02_regimes": dict(
         SEEDS=1,
         SETS=("digits",),

@@ -17,6 +17,7 @@ from strategies import (
     brute_force,
     brute_force_gram,
     deviation,
+    examples,
     integer_problem,
     integer_problems,
     numeric_gradient,
@@ -80,7 +81,7 @@ def test_small_integer_problems_equal_brute_force(engine, seed):
 
 
 @given(integer_problems())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_integer_problem_equals_brute_force(problem):
     A, x = problem
     S, status, kkt = nnls_certified(A, column(x))
@@ -946,7 +947,7 @@ def test_vjp_refuses_another_shape():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_solve_gram_with_a_matrix_per_point(seed):
     rng = np.random.default_rng(seed)
     k, g, M = rng.integers(1, 5), rng.integers(1, 4), rng.integers(1, 6)

@@ -79,13 +79,13 @@ def run_kernel(connection):
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    asked = json.loads(connection.makefile().readline())
+    request = json.loads(connection.makefile().readline())
     connection.sendall(f"{os.getpid()}\n".encode())
     os.environ.clear()
-    os.environ.update(asked["environment"])
-    os.chdir(asked["folder"])
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
     parent = f"--IPKernelApp.parent_handle={os.getppid()}"
-    sys.argv = ["ipykernel_launcher", *asked["arguments"], parent]
+    sys.argv = ["ipykernel_launcher", *request["arguments"], parent]
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
     threading.Thread(target=end_with, args=[connection], daemon=True).start()
 
@@ -110,8 +110,8 @@ def start(address, *arguments):
     """
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
-    asked = {"environment": dict(os.environ), "folder": os.getcwd(), "arguments": arguments}
-    connection.sendall(json.dumps(asked).encode() + b"\n")
+    request = {"environment": dict(os.environ), "folder": os.getcwd(), "arguments": arguments}
+    connection.sendall(json.dumps(request).encode() + b"\n")
     kernel = int(connection.makefile().readline())
     signal.signal(signal.SIGINT, lambda *_: os.kill(kernel, signal.SIGINT))
     connection.recv(1)
