@@ -24,7 +24,7 @@ nbs = tool("nbs")
 
 
 # a minute together: in `make test` their modules have their tests alone
-LONG = ("deep", "semi", "unfolded", "sparse_coding", "nonlinear")
+LONG = ("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear")
 
 
 def notebooks():
