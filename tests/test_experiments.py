@@ -22,7 +22,7 @@ SMALL = {
     ),
     "03_speed": {},
 }
-LONG = ["02_regimes"]  # even in small
+LONG = ["01_table_1", "02_regimes"]  # even in small
 
 
 def test_every_experiment_is_run_here():

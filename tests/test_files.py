@@ -23,6 +23,7 @@ from safetensors.numpy import save as to_bytes
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import NMF as TheirNMF
 from sklearn.exceptions import ConvergenceWarning
+from strategies import examples
 
 import nnmf_nb
 from nnmf_nb import (
@@ -727,7 +728,9 @@ def test_loading_imports_and_runs_nothing(tmp_path, monkeypatch):
 # --- fuzz -----------------------------------------------------------------------------------------
 
 FUZZ = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

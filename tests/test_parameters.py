@@ -3,6 +3,7 @@ must be different.
 """
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,13 +22,14 @@ ONE, LAYERS = (
 )
 LABELS = dict(y=Y)
 RANDOM = dict(init="random")
+NOTHING = {}
 
 
 def change(value, among=None, fit=None):
     """The new value, the other parameters among which it is changed, and what fit gets besides
     X.
     """
-    return value, among or {}, fit or {}
+    return value, among or {}, fit or NOTHING
 
 
 COMMON = dict(max_iter=change(2), tol=change(0.3))
@@ -177,6 +179,17 @@ def outcome(kind, params, given):
     return found + [one.B for one in getattr(model, "classifiers_", {}).values()]
 
 
+@cache
+def unchanged(kind, name):
+    """The outcome before a parameter is changed; most share it."""
+    base, changes = EFFECTS[kind]
+    _, among, given = changes[name]
+    for other in list(changes)[: list(changes).index(name)]:
+        if changes[other][1] == among and changes[other][2] is given:
+            return unchanged(kind, other)
+    return outcome(kind, base | among, given)
+
+
 def same(one, two):
     return len(one) == len(two) and all(
         a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, two)
@@ -200,11 +213,8 @@ def test_every_estimator_and_every_parameter_is_here():
 def test_parameter_matters(kind, name):
     base, changes = EFFECTS[kind]
     value, among, given = changes[name]
-    before, after = (
-        outcome(kind, base | among, given),
-        outcome(kind, base | among | {name: value}, given),
-    )
-    assert not same(before, after)
+    after = outcome(kind, base | among | {name: value}, given)
+    assert not same(unchanged(kind, name), after)
     assert all(np.isfinite(part).all() for part in after)
 
 

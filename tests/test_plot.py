@@ -385,6 +385,7 @@ def random_layers(ranks, rng, n=200, m=60):
     return layers
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("ranks", [(9, 4, 2), (20, 6), (30, 8), (12, 6, 3, 1), (5,)])
 @pytest.mark.parametrize("size", [None, (4, 2), (7, 4)])
 def test_labels_of_a_tree_do_not_overlap_and_stay_inside(ranks, size):
