@@ -688,7 +688,7 @@ class DeepNMF(LayeredNMF):
         own = only_coefficients("DeepNMF trains it with coefficients that it does not keep")
         return own._replace(judged_depths=(-1,))
 
-    def _train(self, X, ranks, rng, svd, supervision, report):
+    def _train_chain(self, X, ranks, rng, svd, supervision, report):
         terms = self._terms(ranks)._replace(label_terms=label_terms_of(X, supervision))
 
         def chain(A, S):

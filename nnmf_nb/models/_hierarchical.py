@@ -241,10 +241,10 @@ class HierarchicalNMF(LayeredNMF):
         self.verbose = verbose
         self.device = device
 
-    def _most_iterations(self, ranks):
-        return (self.max_iter + 1) * len(ranks)
+    def _n_iterations(self, problem):
+        return (self.max_iter + 1) * len(problem.ranks)
 
-    def _train(self, X, ranks, rng, svd, supervision, report):
+    def _train_chain(self, X, ranks, rng, svd, supervision, report):
         with progress_bar(self, self.max_iter * len(ranks)) as bar:
 
             def report_iteration(layer, iteration, error, chain):
