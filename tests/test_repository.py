@@ -29,6 +29,7 @@ HOUSE = """
 core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls
 solvers: stationarity coordinate_descent initialization extrapolation divergences gradient
+solvers: _quasi_newton
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _files _checkpoints

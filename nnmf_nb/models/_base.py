@@ -422,9 +422,9 @@ class OnlyFromFit:
 # %% ../../nbs/models/base.ipynb #a87a8c83
 @contextlib.contextmanager
 def fitting(model, **data):
-    """Context of one fit of a `FactorizationEstimator` to `data` (by name: X, y, mask, ..): BLAS in one
-    thread, its `Checkpoint`, and its memory for `certificate_`. Yields the random numbers of the
-    fit.
+    """Context of one fit of a `FactorizationEstimator` to `data` (by name: X, y, mask, ..): BLAS
+    in one thread, its `Checkpoint`, and its memory for `certificate_`. Yields the random numbers
+    of the fit.
     """
     model._trained_on = None
     with blas_in_one_thread(), keeping(model, **data) as rng:
@@ -487,7 +487,7 @@ class FactorizationEstimator(
     # Hooks of a fit
 
     def _check(self, data, X, y, **given):
-        """Check the parameters and the rest of what `fit` was given; return the problem to solve."""
+        """Check the parameters and all that `fit` was given; return the problem to solve."""
         raise NotImplementedError
 
     def declared_criteria(self, data, problem):
@@ -548,6 +548,16 @@ class FactorizationEstimator(
             One number per layer, the deepest one last.
         """
         return [one.rank for one in self.layers_]
+
+    def changes_so_far(self):
+        """Return the changes of parameters in the course of the fit.
+
+        Returns
+        -------
+        list of (int, dict)
+            Number of iterations before each change, and the parameters that changed.
+        """
+        return list((getattr(self, "history_", None) or {}).get("changes", ()))
 
     def with_penalty(self, data):
         """Return data with the penalty that their coefficients have in this model.

@@ -667,6 +667,17 @@ class NeuralNMF(LayeredNMF):
         changes.requested.append(params)
         return self
 
+    def changes_so_far(self):
+        """Return the changes of the fit, running or finished.
+
+        Returns
+        -------
+        list of (int, dict)
+            Number of iterations before each change, and the parameters that changed.
+        """
+        running = getattr(self, "_changes", None)
+        return running.done if running else super().changes_so_far()
+
     def _continues(self, X):
         if not (self.warm_start and hasattr(self, "layers_")):
             return False

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from ..solvers._quasi_newton import descend
 from sklearn.callback import with_callbacks
 
 from nnmf_nb.core._arrays import (
@@ -38,7 +39,6 @@ from nnmf_nb.models._base import (
     progress_bar,
 )
 from ._semi import SemiTerms, pretrain_semi
-from ._sparse_coding import descend
 from ..solvers.gradient import _pack, _unpack
 
 # %% ../../nbs/models/nonlinear.ipynb #962970b2

@@ -51,7 +51,7 @@ from nnmf_nb.models._base import (
     factor_like,
     progress_bar,
 )
-from ._deep import scaled_gradient_norm
+from ..solvers.stationarity import scaled_gradient_norm
 
 # %% ../../nbs/models/semi.ipynb #0e6a6607
 def positive_part(M):

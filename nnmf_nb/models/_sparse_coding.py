@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_atoms', 'some_points', 'coding_cost',
            'DictionaryFit', 'learn_dictionary', 'revived', 'Network', 'typical_length', 'pretrain', 'NetworkObjective',
-           'along_sphere', 'lower_bounds', 'Calls', 'RecordedObjective', 'Descent', 'descend', 'why',
-           'train_classifier', 'train_network', 'atoms_in_data', 'check_network', 'rows_of', 'NetworkProblem',
-           'check_network_labels', 'SparseCodingNetwork']
+           'along_sphere', 'lower_bounds', 'train_classifier', 'train_network', 'atoms_in_data', 'check_network',
+           'rows_of', 'NetworkProblem', 'check_network_labels', 'SparseCodingNetwork']
 
 # %% ../../nbs/models/sparse_coding.ipynb #e6482650
 import math
@@ -16,7 +15,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
+from ..solvers._quasi_newton import descend
 from sklearn.callback import with_callbacks
 
 from nnmf_nb.chain._labels import (
@@ -40,7 +39,7 @@ from nnmf_nb.core._arrays import (
 from ..core._data import DataMatrix, is_sparse, namespace_like, residual2
 from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import read_ranks
-from ..core.iteration import Recorder, current_recorder, iterate, recording
+from ..core.iteration import iterate
 from ..evaluation._certificates import only_coefficients
 from ..layer._nnls import adjoint, layer_vjp, solve_layer
 from nnmf_nb.models._base import (
@@ -53,7 +52,6 @@ from nnmf_nb.models._base import (
     progress_bar,
 )
 from ..solvers.gradient import _pack, _unpack
-from ..solvers.stationarity import convergence_limit
 
 # %% ../../nbs/models/sparse_coding.ipynb #f5bd2239
 class Coded(NamedTuple):
@@ -318,118 +316,6 @@ def lower_bounds(net):
     """
     parts = [np.full(a.shape, -np.inf) for a in (*net.D, net.W, net.b)]
     return _pack([*parts[:-2], np.zeros(len(net.l1)), 0.1 * np.asarray(net.l2), *parts[-2:]])
-
-# %% ../../nbs/models/sparse_coding.ipynb #da1c1a33
-class Calls(NamedTuple):
-    """Values (floats) and gradients (arrays) that an optimizer was told, in order, and why it
-    ended.
-    """
-
-    values: list
-    gradients: list
-    reason: str
-
-
-class RecordedObjective:
-    """An objective(vector) -> (value, gradient) whose answers are kept, if somebody keeps, and that
-    answers from what was kept.
-    """
-
-    def __init__(self, objective, max_iter):
-        self.objective, self.recorder = objective, current_recorder()
-        self.known, self.calls = self.recorder.begin(Calls([], [], "max_iter"), max_iter)
-        self.replay = iter(list(zip(self.calls.values, self.calls.gradients)))
-
-    def __call__(self, vector):
-        for value, gradient in self.replay:
-            return value, gradient.copy()
-        with recording(Recorder()):
-            value, gradient = self.objective(vector)
-        if self.recorder.is_recording:
-            self.calls = Calls(
-                [*self.calls.values, float(value)],
-                [*self.calls.gradients, gradient.copy()],
-                "max_iter",
-            )
-        return value, gradient
-
-    def stops(self, n, callback):
-        """Keep iteration n and ask the callback whether to stop, unless it was asked before."""
-        if n <= self.known:
-            return n == self.known and self.calls.reason == "callback"
-        stop = bool(callback and callback())
-        self.recorder.record(n, self.calls)
-        return stop
-
-# %% ../../nbs/models/sparse_coding.ipynb #bb08af09
-class Descent(NamedTuple):
-    """The best vector, the value at the start and after every iteration, and why it ended:
-    'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or 'interrupted'.
-    """
-
-    vector: np.ndarray
-    values: list
-    reason: str
-
-
-def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=None):
-    """Minimise objective(vector) -> (value, gradient) from `vector`, entries >= `lower`, by
-    L-BFGS-B; the values never rise.
-
-    Ends when no entry of the projected gradient exceeds `tol`, when ten iterations lower the value
-    by no more than the fraction `tol`, when callback(value, vector) returns True, or on a
-    KeyboardInterrupt.
-    """
-    best, values, reason, recorded = vector, [], None, RecordedObjective(objective, max_iter)
-
-    def after_iteration(intermediate_result):
-        nonlocal best, reason
-        best = intermediate_result.x.copy()
-        values.append(float(intermediate_result.fun))
-        if recorded.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))):
-            reason = "callback"
-        elif len(values) > 10 and values[-11] - values[-1] <= tol * values[-1]:
-            reason = "no progress"
-        if reason:
-            raise StopIteration
-
-    try:
-        values.append(float(recorded(vector)[0]))
-        if max_iter == 0:
-            return Descent(best, values, "max_iter")
-        bounds = None if lower is None else Bounds(lower, np.inf)
-        end = minimize(
-            recorded,
-            vector,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            callback=after_iteration,
-            options=dict(
-                maxiter=max_iter, maxfun=20 * max_iter + 100, gtol=tol, ftol=0.0, maxcor=20
-            ),
-        )
-    except KeyboardInterrupt:
-        recorded.recorder.close()
-        return Descent(best, values, "interrupted")
-    reason = reason or why(end, lower, tol)
-    recorded.recorder.end(len(values) - 1, recorded.calls._replace(reason=reason))
-    return Descent(best, values, reason)
-
-# %% ../../nbs/models/sparse_coding.ipynb #d67fc626
-def why(end, lower, tol):
-    """The reason in our words for SciPy's result; at a kink no step helps, which is progress enough
-    when the gradient is small (as in `Trace`).
-    """
-    if end.status == 1:
-        return "max_iter"
-    g = end.jac if lower is None else end.x - np.maximum(end.x - end.jac, lower)
-    largest = float(np.abs(g).max())
-    if largest <= tol:
-        return "stationary"
-    if largest <= convergence_limit(tol, "no progress"):
-        return "no progress"
-    return "stalled"
 
 # %% ../../nbs/models/sparse_coding.ipynb #572a49d4
 def train_classifier(S, Y, ridge, size, *, max_iter=500, tol=1e-5):
