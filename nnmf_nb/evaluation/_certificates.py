@@ -130,7 +130,7 @@ def point_norms(X):
     norms = []
     for c in column_blocks(X.shape[1], X.shape[0]):
         weighted = isinstance(X, WeightedDataMatrix)
-        entries = np.abs(double((X._known if weighted else X.X)[:, c])) / X.scale
+        entries = np.abs(double((X.known if weighted else X.X)[:, c])) / X.scale
         top = entries.max(axis=0)
         top = np.where(top > 0, top, 1.0)
         squares = (entries / top) ** 2

@@ -756,7 +756,7 @@ def settings_of(model, labelled):
 
 def marks_of(model):
     """The iterations after which the parameters of a fit, running or finished, changed."""
-    return [n for n, _ in model.changes_so_far()]
+    return [n for n, _ in model.parameter_changes()]
 
 # %% ../../nbs/inspector/live.ipynb #e371626d
 class Looks(Displays):

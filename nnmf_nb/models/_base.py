@@ -64,7 +64,12 @@ from nnmf_nb.core._validation import (
     read_ranks,
     read_samples,
 )
-from ..evaluation._certificates import Criteria, criteria_with_labels, verify
+from nnmf_nb.evaluation._certificates import (
+    Criteria,
+    as_it_was_fitted,
+    criteria_with_labels,
+    verify,
+)
 from ..layer._nnls import warn_not_converged
 from ._tables import DescribesTopics
 from ..persistence._checkpoints import Checkpoint, keeping
@@ -549,7 +554,7 @@ class FactorizationEstimator(
         """
         return [one.rank for one in self.layers_]
 
-    def changes_so_far(self):
+    def parameter_changes(self):
         """Return the changes of parameters in the course of the fit.
 
         Returns
@@ -667,6 +672,10 @@ class FactorizationEstimator(
             n_layers = len(self.layer_ranks())
             return [S.T for S in self._coefficients(X, n_layers, mask, weights)]
         return self._coefficients(X, self._index(layer) + 1, mask, weights)[-1].T
+
+    def _coefficients_as_fitted(self, X, layer=-1):
+        """k_l x n_samples for the certificate: of the parameters of the fit, not those of now."""
+        return as_it_was_fitted(self)._transform(X, layer).T
 
     def _score(self, X, mask=None, weights=None):
         """Explained share of the squares of X at the deepest layer."""

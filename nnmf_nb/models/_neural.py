@@ -667,7 +667,7 @@ class NeuralNMF(LayeredNMF):
         changes.requested.append(params)
         return self
 
-    def changes_so_far(self):
+    def parameter_changes(self):
         """Return the changes of the fit, running or finished.
 
         Returns
@@ -676,7 +676,7 @@ class NeuralNMF(LayeredNMF):
             Number of iterations before each change, and the parameters that changed.
         """
         running = getattr(self, "_changes", None)
-        return running.done if running else super().changes_so_far()
+        return running.done if running else super().parameter_changes()
 
     def _continues(self, X):
         if not (self.warm_start and hasattr(self, "layers_")):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from ..solvers._quasi_newton import descend
 from sklearn.callback import with_callbacks
 
 from nnmf_nb.core._arrays import (
@@ -26,7 +25,7 @@ from nnmf_nb.core._arrays import (
     to_numpy,
 )
 from ..core._data import DataMatrix, in_chunks, namespace_like, residual2
-from ..evaluation._certificates import as_it_was_fitted, not_judged
+from ..evaluation._certificates import not_judged
 from ..layer._nnls import solve_gram, solve_layer
 from nnmf_nb.models._base import (
     FromFit,
@@ -39,6 +38,7 @@ from nnmf_nb.models._base import (
     progress_bar,
 )
 from ._semi import SemiTerms, pretrain_semi
+from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack
 
 # %% ../../nbs/models/nonlinear.ipynb #962970b2
@@ -605,8 +605,7 @@ class NonlinearSemiNMF(SignedEstimator, auto_wrap_output_keys=None):
         list of (array of shape (k_(l-1), k_l), array of shape (k_l, n_samples))
             One pair, in units of X.
         """
-        first = as_it_was_fitted(self)
-        return [(to_numpy(first.factors_[0]), first._transform(X, 0).T)]
+        return [(to_numpy(self.factors_[0]), self._coefficients_as_fitted(X, layer=0))]
 
     def _codes(self, X):
         Z, Z1 = self._factors(X)

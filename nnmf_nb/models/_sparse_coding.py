@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from ..solvers._quasi_newton import descend
 from sklearn.callback import with_callbacks
 
 from nnmf_nb.chain._labels import (
@@ -51,6 +50,7 @@ from nnmf_nb.models._base import (
     named_topics,
     progress_bar,
 )
+from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack
 
 # %% ../../nbs/models/sparse_coding.ipynb #f5bd2239

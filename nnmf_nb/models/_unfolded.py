@@ -33,7 +33,7 @@ from nnmf_nb.core._validation import (
     refuse_masked,
 )
 from ..core.iteration import iterate
-from ..evaluation._certificates import as_it_was_fitted, not_judged
+from ..evaluation._certificates import not_judged
 from nnmf_nb.models._base import (
     FactorizationEstimator,
     FromFit,
@@ -755,8 +755,7 @@ class UnfoldedNMF(FactorizationEstimator):
         list of (array of shape (k_(l-1), k_l), array of shape (k_l, n_samples))
             One pair, in units of X.
         """
-        S = as_it_was_fitted(self)._transform(X).T
-        return [(to_numpy(self.components_).T, S)]
+        return [(to_numpy(self.components_).T, self._coefficients_as_fitted(X))]
 
     def _encode(self, data, n_layers):
         output = lambda fwd: [fwd.H[-1] * fwd.unit]
