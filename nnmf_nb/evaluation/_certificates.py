@@ -1154,7 +1154,7 @@ def arrays_of(model, X):
     """Lists A and S (float64, host) of a fitted model for X (n_samples x n_features). Raises
     `TypeError` when there are none.
     """
-    if hasattr(model, "factor_pairs"):
+    if hasattr(model, "factor_pairs") and hasattr(model, "components_"):
         pairs = model.factor_pairs(X)
     elif hasattr(model, "layers_"):
         pairs = [(one.A, one.S) for one in model.layers_]
