@@ -301,4 +301,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                               'nnmf_nb.solvers.stationarity.projected_gradient_norm': ( 'solvers/stationarity.html#projected_gradient_norm',
                                                                                                         'nnmf_nb/solvers/stationarity.py'),
                                               'nnmf_nb.solvers.stationarity.projected_gradient_norm_from_products': ( 'solvers/stationarity.html#projected_gradient_norm_from_products',
-                                                                                                                      'nnmf_nb/solvers/stationarity.py')}}}
+                                                                                                                      'nnmf_nb/solvers/stationarity.py'),
+                                              'nnmf_nb.solvers.stationarity.scaled_gradient_norm': ( 'solvers/stationarity.html#scaled_gradient_norm',
+                                                                                                     'nnmf_nb/solvers/stationarity.py')}}}

@@ -191,6 +191,7 @@ METHODS |= {
 METHODS["score"] = lambda model, X, **known: (
     model.score(X, labels(), **known) if hasattr(model, "classes_") else model.score(X, **known)
 )
+HOOKS = ("factor_pairs",)  # what `verify` asks a model; that is its door
 TRAINING = ("fit", "fit_transform")  # every test of the containers goes through them
 # function with a model: name, call, whether it has mask and weights
 WITH_MODEL = {

@@ -952,7 +952,7 @@ def test_every_public_estimator_has_one():
     }
     assert found == {name.split("-")[0] for name in EVERY}
     assert all(
-        getattr(nnmf_nb, name).certificate_ is estimators.CertifiedEstimator.certificate_
+        getattr(nnmf_nb, name).certificate_ is estimators.FactorizationEstimator.certificate_
         for name in found
     ), "one implementation"
 

@@ -35,6 +35,7 @@ HOUSE = """
 core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls
 solvers: stationarity coordinate_descent initialization extrapolation divergences gradient
+solvers: _quasi_newton
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _files _checkpoints
@@ -228,6 +229,48 @@ def test_module_imports_only_from_modules_above(path):
     assert not {name.split(".")[0] for name in imported(path)} & {"nbdev", "fastcore", "execnb"}, (
         "nbdev is a tool, not a dependency"
     )
+
+
+# hooks of scikit-learn, named tuples and Jupyter's kernel, whose names are not ours
+FOREIGN_PRIVATE = (
+    "_replace _fields _asdict _skl_callbacks _init_callback_context _callback_fit_ctx "
+    "_repr_mimebundle_ _get_fitted_attr_html _publish_status _shell_channel_to_main"
+).split()
+
+
+def private_attributes(tree):
+    """(names of private attributes that a module reads of others, names that it defines itself)."""
+    read, own = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            own.add(node.attr)
+        elif isinstance(node, ast.Attribute):
+            of_itself = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            of_base = isinstance(node.value, ast.Call) and ast.unparse(node.value) == "super()"
+            if not (of_itself or of_base):
+                read.add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
+            if isinstance(node.args[1], ast.Constant) and ast.unparse(node.args[0]) != "self":
+                read.add(node.args[1].value)
+    private = {name for name in read if name.startswith("_") and not name.startswith("__")}
+    return private, own
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_module_reads_a_private_attribute_of_another(path):
+    private, own = private_attributes(ast.parse(path.read_text(encoding="utf-8")))
+    assert private - own <= {*FOREIGN_PRIVATE}
+
+
+def test_private_attributes_are_found():
+    code = "class A:\n    _a = 1\n    def f(self, x):\n        x._b\n        hasattr(x, '_c')\n"
+    code += "        self._d\n        x._a"
+    private, own = private_attributes(ast.parse(code))
+    assert private - own == {"_b", "_c"}
 
 
 # --- the package as it is imported ----------------------------------------------------------------

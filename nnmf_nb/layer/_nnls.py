@@ -683,7 +683,7 @@ def _column_tops(X):
     if is_sparse(X.X):
         top = to_numpy(abs(X.X).max(axis=0))
         return np.asarray(top.toarray() if is_sparse(top) else top, dtype=np.float64).ravel()
-    known = getattr(X, "_known", X.X)
+    known = getattr(X, "known", X.X)
     xp = namespace(known)
 
     def run(c):
@@ -695,7 +695,7 @@ def _column_tops(X):
 def _with_scaled_columns(X, x):
     """A `DataMatrix` of X 2^-x."""
     if isinstance(X, WeightedDataMatrix):
-        return WeightedDataMatrix(_rescaled(X._known, -x), X.W, 1.0)
+        return WeightedDataMatrix(_rescaled(X.known, -x), X.W, 1.0)
     if not is_sparse(X.X):
         return DataMatrix(_rescaled(X.X, -x), 1.0)
     rows = X.X.tocsr()
@@ -852,7 +852,7 @@ def _columns_of(X, points):
     if is_sparse(X.X):
         return to_numpy(X.operand).tocsc()[:, points].toarray().astype(np.float64) * X.unit
     if isinstance(X, WeightedDataMatrix):
-        return to_numpy(_chosen(X._known, points)).astype(np.float64) / X.scale
+        return to_numpy(_chosen(X.known, points)).astype(np.float64) / X.scale
     return to_numpy(_chosen(X.operand, points)).astype(np.float64) * X.unit
 
 
@@ -1130,7 +1130,7 @@ def column_norms(X):
 
     def run(c):
         if isinstance(X, WeightedDataMatrix):
-            return xp.sum(double(X.W[:, c]) * (double(X._known[:, c]) / X.scale) ** 2, axis=0)
+            return xp.sum(double(X.W[:, c]) * (double(X.known[:, c]) / X.scale) ** 2, axis=0)
         return xp.sum((double(X.X[:, c]) / X.scale) ** 2, axis=0)
 
     return xp.sqrt(xp.concat(list(in_chunks(run, X.shape[1], X.shape[0]))))

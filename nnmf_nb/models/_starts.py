@@ -48,7 +48,6 @@ def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
         return start
     return hals(X, start.A, start.S, max_iter=max_iter, tol=1e-4)
 
-
 # %% ../../nbs/models/starts.ipynb #e0681ac0
 def express(P, F):
     """Write topics F (n_features x k) as mixtures of topics P (n_features x m): m x k."""

@@ -254,7 +254,7 @@ def _data_cells(data, P, Q):
     W = to_numpy(data.W)
     known = P @ W @ Q.T
     with np.errstate(invalid="ignore"):
-        return np.where(known > 0, P @ (W * to_numpy(data._known)) @ Q.T / known, np.nan)
+        return np.where(known > 0, P @ (W * to_numpy(data.known)) @ Q.T / known, np.nan)
 
 # %% ../../nbs/plot/factors.ipynb #c67dfbfd
 def _side_by_side(images, titles, shape, remark, fig):
