@@ -822,7 +822,7 @@ def read_factor(F, name, rows=None, columns=None):
     return np.array(floating(to_numpy(F), name), dtype=np.float64, order="C")
 
 
-def read_coefficients(S, name, names=None):
+def read_coefficients(S, name, names=None, X=None):
     """Coefficients (n_samples x k) for `inverse_transform`.
 
     Parameters
@@ -834,6 +834,8 @@ def read_coefficients(S, name, names=None):
     names : sequence of str or None, default=None
         What `transform` calls the columns of a DataFrame; one with these in another order is put
         in theirs.
+    X : array of any library or DataFrame or None, default=None
+        `S` by the name that scikit-learn gives it.
 
     Returns
     -------
@@ -843,8 +845,15 @@ def read_coefficients(S, name, names=None):
     Raises
     ------
     TypeError
-        For masked arrays that hide something.
+        For masked arrays that hide something, and unless exactly one of `S` and `X` is given.
     """
+    if (S is None) == (X is None):
+        raise TypeError(
+            f"inverse_transform needs coefficients, once: as {name}, or as X, as scikit-learn "
+            "calls them."
+        )
+    if S is None:
+        S, name = X, "X"
     refuse_masked(S, name)
     if is_non_numpy_array(S):
         return S

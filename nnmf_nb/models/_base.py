@@ -407,7 +407,7 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
         """The forward pass of the chain A."""
         return propagate(data, A)
 
-    def inverse_transform(self, S, layer=-1):
+    def inverse_transform(self, S=None, layer=-1, *, X=None):
         """Return the reconstruction of data from their coefficients.
 
         It is S (A_0 .. A_l)' for the coefficients S of layer l, one row per data point.
@@ -418,6 +418,8 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
             Coefficients of the layer, as from `transform`.
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `S` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -428,12 +430,14 @@ class MapsForward(NamesTopics, auto_wrap_output_keys=None):
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of S and X is given.
         ValueError
             If there is no such layer, or S has another number of columns than the layer has topics.
         """
         check_is_fitted(self)
         Phi = topic_features(self.layers_, self._index(layer))
-        S = read_coefficients(S, "S", columns_out(self, Phi.shape[1]))
+        S = read_coefficients(S, "S", columns_out(self, Phi.shape[1]), X)
         if S.shape[1] != Phi.shape[1]:
             raise ValueError(
                 f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} topics."

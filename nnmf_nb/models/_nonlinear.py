@@ -417,7 +417,7 @@ class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
             H = self._codes(data)
         return namespace(H).astype(self._decoded(H, l).T, data.dtype)
 
-    def inverse_transform(self, H, layer=-1):
+    def inverse_transform(self, H=None, layer=-1, *, X=None):
         """Return the reconstruction of data from their codes.
 
         It is (Z_1 g(Z_2 .. g(Z_l H')))' for the codes H of layer l and the activation g.
@@ -428,6 +428,8 @@ class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
             Codes of the layer, as from `transform`, dimensionless.
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `H` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -438,13 +440,15 @@ class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of H and X is given.
         ValueError
             If there is no such layer, or H has another number of columns than the layer has
             components.
         """
         check_is_fitted(self)
         l = self._index(layer)
-        H = read_coefficients(H, "H", columns_out(self, self.factors_[l].shape[1]))
+        H = read_coefficients(H, "H", columns_out(self, self.factors_[l].shape[1]), X)
         if H.shape[1] != self.factors_[l].shape[1]:
             raise ValueError(
                 f"H has {H.shape[1]} columns, "

@@ -532,7 +532,7 @@ class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
         with blas_in_one_thread():
             return 1.0 - relative_error(data, Phi, solve_layer(data, Phi)[0]) ** 2
 
-    def inverse_transform(self, H, layer=-1):
+    def inverse_transform(self, H=None, layer=-1, *, X=None):
         """Return the reconstruction of data from their coefficients.
 
         It is H (Z_1 .. Z_l)' for the coefficients H of layer l, one row per data point.
@@ -543,6 +543,8 @@ class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
             Coefficients of the layer, as from `transform`.
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `H` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -553,13 +555,15 @@ class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of H and X is given.
         ValueError
             If there is no such layer, or H has another number of columns than the layer has
             components.
         """
         check_is_fitted(self)
         Phi = self._phi(layer)
-        H = read_coefficients(H, "H", columns_out(self, Phi.shape[1]))
+        H = read_coefficients(H, "H", columns_out(self, Phi.shape[1]), X)
         if H.shape[1] != Phi.shape[1]:
             raise ValueError(
                 f"H has {H.shape[1]} columns, layer {layer} has {Phi.shape[1]} components."

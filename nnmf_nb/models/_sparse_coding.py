@@ -536,7 +536,7 @@ class Codes(NamesTopics, auto_wrap_output_keys=None):
             warn_not_converged(status)
         return fwd.S[-1].T * self.unit_
 
-    def inverse_transform(self, S, layer=-1):
+    def inverse_transform(self, S=None, layer=-1, *, X=None):
         """Return the reconstruction of data from their codes.
 
         It is S (D_0 .. D_l)' for the codes S of layer l, one row per data point. The penalties make
@@ -548,6 +548,8 @@ class Codes(NamesTopics, auto_wrap_output_keys=None):
             Codes of the layer, as from `transform`.
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `S` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -558,12 +560,14 @@ class Codes(NamesTopics, auto_wrap_output_keys=None):
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of S and X is given.
         ValueError
             If there is no such layer, or S has another number of columns than the layer has atoms.
         """
         check_is_fitted(self)
         Phi = atoms_in_data(self.dictionaries_[: self._index(layer) + 1])
-        S = read_coefficients(S, "S", columns_out(self, Phi.shape[1]))
+        S = read_coefficients(S, "S", columns_out(self, Phi.shape[1]), X)
         if S.shape[1] != Phi.shape[1]:
             raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} atoms.")
         return S @ factor_like(Phi, S).T

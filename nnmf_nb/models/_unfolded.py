@@ -516,13 +516,15 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             for part in run_blocks(data, W, output, beta=self.beta, sparsity=self.sparsity)
         ]
 
-    def inverse_transform(self, H):
+    def inverse_transform(self, H=None, *, X=None):
         """Return the model of the mixture, ``H @ components_``.
 
         Parameters
         ----------
         H : array-like of shape (n_samples, k)
             Coefficients, as from `transform`.
+        X : array-like, optional
+            `H` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -533,11 +535,13 @@ class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of H and X is given.
         ValueError
             If H has another number of columns than the model has components.
         """
         check_is_fitted(self)
-        H = read_coefficients(H, "H", columns_out(self, sum(self.ranks_)))
+        H = read_coefficients(H, "H", columns_out(self, sum(self.ranks_)), X)
         if H.shape[1] != sum(self.ranks_):
             raise ValueError(
                 f"H has {H.shape[1]} columns, the model has {sum(self.ranks_)} components."

@@ -32,6 +32,7 @@ from nnmf_nb.plot._colors import (
     quiet,
     topic_colors,
     tree_order,
+    with_fonts,
 )
 from ._tree import DOT, LINE
 
@@ -257,6 +258,7 @@ def spread(wanted, distance, low, high):
     return result
 
 # %% ../../nbs/plot/time.ipynb #8868255b
+@with_fonts
 def plot_over_time(
     model: object,
     layer: int = -1,
@@ -470,6 +472,7 @@ def _groups(groups, n):
     return groups
 
 # %% ../../nbs/plot/time.ipynb #ee231069
+@with_fonts
 def plot_by_group(
     model: object,
     groups: object,
