@@ -1123,7 +1123,7 @@ def column_norms(X):
     """||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64,
     length M.
     """
-    if hasattr(X.X, "multiply"):
+    if is_sparse(X.X):
         squares = (double(X.X.data) * (1.0 / X.scale)) ** 2
         # shares all but the numbers
         sums = type(X.X)((squares, X.X.indices, X.X.indptr), shape=X.X.shape).sum(axis=0)
