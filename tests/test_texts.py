@@ -1,6 +1,9 @@
 """Texts (issue 15, BB): pipelines of vectorizers and a model in files, looked into, in one call."""
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import (
     CountVectorizer,
@@ -12,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from nnmf_nb import NMF, HierarchicalNMF, inspect, load, save
+from nnmf_nb import NMF, SSNMF, HierarchicalNMF, fit_texts, inspect, load, save
 from nnmf_nb.persistence._files import KEY, packed, read, write_atomically
 from nnmf_nb.persistence._text_steps import packed_terms, unpacked_terms
 
@@ -91,8 +94,6 @@ def test_what_no_file_can_hold_is_refused(tmp_path):
 
 def forged(path, change):
     """A file of a pipeline whose tree and arrays were changed, with a right digest."""
-    import json
-
     save(make_pipeline(TfidfVectorizer(), NMF(2, random_state=0)).fit(TEXTS), path)
     text, tensors = read(path)
     tree = json.loads(text)
@@ -152,3 +153,48 @@ def test_terms_in_bytes():
         assert unpacked_terms(*packed_terms(terms)) == terms
     with pytest.raises(ValueError, match="twice"):
         unpacked_terms(*packed_terms(["a", "a"]))
+
+
+def test_one_call():
+    """BB: the steps one would write oneself, with every option passed on."""
+    texts = [*TEXTS[:-1], *TEXTS]
+    pipeline = fit_texts(texts, (3, 2))
+    by_hand = TfidfVectorizer(min_df=2, max_df=0.95).fit(texts)
+    assert [*pipeline[0].get_feature_names_out()] == [*by_hand.get_feature_names_out()]
+    assert pipeline.transform(NEW).shape == (3, 2) and [*pipeline.named_steps] == [
+        "vectorizer",
+        "topics",
+    ]
+    counts = fit_texts(
+        pd.Series(texts),
+        model=SSNMF(2, random_state=0),
+        y=["a", "b", -1, "a", None, "a", "b", "a", "b", "a", "b"],
+        weighting="counts",
+        min_df=1,
+        max_df=3,
+        stop_words=["hier"],
+        analyzer="word",
+        ngram_range=(1, 2),
+    )
+    terms = {*counts[0].get_feature_names_out()}
+    assert "rote äpfel" in terms and "hier" not in terms and "grüne" not in terms
+    assert {*counts[-1].classes_} == {"a", "b"} and isinstance(counts[0], CountVectorizer)
+    assert inspect(pipeline, texts).payload["features"]
+
+
+@pytest.mark.parametrize(
+    "texts, given, error, message",
+    [
+        ("one text", {}, TypeError, "put a single text into a list"),
+        (3, {}, TypeError, "got int"),
+        (pd.DataFrame({"text": TEXTS}), {}, TypeError, "give the column of texts"),
+        (["a b", None, 3], {}, ValueError, r"2 are not, the first at index 1 is None.*fillna"),
+        (["", " "], {}, ValueError, "all of them are empty"),
+        (["one", "two", "three"], {}, ValueError, "No terms are left of 3 texts.*Lower min_df"),
+        (TEXTS, dict(weighting="idf"), ValueError, "weighting must be 'tf-idf' or 'counts'"),
+    ],
+)
+def test_what_is_no_text(texts, given, error, message):
+    """BB: errors name place and cure."""
+    with pytest.raises(error, match=message):
+        fit_texts(texts, **given)
