@@ -69,7 +69,7 @@ def test_arrays_of_jax_are_refused_with_words():
 
 
 def test_tensors_of_torch():
-    """BB: what goes in comes out, with the numbers of NumPy; tensors of two libraries do not mix."""
+    """BB: tensors in, tensors out, the numbers of NumPy; gradients are not lost silently."""
     torch = pytest.importorskip("torch")
     a, x = torch.tensor(A), torch.tensor(X)
     np.testing.assert_allclose(to_numpy(nnls(a, x)), nnls(A, X), atol=1e-12)
@@ -77,3 +77,6 @@ def test_tensors_of_torch():
     np.testing.assert_allclose(to_numpy(found), NMF(2, random_state=0).fit_transform(X), rtol=1e-4)
     with pytest.raises(TypeError, match="arrays of one library"):
         nnls(A, x)
+    for door in (lambda: nnls(a, x.requires_grad_()), lambda: NMF(2).fit(x.requires_grad_())):
+        with pytest.raises(TypeError, match=r"tracks gradients.*give X\.detach\(\)"):
+            door()
