@@ -73,8 +73,11 @@ def test_tensors_of_torch():
     torch = pytest.importorskip("torch")
     a, x = torch.tensor(A), torch.tensor(X)
     np.testing.assert_allclose(to_numpy(nnls(a, x)), nnls(A, X), atol=1e-12)
-    found = NMF(2, random_state=0).fit_transform(x)
-    np.testing.assert_allclose(to_numpy(found), NMF(2, random_state=0).fit_transform(X), rtol=1e-4)
+    model, other = NMF(2, random_state=0).fit(X), NMF(2, random_state=0).fit(x)
+    np.testing.assert_allclose(to_numpy(model.transform(x)), model.transform(X), atol=1e-10)
+    assert isinstance(other.transform(x), torch.Tensor)
+    # no compiled kernels, other first steps: another path to a point as good
+    assert other.reconstruction_err_ == pytest.approx(model.reconstruction_err_, rel=0.01)
     with pytest.raises(TypeError, match="arrays of one library"):
         nnls(A, x)
     for door in (lambda: nnls(a, x.requires_grad_()), lambda: NMF(2).fit(x.requires_grad_())):
