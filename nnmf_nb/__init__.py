@@ -31,6 +31,7 @@ _home = {
     "Checkpoint": "persistence._checkpoints",
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
+    "fit_texts": "texts",
 }
 __all__ = [*_home, "datasets"]
 

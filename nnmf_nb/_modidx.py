@@ -303,4 +303,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                               'nnmf_nb.solvers.stationarity.projected_gradient_norm_from_products': ( 'solvers/stationarity.html#projected_gradient_norm_from_products',
                                                                                                                       'nnmf_nb/solvers/stationarity.py'),
                                               'nnmf_nb.solvers.stationarity.scaled_gradient_norm': ( 'solvers/stationarity.html#scaled_gradient_norm',
-                                                                                                     'nnmf_nb/solvers/stationarity.py')}}}
+                                                                                                     'nnmf_nb/solvers/stationarity.py')},
+            'nnmf_nb.texts': { 'nnmf_nb.texts._check_terms': ('texts.html#_check_terms', 'nnmf_nb/texts.py'),
+                               'nnmf_nb.texts._checked': ('texts.html#_checked', 'nnmf_nb/texts.py'),
+                               'nnmf_nb.texts._vectorizer': ('texts.html#_vectorizer', 'nnmf_nb/texts.py'),
+                               'nnmf_nb.texts.fit_texts': ('texts.html#fit_texts', 'nnmf_nb/texts.py')}}}

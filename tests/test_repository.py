@@ -38,11 +38,12 @@ solvers: stationarity coordinate_descent initialization extrapolation divergence
 solvers: _quasi_newton
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
-persistence: _files _checkpoints
+persistence: _text_steps _files _checkpoints
 models: _tables _base _starts _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 plot: _colors _factors _tree _topics _time _images _paths
 inspector: _view _live
+texts
 datasets
 """
 BORDERS = {"datasets": set()}  # data must load without the models

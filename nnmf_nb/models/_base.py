@@ -684,7 +684,7 @@ class FactorizationEstimator(
         with blas_in_one_thread():
             return 1.0 - self._relative_error2(data)
 
-    def inverse_transform(self, S, layer=-1):
+    def inverse_transform(self, S=None, layer=-1, *, X=None):
         """Return the reconstruction of data from their coefficients.
 
         It is S (A_0 .. A_l)' for the coefficients S of layer l, one row per data point.
@@ -695,6 +695,8 @@ class FactorizationEstimator(
             Coefficients of the layer, as from `transform`.
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `S` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -705,13 +707,15 @@ class FactorizationEstimator(
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of S and X is given.
         ValueError
             If there is no such layer, or S has another number of columns than the layer has topics.
         """
         check_is_fitted(self)
         index = self._index(layer)
         k = self.layer_ranks()[index]
-        S = read_coefficients(S, "S", columns_out(self, k))
+        S = read_coefficients(S, "S", columns_out(self, k), X)
         if S.shape[1] != k:
             raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {k} topics.")
         return self._decode(S, index)
