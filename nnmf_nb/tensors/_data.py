@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['khatri_rao', 'entrywise_product', 'dense_model', 'contract_all_but', 'Tensor', 'times', 'DenseTensor',
-           'leading_of_gram', 'sparse_kernels', 'SortedEntries', 'SparseTensor', 'distinct', 'MaskedTensor', 'place',
-           'check_entries', 'check_shape', 'as_entries', 'entries_of_slices', 'check_index', 'sum_duplicates',
+           'leading_of_gram', 'sparse_kernels', 'SortedEntries', 'SparseTensor', 'mixed', 'distinct', 'MaskedTensor',
+           'place', 'check_entries', 'check_shape', 'as_entries', 'entries_of_slices', 'check_index', 'sum_duplicates',
            'sparse_tensor', 'masked_tensor', 'known_of', 'read_array', 'read_matrix', 'read_tensor', 'shape_of',
            'check_factors', 'mttkrp']
 
@@ -98,10 +98,10 @@ class Tensor:
         """What squared errors are relative to: `norm2`, or 1.0 for an all-zero tensor."""
         return self.norm2 or 1.0
 
-    def products(self, factors):
-        """F_m for all modes at the same factors, a list."""
+    def products(self, factors, modes=None):
+        """F_m for these modes (None: all) at the same factors: a list, None for other modes."""
         F = [None] * self.ndim
-        self.for_each_mode(list(factors), F.__setitem__)
+        self.for_each_mode(list(factors), F.__setitem__, modes)
         return F
 
     def normal(self, m, factors, grams=None):
@@ -173,11 +173,12 @@ class DenseTensor(Tensor):
             return self._whole.XSt(khatri_rao([factors[j] for j in right]).T)
         return self._whole.AtX(khatri_rao([factors[j] for j in left])).T
 
-    def for_each_mode(self, factors, update):
-        """Call update(m, F_m) for all modes m in order."""
+    def for_each_mode(self, factors, update, modes=None):
+        """Call update(m, F_m) for all modes m in order, or those in `modes`."""
         for side in self._sides:
-            T = self._side(factors, side)
-            for m in side:
+            wanted = [m for m in side if modes is None or m in modes]
+            T = self._side(factors, side) if wanted else None
+            for m in wanted:
                 update(m, contract_all_but(T, factors, side, m))
 
     def mttkrp(self, factors, m):
@@ -190,9 +191,13 @@ class DenseTensor(Tensor):
         xp = namespace(self.X)
         return xp.empty((self.shape[j], 1), dtype=self.dtype, device=self.X.device)
 
-    def coefficients(self, factors):
-        """q: the best U_0 (N_0 x k) for the other factors, and the status of each row."""
-        S, status = solve_layer(self._points, khatri_rao(list(factors[1:])))
+    def coefficients(self, factors, mixing=None):
+        """q: the best U_0 (N_0 x k) for the other factors, and the status of each row.
+
+        mixing: k x l matrix; the result is then the best N_0 x l matrix C for U_0 = C mixing'.
+        """
+        K = khatri_rao(list(factors[1:]))
+        S, status = solve_layer(self._points, K if mixing is None else K @ mixing)
         return S.T, status
 
     def residual2(self, factors, identity):
@@ -346,20 +351,23 @@ class SparseTensor(Tensor):
         """An array of the dtype of the factors."""
         return self.values
 
-    def for_each_mode(self, factors, update):
-        """Call update(m, F_m) for all modes m in order."""
+    def for_each_mode(self, factors, update, modes=None):
+        """Call update(m, F_m) for all modes m in order, or those in `modes`."""
         for m, entries in enumerate(self.sorted):
-            update(m, entries.mttkrp(factors))
+            if modes is None or m in modes:
+                update(m, entries.mttkrp(factors))
 
     def mttkrp(self, factors, m):
         """F_m = X_(m) K_m / scale, N_m x k; factors[m] is not read."""
         return self.sorted[m].mttkrp(factors)
 
-    def coefficients(self, factors):
-        """q: the best U_0 (N_0 x k) for the other factors, and the status of each row."""
+    def coefficients(self, factors, mixing=None):
+        """q: the best U_0 (N_0 x k) for the other factors, and the status of each row; mixing: as
+        for `DenseTensor`.
+        """
         grams = [None, *(gram(U) for U in factors[1:])]
-        H = self.normal(0, factors, grams)
-        rows, status = solve_gram(H[None], self.mttkrp(factors, 0))
+        H, F = mixed(self.normal(0, factors, grams), self.mttkrp(factors, 0), mixing)
+        rows, status = solve_gram(H[None], F)
         return rows.astype(self.dtype), status
 
     def residual2(self, factors, identity):
@@ -381,6 +389,14 @@ class SparseTensor(Tensor):
         k = min(k, *shape)
         U, s, _ = top_svd(DataMatrix(unfolded, 1.0), k)
         return U, s**2
+
+
+def mixed(H, F, mixing):
+    """Gram matrix (or one per row) and right-hand sides for coefficients that `mixing` mixes."""
+    if mixing is None:
+        return H, F
+    mixing = double(mixing)
+    return mixing.T @ H @ mixing, F @ mixing
 
 
 def distinct(index):
@@ -405,9 +421,11 @@ class MaskedTensor(SparseTensor):
         """The Gram matrices of the known entries of every row of mode m, N_m x k x k, float64."""
         return self.sorted[m].grams(factors)
 
-    def coefficients(self, factors):
-        """q: the best U_0 (N_0 x k) for the other factors, and the status of each row."""
-        H, F = self.normal(0, factors), self.mttkrp(factors, 0)
+    def coefficients(self, factors, mixing=None):
+        """q: the best U_0 (N_0 x k) for the other factors, and the status of each row; mixing: as
+        for `DenseTensor`.
+        """
+        H, F = mixed(self.normal(0, factors), self.mttkrp(factors, 0), mixing)
         rows, status = solve_gram(H, F, None, np.arange(self.shape[0]))
         return rows.astype(self.dtype), status
 
