@@ -474,6 +474,16 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
         self._check_mode_shape(data.shape)
         return data
 
+    def _read_training_data(self, X, mask):
+        check_is_fitted(self)
+        data = self._read(X, mask)
+        n_samples = len(self.factors_[0])
+        if data.shape[0] != n_samples:
+            raise ValueError(
+                f"X must be the training data, {n_samples} data points; got {data.shape[0]}."
+            )
+        return data
+
     def _check_mode_shape(self, shape):
         if tuple(shape[1:]) != self.mode_shape_:
             raise ValueError(
@@ -974,6 +984,16 @@ class NonnegativeCP(TensorEstimator):
             Coefficients, >= 0, in units of X.
         """
         return self.fit(X, y, mask).transform(X, mask=mask)
+
+    def _verify(self, X, mask):
+        """The `CPCertificate` of the fitted arrays on the data of the fit, computed anew."""
+        data = self._read_training_data(X, mask)
+        factors = in_mode_0(
+            [asarray(to_numpy(U), data.like) for U in self.factors_], self.weights_ / data.scale
+        )
+        _, status = data.coefficients(factors)
+        floor = cp_floors(data, (self.rank,))[0]
+        return certificate_of(data, factors, floor, status, tuple(self.fixed or ()))
 
     def _topics_per_layer(self):
         return [len(self.weights_)]

@@ -7,8 +7,8 @@ __all__ = ['HIERARCHIES', 'DESCRIBED', 'OBJECTIVES', 'STARTS', 'chain_forward', 
            'SamplesObjective', 'products_of_model', 'gradient_deviation', 'factor_derivatives', 'ModesObjective',
            'SharedObjective', 'products_of_chain', 'Sequence', 'chain_start', 'samples_start', 'modes_start',
            'shared_start', 'scaled_to_fit', 'hierarchy_floors', 'TensorLayer', 'shares', 'described_samples',
-           'described_modes', 'described_shared', 'described_layers', 'by_weight', 'check_weights', 'holding',
-           'NeuralNCPD']
+           'described_modes', 'described_shared', 'described_layers', 'by_weight', 'NCPDCertificate', 'parameters_of',
+           'check_weights', 'holding', 'NeuralNCPD']
 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #15d775be
 import math
@@ -495,6 +495,36 @@ def by_weight(P, layers, hierarchy, n):
     return [np.ascontiguousarray(one) for one in sorted_P]
 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #4cd5ddde
+@dataclass(frozen=True)
+class NCPDCertificate:
+    """What was found about a fitted hierarchy, all dimensionless: relative `errors` per depth,
+    their `floors` (NaN: unknown), and `stationarity`, the norm of the projected gradient of the
+    cost by all trained factors. It says whether a fit ended at a first-order optimum, or, where the
+    stationarity is large, at a kink of the cost; there may be better ones.
+    """
+
+    errors: tuple
+    floors: tuple
+    stationarity: float
+
+    def __repr__(self):
+        rows = [
+            (str(l), f"{error:.4f}", "unknown" if math.isnan(floor) else f"{floor:.4f}")
+            for l, (error, floor) in enumerate(zip(self.errors, self.floors))
+        ]
+        table = text_table(rows, ("depth", "error", "floor"))
+        return f"stationarity {self.stationarity:.0e}\n{table}"
+
+
+def parameters_of(layers, hierarchy, scale):
+    """The parameters of an objective from fitted `TensorLayer` of data with this scale."""
+    U = list(layers[0].factors)
+    if hierarchy == "samples":
+        return [*U[1:], *(one.A[0] for one in layers[1:])]
+    U[0] = U[0] / scale
+    return [*U, *(a for one in layers[1:] for a in one.A)]
+
+# %% ../../nbs/tensors/neural_ncpd.ipynb #93c44343
 def check_weights(depth_weights, n_layers):
     """One weight per depth as floats; raises `ValueError` for anything that does not fit."""
     if depth_weights is None:
@@ -507,6 +537,9 @@ def check_weights(depth_weights, n_layers):
             f"got {depth_weights!r}."
         )
     return weights.tolist()
+
+
+_PATIENCE = 20  # iterations; where coefficients of q vanish the cost has kinks
 
 
 def holding(objective, fixed):
@@ -558,8 +591,8 @@ class NeuralNCPD(Classifies, TensorEstimator):
         Largest number of training iterations.
     tol : float, default=1e-4
         Training stops when the stationarity, the norm of the projected gradient of the cost, is at
-        most `tol` (dimensionless). With labels it also stops when twenty iterations lower the cost
-        by no more than the fraction `tol`.
+        most `tol` (dimensionless), or when twenty iterations lower the cost by no more than the
+        fraction `tol`: at a kink of the cost the gradient does not vanish.
     random_state : int, RandomState instance or None, default=None
         Source of the random numbers of a fit. With an int, fits are reproducible.
     verbose : int, default=0
@@ -578,9 +611,8 @@ class NeuralNCPD(Classifies, TensorEstimator):
         Shape of a data point.
     reconstruction_err_ : float
         ||X - X_L|| of the deepest layer, in units of X.
-    stationarity_ : float
-        Norm of the projected gradient of the cost by all trained factors at the end, computed from
-        the final arrays, dimensionless.
+    certificate_ : NCPDCertificate
+        Errors, floors and stationarity, computed from the final arrays.
     n_iter_ : int
         Number of training iterations, at least 1.
     converged_ : bool
@@ -735,9 +767,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         fit = best_start(data, starts)
         if fit.reason != "interrupted":
             max_iter = self.max_iter if self.frozen else self.start_iter
-            fit = fit_cp(
-                data, fit, max_iter=max_iter, tol=0.1 * self.tol if self.frozen else self.tol
-            )
+            fit = fit_cp(data, fit, max_iter=max_iter, tol=self.tol)
         plan = Sequence(ranks[1:], self.n_init_upper, self.start_iter, self.tol)
         return STARTS[self.hierarchy](data, fit.factors, plan, rng), fit.reason == "interrupted"
 
@@ -762,8 +792,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
                 bar.set_postfix(cost=f"{value:.5f}", stationarity=f"{gradient_norm:.1e}")
                 return report([*fixed, *rest])
 
-            patience = 20 if supervision.labels and supervision.lam else None
-            trace = Trace(on_iteration, patience, note=lambda found: found.errors)
+            trace = Trace(on_iteration, _PATIENCE, note=lambda found: found.errors)
             run(
                 lbfgs,
                 holding(objective, fixed),
@@ -772,7 +801,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
                 max_iter=0 if stopped or len(P) == len(fixed) else self.max_iter,
                 tol=self.tol,
             )
-        self._finish(data, [*fixed, *trace.A], objective, floors, supervision, len(fixed))
+        self._finish(data, [*fixed, *trace.A], objective, floors, supervision)
         self.stop_reason_ = "interrupted" if stopped else trace.reason
         self.converged_ = self.stop_reason_ in CONVERGED
         self.n_iter_ = max(1, len(trace.values) - 1)
@@ -782,17 +811,36 @@ class NeuralNCPD(Classifies, TensorEstimator):
             "errors": np.array(trace.notes),
         }
 
-    def _finish(self, data, P, objective, floors, supervision, n_fixed):
+    def _finish(self, data, P, objective, floors, supervision):
         """Sort components and set the fitted attributes."""
         if self.hierarchy == "samples":
             P = [unit_columns(one) for one in P]
         _, _, found = objective(P)
         layers = described_layers(data, P, found, self.hierarchy, floors)
         P = by_weight(P, layers, self.hierarchy, data.ndim)
-        _, gradients, _ = objective(P)
-        self.stationarity_ = projected_gradient_norm(P[n_fixed:], gradients[n_fixed:])
         vars(self).update(self._attributes(data, P, objective, floors, supervision))
+        self.certificate_ = self._certificate(data, objective)
         warn_not_converged(data.coefficients([None, *self.factors_[1:]])[1])
+
+    def _certificate(self, data, objective):
+        """The `NCPDCertificate` of the fitted layers."""
+        P = parameters_of(self.layers_, self.hierarchy, data.scale)
+        P = [asarray(to_numpy(one), data.like) for one in P]
+        n_factors = data.ndim - 1 if self.hierarchy == "samples" else data.ndim
+        trained = slice(n_factors if self.frozen else 0, None)
+        _, gradients, found = objective(P)
+        stationarity = projected_gradient_norm(P[trained], gradients[trained])
+        floors = tuple(one.floor for one in self.layers_)
+        return NCPDCertificate(tuple(found.errors), floors, stationarity)
+
+    def _verify(self, X, mask):
+        """The `NCPDCertificate` of the fitted layers on the data of the fit, computed anew; labels
+        have no part in it.
+        """
+        data = self._read_training_data(X, mask)
+        weights = check_weights(self.depth_weights, len(self.layers_))
+        supervision = Supervision(None, {}, 0.0, self.label_loss)
+        return self._certificate(data, self._objective(data, weights, supervision))
 
     def _attributes(self, data, P, objective, floors, supervision):
         """The fitted attributes that follow from the parameters."""
