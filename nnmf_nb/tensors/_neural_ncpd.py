@@ -142,9 +142,8 @@ class SamplesObjective:
         """Value, gradients and `Value`."""
         X = self.X
         U, A = list(P[: X.ndim - 1]), list(P[X.ndim - 1 :])
-        factors = [None, *U]
         grams = [None, *(gram(u) for u in U)]
-        F, H = X.mttkrp(factors, 0), X.normal(0, factors, grams)
+        F, H = X.mttkrp([None, *U], 0), X.normal(0, [None, *U], grams)
         S = chain_forward(self._solved(H, F), A, self.S)
         self.S = S
         chain, value, errors, rows = ChainDerivatives(A, S), 0.0, [], []
@@ -343,7 +342,8 @@ def scaled_to_fit(X, factors, W):
         G = H * gram(groups[0])
     scale = solve_gram(G[None], f[None])[0][0]
     scale = np.maximum(scale, 1e-6 * scale.max())
-    return W * (scale ** (1 / len(groups)) / np.prod(lengths, axis=0) ** (1 / len(groups)))
+    whole = np.prod(lengths, axis=0)
+    return W * (scale / np.where(whole > 0, whole, 1.0)) ** (1 / len(groups))
 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #b7c6c761
 HIERARCHIES = ("samples", "modes", "shared")
@@ -698,7 +698,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
             any form that `NonnegativeCP` takes.
         y : array-like, dict of {int: array-like} or None, default=None
             Labels of the last layer (n_samples; -1, None or NaN: unknown), or a dictionary {layer:
-            y}, for hierarchy='samples'. None: no labels.
+            y}; other hierarchies than 'samples' take none. None: no labels.
         mask : array-like of bool of the shape of X, 'nan', 'stored' or None, default=None
             True where an entry of X is known, as for `NonnegativeCP`.
         L : array-like, dict of {int: array-like} or None, default=None
@@ -747,8 +747,11 @@ class NeuralNCPD(Classifies, TensorEstimator):
         check_supervision(self.label_loss, self.lam)
 
     def _supervision(self, y, L, ranks, n_samples):
-        if self.hierarchy != "samples":
-            y = None  # as scikit-learn wants it of a model that learns no labels
+        if y is not None and self.hierarchy != "samples":
+            raise ValueError(
+                f"labels need hierarchy='samples', got {self.hierarchy!r}: there a layer has "
+                "coefficients of the data points. Leave y out."
+            )
         labels = labels_per_layer(y, len(ranks), n_samples, L)
         warn_few_topics(labels, ranks)
         return Supervision(y, labels, float(self.lam), self.label_loss)
