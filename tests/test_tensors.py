@@ -486,7 +486,16 @@ def test_labels_belong_to_samples():
 MODELS = [
     NonnegativeCP(3, max_iter=12, tol=0, n_init=1, random_state=0),
     NeuralNCPD((4, 2), max_iter=12, tol=0, start_iter=5, n_init_upper=1, random_state=0),
-    NeuralNCPD((4, 2), hierarchy="shared", n_init=1, max_iter=12, tol=0, start_iter=5),
+    NeuralNCPD(
+        (4, 2),
+        hierarchy="shared",
+        max_iter=12,
+        tol=0,
+        start_iter=5,
+        n_init=1,
+        n_init_upper=1,
+        random_state=0,
+    ),
 ]
 
 
