@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['khatri_rao', 'entrywise_product', 'dense_model', 'contract_all_but', 'Tensor', 'times', 'DenseTensor',
-           'leading_of_gram', 'sparse_kernels', 'SortedEntries', 'SparseTensor', 'mixed', 'distinct', 'MaskedTensor',
-           'place', 'check_entries', 'check_shape', 'as_entries', 'entries_of_slices', 'check_index', 'sum_duplicates',
-           'sparse_tensor', 'masked_tensor', 'known_of', 'read_array', 'read_matrix', 'read_tensor', 'shape_of',
-           'check_factors', 'mttkrp']
+           'leading_of_gram', 'sparse_kernels', 'lexicographic_order', 'SortedEntries', 'SparseTensor', 'mixed',
+           'distinct', 'MaskedTensor', 'place', 'check_entries', 'check_shape', 'as_entries', 'entries_of_slices',
+           'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor', 'known_of', 'read_array', 'read_matrix',
+           'read_tensor', 'shape_of', 'check_factors', 'mttkrp']
 
 # %% ../../nbs/tensors/data.ipynb #93761c67
 import functools
@@ -247,6 +247,17 @@ def sparse_kernels():
     return _kernels
 
 
+def lexicographic_order(index):
+    """The order that sorts the rows of `index` by their first column, then the second, .."""
+    lengths = [int(n) + 1 for n in index.max(axis=0, initial=0)]
+    if math.prod(lengths) >= 2**62:
+        return np.lexsort(index.T[::-1])
+    key = np.zeros(len(index), dtype=np.int64)
+    for column, n in zip(index.T, lengths):
+        key = key * n + column
+    return np.argsort(key, kind="stable")
+
+
 class SortedEntries:
     """The entries of a tensor sorted by one mode: `ptr` (N_m + 1), `rest` (the other modes),
     `others` (nnz x (n - 1), rows of the other factors below each other), `values` (nnz).
@@ -254,7 +265,7 @@ class SortedEntries:
 
     def __init__(self, index, values, shape, m):
         self.rest = [j for j in range(len(shape)) if j != m]
-        order = np.lexsort([index[:, j] for j in [*self.rest[::-1], m]])
+        order = lexicographic_order(index[:, [m, *self.rest]])
         sizes = [shape[j] for j in self.rest]
         base = np.cumsum([0, *sizes])
         dtype = np.int32 if base[-1] < 2**31 else np.int64
@@ -405,7 +416,7 @@ def distinct(index):
     """
     if not len(index):
         return np.empty(0, dtype=np.int64), 0
-    order = np.lexsort(index.T[::-1])
+    order = lexicographic_order(index)
     is_new = np.any(np.diff(index[order], axis=0) != 0, axis=1)
     number = np.empty(len(index), dtype=np.int64)
     number[order] = np.concatenate([[0], np.cumsum(is_new)])
@@ -519,7 +530,7 @@ def check_index(index, values, shape):
         raise ValueError(f"index has {len(index)} rows for {len(values)} values.")
     if index.dtype.kind not in "iu" and len(index):
         raise ValueError(f"index must hold integers, got dtype {index.dtype}.")
-    index = index.astype(np.int64)
+    index = index.astype(np.int64, copy=False)
     outside = (index < 0) | (index >= np.array(shape))
     if outside.any():
         p, m = np.argwhere(outside)[0]

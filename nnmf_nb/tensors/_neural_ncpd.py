@@ -7,8 +7,8 @@ __all__ = ['HIERARCHIES', 'DESCRIBED', 'OBJECTIVES', 'STARTS', 'chain_forward', 
            'SamplesObjective', 'products_of_model', 'gradient_deviation', 'factor_derivatives', 'ModesObjective',
            'SharedObjective', 'products_of_chain', 'Sequence', 'chain_start', 'samples_start', 'modes_start',
            'shared_start', 'scaled_to_fit', 'hierarchy_floors', 'TensorLayer', 'shares', 'described_samples',
-           'described_modes', 'described_shared', 'described_layers', 'by_weight', 'NCPDCertificate', 'parameters_of',
-           'check_weights', 'holding', 'NeuralNCPD']
+           'described_modes', 'described_shared', 'described_layers', 'aligned', 'column_sums', 'by_weight',
+           'NCPDCertificate', 'parameters_of', 'check_weights', 'holding', 'NeuralNCPD']
 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #15d775be
 import math
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
@@ -425,19 +426,11 @@ def described_modes(X, P, S, l):
     A = [list(P[n + m :: n]) for m in range(n)]
     factors = [seen_from_below(a, s, l)[-1] for a, s in zip(A, S)]
     if not l:
-        return (
-            [],
-            factors,
-            None,
-            factors,
-            np.prod([double(u).sum(axis=0) for u in factors], axis=0),
-            None,
-        )
+        weights = np.prod([double(u).sum(axis=0) for u in factors], axis=0)
+        return [], factors, None, factors, weights, None
     profiles, flows = [], []
     for a, s in zip(A, S):
-        profile = a[0]
-        for one in a[1:l]:
-            profile = profile @ one
+        profile = a[0] if l == 1 else np.linalg.multi_dot(a[:l])
         profiles.append(profile)
         if l == 1:
             flows.append(shares((double(profile).sum(axis=0)[:, None] * s[1]).T))
@@ -481,6 +474,29 @@ def described_layers(X, P, found, hierarchy, floors):
     return layers
 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #e8a8c872
+def aligned(P, S, n):
+    """Parameters of 'modes' in which group r of a layer is about the same in all modes: it holds
+    the components that group r of mode 0 holds. S: as an objective found them.
+    """
+    P = list(P)
+    for m in range(1, n):
+        rows = slice(None)
+        for l, i in enumerate(range(n + m, len(P), n), start=1):
+            held = [shares(one[l].T * column_sums(P, j, l, n)) for j, one in ((0, S[0]), (m, S[m]))]
+            _, order = linear_sum_assignment(held[0].T @ held[1], maximize=True)
+            P[i] = P[i][rows][:, order]
+            rows = order
+    return P
+
+
+def column_sums(P, m, l, n):
+    """Sums of the columns of A_1 .. A_l of mode m (k_l), parameters of 'modes'."""
+    product = P[n + m]
+    for one in P[n + m + n : n + m + n * l : n]:
+        product = product @ one
+    return double(product).sum(axis=0)
+
+
 def by_weight(P, layers, hierarchy, n):
     """The parameters with the components of all layers in descending order of weight."""
     orders = [np.argsort(-one.weights, kind="stable") for one in layers]
@@ -804,7 +820,10 @@ class NeuralNCPD(Classifies, TensorEstimator):
                 max_iter=0 if stopped or len(P) == len(fixed) else self.max_iter,
                 tol=self.tol,
             )
-        self._finish(data, [*fixed, *trace.A], objective, floors, supervision)
+        P = [*fixed, *trace.A]
+        vars(self).update(self._attributes(data, P, objective, floors, supervision))
+        self.certificate_ = self._certificate(data, objective)
+        warn_not_converged(data.coefficients([None, *self.factors_[1:]])[1])
         self.stop_reason_ = "interrupted" if stopped else trace.reason
         self.converged_ = self.stop_reason_ in CONVERGED
         self.n_iter_ = max(1, len(trace.values) - 1)
@@ -813,17 +832,6 @@ class NeuralNCPD(Classifies, TensorEstimator):
             "stationarity": trace.stationarity,
             "errors": np.array(trace.notes),
         }
-
-    def _finish(self, data, P, objective, floors, supervision):
-        """Sort components and set the fitted attributes."""
-        if self.hierarchy == "samples":
-            P = [unit_columns(one) for one in P]
-        _, _, found = objective(P)
-        layers = described_layers(data, P, found, self.hierarchy, floors)
-        P = by_weight(P, layers, self.hierarchy, data.ndim)
-        vars(self).update(self._attributes(data, P, objective, floors, supervision))
-        self.certificate_ = self._certificate(data, objective)
-        warn_not_converged(data.coefficients([None, *self.factors_[1:]])[1])
 
     def _certificate(self, data, objective):
         """The `NCPDCertificate` of the fitted layers."""
@@ -846,10 +854,14 @@ class NeuralNCPD(Classifies, TensorEstimator):
         return self._certificate(data, self._objective(data, weights, supervision))
 
     def _attributes(self, data, P, objective, floors, supervision):
-        """The fitted attributes that follow from the parameters."""
+        """The fitted attributes that follow from the parameters, components in order."""
         if self.hierarchy == "samples":
             P = [unit_columns(one) for one in P]
-        _, _, found = objective(P)
+        if self.hierarchy == "modes":
+            P = aligned(P, objective(P)[2].S, data.ndim)
+        layers = described_layers(data, P, objective(P)[2], self.hierarchy, floors)
+        P = by_weight(P, layers, self.hierarchy, data.ndim)
+        found = objective(P)[2]
         layers = described_layers(data, P, found, self.hierarchy, floors)
         units, lengths = unit_factors(layers[0].factors)
         S = found.S if self.hierarchy == "samples" else []
