@@ -560,8 +560,8 @@ class TensorDataset:
         The data, >= 0, data points in mode 0; NaN where an entry is unknown.
     modes : tuple of str
         Names of the modes.
-    names : tuple of ndarray, of shapes (N_0,), (N_1,), ..
-        Names of the entries of each mode, or numbers where the mode is ordered.
+    names : tuple of ndarray
+        Names of the entries of each mode (N_m), or numbers where the mode is ordered.
     name : str
         Name of the data set.
     source : str

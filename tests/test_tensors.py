@@ -5,6 +5,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
@@ -645,6 +646,8 @@ PARAMETERS = {
     "n_init must be": NonnegativeCP(2, n_init=0),
     "tol must be": NonnegativeCP(2, tol=-1),
     "init must be 'svd', 'random' or factors": NonnegativeCP(2, init="best"),
+    "init must be 'svd', 'random' or factors .* got 5": NonnegativeCP(2, init=5),
+    "fixed must be a dictionary": NonnegativeCP(2, fixed=[np.ones((4, 2))]),
     "init must be 3 matrices": NonnegativeCP(2, init=[np.ones((5, 2))] * 3),
     "init has 3 components, rank is 2": NonnegativeCP(2, init=factors_of((5, 4, 3))),
     "the factor of mode 0 is not": NonnegativeCP(3, init=[-u for u in factors_of((5, 4, 3))]),
@@ -691,6 +694,20 @@ def test_new_data_of_another_shape_is_refused():
             model.inverse_transform(np.ones((2, 7)))
         with pytest.raises(ValueError, match="X must be the training data, 5 data points; got 2"):
             verify(model, X3[:2])
+
+
+def test_a_second_fit_forgets_the_first():
+    X = np.random.default_rng(0).random((6, 5))
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    model = NonnegativeCP(2, random_state=0).fit(frame)
+    assert model.n_features_in_ == 5 and list(model.feature_names_in_) == list("abcde")
+    assert model.transform(frame).shape == (6, 2)
+    model.fit((np.argwhere(X[:, :3]), X[:, :3].ravel(), (6, 3)))
+    assert model.n_features_in_ == 3 and not hasattr(model, "feature_names_in_")
+    model.fit(X3)
+    assert model.n_features_in_ == 12 and model.mode_shape_ == (4, 3)
+    with pytest.raises(ValueError, match="init must be|rank must"):
+        model.set_params(rank=0).fit(X3)
 
 
 def test_input_is_never_changed():

@@ -57,9 +57,9 @@ from nnmf_nb.solvers.stationarity import (
     projected_gradient_norm_from_products,
 )
 from nnmf_nb.tensors._data import (
-    as_entries,
     check_factors,
     dense_model,
+    is_entries,
     read_tensor,
     shape_of,
     times,
@@ -450,9 +450,9 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
 
     def _read_for_fit(self, X, mask):
         data = read_tensor(X, mask, device=self.device, model=self, reset=True)
-        if data.ndim > 2 or not hasattr(self, "n_features_in_"):
-            self.n_features_in_ = math.prod(data.shape[1:])
-        if data.ndim > 2 and hasattr(self, "feature_names_in_"):
+        self.n_features_in_ = math.prod(data.shape[1:])
+        has_names = data.ndim == 2 and not is_entries(X)
+        if not has_names and hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.mode_shape_ = data.shape[1:]
         if isinstance(mask, str):
@@ -464,10 +464,10 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
     def _read(self, X, mask):
         """A tensor of new data points; a mask of the fit in words holds here as well."""
         if mask is None:
-            is_stored = as_entries(X) is not None or is_sparse(X)
+            is_stored = is_entries(X) or is_sparse(X)
             known = getattr(self, "mask_", None)
             mask = known if (known == "stored") == is_stored else None
-        if len(self.mode_shape_) > 1 and as_entries(X) is None and len(shape_of(X)) < 3:
+        if len(self.mode_shape_) > 1 and not is_entries(X) and len(shape_of(X)) < 3:
             self._check_mode_shape(shape_of(X))
         model = self if len(self.mode_shape_) == 1 else None
         data = read_tensor(X, mask, device=self.device, model=model)
@@ -674,6 +674,8 @@ def given_factors(init, shape, k):
     object with these attributes. Raises `ValueError` for anything that does not fit X.
     """
     weights, factors = None, init
+    if not hasattr(init, "factors") and not isinstance(init, (list, tuple)):
+        raise ValueError(f"init must be 'svd', 'random' or factors (one per mode), got {init!r}.")
     if hasattr(init, "weights") and hasattr(init, "factors"):
         weights, factors = init.weights, init.factors
     elif len(init) == 2 and not hasattr(init[1], "shape"):
@@ -693,6 +695,8 @@ def given_factors(init, shape, k):
 def fixed_factors(fixed, shape, k):
     """The factors that are held, {mode: host array with unit columns}."""
     found = {}
+    if fixed is not None and not isinstance(fixed, dict):
+        raise ValueError(f"fixed must be a dictionary of modes and factors, got {fixed!r}.")
     for m, U in (fixed or {}).items():
         if m not in range(1, len(shape)):
             raise ValueError(

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['khatri_rao', 'entrywise_product', 'dense_model', 'contract_all_but', 'Tensor', 'times', 'DenseTensor',
            'leading_of_gram', 'sparse_kernels', 'lexicographic_order', 'SortedEntries', 'SparseTensor', 'mixed',
-           'distinct', 'MaskedTensor', 'place', 'check_entries', 'check_shape', 'as_entries', 'entries_of_slices',
-           'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor', 'known_of', 'read_array', 'read_matrix',
-           'read_tensor', 'shape_of', 'check_factors', 'mttkrp']
+           'distinct', 'MaskedTensor', 'place', 'check_entries', 'check_shape', 'is_entries', 'shape_of', 'as_entries',
+           'entries_of_slices', 'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor', 'known_of',
+           'read_array', 'read_matrix', 'read_tensor', 'check_factors', 'mttkrp']
 
 # %% ../../nbs/tensors/data.ipynb #93761c67
 import functools
@@ -483,17 +483,37 @@ def check_shape(shape, name="X"):
         raise ValueError(f"{name} is empty: mode {shape.index(0)} of shape {shape} has length 0.")
 
 # %% ../../nbs/tensors/data.ipynb #b7d0fa8c
-def as_entries(X):
-    """(index, values, shape) of the sparse forms of a tensor, or None for anything else."""
-    if isinstance(X, tuple) and len(X) == 3 and np.ndim(X[0]) == 2 and np.ndim(X[1]) == 1:
-        return X
+def is_entries(X):
+    """Whether X is a sparse form of a tensor: (index, values, shape), a `sparse.COO`, or a list of
+    SciPy matrices.
+    """
     if all(hasattr(X, name) for name in ("coords", "data", "shape", "fill_value")):
+        return True
+    if not isinstance(X, (list, tuple)) or not len(X):
+        return False
+    if all(sp.issparse(one) for one in X):
+        return True
+    is_triple = isinstance(X, tuple) and len(X) == 3
+    return is_triple and len(shape_of(X[0])) == 2 and len(shape_of(X[1])) == 1
+
+
+def shape_of(X):
+    """The shape of an array-like X; () for rows of different lengths, which have none."""
+    if hasattr(X, "shape"):
+        return tuple(X.shape)
+    try:
+        return np.asarray(X).shape
+    except ValueError:
+        return ()
+
+
+def as_entries(X):
+    """(index, values, shape) of a sparse form of a tensor."""
+    if hasattr(X, "coords"):
         if X.fill_value != 0:
             raise ValueError(f"X has fill_value {X.fill_value}; only 0 can be left out.")
         return np.asarray(X.coords).T, np.asarray(X.data), X.shape
-    if isinstance(X, (list, tuple)) and len(X) and all(sp.issparse(one) for one in X):
-        return entries_of_slices(X)
-    return None
+    return entries_of_slices(X) if sp.issparse(X[0]) else X
 
 
 def entries_of_slices(slices):
@@ -653,22 +673,11 @@ def read_tensor(X, mask=None, *, device="auto", model=None, reset=False):
     mask: True where an entry is known, 'nan', or 'stored' for sparse X; model and reset: as in
     `read_samples`, for matrices.
     """
-    entries = as_entries(X)
-    if entries is not None:
-        return sparse_tensor(*entries, mask)
+    if is_entries(X):
+        return sparse_tensor(*as_entries(X), mask)
     if len(shape_of(X)) < 3:
         return read_matrix(X, mask, device, model, reset)
     return read_array(X, mask, device)
-
-
-def shape_of(X):
-    """The shape of an array-like X; () for rows of different lengths, which have none."""
-    if hasattr(X, "shape"):
-        return tuple(X.shape)
-    try:
-        return np.asarray(X).shape
-    except ValueError:
-        return ()
 
 # %% ../../nbs/tensors/data.ipynb #a153125a
 def check_factors(factors, shape, name="factors"):

@@ -144,7 +144,7 @@ def projected_core(data, inverses):
     return core
 
 # %% ../../nbs/tensors/judgement.ipynb #eeb24d0f
-_HELD_OUT = 0.2  # share of the known entries
+_HIDDEN_SHARE = 0.2  # share of the known entries
 
 
 def known_entries_of(data):
@@ -213,13 +213,13 @@ def rank_scan(
     check_number("n_runs", n_runs, numbers.Integral, 2)
     data, rng = read_tensor(X, mask), host_rng(random_state)
     index, values = known_entries_of(data)
-    held = rng.random(len(values)) < _HELD_OUT
+    hidden = rng.random(len(values)) < _HIDDEN_SHARE
     rows = {}
     for k in read_ranks(ranks):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             runs = runs_of(X, mask, k, n_runs, rng, parameters)
-            unseen = error_of_unseen(index, values, data.shape, held, k, rng, parameters)
+            unseen = error_of_unseen(index, values, data.shape, hidden, k, rng, parameters)
         rows[k] = {
             "error": runs[0].error_,
             "floor": runs[0].floor_,
@@ -241,10 +241,10 @@ def runs_of(X, mask, k, n_runs, rng, parameters):
     return sorted(runs, key=lambda model: model.error_)
 
 
-def error_of_unseen(index, values, shape, held, k, rng, parameters):
-    """Relative error of a CP at the entries `held`, fitted to the others."""
+def error_of_unseen(index, values, shape, hidden, k, rng, parameters):
+    """Relative error of a CP at the entries `hidden`, fitted to the others."""
     model = NonnegativeCP(k, random_state=int(rng.integers(2**31)), **parameters)
-    model.fit((index[~held], values[~held], shape), mask="stored")
-    rows = [U[i] for U, i in zip(model.factors_, index[held].T)]
+    model.fit((index[~hidden], values[~hidden], shape), mask="stored")
+    rows = [U[i] for U, i in zip(model.factors_, index[hidden].T)]
     guess = np.prod(rows, axis=0) @ model.weights_
-    return float(np.linalg.norm(values[held] - guess) / (np.linalg.norm(values[held]) or 1.0))
+    return float(np.linalg.norm(values[hidden] - guess) / (np.linalg.norm(values[hidden]) or 1.0))

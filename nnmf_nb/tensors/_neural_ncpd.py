@@ -482,8 +482,8 @@ def aligned(P, S, n):
     for m in range(1, n):
         rows = slice(None)
         for l, i in enumerate(range(n + m, len(P), n), start=1):
-            held = [shares(one[l].T * column_sums(P, j, l, n)) for j, one in ((0, S[0]), (m, S[m]))]
-            _, order = linear_sum_assignment(held[0].T @ held[1], maximize=True)
+            first, own = (shares(S[j][l].T * column_sums(P, j, l, n)) for j in (0, m))
+            _, order = linear_sum_assignment(first.T @ own, maximize=True)
             P[i] = P[i][rows][:, order]
             rows = order
     return P
