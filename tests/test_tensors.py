@@ -27,7 +27,7 @@ from nnmf_nb.core._arrays import asarray, to_numpy
 from nnmf_nb.core._data import as_data
 from nnmf_nb.solvers.extrapolation import Momentum
 from nnmf_nb.tensors import _data as tensor_data
-from nnmf_nb.tensors import mttkrp
+from nnmf_nb.tensors import core_consistency, match_cp, mttkrp, rank_scan
 from nnmf_nb.tensors._cp import (
     CPState,
     balanced,
@@ -479,6 +479,54 @@ def test_labels_belong_to_samples():
     assert not np.array_equal(other.factors_[1], model.factors_[1])
     with pytest.raises(ValueError, match="labels need hierarchy='samples'"):
         NeuralNCPD((4, 2), hierarchy="modes").fit(X, seen)
+
+
+# --- judgement ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(9, 6), (9, 6, 5), (7, 5, 4, 6)], ids=len)
+def test_core_consistency_is_that_of_the_best_core(shape):
+    rng = np.random.default_rng(0)
+    U, X = factors_of(shape, 2), np.where(rng.random(shape) < 0.5, rng.random(shape), 0)
+    found = core_consistency(X, U)
+    units = balanced(U)
+    # the best core by one large least-squares problem
+    design = units[0]
+    for V in units[1:]:
+        design = np.kron(design, V)
+    core = np.linalg.lstsq(design, X.ravel(), rcond=None)[0].reshape((2,) * len(shape))
+    core[(np.arange(2),) * len(shape)] -= 1
+    assert found == pytest.approx(100 * (1 - (core**2).sum() / 2))
+    sparse = (np.argwhere(X), X[X != 0], shape)
+    assert core_consistency(sparse, U) == pytest.approx(found)
+    lengths = np.array([2.0, 0.1])
+    moved = [U[0] / lengths, *U[1:]]
+    assert core_consistency(X, moved, lengths) == pytest.approx(found)
+
+
+def test_components_are_matched():
+    U = factors_of((6, 5, 4))
+    order, congruence = match_cp(U, [V[:, [1, 2, 0]] * 7 for V in U])
+    assert order.tolist() == [2, 0, 1] and congruence == pytest.approx(np.ones(3))
+    order, congruence = match_cp([V[:, :2] for V in U], U)
+    assert order.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="other has 2 components, fewer than the 3 of one"):
+        match_cp(U, [V[:, :2] for V in U])
+    with pytest.raises(ValueError, match="other must be 3 matrices"):
+        match_cp(U, U[:2])
+
+
+def test_four_numbers_per_rank():
+    X, _ = noisy((20, 15, 10), k=3, noise=0.1)
+    scan = rank_scan(X, (2, 3, 5), random_state=0)
+    assert scan.index.tolist() == [2, 3, 5] and (np.diff(scan["error"]) < 0).all()
+    assert scan["held_out"].idxmin() == 3 and scan.loc[3, "congruence"] > 0.99
+    assert scan.loc[3, "core_consistency"] > 90 and (scan["floor"] <= scan["error"]).all()
+    known = np.random.default_rng(0).random(X.shape) < 0.8
+    scan = rank_scan(X, (2, 3), mask=known, random_state=0, n_runs=2)
+    assert scan["core_consistency"].isna().all() and scan["held_out"].idxmin() == 3
+    with pytest.raises(ValueError, match="rank_scan needs a dense X or mask='stored'"):
+        rank_scan((np.argwhere(X), X[X != 0], X.shape), (2,))
 
 
 # --- a fit from outside ---------------------------------------------------------------------------
