@@ -254,9 +254,10 @@ def takes_X(call):
 
 
 def public_models():
-    """The estimators among the public names, by name."""
+    """The estimators of matrices among the public names, by name."""
     found = {name: getattr(nnmf_nb, name) for name in nnmf_nb.__all__}
-    return {n: one for n, one in found.items() if isinstance(one, type) and hasattr(one, "fit")}
+    models = {n: one for n, one in found.items() if isinstance(one, type) and hasattr(one, "fit")}
+    return {name: one for name, one in models.items() if name not in zoo.TENSORS}
 
 
 def methods_with_X(kind):

@@ -25,8 +25,10 @@ from nnmf_nb import (
     DeepSemiNMF,
     GuidedNMF,
     HierarchicalNMF,
+    NeuralNCPD,
     NeuralNMF,
     NonlinearSemiNMF,
+    NonnegativeCP,
     SparseCodingNetwork,
     UnfoldedNMF,
     datasets,
@@ -69,6 +71,8 @@ EVERY_MODEL = [
     NonlinearSemiNMF(),
     UnfoldedNMF(),
     SparseCodingNetwork(),
+    NonnegativeCP(),
+    NeuralNCPD(),
 ]
 
 

@@ -1195,7 +1195,7 @@ def verify(
     Returns
     -------
     Certificate
-        The verdict.
+        The verdict; of a model of tensors its own kind of certificate.
 
     Raises
     ------
@@ -1220,6 +1220,8 @@ def verify(
     True
     """
     model, X = opened(model, X)
+    if hasattr(model, "_verify"):
+        return model._verify(X, mask)
     samples = read_samples(X, mask, weights, model=model, nonnegative=False, device="cpu")
     A, S = arrays_of(model, X if without_mask(X)[1] is None else samples.X)
     if samples.X.shape != (S[0].shape[1], A[0].shape[0]):

@@ -6,9 +6,9 @@
 __all__ = ['BAR', 'check_number', 'check_penalty', 'check_layer', 'check_ranks', 'warn_of_more_topics', 'check_samples',
            'read_signed', 'weights_of_entries', 'factor_like', 'columns_out', 'leading_svd', 'named_topics', 'NoBar',
            'progress_bar', 'begin_training', 'unfinished', 'end_training', 'fitted_attributes', 'reporter', 'TrainedOn',
-           'FromFit', 'OnlyFromFit', 'fitting', 'Training', 'Trained', 'FactorizationEstimator', 'SignedEstimator',
-           'NonnegativeEstimator', 'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF', 'EarlyStopping',
-           'hidden_score']
+           'FromFit', 'OnlyFromFit', 'fitting', 'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator',
+           'SignedEstimator', 'NonnegativeEstimator', 'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF',
+           'EarlyStopping', 'hidden_score']
 
 # %% ../../nbs/models/base.ipynb #de114954
 import contextlib
@@ -468,10 +468,56 @@ class Trained:
     n_iter: int
     history: dict
 
+# %% ../../nbs/models/base.ipynb #9c0a1b02
+class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
+    """Names of the topics of each layer, for estimators of matrices and of tensors."""
+
+    def layer_ranks(self):
+        """Return the number of topics of each layer.
+
+        Returns
+        -------
+        list of int
+            One number per layer, the deepest one last.
+        """
+        return [one.rank for one in self.layers_]
+
+    def get_feature_names_out(self, input_features=None, layer=-1):
+        """Return the names of the columns of ``transform(X, layer)``.
+
+        A name is class and number: nmf0, nmf1, ..; layers below the last say which one they are:
+        neuralnmf_layer0_0, ..
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored: scikit-learn's convention.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        ndarray of str objects
+            One name per topic of the layer.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer.
+        """
+        last = super().get_feature_names_out(input_features)
+        topics = self.layer_ranks()
+        index = check_layer(layer, len(topics))
+        if index == len(topics) - 1:
+            return last
+        prefix = f"{type(self).__name__.lower()}_layer{index}_"
+        return np.array([f"{prefix}{topic}" for topic in range(topics[index])], dtype=object)
+
 # %% ../../nbs/models/base.ipynb #b5e00003
 class FactorizationEstimator(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
+    NamesTopics,
     CallbackSupportMixin,
     BaseEstimator,
     auto_wrap_output_keys=None,
@@ -543,16 +589,6 @@ class FactorizationEstimator(
         return {}
 
     # Hooks of a fitted model
-
-    def layer_ranks(self):
-        """Return the number of topics of each layer.
-
-        Returns
-        -------
-        list of int
-            One number per layer, the deepest one last.
-        """
-        return [one.rank for one in self.layers_]
 
     def parameter_changes(self):
         """Return the changes of parameters in the course of the fit.
@@ -719,39 +755,6 @@ class FactorizationEstimator(
         if S.shape[1] != k:
             raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {k} topics.")
         return self._decode(S, index)
-
-    def get_feature_names_out(self, input_features=None, layer=-1):
-        """Return the names of the columns of ``transform(X, layer)``.
-
-        A name is class and number: nmf0, nmf1, ..; layers below the last say which one they are:
-        neuralnmf_layer0_0, ..
-
-        Parameters
-        ----------
-        input_features : object, default=None
-            Ignored: scikit-learn's convention.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        ndarray of str objects
-            One name per topic of the layer.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer.
-        """
-        last = super().get_feature_names_out(input_features)
-        topics = self.layer_ranks()
-        index = check_layer(layer, len(topics))
-        if index == len(topics) - 1:
-            return last
-        prefix = f"{type(self).__name__.lower()}_layer{index}_"
-        return np.array([f"{prefix}{topic}" for topic in range(topics[index])], dtype=object)
 
     @property
     def n_components_(self):

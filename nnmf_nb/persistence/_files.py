@@ -6,10 +6,11 @@
 __all__ = ['NATIVE', 'KINDS', 'DECODERS', 'RUNNING', 'SESSION', 'OLD', 'KEY', 'VERSION', 'LONGEST', 'encode_array',
            'decode_array', 'shape_of', 'decode_objects', 'fields_of', 'encode', 'record_class', 'decode',
            'estimator_class', 'fitted_of', 'check_finite_inside', 'need', 'is_matrix', 'check_chain', 'check_layers',
-           'is_positive', 'check_penalties', 'check_classifiers', 'check_topic_names', 'check_fitted', 'this_machine',
-           'temporary_name', 'is_running', 'remove_leftovers', 'is_special', 'write_atomically', 'digest', 'packed',
-           'encoded', 'model_tree', 'text_tree', 'pipeline_tree', 'save', 'opened', 'check_regular', 'read',
-           'refuse_constant', 'build', 'build_text_step', 'check_columns', 'build_model', 'load']
+           'is_positive', 'check_penalties', 'check_classifiers', 'check_topic_names', 'check_tensor_model',
+           'check_fitted', 'this_machine', 'temporary_name', 'is_running', 'remove_leftovers', 'is_special',
+           'write_atomically', 'digest', 'packed', 'encoded', 'model_tree', 'text_tree', 'pipeline_tree', 'save',
+           'opened', 'check_regular', 'read', 'refuse_constant', 'build', 'build_text_step', 'check_columns',
+           'build_model', 'load']
 
 # %% ../../nbs/persistence/files.ipynb #5835509f
 import contextlib
@@ -234,7 +235,7 @@ def fitted_of(model):
         for name, value in vars(model).items()
         if name not in model.get_params(deep=False) and name not in SESSION
     }
-    if "components_" in own:
+    if "components_" in own or "weights_" in own:
         return own
     return {name: value for name, value in own.items() if name.startswith("_sklearn")}
 
@@ -323,6 +324,29 @@ def check_topic_names(names):
         need(is_pair and isinstance(name, str), "topic_names_")
 
 
+def check_tensor_model(fitted):
+    """Raise `ValueError` unless the factors of a tensor model, and those of its layers, have a row
+    for each index of their mode and a column for each component.
+    """
+    factors, weights = fitted["factors_"], fitted["weights_"]
+    need(all(is_matrix(U) and weights.shape == U.shape[1:] for U in factors), "factors_")
+    lengths = [len(U) for U in factors]
+    need(tuple(lengths[1:]) == fitted["mode_shape_"], "mode_shape_")
+    N, names = fitted["n_features_in_"], fitted.get("feature_names_in_")
+    need(N == math.prod(lengths[1:]), "n_features_in_")
+    need(names is None or np.shape(names) == (N,), "feature_names_in_")
+    layers = fitted.get("layers_", [])
+    for one in layers:
+        k = one.factors[0].shape[1]
+        for matrices, columns in ((one.factors, k), (one.profiles, one.rank)):
+            fits = all(is_matrix(U) and U.shape[1] == columns for U in matrices)
+            need(fits and [len(U) for U in matrices] == lengths, "a layer")
+        need(one.mixing is None or one.mixing.shape == (k, one.rank), "a layer")
+    ranks = [one.rank for one in layers] or [len(weights)]
+    need(fitted.get("_n_features_out", ranks[-1]) == ranks[-1], "_n_features_out")
+    check_classifiers(fitted.get("classifiers_", {}), ranks)
+
+
 def check_fitted(fitted):
     """Raise `ValueError` unless the fitted attributes (a dict; host arrays) are finite and of
     shapes that fit together.
@@ -330,6 +354,9 @@ def check_fitted(fitted):
     for name, value in fitted.items():
         if name != "history_":
             check_finite_inside(value, name)
+    if "weights_" in fitted:
+        check_tensor_model(fitted)
+        return
     N, top = fitted["n_features_in_"], fitted["components_"]
     need(type(N) is int and is_matrix(top) and top.shape[1] == N, "components_")
     if "bases_" in fitted:
@@ -540,7 +567,7 @@ def model_tree(model, tensors, where=""):
         "params": encoded(model.get_params(deep=False), tensors, f"{where}parameter"),
         "fitted": encoded(fitted, tensors, f"{where}attribute"),
     }
-    if "components_" in fitted:
+    if "components_" in fitted or "weights_" in fitted:
         check_fitted({k: decode(v, tensors) for k, v in tree["fitted"].items()})
     return tree
 
