@@ -66,7 +66,6 @@ from nnmf_nb.solvers.divergences import (
     divergence,
     kkt_of_ratios,
     mu,
-    mu_step,
     ratios,
 )
 from ..solvers.extrapolation import extrapolated_nmf
@@ -75,7 +74,9 @@ from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/models/nmf.ipynb #b5c78369
 class Penalties(NamedTuple):
-    """l1 sum(F) + l2/2 ||F||^2 for a factor F, added to half the squared error / X.scale^2."""
+    """l1 sum(F) + l2/2 ||F||^2 for a factor F, added to the divergence / X.scale^beta (beta = 2:
+    half the squared error).
+    """
 
     l1: float = 0.0
     l2: float = 0.0
@@ -312,16 +313,23 @@ def check_fixed(model, X):
 
 # %% ../../nbs/models/nmf.ipynb #c60e8e3f
 def penalties(model, X):
-    """Penalties on A and on S for a `DataMatrix` X (features x data points), in units of
-    X.scale^2.
+    """Penalties on A and on S for a `DataMatrix` X (features x data points) and the loss of the
+    model, with the divergence in units of X.scale^beta and S in units of X.scale.
     """
     N, M = X.shape
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
-    l1, l2, unit = model.l1_ratio, 1 - model.l1_ratio, 1 / X.scale
+    l1, l2, beta = model.l1_ratio, 1 - model.l1_ratio, beta_of(model.beta_loss)
+    on_A, on_l1, on_l2 = (_power(X.scale, exponent - beta) for exponent in (0, 1, 2))
     return (
-        Penalties(alpha_H * M * l1 * unit * unit, alpha_H * M * l2 * unit * unit),
-        Penalties(model.alpha_W * N * l1 * unit, model.alpha_W * N * l2),
+        Penalties(alpha_H * M * l1 * on_A, alpha_H * M * l2 * on_A),
+        Penalties(model.alpha_W * N * l1 * on_l1, model.alpha_W * N * l2 * on_l2),
     )
+
+
+def _power(scale, exponent):
+    """scale ** exponent, where it is no float the nearest one."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(min(np.power(np.float64(scale), exponent), np.finfo(float).max))
 
 # %% ../../nbs/models/nmf.ipynb #07ac34ba
 def solve(X, problem, A, S, **options):
@@ -404,16 +412,13 @@ def _init(model, X, problem):
 # %% ../../nbs/models/nmf.ipynb #99eb145d
 def coefficients_of(model, X, A):
     """S (k x M, units of X.scale) and status of a `DataMatrix` X under the loss and the penalties
-    of the model: exact for Frobenius, else converged steps.
+    of the model: exact for Frobenius and Kullback-Leibler, else converged steps.
     """
     beta, on_S = beta_of(model.beta_loss), penalties(model, X)[1]
     if beta == 2:
         return solve_layer(X, A, l1=on_S.l1 * X.scale, l2=on_S.l2)
     xp = namespace(A)
-    S = coefficients(X, A, beta)
-    if any(on_S):
-        for _ in range(500):
-            S = mu_step(X, A, S, beta, *on_S)
+    S = coefficients(X, A, beta, l1=on_S.l1, l2=on_S.l2)
     return S, xp.zeros(X.shape[1], dtype=xp.int64, device=A.device)
 
 # %% ../../nbs/models/nmf.ipynb #61e1a51e

@@ -30,7 +30,10 @@ from nnmf_nb.core._data import (
 from ..core._linalg import column_lengths
 from ..core._validation import check_nonnegative
 from ..core.iteration import iterate
+from ..layer._kl import MAX_ITER, entries_of, solve_kl
+from ..layer._kl import numerator as kl_numerator
 from nnmf_nb.layer._nnls import (
+    NOT_CONVERGED,
     check_coefficients,
     compiled,
     cpu_kernels,
@@ -129,7 +132,7 @@ def _over_blocks(work, X, k):
 
     def run(c):
         if is_sparse(X.X):
-            return work(c, X._cols.matrix[c, :].toarray().T * unit, None)
+            return work(c, X._cols.matrix[c, :].toarray().T * X.unit, None)
         if isinstance(X, WeightedDataMatrix):
             return work(c, X._known[:, c] * unit, X.W[:, c])
         return work(c, X.X[:, c] * unit, None)
@@ -244,7 +247,7 @@ def _kl_at_nonzeros(X, A, S):
     form.
     """
     xp, matrix = namespace(A), X._cols.matrix
-    x, v = double(matrix.data) * (1.0 / X.scale), double(_products_at(matrix, S.T, A))
+    x, v = double(matrix.data) * X.unit, double(_products_at(matrix, S.T, A))
     here = _like(matrix, entry_divergence(x, v, 1) - v)
     return here @ xp.ones(X.shape[0], dtype=xp.float64) + double(S).T @ xp.sum(double(A), axis=0)
 
@@ -375,9 +378,11 @@ def ratios(X: DataMatrix, A: ArrayLike, S: ArrayLike, beta: float) -> tuple[Arra
 # %% ../../nbs/solvers/divergences.ipynb #04cdf190
 def _kl_numerator(X, A, S):
     """Return A'(W.X / V), k x M."""
+    if compiled(S) and entries_of(X) is not None:
+        return kl_numerator(X, A, S).astype(S.dtype, copy=False)
     if is_sparse(X.X):
         matrix = X._cols.matrix
-        Q = _like(matrix, matrix.data * (1.0 / X.scale) / _bounded(_products_at(matrix, S.T, A), 1))
+        Q = _like(matrix, matrix.data * X.unit / _bounded(_products_at(matrix, S.T, A), 1))
         return Rows(Q).times(A).T
 
     def work(c, x, w):
@@ -762,7 +767,7 @@ def _hessians(X, A, S, beta):
     if beta == 1 and is_sparse(X.X):
         matrix, A64 = X._cols.matrix, double(A)
         Q = _like(
-            matrix, _curvature(matrix.data * (1.0 / X.scale), _products_at(matrix, S.T, A), 1)
+            matrix, _curvature(matrix.data * X.unit, _products_at(matrix, S.T, A), 1)
         )
         pairs = xp.reshape(A64[:, :, None] * A64[:, None, :], (-1, k * k))
         return xp.reshape(Rows(Q).times(pairs), (-1, k, k))
@@ -774,31 +779,38 @@ def _hessians(X, A, S, beta):
     return xp.concat(list(_over_blocks(work, X, A.shape[1])), axis=0)
 
 
-def _newton_point(X, A, S, beta, gradient):
+def _newton_point(X, A, S, beta, gradient, l2=0.0):
     """The minimiser over S >= 0 of the quadratic model at S (k x M): k x M."""
     xp, H = namespace(A), _hessians(X, A, S, beta)
-    H = H * (1.0 + 1e-8 * xp.eye(H.shape[1], dtype=H.dtype, device=H.device))[None, ...]
+    identity = xp.eye(H.shape[1], dtype=H.dtype, device=H.device)[None, ...]
+    H = (H + l2 * identity) * (1.0 + 1e-8 * identity)
     F = xp.matmul(H, double(S).T[:, :, None])[:, :, 0] - double(gradient).T
     T, _ = solve_gram(H, F, None, xp.arange(S.shape[1], device=S.device))
     return xp.astype(T, S.dtype).T
 
 # %% ../../nbs/solvers/divergences.ipynb #4f16d3e1
-def _newton_step(X, A, S, beta, numerator, denominator):
+def _column_objectives(X, A, S, beta, l1, l2):
+    """Return the divergence of every column with its penalties, M numbers, float64."""
+    penalty = namespace(S).sum(l1 * double(S) + l2 / 2 * double(S) ** 2, axis=0)
+    return _column_divergences(X, A, S, beta) + penalty
+
+
+def _newton_step(X, A, S, beta, numerator, denominator, l1=0.0, l2=0.0):
     """Return S (k x M) after a safeguarded Newton step in every data point.
 
-    The divergence of no data point rises beyond rounding.
+    `denominator` includes the penalties. The objective of no data point rises beyond rounding.
     """
-    xp, T = namespace(S), _newton_point(X, A, S, beta, denominator - numerator)
+    xp, T = namespace(S), _newton_point(X, A, S, beta, denominator - numerator, l2)
     size = xp.sum(double(S) * (double(numerator) + double(denominator)), axis=0)
     noise = 10 * float(xp.finfo(S.dtype).eps) * size
-    bound, todo, new = _column_divergences(X, A, S, beta) + noise, noise >= 0, S
+    bound, todo, new = _column_objectives(X, A, S, beta, l1, l2) + noise, noise >= 0, S
     for halvings in range(8):
         trial = S + (T - S) * 0.5**halvings
-        good = todo & (_column_divergences(X, A, trial, beta) <= bound)
+        good = todo & (_column_objectives(X, A, trial, beta, l1, l2) <= bound)
         new, todo = xp.where(good[None, :], trial, new), todo & ~good
         if not bool(xp.any(todo)):
             return new
-    return xp.where(todo[None, :], mu_step(X, A, S, beta), new)
+    return xp.where(todo[None, :], mu_step(X, A, S, beta, l1, l2), new)
 
 # %% ../../nbs/solvers/divergences.ipynb #44e9dcfb
 def points_of(X, index):
@@ -829,13 +841,18 @@ def points_of(X, index):
     return part.penalized(l2)
 
 # %% ../../nbs/solvers/divergences.ipynb #05d72298
-def _solve_points(X, A, beta, max_iter, tol):
+def _solve_points(X, A, beta, l1, l2, max_iter, tol):
     """Compute `coefficients` of one block, and how many data points did not converge."""
     xp, done = namespace(A), []
+
+    def parts(S):
+        numerator, denominator = ratios(X, A, S, beta)
+        return numerator, denominator + l1 + l2 * S
+
     S = xp.broadcast_to(_level(X, A), (A.shape[1], X.shape[1]))
     which = xp.arange(X.shape[1], device=A.device)
     for n in range(max_iter + 1):
-        found = ratios(X, A, S, beta)
+        found = parts(S)
         going = kkt_of_ratios(S, *found) > tol
         left, rest = xp.nonzero(going)[0], xp.nonzero(~going)[0]
         if n == max_iter or left.shape[0] == 0:
@@ -847,7 +864,7 @@ def _solve_points(X, A, beta, max_iter, tol):
             S = xp.take(S, left, axis=1)
             going = xp.take(going, left)
             found = (xp.take(found[0], left, axis=1), xp.take(found[1], left, axis=1))
-        S = xp.where(going[None, :], _newton_step(X, A, S, beta, *found), S)
+        S = xp.where(going[None, :], _newton_step(X, A, S, beta, *found, l1, l2), S)
     ids, S = (xp.concat(list(p), axis=-1) for p in zip(*done, (which, S)))
     return xp.take(S, xp.argsort(ids), axis=1), left.shape[0]
 
@@ -857,6 +874,8 @@ def coefficients(
     A: ArrayLike,
     beta: float | str,
     *,
+    l1: float = 0.0,
+    l2: float = 0.0,
     max_iter: int = 2000,
     tol: float = 1e-8,
 ) -> ArrayLike:
@@ -864,7 +883,7 @@ def coefficients(
 
     Every data point is solved for itself by safeguarded Newton steps from a constant start. The
     result is deterministic, and that of a data point does not depend on the others. For beta = 2
-    it is the exact solution of nonnegative least squares.
+    it is the exact solution of nonnegative least squares, for beta = 1 that of `kl_regression`.
 
     Parameters
     ----------
@@ -874,11 +893,15 @@ def coefficients(
         First factor, >= 0.
     beta : float or str
         The divergence, as for `beta_of`.
+    l1 : float, default=0.0
+        Weight of the sum of the coefficients, >= 0, with X in units of ``X.scale``.
+    l2 : float, default=0.0
+        Weight of half their sum of squares, >= 0, with X in units of ``X.scale``.
     max_iter : int, default=2000
-        Largest number of steps.
+        Largest number of steps; for beta = 1 at most 60 of them are taken.
     tol : float, default=1e-8
         A data point is solved when its KKT residual is at most `tol`, dimensionless, but not below
-        100 times the rounding unit of the data type.
+        100 times the rounding unit of the data type. For beta = 1 it is 1e-9.
 
     Returns
     -------
@@ -910,20 +933,30 @@ def coefficients(
     beta, xp = beta_of(beta), namespace(A)
     _check_factors(X, A)
     if beta == 2:
-        return solve_layer(X, A)[0]
+        return solve_layer(X, A, l1=l1 * X.scale, l2=l2)[0]
     _check_data(X, beta)
+    if beta == 1:
+        found = solve_kl(X, A, l1=l1, l2=l2, max_iter=min(max_iter, MAX_ITER))
+        open_ = int(xp.sum(xp.astype(found.status >= NOT_CONVERGED, xp.int64)))
+        _warn_unsolved(open_, max_iter)
+        return xp.astype(found.S, X.dtype)
     tol, (N, k), M = max(tol, 100 * float(xp.finfo(A.dtype).eps)), A.shape, X.shape[1]
 
     def run(c):
         block = points_of(X, xp.arange(c.start, c.stop, device=A.device))
-        return _solve_points(block, A, beta, max_iter, tol)
+        return _solve_points(block, A, beta, l1, l2, max_iter, tol)
 
     parts, open_ = zip(*in_chunks(run, M, N + k * k))
-    if sum(open_):
-        warnings.warn(
-            f"coefficients: {sum(open_)} data points did not converge in {max_iter} steps; "
-            "increase max_iter.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    _warn_unsolved(sum(open_), max_iter)
     return xp.concat(list(parts), axis=1)
+
+
+def _warn_unsolved(number, max_iter):
+    """Warn of data points that were not solved."""
+    if number:
+        warnings.warn(
+            f"coefficients: {number} data points did not converge in {max_iter} steps; "
+            "their best point is returned.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
