@@ -27,8 +27,9 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py
 # A module imports only from modules above its own.
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
-layer: _cpu_kernels _cuda_kernels _near_dependence _nnls
-solvers: stationarity coordinate_descent initialization extrapolation divergences gradient
+layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
+solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
+solvers: gradient
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _files _checkpoints

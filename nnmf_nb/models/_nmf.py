@@ -60,6 +60,7 @@ from nnmf_nb.models._base import (
     weights_of_entries,
 )
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
+from ..solvers.count_descent import count_descent, takes_counts
 from nnmf_nb.solvers.divergences import (
     beta_of,
     coefficients,
@@ -219,7 +220,8 @@ def check_problem(model, X, W, H):
     on_A, on_S = penalties(model, X)
     plain = fixed is None and not any(on_A + on_S) and not isinstance(X, WeightedDataMatrix)
     if beta != 2:
-        solver = "mu"
+        by_descent = beta == 1 and model.solver == "auto" and takes_counts(X)
+        solver = "e-scd" if by_descent else "mu"
     elif model.solver == "cd" or model.solver == "auto" and not plain:
         solver = "hals"
     else:
@@ -339,6 +341,10 @@ def solve(X, problem, A, S, **options):
     if problem.solver == "auto":
         return unit_fit(extrapolated_nmf(X, A, S, **options))
     first = 0 if problem.fixed is None else problem.fixed.shape[1]
+    if problem.solver == "e-scd":
+        return count_descent(
+            X, A, S, on_A=problem.on_A, on_S=problem.on_S, first=first, **options
+        )
     if problem.solver == "mu":
         return _by_mu(X, problem, A, S, first=first, **options)
     bare = not (first or any(problem.on_A + problem.on_S))
@@ -355,8 +361,8 @@ def unit_fit(fit):
 
 
 def used_solver(problem, fit):
-    """The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals' and 'e-anls' with
-    extrapolation.
+    """The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals', 'e-anls' and
+    'e-scd' with extrapolation.
     """
     if problem.solver != "auto":
         return problem.solver
@@ -556,7 +562,8 @@ class NMF(OneLayer):
         'hals' (or 'cd', the same): coordinate descent; 'anls': exact alternating updates; 'mu':
         multiplicative updates; 'auto': extrapolated sweeps or exact updates, whichever is faster,
         for a Frobenius loss without penalties, fixed components, mask and weights, 'hals' with
-        them, 'mu' for other losses.
+        them; for Kullback-Leibler multiplicative passes, then extrapolated coordinate descent, if
+        there are compiled kernels for X; 'mu' for other losses.
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default='frobenius'
         Loss between X and A S; a float is the beta of a beta divergence. Other losses than
         Frobenius need solver 'mu' or 'auto'.
@@ -611,8 +618,9 @@ class NMF(OneLayer):
     stop_reason_ : str
         Why training ended, for example 'stationary', 'no progress', 'max_iter', 'callback' or
         'interrupted'.
-    solver_ : {'hals', 'anls', 'mu', 'e-hals', 'e-anls'}
-        The solver that ended the fit; 'e-' means with extrapolation.
+    solver_ : {'hals', 'anls', 'mu', 'e-hals', 'e-anls', 'e-scd'}
+        The solver that ended the fit; 'e-' means with extrapolation, 'scd' sequential coordinate
+        descent for Kullback-Leibler.
     history_ : dict
         'objective' and 'stationarity', lists with one number per iteration. Dimensionless.
     criteria_ : Criteria

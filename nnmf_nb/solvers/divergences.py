@@ -766,9 +766,7 @@ def _hessians(X, A, S, beta):
     xp, k = namespace(A), A.shape[1]
     if beta == 1 and is_sparse(X.X):
         matrix, A64 = X._cols.matrix, double(A)
-        Q = _like(
-            matrix, _curvature(matrix.data * X.unit, _products_at(matrix, S.T, A), 1)
-        )
+        Q = _like(matrix, _curvature(matrix.data * X.unit, _products_at(matrix, S.T, A), 1))
         pairs = xp.reshape(A64[:, :, None] * A64[:, None, :], (-1, k * k))
         return xp.reshape(Rows(Q).times(pairs), (-1, k, k))
 
