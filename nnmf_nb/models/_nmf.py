@@ -62,6 +62,7 @@ from nnmf_nb.models._base import (
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
 from ..solvers.count_descent import count_descent, takes_counts
 from nnmf_nb.solvers.divergences import (
+    alternating_newton,
     beta_of,
     coefficients,
     divergence,
@@ -191,6 +192,15 @@ SOLVERS = ("auto", "hals", "cd", "anls", "mu")
 INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 
 
+def _solver_of_divergence(model, X, beta, fixed):
+    """The solver of an `NMF` model with another loss than Frobenius."""
+    if model.solver == "mu":
+        return "mu"
+    if beta == 1 and takes_counts(X):
+        return "e-scd"
+    return "newton" if fixed is None else "mu"
+
+
 def check_problem(model, X, W, H):
     """The `Problem` of an `NMF` model for a `DataMatrix` X (features x data points). Raises
     `ValueError` naming the parameter.
@@ -220,8 +230,7 @@ def check_problem(model, X, W, H):
     on_A, on_S = penalties(model, X)
     plain = fixed is None and not any(on_A + on_S) and not isinstance(X, WeightedDataMatrix)
     if beta != 2:
-        by_descent = beta == 1 and model.solver == "auto" and takes_counts(X)
-        solver = "e-scd" if by_descent else "mu"
+        solver = _solver_of_divergence(model, X, beta, fixed)
     elif model.solver == "cd" or model.solver == "auto" and not plain:
         solver = "hals"
     else:
@@ -342,11 +351,11 @@ def solve(X, problem, A, S, **options):
         return unit_fit(extrapolated_nmf(X, A, S, **options))
     first = 0 if problem.fixed is None else problem.fixed.shape[1]
     if problem.solver == "e-scd":
-        return count_descent(
-            X, A, S, on_A=problem.on_A, on_S=problem.on_S, first=first, **options
-        )
+        return count_descent(X, A, S, on_A=problem.on_A, on_S=problem.on_S, first=first, **options)
+    if problem.solver == "newton":
+        return _by_steps(alternating_newton, X, problem, A, S, **options)
     if problem.solver == "mu":
-        return _by_mu(X, problem, A, S, first=first, **options)
+        return _by_steps(mu, X, problem, A, S, first=first, **options)
     bare = not (first or any(problem.on_A + problem.on_S))
     if bare and problem.solver == "hals":
         return unit_fit(hals(X, A, S, **options))
@@ -361,17 +370,17 @@ def unit_fit(fit):
 
 
 def used_solver(problem, fit):
-    """The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals', 'e-anls' and
-    'e-scd' with extrapolation.
+    """The name of the solver that ended a fit: 'mu', 'newton', 'anls', 'hals', or 'e-hals',
+    'e-anls' and 'e-scd' with extrapolation.
     """
     if problem.solver != "auto":
         return problem.solver
     return "e-anls" if fit.exact else "e-hals"
 
 
-def _by_mu(X, problem, A, S, **options):
+def _by_steps(solver, X, problem, A, S, **options):
     (l1_A, l2_A), (l1_S, l2_S) = problem.on_A, problem.on_S
-    fit = mu(X, A, S, problem.beta, l1_A=l1_A, l2_A=l2_A, l1_S=l1_S, l2_S=l2_S, **options)
+    fit = solver(X, A, S, problem.beta, l1_A=l1_A, l2_A=l2_A, l1_S=l1_S, l2_S=l2_S, **options)
     return Factorization(fit.A, fit.S, fit.values, fit.stationarity, fit.reason)
 
 # %% ../../nbs/models/nmf.ipynb #8c4cadf7
@@ -563,7 +572,8 @@ class NMF(OneLayer):
         multiplicative updates; 'auto': extrapolated sweeps or exact updates, whichever is faster,
         for a Frobenius loss without penalties, fixed components, mask and weights, 'hals' with
         them; for Kullback-Leibler multiplicative passes, then extrapolated coordinate descent, if
-        there are compiled kernels for X; 'mu' for other losses.
+        there are compiled kernels for X; for other losses multiplicative passes, then alternating
+        Newton steps ('mu' with fixed components).
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default='frobenius'
         Loss between X and A S; a float is the beta of a beta divergence. Other losses than
         Frobenius need solver 'mu' or 'auto'.
@@ -618,7 +628,7 @@ class NMF(OneLayer):
     stop_reason_ : str
         Why training ended, for example 'stationary', 'no progress', 'max_iter', 'callback' or
         'interrupted'.
-    solver_ : {'hals', 'anls', 'mu', 'e-hals', 'e-anls', 'e-scd'}
+    solver_ : {'hals', 'anls', 'mu', 'newton', 'e-hals', 'e-anls', 'e-scd'}
         The solver that ended the fit; 'e-' means with extrapolation, 'scd' sequential coordinate
         descent for Kullback-Leibler.
     history_ : dict

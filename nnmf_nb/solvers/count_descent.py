@@ -343,9 +343,15 @@ def count_descent(
 
     start = Factors(np.ascontiguousarray(double(A)), np.asfortranarray(double(S)))
     initial = CountState(start.A, start.S, start, start)
-    state = iterate(step, initial, max_iter, on_factorization(callback))
-    is_free = not any((*on_A, *on_S))
-    return _finished(state, X.dtype, first if is_free else start.A.shape[1])
+    scaled_from = start.A.shape[1] if any((*on_A, *on_S)) else first
+
+    def report(n, value, stationarity, A):
+        return callback(n, value, stationarity, (A / _lengths(A, scaled_from)).astype(X.dtype))
+
+    state = iterate(step, initial, max_iter, on_factorization(callback and report))
+    length = _lengths(state.A, scaled_from)
+    A, S = state.A / length, state.S * length[:, None]
+    return dataclasses.replace(state, A=A.astype(X.dtype), S=S.astype(X.dtype))
 
 
 def _size(X):
@@ -354,9 +360,7 @@ def _size(X):
     return float(np.sum(found.values, dtype=np.float64)) * found.unit
 
 
-def _finished(state, dtype, first):
-    """Return the state in a dtype, with unit columns of A from `first` on."""
-    length = np.linalg.norm(state.A, axis=0)
-    length = np.where((np.arange(len(length)) >= first) & (length > 0), length, 1.0)
-    A, S = state.A / length, state.S * length[:, None]
-    return dataclasses.replace(state, A=A.astype(dtype), S=S.astype(dtype))
+def _lengths(A, first):
+    """Return the lengths of the columns of A from `first` on, 1 for the others and for zeros."""
+    length = np.linalg.norm(A, axis=0)
+    return np.where((np.arange(len(length)) >= first) & (length > 0), length, 1.0)

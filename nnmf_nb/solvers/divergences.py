@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'LARGEST_BETA', 'beta_of', 'entry_divergence', 'divergence', 'ratios', 'kkt_of_ratios', 'mu_step',
-           'DivergenceFit', 'mu', 'points_of', 'coefficients']
+           'DivergenceFit', 'mu', 'points_of', 'coefficients', 'alternating_newton']
 
 # %% ../../nbs/solvers/divergences.ipynb #00ca2e6b
 import math
@@ -708,14 +708,30 @@ def mu(
     >>> fit.A.shape, fit.S.shape, fit.values[-1] < fit.values[0]
     ((6, 2), (2, 8), True)
     """
-    beta, Xt = beta_of(beta), transposed(X)
+    beta = beta_of(beta)
     _check_data(X, beta)
     _check_factors(X, A, S)
-    sides, on_A, on_S = ((X, _shares(X)), (Xt, _shares(Xt))), (l1_A, l2_A), (l1_S, l2_S)
+    on_A, on_S = (l1_A, l2_A), (l1_S, l2_S)
+    sides = _sides(X)
+
+    def update(fit):
+        return _update_both(sides, fit.A, fit.S, beta, on_A, on_S, first)
+
+    return _factorize(X, A, S, beta, update, on_A, on_S, first, max_iter, tol, callback)
+
+
+def _sides(X):
+    """Return the data and its transpose, each with the shares of its columns."""
+    Xt = transposed(X)
+    return (X, _shares(X)), (Xt, _shares(Xt))
+
+
+def _factorize(X, A, S, beta, update, on_A, on_S, first, max_iter, tol, callback):
+    """Iterate update(fit) -> (A, S, stationarity before) from A, S to a `DivergenceFit`."""
     finish = (lambda fit: fit) if any(on_A + on_S) else (lambda fit: _on_unit_columns(fit, first))
 
     def step(fit):
-        A, S, pg = _update_both(sides, fit.A, fit.S, beta, on_A, on_S, first)
+        A, S, pg = update(fit)
         value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
         reason = "stationary" if pg <= tol else "max_iter"
         return DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], reason)
@@ -958,3 +974,104 @@ def _warn_unsolved(number, max_iter):
             ConvergenceWarning,
             stacklevel=3,
         )
+
+# %% ../../nbs/solvers/divergences.ipynb #5e9d3b71
+_FIRST_PASSES = 10  # multiplicative iterations before Newton's
+
+
+def _newton_half(X, A, S, beta, l1, l2):
+    """Return S after a Newton step in every data point, and their KKT residuals before it."""
+    xp, (N, k) = namespace(A), A.shape
+
+    def run(c):
+        block = points_of(X, xp.arange(c.start, c.stop, device=A.device))
+        numerator, denominator = ratios(block, A, S[:, c], beta)
+        found = numerator, denominator + l1 + l2 * S[:, c]
+        new = _newton_step(block, A, S[:, c], beta, *found, l1, l2)
+        return new, kkt_of_ratios(S[:, c], *found)
+
+    new, kkt = zip(*in_chunks(run, X.shape[1], N + k * k))
+    return xp.concat(list(new), axis=1), xp.concat(list(kkt))
+
+
+def alternating_newton(
+    X: DataMatrix,
+    A: ArrayLike,
+    S: ArrayLike,
+    beta: float | str,
+    *,
+    max_iter: int = 200,
+    tol: float = 1e-4,
+    l1_A: float = 0.0,
+    l2_A: float = 0.0,
+    l1_S: float = 0.0,
+    l2_S: float = 0.0,
+    callback: Callable | None = None,
+) -> DivergenceFit:
+    """Factorize X by multiplicative updates, then by alternating Newton steps.
+
+    The objective is that of `mu`, and never rises beyond rounding.
+
+    Parameters
+    ----------
+    X : DataMatrix of shape (n_features, n_samples)
+        The data, >= 0; weighted entries count with their weights.
+    A : array of shape (n_features, k)
+        Initial factor, >= 0.
+    S : array of shape (k, n_samples)
+        Initial coefficients, >= 0, in units of ``X.scale``.
+    beta : float or str
+        The divergence, as for `beta_of`.
+    max_iter : int, default=200
+        Largest number of iterations.
+    tol : float, default=1e-4
+        The fit ends when the mean KKT residuals of the data points and of the features are at most
+        `tol`, dimensionless, as for `mu`.
+    l1_A : float, default=0.0
+        Weight of the sum of A, >= 0.
+    l2_A : float, default=0.0
+        Weight of half the sum of squares of A, >= 0.
+    l1_S : float, default=0.0
+        Weight of the sum of S, >= 0.
+    l2_S : float, default=0.0
+        Weight of half the sum of squares of S, >= 0.
+    callback : callable, default=None
+        ``callback(iteration, value, stationarity, A)`` is called after every iteration. If it
+        returns True, the fit ends.
+
+    Returns
+    -------
+    DivergenceFit
+        The factors, the history, and the reason of the end, as those of `mu`.
+
+    Raises
+    ------
+    ValueError
+        If X has negative entries, if beta <= 0 and X has zeros (those of weight 0 do not count), or
+        if the shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.core._data import as_data
+    >>> from nnmf_nb.solvers.divergences import alternating_newton
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((6, 2)) @ rng.random((2, 8)))
+    >>> fit = alternating_newton(X, rng.random((6, 2)), rng.random((2, 8)), "itakura-saito")
+    >>> fit.reason
+    'stationary'
+    """
+    beta = beta_of(beta)
+    _check_data(X, beta)
+    _check_factors(X, A, S)
+    on_A, on_S = (l1_A, l2_A), (l1_S, l2_S)
+    sides = (X, of_points), (Xt, of_features) = _sides(X)
+
+    def update(fit):
+        if len(fit.values) < _FIRST_PASSES:
+            return _update_both(sides, fit.A, fit.S, beta, on_A, on_S, 0)
+        S, kkt_S = _newton_half(X, fit.A, fit.S, beta, *on_S)
+        At, kkt_A = _newton_half(Xt, S.T, fit.A.T, beta, *on_A)
+        return At.T, S, max(inner(kkt_S, of_points), inner(kkt_A, of_features))
+
+    return _factorize(X, A, S, beta, update, on_A, on_S, 0, max_iter, tol, callback)
