@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from nnmf_nb.core._arrays import (
     NOT_CONVERGED,
     ArrayLike,
+    asarray,
     blas_in_one_thread,
     double,
     in_threads,
@@ -241,7 +242,7 @@ def _solve_compiled(X, A, linear, l2, max_iter):
 
 # %% ../../nbs/layer/kl.ipynb #5f8a776d
 class _Block(NamedTuple):
-    """Data points normalized to sum 1: P (N x b), A (N x k), cost (k x 1 or k x b), ridge (b)."""
+    """Data points normalized to sum 1: P (N x b), A (N x k), cost (k x 1 or b), ridge (k x b)."""
 
     P: ArrayLike
     A: ArrayLike
@@ -250,7 +251,7 @@ class _Block(NamedTuple):
 
     def full(self, S):
         """Return the derivative of the linear and quadratic terms."""
-        return self.cost + self.ridge[None, :] * S
+        return self.cost + self.ridge * S
 
     def value(self, S):
         """Return the loss of every data point, infinite where it is."""
@@ -258,7 +259,7 @@ class _Block(NamedTuple):
         positive = self.P > 0
         inside = xp.all((Y > 0) | ~positive, axis=0)
         logs = xp.log(xp.where(Y > 0, Y, 1.0))
-        smooth = xp.sum((self.cost + self.ridge[None, :] * S / 2) * S, axis=0)
+        smooth = xp.sum((self.cost + self.ridge * S / 2) * S, axis=0)
         return xp.where(inside, smooth - xp.sum(self.P * logs, axis=0), np.inf)
 
     def numerator(self, S):
@@ -270,7 +271,7 @@ class _Block(NamedTuple):
         """Return S after a multiplicative step."""
         xp = namespace(S)
         product, cost = S * self.numerator(S), self.cost + 0.0 * S
-        root = xp.sqrt(cost * cost + 4 * self.ridge[None, :] * product)
+        root = xp.sqrt(cost * cost + 4 * self.ridge * product)
         below = cost + root
         return xp.where(below > 0, 2 * product / xp.where(below > 0, below, 1.0), 0.0)
 
@@ -287,7 +288,7 @@ def _block_of(X, A, linear, l2, c):
     total = xp.sum(V, axis=0)
     P = V / xp.where(total > 0, total, 1.0)[None, :]
     cost = (linear if linear.shape[0] == 1 else linear[c, :]).T
-    return _Block(P, A, cost, l2 * total), total
+    return _Block(P, A, cost, l2[:, None] * total[None, :]), total
 
 
 def _judged(S, numerator, full):
@@ -309,7 +310,7 @@ def _newton_point(block, S, numerator):
     curvature = xp.where(block.P > 0, block.P / xp.where(Y > 0, Y, 1.0) ** 2, 0.0)
     H, k = grams_of_patterns(block.A, curvature), S.shape[0]
     identity = xp.eye(k, dtype=H.dtype, device=H.device)[None, ...]
-    H = (H + block.ridge[:, None, None] * identity) * (1.0 + 1e-9 * identity)
+    H = (H + block.ridge.T[:, :, None] * identity) * (1.0 + 1e-9 * identity)
     F = xp.matmul(H, S.T[:, :, None])[:, :, 0] - (block.full(S) - numerator).T
     return solve_gram(H, F, None, xp.arange(S.shape[1], device=S.device))[0].T
 
@@ -349,6 +350,9 @@ def _solve_block(block, max_iter):
 def _solve_blocks(X, A, linear, l2, max_iter):
     """Do the same as `_solve_compiled` with array functions, block of data points by block."""
     xp, (N, M), k = namespace(A), X.shape, A.shape[1]
+    exponents = np.frexp(to_numpy(xp.max(A, axis=0)).astype(np.float64))[1]
+    inverse = asarray(np.ldexp(1.0, -exponents), A)  # columns near one, whatever their units
+    A, linear, l2 = A * inverse[None, :], linear * inverse[None, :], l2 * inverse * inverse
 
     def run(c):
         block, total = _block_of(X, A, linear, l2, c)
@@ -360,7 +364,7 @@ def _solve_blocks(X, A, linear, l2, max_iter):
 
     S, kkt, gap = (xp.concat(list(p)) for p in zip(*in_chunks(run, M, 4 * N + 2 * k * k)))
     status = NOT_CONVERGED * xp.astype(kkt > 1e-9, xp.int64)
-    return Solution(S.T, status, kkt, gap)
+    return Solution(S.T * inverse[:, None], status, kkt, gap)
 
 # %% ../../nbs/layer/kl.ipynb #88be9a7e
 class KLResult(NamedTuple):
