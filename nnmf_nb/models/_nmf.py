@@ -66,8 +66,10 @@ from nnmf_nb.solvers.divergences import (
     beta_of,
     coefficients,
     divergence,
+    divergence_floor,
     kkt_of_ratios,
     mu,
+    power_of_scale,
     ratios,
 )
 from ..solvers.extrapolation import extrapolated_nmf
@@ -330,17 +332,11 @@ def penalties(model, X):
     N, M = X.shape
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
     l1, l2, beta = model.l1_ratio, 1 - model.l1_ratio, beta_of(model.beta_loss)
-    on_A, on_l1, on_l2 = (_power(X.scale, exponent - beta) for exponent in (0, 1, 2))
+    on_A, on_l1, on_l2 = (power_of_scale(X.scale, exponent - beta) for exponent in (0, 1, 2))
     return (
         Penalties(alpha_H * M * l1 * on_A, alpha_H * M * l2 * on_A),
         Penalties(model.alpha_W * N * l1 * on_l1, model.alpha_W * N * l2 * on_l2),
     )
-
-
-def _power(scale, exponent):
-    """scale ** exponent, where it is no float the nearest one."""
-    with np.errstate(over="ignore", under="ignore"):
-        return float(min(np.power(np.float64(scale), exponent), np.finfo(float).max))
 
 # %% ../../nbs/models/nmf.ipynb #07ac34ba
 def solve(X, problem, A, S, **options):
@@ -621,6 +617,10 @@ class NMF(OneLayer):
     reconstruction_err_ : float
         Square root of twice the divergence between X and its reconstruction: for the Frobenius loss
         the Frobenius norm of their difference, in units of X.
+    divergence_floor_ : float
+        With another loss than Frobenius: the divergence below which no factorization of this rank
+        can be, in units of X to the power of beta; 0.0 where none is known (losses other than
+        Kullback-Leibler, and weights).
     n_iter_ : int
         Number of iterations, at least 1.
     converged_ : bool
@@ -790,6 +790,17 @@ class NMF(OneLayer):
         fwd = self._pass(data, A)
         store(self, fwd, floors)
         self.layers_ = [replace(self.layers_[0], kkt=kkt_of(self, data, A, fwd.S[0]))]
+        vars(self).pop("divergence_floor_", None)
         if problem.beta != 2:
             distance = max(divergence(data, A, fwd.S[0], problem.beta), 0.0)
             self.reconstruction_err_ = math.sqrt(2 * distance) * data.scale ** (problem.beta / 2)
+            floor = divergence_floor(data, problem.k, problem.beta)
+            self.divergence_floor_ = floor * power_of_scale(data.scale, problem.beta)
+
+    def _headline(self):
+        if not hasattr(self, "divergence_floor_"):
+            return super()._headline()
+        words = f"{super()._headline()}; divergence {self.reconstruction_err_**2 / 2:.3g}"
+        if self.divergence_floor_ > 0:
+            words += f" (at least {self.divergence_floor_:.2g} for this rank)"
+        return words
