@@ -413,6 +413,7 @@ def test_float32_transforms_as_float64():
     assert (loss(H.T, C.T, W.T) <= best * (1 + 1e-5) + 1e-9).all()
 
 
+@pytest.mark.each_value_once
 @pytest.mark.filterwarnings("ignore:NMF stopped")
 @pytest.mark.parametrize("beta", [0.5, 1.0, 1.5, 2.0])
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
@@ -445,6 +446,7 @@ def test_the_closed_form_of_one_number():
     assert model.components_[0, 0] == pytest.approx(2, abs=1e-5)
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("beta", [KL, "itakura-saito", 0.5, 1.5])
 @pytest.mark.parametrize("noise", [False, True])
 def test_default_fits_end_well(beta, noise):

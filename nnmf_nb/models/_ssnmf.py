@@ -599,9 +599,11 @@ class TrainsWithLabels(Classifies, JointNMF):
             warn_few_topics({0: labels}, (problem.k,))
         criteria = criteria_of_problem(flat, problem, data)
         uses_labels = labels is not None and self.lam > 0
-        begin_training(
-            self, criteria_with_labels() if uses_labels and criteria.judges_S else criteria
-        )
+        if uses_labels and criteria.beta == 2:
+            criteria = criteria_with_labels()
+        elif uses_labels:
+            criteria = criteria._replace(open=criteria_with_labels().open, judges_A=False)
+        begin_training(self, criteria)
         svd = leading_svd(data, problem.k)
         floors = svd_floors(data, (problem.k,), svd)
 
