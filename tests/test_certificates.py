@@ -748,7 +748,8 @@ def test_labels_make_A_a_compromise(kind, X):
     model = fitted(kind(3 if kind is SSNMF else (4, 2), random_state=0, max_iter=3000), X, LABELS)
     got = verify(model, X)
     assert (
-        got.colour == ("amber" if got.criteria.unfinished else "grey")
+        got.colour in ("grey", "amber")
+        and "grey" in [colour for _, colour, _ in got.verdicts]
         and "cost includes the labels" in words(got)
         and max(layer.kkt for layer in got.layers) < 1e-10
     )

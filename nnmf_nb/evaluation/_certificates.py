@@ -41,12 +41,12 @@ from nnmf_nb.core._data import (
 from ..core._linalg import svd_floors
 from ..core._validation import is_sparse, opened, plain_array, read_samples, without_mask
 from nnmf_nb.solvers.divergences import (
+    _power_of_scale,
     _shares,
     beta_of,
     divergence,
     divergence_floor,
     kkt_of_ratios,
-    power_of_scale,
     ratios,
 )
 from ..solvers.stationarity import convergence_limit, projected_gradient_norm
@@ -1296,13 +1296,13 @@ def by_divergence(certificate, X, A, S):
     criteria, scale = certificate.criteria, X.scale
     unit, S, length = in_units(A, S, scale)
     X, beta = in_range(X), criteria.beta
-    on_l1, on_l2 = (power_of_scale(scale, n - beta) for n in (1, 2))
+    on_l1, on_l2 = (_power_of_scale(scale, n - beta) for n in (1, 2))
     l1, l2 = criteria.penalties(0)
     above, below = ratios(X, unit, S, beta)
     below = below + (l1 * on_l1 / length)[:, None] + (l2 * on_l2 / length**2)[:, None] * S
     of_points = kkt_of_ratios(S, above, below)
 
-    Xt, on_A, free = transposed(X), power_of_scale(scale, -beta), slice(criteria.fixed, None)
+    Xt, on_A, free = transposed(X), _power_of_scale(scale, -beta), slice(criteria.fixed, None)
     l1, l2 = criteria.on_A
     above, below = ratios(Xt, S.T, unit.T, beta)
     below = below + (l1 * on_A * length)[:, None] + (l2 * on_A * length**2)[:, None] * unit.T
@@ -1317,7 +1317,7 @@ def by_divergence(certificate, X, A, S):
         light=0,
         light_share=1.0,
     )
-    found, unit_of_D = divergence(X, unit, S, beta), power_of_scale(scale, beta)
+    found, unit_of_D = divergence(X, unit, S, beta), _power_of_scale(scale, beta)
     words = f"{criteria.words}. D = {found * unit_of_D:.4g}"
     floor = divergence_floor(X, layer.rank, beta)
     if floor > 0:

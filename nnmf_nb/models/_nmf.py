@@ -60,8 +60,9 @@ from nnmf_nb.models._base import (
     weights_of_entries,
 )
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
-from ..solvers.count_descent import count_descent, takes_counts
+from ..solvers.count_descent import _takes_counts, count_descent
 from nnmf_nb.solvers.divergences import (
+    _power_of_scale,
     alternating_newton,
     beta_of,
     coefficients,
@@ -69,7 +70,6 @@ from nnmf_nb.solvers.divergences import (
     divergence_floor,
     kkt_of_ratios,
     mu,
-    power_of_scale,
     ratios,
 )
 from ..solvers.extrapolation import extrapolated_nmf
@@ -198,7 +198,7 @@ def _solver_of_divergence(model, X, beta, fixed):
     """The solver of an `NMF` model with another loss than Frobenius."""
     if model.solver == "mu":
         return "mu"
-    if beta == 1 and takes_counts(X):
+    if beta == 1 and _takes_counts(X):
         return "e-scd"
     return "newton" if fixed is None else "mu"
 
@@ -332,7 +332,7 @@ def penalties(model, X):
     N, M = X.shape
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
     l1, l2, beta = model.l1_ratio, 1 - model.l1_ratio, beta_of(model.beta_loss)
-    on_A, on_l1, on_l2 = (power_of_scale(X.scale, exponent - beta) for exponent in (0, 1, 2))
+    on_A, on_l1, on_l2 = (_power_of_scale(X.scale, exponent - beta) for exponent in (0, 1, 2))
     return (
         Penalties(alpha_H * M * l1 * on_A, alpha_H * M * l2 * on_A),
         Penalties(model.alpha_W * N * l1 * on_l1, model.alpha_W * N * l2 * on_l2),
@@ -795,7 +795,7 @@ class NMF(OneLayer):
             distance = max(divergence(data, A, fwd.S[0], problem.beta), 0.0)
             self.reconstruction_err_ = math.sqrt(2 * distance) * data.scale ** (problem.beta / 2)
             floor = divergence_floor(data, problem.k, problem.beta)
-            self.divergence_floor_ = floor * power_of_scale(data.scale, problem.beta)
+            self.divergence_floor_ = floor * _power_of_scale(data.scale, problem.beta)
 
     def _headline(self):
         if not hasattr(self, "divergence_floor_"):
