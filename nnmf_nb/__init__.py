@@ -26,6 +26,8 @@ _home = {
     "nnls": "layer._nnls",
     "nnls_vjp": "layer._nnls",
     "kkt_residual": "layer._nnls",
+    "kl_regression": "layer._kl",
+    "kl_vjp": "layer._kl",
     "certify": "evaluation._certificates",
     "verify": "evaluation._certificates",
     "save": "persistence._files",

@@ -191,14 +191,17 @@ METHODS |= {
 METHODS["score"] = lambda model, X, **known: (
     model.score(X, labels(), **known) if hasattr(model, "classes_") else model.score(X, **known)
 )
-HOOKS = ("factor_pairs",)  # what `verify` asks a model; that is its door
+# what `verify` asks a model, that is its door; X of the other one are coefficients
+HOOKS = ("factor_pairs", "inverse_transform")
 TRAINING = ("fit", "fit_transform")  # every test of the containers goes through them
 # function with a model: name, call, whether it has mask and weights
 WITH_MODEL = {
     "verify": lambda model, X, **known: certificate(nnmf_nb.verify(model, X, **known)),
     "inspect": lambda model, X: shown(nnmf_nb.inspect(model, X)),
     "forward": lambda model, X, **known: metrics.forward(model, X, **known).S,
-    "regroup": lambda model, X: nnmf_nb.regroup(model, X, 2, random_state=0).layers_[1].A,
+    "regroup": lambda model, X, **known: (
+        nnmf_nb.regroup(model, X, 2, random_state=0, **known).layers_[1].A
+    ),
     "errors_per_depth": metrics.errors_per_depth,
     "topic_coherence": metrics.topic_coherence,
     "plot_reconstructions": partial(drawn, plot.plot_reconstructions),
@@ -207,9 +210,15 @@ WITH_MODEL = {
         plot.plot_over_time, model, 0, np.arange(N_SAMPLES), X=X
     ),
     "shares_over": lambda model, X: plot.shares_over(model, 0, np.arange(N_SAMPLES), X=X)[1],
+    "shares_by_group": lambda model, X: tabulated(
+        plot.shares_by_group(model, np.arange(N_SAMPLES) % 3, X=X)
+    ),
+    "plot_by_group": lambda model, X: drawn_on_axes(
+        plot.plot_by_group, model, np.arange(N_SAMPLES) % 3, X=X
+    ),
     "plot_paths": lambda model, X: drawn_on_axes(plot.plot_paths, model, 0, X=X),
 }
-WITH_MASK = ("verify", "forward", "errors_per_depth")  # and weights
+WITH_MASK = ("verify", "forward", "regroup", "errors_per_depth")  # and weights
 A = np.random.default_rng(1).random((N_FEATURES, 3))
 S = np.random.default_rng(2).random((3, N_SAMPLES))
 
@@ -227,12 +236,23 @@ WITHOUT_MODEL = {
     "nnls_vjp": lambda X, **known: nnmf_nb.nnls_vjp(
         A, turn(X), nnmf_nb.nnls(A, turn(X), **known), np.ones_like(S), **known
     )[0],
+    "kl_regression": lambda X, **known: nnmf_nb.kl_regression(A, turn(X), **known),
+    "kl_vjp": lambda X, **known: nnmf_nb.kl_vjp(
+        A, turn(X), nnmf_nb.kl_regression(A, turn(X), **known), np.ones_like(S), **known
+    )[0],
     "kkt_residual": lambda X, **known: nnmf_nb.kkt_residual(A, turn(X), S, **known),
     "certify": lambda X, **known: certificate(nnmf_nb.certify(A, S, turn(X), **known)),
     "floors": lambda X: metrics.floors(X, (3, 2)),
     "flat_floors": lambda X: metrics.flat_floors(X, 2, n_init=1, max_iter=5, random_state=0),
 }
-CORE = ("nnls", "nnls_vjp", "kkt_residual", "certify")  # have mask and weights
+CORE = (
+    "nnls",
+    "nnls_vjp",
+    "kl_regression",
+    "kl_vjp",
+    "kkt_residual",
+    "certify",
+)  # have mask and weights
 FUNCTIONS = {**WITH_MODEL, **WITHOUT_MODEL}
 
 

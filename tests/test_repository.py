@@ -33,9 +33,9 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py
 # A module imports only from modules above its own.
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
-layer: _cpu_kernels _cuda_kernels _near_dependence _nnls
-solvers: stationarity coordinate_descent initialization extrapolation divergences gradient
-solvers: _quasi_newton
+layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
+solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
+solvers: gradient _quasi_newton
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints

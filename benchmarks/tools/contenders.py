@@ -534,6 +534,155 @@ def curve(seconds, errors):
     }
 
 
+def counts_work(name):
+    """A matrix of counts (n_samples x n_features) and a rank: 'corpus' and 'small' planted texts
+    in CSR, 'mutations' dense.
+    """
+    import scipy.sparse as sp
+
+    rng = np.random.default_rng(0)
+    if name == "mutations":
+        signatures = rng.dirichlet(np.full(1000, 0.2), 20)
+        size = 20_000 * rng.gamma(1, 1, (2000, 1))
+        return rng.poisson(size * rng.dirichlet(np.ones(20), 2000) @ signatures).astype(float), 20
+    documents, words = (5000, 3000) if name == "corpus" else (1000, 800)
+    topics = rng.dirichlet(np.full(words, 0.05), 20)
+    mixtures = rng.dirichlet(np.full(20, 0.1), documents)
+    return sp.csr_array(rng.poisson(120 * mixtures @ topics).astype(float)), 20
+
+
+def counts_start(X, k, seed):
+    """W and H as scikit-learn's init="random" draws them: the same for everybody."""
+    rng = np.random.default_rng(1000 + seed)
+    size = np.sqrt(X.mean() / k)
+    W, H = (np.abs(rng.standard_normal(shape)) for shape in ((X.shape[0], k), (k, X.shape[1])))
+    return size * W, size * H
+
+
+def counts_ours(work, budget):
+    """`count_descent` of this package: the divergence after every iteration for `budget` seconds, a
+    new start every time.
+    """
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import DataMatrix
+    from nnmf_nb.solvers.count_descent import count_descent
+
+    X, k = counts_work(work)
+    form = (lambda X: X.T.tocsr()) if hasattr(X, "indptr") else (lambda X: X.T)
+    with blas_in_one_thread():
+        W, H = counts_start(X[:60], k, -1)
+        count_descent(DataMatrix(form(X[:60]), scale=1.0), H.T, W.T, max_iter=15, tol=0.0)
+        for seed in range(10**9):
+            W, H = counts_start(X, k, seed)
+            times, errors = [], []
+            begin = time.perf_counter()
+
+            def note(n, error, pg, A, begin=begin, times=times, errors=errors):
+                times.append(time.perf_counter() - begin)
+                errors.append(error)
+                return times[-1] > budget
+
+            # both orientations of a sparse X, and the entries of a dense one, count
+            data = DataMatrix(form(X), scale=1.0)
+            count_descent(data, H.T, W.T, max_iter=10**7, tol=1e-7, callback=note)
+            yield curve(times, errors)
+
+
+def counts_sklearn(work, budget):
+    """scikit-learn's multiplicative updates under Kullback-Leibler; the clock stands still while
+    the divergence is computed.
+    """
+    from sklearn.decomposition import _nmf
+
+    from nnmf_nb.core._data import DataMatrix
+    from nnmf_nb.solvers.divergences import divergence
+
+    X, k = counts_work(work)
+    data = DataMatrix(X.T.tocsr() if hasattr(X, "indptr") else X.T, scale=1.0)
+    if hasattr(X, "indptr"):
+        import scipy.sparse as sp
+
+        X = sp.csr_matrix(X)
+    for seed in range(10**9):
+        W, H = counts_start(X, k, seed)
+        times, errors, spent = [], [], 0.0
+        while spent < budget:
+            begin = time.perf_counter()
+            W, H_sum, HHt, XHt = _nmf._multiplicative_update_w(X, W, H, 1, 0, 0, 1.0)
+            H = _nmf._multiplicative_update_h(X, W, H, 1, 0, 0, 1.0)
+            spent += time.perf_counter() - begin
+            times.append(spent)
+            errors.append(divergence(data, H.T, W.T, 1))
+        yield curve(times, errors)
+
+
+def counts_pass(work):
+    """Seconds of a bare fused pass per factor, and of one multiplicative iteration as a fit makes
+    it, with its objective and its stationarity; and of the coefficients of one new document.
+    """
+    from nnmf_nb import NMF
+    from nnmf_nb.core._arrays import blas_in_one_thread
+    from nnmf_nb.core._data import DataMatrix, transposed
+    from nnmf_nb.layer._kl import numerator
+    from nnmf_nb.solvers.count_descent import count_descent
+
+    X, k = counts_work(work)
+    W, H = counts_start(X, k, 0)
+    data = DataMatrix(X.T.tocsr() if hasattr(X, "indptr") else X.T, scale=1.0)
+    other = transposed(data)
+    model = NMF(k, beta_loss="kullback-leibler", max_iter=30, random_state=0).fit(X[:500])
+    with blas_in_one_thread():
+        count_descent(data, H.T, W.T, max_iter=2, tol=0.0)
+        while True:
+            begin = time.perf_counter()
+            numerator(data, H.T, W.T)
+            numerator(other, W, H)
+            bare = time.perf_counter() - begin
+            begin = time.perf_counter()
+            count_descent(data, H.T, W.T, max_iter=5, tol=0.0)
+            whole = (time.perf_counter() - begin) / 5
+            model.transform(X[7:8])
+            begin = time.perf_counter()
+            for n in range(20):
+                model.transform(X[n : n + 1])
+            document = (time.perf_counter() - begin) / 20
+            yield {"seconds": bare, "iteration": whole, "document": document}
+
+
+def counts_perplexity(who, k):
+    """Held-out perplexity by document completion on the State of the Union, of NMF with topics and
+    shares mixed with 10 % uniform, or of scikit-learn's LDA (20 iterations), and the seconds of it.
+    """
+    import scipy.sparse as sp
+    from sklearn.decomposition import LatentDirichletAllocation
+
+    from nnmf_nb import NMF, datasets
+
+    C = sp.csr_matrix(datasets.state_of_the_union(weighting="counts").X[::5], dtype=np.float64)
+    for seed in range(10**9):
+        rng = np.random.default_rng(seed)
+        test = rng.random(C.shape[0]) < 0.2
+        seen = C[test].copy()
+        seen.data = rng.binomial(seen.data.astype(int), 0.5).astype(float)
+        hidden = (C[test] - seen).tocoo()
+        begin = time.perf_counter()
+        if who == "lda":
+            model = LatentDirichletAllocation(k, max_iter=20, random_state=seed, n_jobs=1)
+            H, W = model.fit(C[~test]).components_, model.transform(seen)
+        else:
+            model = NMF(k, beta_loss="kullback-leibler", random_state=seed).fit(C[~test])
+            H, W = model.components_, model.transform(seen)
+            W, H = W * H.sum(axis=1), H
+        seconds = time.perf_counter() - begin
+        H = H / H.sum(axis=1, keepdims=True)
+        W = W / np.maximum(W.sum(axis=1, keepdims=True), 1e-300)
+        if who == "nmf":
+            H, W = 0.9 * H + 0.1 / H.shape[1], 0.9 * W + 0.1 / k
+        p = np.einsum("ij,ij->i", W[hidden.row], H.T[hidden.col])
+        perplexity = float(np.exp(-(hidden.data @ np.log(p)) / hidden.data.sum()))
+        yield {"seconds": seconds, "perplexity": perplexity}
+
+
 def nmf_ours(work, budget, dtype="float64", **options):
     """`extrapolated` of this package: the relative error after every turn for `budget` seconds, a
     new start every time.

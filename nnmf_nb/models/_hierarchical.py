@@ -17,6 +17,7 @@ from ..chain._labels import with_labels
 from ..core._arrays import namespace, to_numpy
 from ..core._data import DataMatrix, namespace_like
 from ..core._linalg import unit_columns
+from ..core._validation import opened
 from ..evaluation._certificates import only_coefficients
 from ..layer._nnls import solve_layer
 from nnmf_nb.models._base import (
@@ -331,7 +332,18 @@ class HierarchicalNMF(LayeredNMF):
         return [A, upper], fit.reason, max(1, len(fit.errors)), history
 
 # %% ../../nbs/models/hierarchical.ipynb #6b20d5e1
-def regroup(model, X, rank, *, n_init=5, max_iter=200, tol=1e-4, random_state=None):
+def regroup(
+    model,
+    X,
+    rank,
+    *,
+    mask=None,
+    weights=None,
+    n_init=5,
+    max_iter=200,
+    tol=1e-4,
+    random_state=None,
+):
     """Group the topics of a fitted model anew, for a part of the data or for other data.
 
     The topics of the first layer are held. A few topics above them are fitted to the coefficients
@@ -342,11 +354,16 @@ def regroup(model, X, rank, *, n_init=5, max_iter=200, tol=1e-4, random_state=No
     ----------
     model : estimator
         A fitted model with `layers_` of nonnegative factors: `NMF`, `HierarchicalNMF`, `NeuralNMF`
-        and the like.
+        and the like, or a pipeline that ends in one.
     X : array-like or sparse matrix of shape (n_samples, n_features)
         Data whose topics are to be grouped, with the features that the model has seen.
     rank : int
         Number of topics above, at least 1.
+    mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+        True where an entry of X is known, as in `fit`; None: 'nan' where the model was fitted with
+        it.
+    weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+        Weights of entries or of data points, as in `fit`, dimensionless.
     n_init : int, default=5
         Number of starts that are tried; the first comes from the SVD, the others are random.
     max_iter : int, default=200
@@ -385,10 +402,13 @@ def regroup(model, X, rank, *, n_init=5, max_iter=200, tol=1e-4, random_state=No
     >>> bool((above.layers_[0].A == model.layers_[0].A).all())
     True
     """
+    model, X = opened(model, X)
     check_is_fitted(model)
-    check_samples(model, X, None, None, reset=False)  # features as the model has seen them
+    if mask is None:
+        mask = getattr(model, "mask_", None)  # 'nan' where the model was fitted with it
+    check_samples(model, X, mask, weights, reset=False)  # features as the model has seen them
     first = model.layers_[0]
-    if float(first.A.min()) < 0:
+    if not hasattr(first, "A"):
         raise ValueError(
             f"{type(model).__name__} has topics with negative entries, which a nonnegative "
             "factorization cannot group."
@@ -404,6 +424,6 @@ def regroup(model, X, rank, *, n_init=5, max_iter=200, tol=1e-4, random_state=No
     )
     above._held = first.A
     try:
-        return above.fit(X)
+        return above.fit(X, mask=mask, weights=weights)
     finally:
         del above._held

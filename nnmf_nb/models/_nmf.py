@@ -46,13 +46,16 @@ from nnmf_nb.models._base import (
     warn_of_more_topics,
 )
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
+from ..solvers.count_descent import _takes_counts, count_descent
 from nnmf_nb.solvers.divergences import (
+    _power_of_scale,
+    alternating_newton,
     beta_of,
     coefficients,
     divergence,
+    divergence_floor,
     kkt_of_ratios,
     mu,
-    mu_step,
     ratios,
 )
 from ..solvers.extrapolation import extrapolated_nmf
@@ -61,7 +64,9 @@ from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/models/nmf.ipynb #b5c78369
 class Penalties(NamedTuple):
-    """l1 sum(F) + l2/2 ||F||^2 for a factor F, added to half the squared error / X.scale^2."""
+    """l1 sum(F) + l2/2 ||F||^2 for a factor F, added to the divergence / X.scale^beta (beta = 2:
+    half the squared error).
+    """
 
     l1: float = 0.0
     l2: float = 0.0
@@ -179,6 +184,15 @@ SOLVERS = ("auto", "hals", "cd", "anls", "mu")
 INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
 
 
+def _solver_of_divergence(model, X, beta, fixed):
+    """The solver of an `NMF` model with another loss than Frobenius."""
+    if model.solver == "mu":
+        return "mu"
+    if beta == 1 and _takes_counts(X):
+        return "e-scd"
+    return "newton" if fixed is None else "mu"
+
+
 def check_problem(model, X, W, H):
     """The `Problem` of an `NMF` model for a `DataMatrix` X (features x data points). Raises
     `ValueError` naming the parameter.
@@ -208,7 +222,7 @@ def check_problem(model, X, W, H):
     on_A, on_S = penalties(model, X)
     plain = fixed is None and not any(on_A + on_S) and not isinstance(X, WeightedDataMatrix)
     if beta != 2:
-        solver = "mu"
+        solver = _solver_of_divergence(model, X, beta, fixed)
     elif model.solver == "cd" or model.solver == "auto" and not plain:
         solver = "hals"
     else:
@@ -302,15 +316,16 @@ def check_fixed(model, X):
 
 # %% ../../nbs/models/nmf.ipynb #c60e8e3f
 def penalties(model, X):
-    """Penalties on A and on S for a `DataMatrix` X (features x data points), in units of
-    X.scale^2.
+    """Penalties on A and on S for a `DataMatrix` X (features x data points) and the loss of the
+    model, with the divergence in units of X.scale^beta and S in units of X.scale.
     """
     N, M = X.shape
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
-    l1, l2, unit = model.l1_ratio, 1 - model.l1_ratio, 1 / X.scale
+    l1, l2, beta = model.l1_ratio, 1 - model.l1_ratio, beta_of(model.beta_loss)
+    on_A, on_l1, on_l2 = (_power_of_scale(X.scale, exponent - beta) for exponent in (0, 1, 2))
     return (
-        Penalties(alpha_H * M * l1 * unit * unit, alpha_H * M * l2 * unit * unit),
-        Penalties(model.alpha_W * N * l1 * unit, model.alpha_W * N * l2),
+        Penalties(alpha_H * M * l1 * on_A, alpha_H * M * l2 * on_A),
+        Penalties(model.alpha_W * N * l1 * on_l1, model.alpha_W * N * l2 * on_l2),
     )
 
 # %% ../../nbs/models/nmf.ipynb #07ac34ba
@@ -321,8 +336,12 @@ def solve(X, problem, A, S, **options):
     if problem.solver == "auto":
         return unit_fit(extrapolated_nmf(X, A, S, **options))
     first = 0 if problem.fixed is None else problem.fixed.shape[1]
+    if problem.solver == "e-scd":
+        return count_descent(X, A, S, on_A=problem.on_A, on_S=problem.on_S, first=first, **options)
+    if problem.solver == "newton":
+        return _by_steps(alternating_newton, X, problem, A, S, **options)
     if problem.solver == "mu":
-        return _by_mu(X, problem, A, S, first=first, **options)
+        return _by_steps(mu, X, problem, A, S, first=first, **options)
     bare = not (first or any(problem.on_A + problem.on_S))
     if bare and problem.solver == "hals":
         return unit_fit(hals(X, A, S, **options))
@@ -337,17 +356,17 @@ def unit_fit(fit):
 
 
 def used_solver(problem, fit):
-    """The name of the solver that ended a fit: 'mu', 'anls', 'hals', or 'e-hals' and 'e-anls' with
-    extrapolation.
+    """The name of the solver that ended a fit: 'mu', 'newton', 'anls', 'hals', or 'e-hals',
+    'e-anls' and 'e-scd' with extrapolation.
     """
     if problem.solver != "auto":
         return problem.solver
     return "e-anls" if fit.exact else "e-hals"
 
 
-def _by_mu(X, problem, A, S, **options):
+def _by_steps(solver, X, problem, A, S, **options):
     (l1_A, l2_A), (l1_S, l2_S) = problem.on_A, problem.on_S
-    fit = mu(X, A, S, problem.beta, l1_A=l1_A, l2_A=l2_A, l1_S=l1_S, l2_S=l2_S, **options)
+    fit = solver(X, A, S, problem.beta, l1_A=l1_A, l2_A=l2_A, l1_S=l1_S, l2_S=l2_S, **options)
     return Factorization(fit.A, fit.S, fit.values, fit.stationarity, fit.reason)
 
 # %% ../../nbs/models/nmf.ipynb #8c4cadf7
@@ -398,16 +417,13 @@ def _init(model, X, problem):
 # %% ../../nbs/models/nmf.ipynb #99eb145d
 def coefficients_of(model, X, A):
     """S (k x M, units of X.scale) and status of a `DataMatrix` X under the loss and the penalties
-    of the model: exact for Frobenius, else converged steps.
+    of the model: exact for Frobenius and Kullback-Leibler, else converged steps.
     """
     beta, on_S = beta_of(model.beta_loss), penalties(model, X)[1]
     if beta == 2:
         return solve_layer(X, A, l1=on_S.l1 * X.scale, l2=on_S.l2)
     xp = namespace(A)
-    S = coefficients(X, A, beta)
-    if any(on_S):
-        for _ in range(500):
-            S = mu_step(X, A, S, beta, *on_S)
+    S = coefficients(X, A, beta, l1=on_S.l1, l2=on_S.l2)
     return S, xp.zeros(X.shape[1], dtype=xp.int64, device=A.device)
 
 # %% ../../nbs/models/nmf.ipynb #61e1a51e
@@ -487,7 +503,9 @@ class NMF(OneLayer):
         'hals' (or 'cd', the same): coordinate descent; 'anls': exact alternating updates; 'mu':
         multiplicative updates; 'auto': extrapolated sweeps or exact updates, whichever is faster,
         for a Frobenius loss without penalties, fixed components, mask and weights, 'hals' with
-        them, 'mu' for other losses.
+        them; for Kullback-Leibler multiplicative passes, then extrapolated coordinate descent, if
+        there are compiled kernels for X; for other losses multiplicative passes, then alternating
+        Newton steps ('mu' with fixed components).
     beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default='frobenius'
         Loss between X and A S; a float is the beta of a beta divergence. Other losses than
         Frobenius need solver 'mu' or 'auto'.
@@ -535,6 +553,10 @@ class NMF(OneLayer):
     reconstruction_err_ : float
         Square root of twice the divergence between X and its reconstruction: for the Frobenius loss
         the Frobenius norm of their difference, in units of X.
+    divergence_floor_ : float
+        With another loss than Frobenius: the divergence below which no factorization of this rank
+        can be, in units of X to the power of beta; 0.0 where none is known (losses other than
+        Kullback-Leibler, and weights).
     n_iter_ : int
         Number of iterations, at least 1.
     converged_ : bool
@@ -542,8 +564,9 @@ class NMF(OneLayer):
     stop_reason_ : str
         Why training ended, for example 'stationary', 'no progress', 'max_iter', 'callback' or
         'interrupted'.
-    solver_ : {'hals', 'anls', 'mu', 'e-hals', 'e-anls'}
-        The solver that ended the fit; 'e-' means with extrapolation.
+    solver_ : {'hals', 'anls', 'mu', 'newton', 'e-hals', 'e-anls', 'e-scd'}
+        The solver that ended the fit; 'e-' means with extrapolation, 'scd' sequential coordinate
+        descent for Kullback-Leibler.
     history_ : dict
         'objective' and 'stationarity', lists with one number per iteration. Dimensionless.
     criteria_ : Criteria
@@ -732,3 +755,19 @@ class NMF(OneLayer):
         A = [fit.A] if problem.fixed is not None else self._by_share(training, [fit.A])
         history = {"objective": fit.errors, "stationarity": fit.stationarity}
         return Trained(A, fit.reason, max(1, len(fit.stationarity)), history)
+
+    def _store(self, training, A):
+        super()._store(training, A)
+        vars(self).pop("divergence_floor_", None)
+        beta = training.problem.beta
+        if beta != 2:
+            floor = divergence_floor(training.data, training.problem.k, beta)
+            self.divergence_floor_ = floor * _power_of_scale(training.data.scale, beta)
+
+    def _headline(self):
+        if not hasattr(self, "divergence_floor_"):
+            return super()._headline()
+        words = f"{super()._headline()}; divergence {self.reconstruction_err_**2 / 2:.3g}"
+        if self.divergence_floor_ > 0:
+            words += f" (at least {self.divergence_floor_:.2g} for this rank)"
+        return words

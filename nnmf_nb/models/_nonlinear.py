@@ -34,7 +34,6 @@ from nnmf_nb.models._base import (
     check_number,
     check_ranks,
     factor_like,
-    named_topics,
     progress_bar,
 )
 from ._semi import SemiTerms, pretrain_semi
@@ -373,7 +372,7 @@ class NonlinearProblem:
     g: Activation
 
 # %% ../../nbs/models/nonlinear.ipynb #39c23a89
-class NonlinearSemiNMF(SignedEstimator, auto_wrap_output_keys=None):
+class NonlinearSemiNMF(SignedEstimator):
     """Deep Semi-NMF with an activation: X ~ Z_1 g(Z_2 g(.. g(Z_m H_m))) with H_m >= 0.
 
     The data may have any sign. There are no masks and no labels. (X is n_features x n_samples in
@@ -646,36 +645,6 @@ class NonlinearSemiNMF(SignedEstimator, auto_wrap_output_keys=None):
             H,
             ACTIVATIONS[self.activation],
         )[0][l]
-
-    @named_topics
-    def transform(self, X, layer=-1):
-        """Return the codes of X at a layer.
-
-        The codes of a data point are a local minimum (see the notebook of the model), which does
-        not depend on the other data points.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
-            is never modified.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, k_l)
-            Codes, dimensionless: >= 0 at the last layer, below it what the activation makes of
-            them.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, and for data that do not fit.
-        """
-        return self._transform(X, layer)
 
     def score(self, X, y=None):
         """Return the explained share of the squares of X.

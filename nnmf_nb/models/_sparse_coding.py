@@ -47,7 +47,6 @@ from nnmf_nb.models._base import (
     Trained,
     check_number,
     factor_like,
-    named_topics,
     progress_bar,
 )
 from ..solvers._quasi_newton import descend
@@ -423,7 +422,7 @@ def check_network_labels(y, ranks, n_samples):
     return labels.get(last)
 
 # %% ../../nbs/models/sparse_coding.ipynb #2f54a3f7
-class SparseCodingNetwork(Classifies, SignedEstimator, auto_wrap_output_keys=None):
+class SparseCodingNetwork(Classifies, SignedEstimator):
     """Supervised deep sparse coding network, trained end to end.
 
     The codes are a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 + l1_l sum(a) + l2_l ||a||^2/2, with a
@@ -731,37 +730,6 @@ class SparseCodingNetwork(Classifies, SignedEstimator, auto_wrap_output_keys=Non
 
     def _basis(self, layer):
         return atoms_in_data(self.dictionaries_[: layer + 1])
-
-    @named_topics
-    def transform(self, X, layer=-1):
-        """Return the codes of X at a layer.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
-            is never modified.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, k_l)
-            Codes, >= 0, in units of X.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, and for data that do not fit.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the codes of some data points are not optimal.
-        """
-        return self._transform(X, layer)
 
     @needs_labels
     def score(self, X, y):

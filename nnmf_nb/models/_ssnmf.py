@@ -799,7 +799,11 @@ class SSNMF(LearnsLabels, JointNMF):
             What the certificate judges the fit by.
         """
         criteria = self._flat_criteria(data, problem.flat)
-        return criteria_with_labels() if self._uses(problem) and criteria.judges_S else criteria
+        if not self._uses(problem):
+            return criteria
+        if criteria.beta == 2:
+            return criteria_with_labels()
+        return criteria._replace(open=criteria_with_labels().open, judges_A=False)
 
     def _uses(self, problem):
         return problem.labels is not None and self.lam > 0
