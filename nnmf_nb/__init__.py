@@ -28,6 +28,8 @@ _home = {
     "save": "persistence._files",
     "load": "persistence._files",
     "Checkpoint": "persistence._checkpoints",
+    "RankSearch": "selection._rank_search",
+    "ProfileSearch": "selection._profiles",
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
 }

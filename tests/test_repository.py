@@ -35,6 +35,7 @@ persistence: _files _checkpoints
 models: _tables _base _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 plot: _colors _factors _tree _topics _time _images _paths
+selection: _cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live
 datasets
 """

@@ -1,0 +1,1 @@
+"""How many topics, on how many levels, and which of them come back."""
