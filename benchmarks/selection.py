@@ -142,8 +142,11 @@ def main():
         exact = sum(one["r0"] == r0 for one in found)
         within = sum(one["r0"] is not None and r0 and abs(one["r0"] - r0) <= 1 for one in found)
         first = sum((one["r1"] or [None])[0] == r1 for one in found if one["r0"] == r0)
-        print(f"# {name}: of {len(found)} draws r0 exact {exact}, within 1 {within}, "
-              f"profile {r0, r1} first {first}", flush=True)
+        print(
+            f"# {name}: of {len(found)} draws r0 exact {exact}, within 1 {within}, "
+            f"profile {r0, r1} first {first}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ _home = {
     "Checkpoint": "persistence._checkpoints",
     "RankSearch": "selection._rank_search",
     "ProfileSearch": "selection._profiles",
+    "consensus": "selection._consensus",
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
 }

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from nnmf_nb import NMF, NeuralNMF, ProfileSearch, RankSearch, datasets
+from nnmf_nb import NMF, NeuralNMF, ProfileSearch, RankSearch, consensus, datasets, load, save
 from nnmf_nb.core._arrays import in_threads, serial
 from nnmf_nb.core._data import as_data
 from nnmf_nb.core._linalg import top_svd
@@ -391,6 +391,74 @@ def test_plot_says_what_is_suggested(searched):
     assert "4 topics come back" in axes[0].get_title(loc="left")
     with pytest.raises(ValueError, match="2 matplotlib Axes"):
         searched.plot(axes[:1])
+
+
+# --- consensus ------------------------------------------------------------------------------------
+
+
+def noisy_runs(n_runs, away=()):
+    """Runs of three topics with little noise, in any order; topic 2 is another one in `away`."""
+    rng = np.random.default_rng(8)
+    runs = []
+    for n in range(n_runs):
+        A = np.eye(9)[:, :3] + 0.02 * rng.random((9, 3))
+        if n in away:
+            A[:, 2] = np.eye(9)[:, 3 + n % 6]
+        runs.append(A[:, rng.permutation(3)])
+    return runs
+
+
+def test_consensus_counts_and_takes_medians():
+    X = np.random.default_rng(0).random((40, 3)) @ np.eye(9)[:3]
+    runs = noisy_runs(9, away=(0, 4))
+    model = consensus(X, models=runs)
+    strongest = model.components_.argmax(axis=1)
+    assert sorted(zip(strongest.tolist(), model.came_back_.tolist())) == [(0, 8), (1, 8), (2, 6)]
+    assert model.n_runs_ == 8
+    for topic, j in zip(model.components_, strongest):
+        columns = [A[:, A[j].argmax()] for n, A in enumerate(runs) if j < 2 or n not in (0, 4)]
+        median = np.median([c / np.linalg.norm(c) for c in columns], axis=0)
+        assert np.allclose(topic, median / np.linalg.norm(median), atol=1e-9)
+    W = model.transform(X)
+    assert np.allclose(W, [nnls(model.components_.T, row)[0] for row in X], atol=1e-8)
+
+
+def test_topics_that_do_not_come_back_are_left_out():
+    X = np.random.default_rng(0).random((40, 3)) @ np.eye(9)[:3]
+    runs = noisy_runs(9, away=(0, 1, 2, 3, 4, 5))
+    with pytest.warns(UserWarning, match="1 of 3 topics"):
+        assert len(consensus(X, models=runs).components_) == 2
+    strangers = [np.random.default_rng(n).random((9, 3)) for n in range(4)]
+    with pytest.raises(ValueError, match="no topic came back"):
+        consensus(X, models=strangers, min_share=1.0)
+
+
+def test_topic_info_and_files_know_how_often(counts, tmp_path):
+    model = consensus(counts, 4, n_runs=5)
+    assert model.topic_info()["came_back"].tolist() == ["4 of 4"] * 4
+    save(model, tmp_path / "model.safetensors")
+    assert load(tmp_path / "model.safetensors").topic_info().equals(model.topic_info())
+    assert "came_back" not in model.set_params(fixed=None).fit(counts).topic_info()
+    again = consensus(counts, 4, n_runs=5, n_jobs=2)
+    assert np.array_equal(again.came_back_, model.came_back_)
+
+
+BAD_CONSENSUS = {
+    "n_components": dict(),
+    "n_runs": dict(n_components=2, n_runs=2),
+    "subsample": dict(n_components=2, subsample=0),
+    "min_share": dict(n_components=2, min_share=2),
+    "three runs": dict(models=noisy_runs(2)),
+    "3 topics": dict(models=noisy_runs(3), n_components=4),
+}
+
+
+@pytest.mark.parametrize("message", BAD_CONSENSUS)
+def test_bad_input_of_consensus(message):
+    with pytest.raises(ValueError, match=message):
+        consensus(np.ones((10, 9)), **BAD_CONSENSUS[message])
+    with pytest.raises(TypeError, match="NMF"):
+        consensus(np.ones((10, 9)), 2, estimator=NeuralNMF())
 
 
 # --- what it rests on -----------------------------------------------------------------------------

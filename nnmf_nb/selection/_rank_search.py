@@ -543,18 +543,34 @@ def _plot_separation(search, ax):
     if len(ranks):
         ax.plot(ranks, mean, "^--", color="#009E73", label="silhouette, 80 % of the points")
     ax.axhline(LEVEL, color=_BLUE, linestyle=":", linewidth=1)
-    ax.annotate("all come back", (1, LEVEL), xycoords=("axes fraction", "data"), fontsize=8,
-                xytext=(-4, 3), textcoords="offset points", ha="right", color=_BLUE)
+    ax.annotate(
+        "all come back",
+        (1, LEVEL),
+        xycoords=("axes fraction", "data"),
+        fontsize=8,
+        xytext=(-4, 3),
+        textcoords="offset points",
+        ha="right",
+        color=_BLUE,
+    )
     ax.set(ylabel="do topics come back?")
     ax.legend(fontsize=8)
 
 
 def _plot_error(search, ax):
     ranks, mean, se = _curve(search, "held-out error")
-    ax.plot(ranks, mean, "s-", color=_ORANGE, label="error in unseen blocks, $\\pm$ 1 standard error")
+    ax.plot(
+        ranks, mean, "s-", color=_ORANGE, label="error in unseen blocks, $\\pm$ 1 standard error"
+    )
     ax.fill_between(ranks, mean - se, mean + se, color=_ORANGE, alpha=0.2, linewidth=0)
     if search._evidence.ranks:
         near, _ = smallest_predicting(search._evidence)
-        ax.plot(near, search._evidence.e(near), "s", color="black", label="no later rank predicts better")
+        ax.plot(
+            near,
+            search._evidence.e(near),
+            "s",
+            color="black",
+            label="no later rank predicts better",
+        )
     ax.set(ylabel="held-out error")
     ax.legend(fontsize=8)

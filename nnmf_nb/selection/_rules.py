@@ -165,9 +165,7 @@ def suggest(evidence):
         return [Suggestion(None, reason)]
     near, best = smallest_predicting(evidence)
     found = [
-        k
-        for k in peaks(evidence)
-        if k <= near + 1 and gain_over_one_topic(evidence, k) >= GAIN
+        k for k in peaks(evidence) if k <= near + 1 and gain_over_one_topic(evidence, k) >= GAIN
     ]
     if not found:
         return [Suggestion(None, _why_no_peak(evidence, best))]
