@@ -1,5 +1,5 @@
-"""How many topics: criteria against independent oracles, rules on made-up numbers, and a search that
-gives the same bits for any number of processes and after an interruption.
+"""How many topics: criteria against independent oracles, rules on made-up numbers, and a search
+that gives the same bits for any number of processes and after an interruption.
 """
 
 import itertools

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ArrayLike', 'OK', 'DEGENERATE', 'TIED', 'NOT_CONVERGED', 'namespace', 'is_array', 'is_non_numpy_array', 'to_numpy',
            'asarray', 'has_cuda', 'to_device', 'floating', 'double', 'gram', 'inner', 'host_rng', 'thread_count',
-           'serial', 'in_threads', 'set_threads', 'ThreadLimit', 'blas_in_one_thread']
+           'in_threads', 'set_threads', 'ThreadLimit', 'blas_in_one_thread', 'serial']
 
 # %% ../../nbs/core/arrays.ipynb #bfcc8d6f
 import contextlib
@@ -216,19 +216,8 @@ def _pool(threads):
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
-# %% ../../nbs/core/arrays.ipynb #b18485cb
+# %% ../../nbs/core/arrays.ipynb #499b84aa
 _SERIAL = ContextVar("nnmf_nb.serial", default=False)
-
-
-@contextlib.contextmanager
-def serial():
-    """Let `in_threads` and BLAS use the calling thread only, inside a ``with`` block."""
-    token = _SERIAL.set(True)
-    try:
-        with blas_in_one_thread():
-            yield
-    finally:
-        _SERIAL.reset(token)
 
 # %% ../../nbs/core/arrays.ipynb #8b701fc7
 def in_threads(run, n, work, enough=100_000, until=None):
@@ -408,3 +397,14 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_of_process.lock.release,
         after_in_child=_after_fork,
     )
+
+# %% ../../nbs/core/arrays.ipynb #b18485cb
+@contextlib.contextmanager
+def serial():
+    """Let `in_threads` and BLAS use the calling thread only, inside a ``with`` block."""
+    token = _SERIAL.set(True)
+    try:
+        with blas_in_one_thread():
+            yield
+    finally:
+        _SERIAL.reset(token)

@@ -108,6 +108,16 @@ def _run_task(kind, n, X, ranks, fits):
 _KEY = "nnmf_nb rank search"
 
 
+def _mark(data, ranks, fits):
+    """Hashes by name of what a checkpoint must agree with."""
+    return {
+        "version": package_version(),
+        "data": hashed(data),
+        "ranks": hashed(ranks),
+        "parameters": hashed([fits.model.get_params(), *fits[1:]]),
+    }
+
+
 class _Store:
     """Results of tasks by name, in memory and in a file if there is a path."""
 
@@ -366,8 +376,7 @@ class RankSearch(BaseEstimator):
 
     def _run(self, data, ranks, fits):
         """Results of the tasks by name, with what a checkpoint already has."""
-        mark = {"version": package_version(), "data": hashed(data), "ranks": hashed(ranks)}
-        mark["parameters"] = hashed([fits.model.get_params(), *fits[1:]])
+        mark = {} if self.checkpoint is None else _mark(data, ranks, fits)
         store = _Store(self.checkpoint, mark)
         names = self._tasks(data.shape[0])
         left = [name for name in names if name not in store.done]
