@@ -490,8 +490,8 @@ def planted_counts(
     --------
     >>> from nnmf_nb import datasets
     >>> counts = datasets.planted_counts((6, 2), n_samples=50, n_features=40)
-    >>> counts.X.shape, sorted(counts.labels)
-    ((50, 40), ['theme', 'topic'])
+    >>> counts.X.shape[0], sorted(counts.labels)
+    (50, ['theme', 'topic'])
     """
     levels = (ranks,) if np.isscalar(ranks) else tuple(ranks)
     if len(levels) not in (1, 2) or min(levels) < 1 or list(levels) != sorted(levels)[::-1]:

@@ -152,13 +152,13 @@ class _Store:
 # %% ../../nbs/selection/rank_search.ipynb #da7712ff
 def _full_ranks(ranks, largest):
     """The ranks to fit: without gaps, four at least, and none that half of the data cannot have."""
-    asked = [ranks] if isinstance(ranks, numbers.Integral) else list(ranks)
-    for k in asked:
+    given = [ranks] if isinstance(ranks, numbers.Integral) else list(ranks)
+    for k in given:
         check_number("ranks", k, numbers.Integral, 1)
-    wanted = sorted({int(k) for k in asked if k > 1})
+    wanted = sorted({int(k) for k in given if k > 1})
     if not wanted:
         raise ValueError(
-            f"ranks must hold a number of topics >= 2, got {asked}: one topic is always fitted, "
+            f"ranks must hold a number of topics >= 2, got {given}: one topic is always fitted, "
             "to compare with, and cannot come back wrong."
         )
     if wanted[0] > largest:
@@ -573,10 +573,10 @@ def _plot_error(search, ax):
     )
     ax.fill_between(ranks, mean - se, mean + se, color=_ORANGE, alpha=0.2, linewidth=0)
     if search._evidence.ranks:
-        near, _ = smallest_predicting(search._evidence)
+        smallest, _ = smallest_predicting(search._evidence)
         ax.plot(
-            near,
-            search._evidence.e(near),
+            smallest,
+            search._evidence.e(smallest),
             "s",
             color="black",
             label="no later rank predicts better",

@@ -163,13 +163,13 @@ def suggest(evidence):
     if max(gain_over_one_topic(evidence, k) for k in evidence.ranks) < GAIN:
         reason = "no peak: no rank predicts unseen blocks better than a single topic"
         return [Suggestion(None, reason)]
-    near, best = smallest_predicting(evidence)
+    smallest, best = smallest_predicting(evidence)
     found = [
-        k for k in peaks(evidence) if k <= near + 1 and gain_over_one_topic(evidence, k) >= GAIN
+        k for k in peaks(evidence) if k <= smallest + 1 and gain_over_one_topic(evidence, k) >= GAIN
     ]
     if not found:
         return [Suggestion(None, _why_no_peak(evidence, best))]
-    return [Suggestion(k, _why(evidence, k, near, best)) for k in reversed(found)]
+    return [Suggestion(k, _why(evidence, k, smallest, best)) for k in reversed(found)]
 
 
 def _lowest_error(evidence, best):
@@ -180,7 +180,7 @@ def _lowest_error(evidence, best):
     return words
 
 
-def _why(evidence, k, near, best):
+def _why(evidence, k, smallest, best):
     """The reason of a suggestion in words."""
     after = next(j for j in (k + 1, k + 2) if evidence.S(k) - evidence.S(j) >= DROP)
     words = (
@@ -188,10 +188,10 @@ def _why(evidence, k, near, best):
         f"(separation of the worst {evidence.S(k):.2f}, {evidence.S(after):.2f} at {after}); "
         f"{_lowest_error(evidence, best)}"
     )
-    if near > k + 2:
+    if smallest > k + 2:
         words += (
-            f". Ranks up to {near} predict better, but their topics do not come back one by one: "
-            f"{k} is what can be named, {near} what can be predicted"
+            f". Ranks up to {smallest} predict better, but their topics do not come back one by "
+            f"one: {k} is what can be named, {smallest} what can be predicted"
         )
     return words
 

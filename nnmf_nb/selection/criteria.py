@@ -176,7 +176,8 @@ def count_thinning(
     fraction : float, default=0.5
         Share of the counts in the part that is fitted, between 0 and 1, dimensionless.
     overdispersion : float, default=0.0
-        phi >= 0 in the variance mu + phi mu^2 of a count with mean mu, dimensionless. 0: Poisson.
+        Number phi >= 0 in the variance mu + phi mu^2 of a count with mean mu, dimensionless; 0:
+        Poisson.
     n_repeats : int, default=3
         Number of random splits, dimensionless.
     n_init : int, default=6
