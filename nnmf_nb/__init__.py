@@ -28,9 +28,6 @@ _home = {
     "save": "persistence._files",
     "load": "persistence._files",
     "Checkpoint": "persistence._checkpoints",
-    "RankSearch": "selection._rank_search",
-    "ProfileSearch": "selection._profiles",
-    "consensus": "selection._consensus",
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
 }

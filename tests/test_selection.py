@@ -16,11 +16,19 @@ from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from nnmf_nb import NMF, NeuralNMF, ProfileSearch, RankSearch, consensus, datasets, load, save
+from nnmf_nb import NMF, NeuralNMF, datasets, load, save
 from nnmf_nb.core._arrays import in_threads, serial
 from nnmf_nb.core._data import as_data
 from nnmf_nb.core._linalg import top_svd
-from nnmf_nb.selection import _cuts, _rank_search, _rules, criteria
+from nnmf_nb.selection import (
+    ProfileSearch,
+    RankSearch,
+    _cuts,
+    _rank_search,
+    _rules,
+    consensus,
+    criteria,
+)
 
 SMALL = dict(ranks=range(2, 7), n_splits=2, n_crosses=1, n_init=2)
 

@@ -129,7 +129,8 @@ def consensus(
 
     Examples
     --------
-    >>> from nnmf_nb import consensus, datasets
+    >>> from nnmf_nb import datasets
+    >>> from nnmf_nb.selection import consensus
     >>> X = datasets.planted_counts(3, 150, 100).X
     >>> model = consensus(X, 3, n_runs=6)
     >>> model.components_.shape[0], model.n_runs_

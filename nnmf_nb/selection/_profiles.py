@@ -114,7 +114,8 @@ class ProfileSearch(RankSearch):
 
     Examples
     --------
-    >>> from nnmf_nb import ProfileSearch, datasets
+    >>> from nnmf_nb import datasets
+    >>> from nnmf_nb.selection import ProfileSearch
     >>> X = datasets.planted_counts((6, 2), 400, 300, random_state=1).X
     >>> search = ProfileSearch(ranks=range(2, 9), n_splits=3, n_crosses=2, n_init=3).fit(X)
     >>> search.profiles_[0].ranks

@@ -250,7 +250,8 @@ class RankSearch(BaseEstimator):
 
     Examples
     --------
-    >>> from nnmf_nb import RankSearch, datasets
+    >>> from nnmf_nb import datasets
+    >>> from nnmf_nb.selection import RankSearch
     >>> X = datasets.planted_counts(4, 300, 200).X
     >>> search = RankSearch(ranks=range(2, 8), n_splits=3, n_crosses=1, n_init=3).fit(X)
     >>> search.suggested_[0].rank
