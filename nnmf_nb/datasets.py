@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SMALLEST_LIMIT', 'TIMES_THE_FILE', 'PER_NAME', 'PER_ENTRY', 'Dataset', 'toy', 'swimmer', 'digits', 'planted_news',
-           'state_of_the_union', 'gene_ontology', 'TensorDataset', 'il2', 'newsgroups', 'check_memory',
-           'memory_of_matrix', 'read_matrix_market', 'array_sizes', 'read_npz', 'read_texts']
+           'planted_counts', 'state_of_the_union', 'gene_ontology', 'TensorDataset', 'il2', 'newsgroups',
+           'check_memory', 'memory_of_matrix', 'read_matrix_market', 'array_sizes', 'read_npz', 'read_texts']
 
 # %% ../nbs/datasets.ipynb #0717eb89
 import io
@@ -427,6 +427,96 @@ def planted_news(
         samples=np.array([f"{desks[d]}, text {i}" for i, d in enumerate(desk)]),
         name="planted news",
         labels={"desk": np.array(desks)[desk], "section": np.array(list(_DESKS))[section]},
+        source="generated",
+        licence="BSD-3-Clause, as this package",
+    )
+
+# %% ../nbs/datasets.ipynb #f0ac42c0
+def _planted_mixture(rng, ranks, n_samples, n_features, mixing):
+    """Weights of the topics in the texts (n_samples x k), topics (k x n_features), themes (k,)."""
+    k = ranks[0]
+    if len(ranks) == 1:
+        H = rng.dirichlet(np.full(n_features, 0.05), k)
+        return rng.dirichlet(np.full(k, mixing), n_samples), H, np.arange(k)
+    n_themes = ranks[1]
+    theme = np.arange(k) * n_themes // k
+    shared = rng.dirichlet(np.full(n_features, 0.05), n_themes)
+    own = rng.dirichlet(np.full(n_features, 0.03), k)
+    W = rng.dirichlet(np.full(n_themes, mixing), n_samples)[:, theme]
+    for t in range(n_themes):
+        members = theme == t
+        W[:, members] *= rng.dirichlet(np.full(members.sum(), 0.3), n_samples)
+    return W, 0.45 * shared[theme] + 0.55 * own, theme
+
+# %% ../nbs/datasets.ipynb #ffe68292
+def planted_counts(
+    ranks: int | tuple[int, ...] = (12, 4),
+    n_samples: int = 1200,
+    n_features: int = 800,
+    length: float = 100.0,
+    mixing: float | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Dataset:
+    """Draw Poisson counts of texts with a known number of topics, on one level or on two.
+
+    Parameters
+    ----------
+    ranks : int or tuple of int, default=(12, 4)
+        Numbers of topics and of themes, finest first, dimensionless. One number: topics only.
+    n_samples : int, default=1200
+        Number of texts.
+    n_features : int, default=800
+        Number of features. Those that no text has are left out.
+    length : float, default=100.0
+        Mean number of words of a text, > 0.
+    mixing : float or None, default=None
+        Parameter (> 0, dimensionless) of the Dirichlet distribution of the weights of a text: of
+        its themes, or of its topics without themes. The larger, the more of them a text mixes.
+        None is 0.1 without themes and 0.08 with them.
+    random_state : int, RandomState or None, default=0
+        Determines the counts.
+
+    Returns
+    -------
+    Dataset
+        CSR, int64. Labels 'topic' (the strongest one of each text) and, on two levels, 'theme'.
+
+    Raises
+    ------
+    ValueError
+        If there are more than two levels, more themes than topics, or a number is out of range.
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> counts = datasets.planted_counts((6, 2), n_samples=50, n_features=40)
+    >>> counts.X.shape[0], sorted(counts.labels)
+    (50, ['theme', 'topic'])
+    """
+    levels = (ranks,) if np.isscalar(ranks) else tuple(ranks)
+    if len(levels) not in (1, 2) or min(levels) < 1 or list(levels) != sorted(levels)[::-1]:
+        raise ValueError(
+            "ranks must be a number of topics, or the numbers of topics and of themes (at most as "
+            f"many), got {ranks!r}."
+        )
+    if mixing is None:
+        mixing = 0.1 if len(levels) == 1 else 0.08
+    sizes = {"n_samples": n_samples, "n_features": n_features, "length": length, "mixing": mixing}
+    for name, value in sizes.items():
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} must be a finite number > 0, got {value!r}.")
+    rng = check_random_state(random_state)
+    W, H, theme = _planted_mixture(rng, levels, n_samples, n_features, mixing)
+    counts = rng.poisson(length * W @ H).astype(np.int64)
+    seen = np.flatnonzero(counts.any(axis=0))
+    topic = W.argmax(axis=1)
+    labels = {"topic": topic} if len(levels) == 1 else {"topic": topic, "theme": theme[topic]}
+    return Dataset(
+        X=csr_array(counts[:, seen]),
+        features=np.array([f"word {i}" for i in seen]),
+        samples=np.array([f"text {j}" for j in range(n_samples)]),
+        name="planted counts",
+        labels=labels,
         source="generated",
         licence="BSD-3-Clause, as this package",
     )

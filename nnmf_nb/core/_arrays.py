@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['ArrayLike', 'OK', 'DEGENERATE', 'TIED', 'NOT_CONVERGED', 'namespace', 'is_array', 'is_non_numpy_array', 'to_numpy',
            'asarray', 'has_cuda', 'to_device', 'floating', 'double', 'gram', 'inner', 'host_rng', 'thread_count',
-           'in_threads', 'set_threads', 'ThreadLimit', 'blas_in_one_thread']
+           'in_threads', 'set_threads', 'ThreadLimit', 'blas_in_one_thread', 'serial']
 
 # %% ../../nbs/core/arrays.ipynb #bfcc8d6f
+import contextlib
 import functools
 import os
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import array_api_compat
 import numpy as np
@@ -215,6 +217,9 @@ def _pool(threads):
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
+# %% ../../nbs/core/arrays.ipynb #499b84aa
+_SERIAL = ContextVar("nnmf_nb.serial", default=False)
+
 # %% ../../nbs/core/arrays.ipynb #8b701fc7
 def in_threads(run, n, work, enough=100_000, until=None):
     """Call run(rows) for slices that cover n rows, in up to `thread_count()` threads. Returns the
@@ -222,9 +227,11 @@ def in_threads(run, n, work, enough=100_000, until=None):
 
     work: cost of a row (on average), in multiplications; a thread is worth waking for `enough` of
     them (about 50 microseconds). until: cumulative costs before and after each row (n + 1 rising
-    numbers) where rows differ, so that every thread gets the same share.
+    numbers) where rows differ, so that every thread gets the same share. Inside `serial` there is
+    one slice.
     """
-    parts = min(thread_count(), int(n * work // enough), n) if thread_count() > 1 else 1
+    threads = 1 if _SERIAL.get() else thread_count()
+    parts = min(threads, int(n * work // enough), n) if threads > 1 else 1
     if parts < 2:
         return [run(slice(0, n))]
     ends = (
@@ -391,3 +398,14 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_of_process.lock.release,
         after_in_child=_after_fork,
     )
+
+# %% ../../nbs/core/arrays.ipynb #b18485cb
+@contextlib.contextmanager
+def serial():
+    """Let `in_threads` and BLAS use the calling thread only, inside a ``with`` block."""
+    token = _SERIAL.set(True)
+    try:
+        with blas_in_one_thread():
+            yield
+    finally:
+        _SERIAL.reset(token)

@@ -108,7 +108,7 @@ def _decompose(matrix):
         return lapack_svd(matrix, full_matrices=False, lapack_driver="gesvd")
 
 # %% ../../nbs/core/linalg.ipynb #31bb7029
-def top_svd(X, k, random_state=0):
+def top_svd(X, k, random_state=0, *, full_up_to=2**22):
     """Leading singular triplets of a `DataMatrix`, through products only.
 
     It never fails on finite data: where Lanczos iterations break down (all nonzero singular values
@@ -123,6 +123,9 @@ def top_svd(X, k, random_state=0):
         Number of triplets, dimensionless.
     random_state : int, Generator, RandomState or None, default=0
         Where the iterations start; the result depends on it in rounding only.
+    full_up_to : int, default=2**22
+        Sparse data with at most so many entries, zeros included, are decomposed as a whole, which
+        is fast for few of them. The same data give the same bits only with the same value.
 
     Returns
     -------
@@ -137,7 +140,7 @@ def top_svd(X, k, random_state=0):
     N, M = X.shape
     if not X.norm2 > 0:
         return np.eye(N, k), np.zeros(k), np.eye(M, k)
-    small = N * M <= 2**22 if is_sparse(X.X) else min(N, M) <= 200
+    small = N * M <= full_up_to if is_sparse(X.X) else min(N, M) <= 200
     if small or 2 * k + 1 >= min(N, M):
         return _full_svd(X, k)
     try:
