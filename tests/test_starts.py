@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
-from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, datasets
+from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, datasets, nnls, regroup
 from nnmf_nb.models._starts import best_by_cost, express, split_sizes
 from nnmf_nb.solvers import coordinate_descent
 
@@ -159,3 +159,26 @@ def test_pooled_layers_take_matrices_only():
     rng = np.random.default_rng(0)
     init = [rng.random((87, 8)), rng.random((4, 4))]
     assert fitted(DeepNMF((8, 4), pool_size=2, init=init, max_iter=5)).layers_[0].rank == 8
+
+
+def test_regroup_groups_the_topics_that_the_part_uses():
+    """The part uses the rare topics most, so that its order of topics is another one."""
+    rng = np.random.default_rng(0)
+    topics = np.kron(np.eye(6), np.ones(4))  # of four words each
+    group = rng.integers(2, size=60)
+    part = np.zeros((60, 6))
+    part[:, :4] = np.where(group[:, None] == [0, 0, 1, 1], rng.random((60, 4)) + 0.1, 0)
+    whole = np.concatenate([part @ topics, 5 * rng.random((200, 6)) @ topics])
+    model = fitted(HierarchicalNMF((6, 2), init=[topics.T, np.ones((6, 2))], max_iter=0), whole)
+    X = part @ topics
+    above = regroup(model, X, 2, random_state=0)
+    assert adjusted_rand_score(above.transform(X).argmax(axis=1), group) == 1
+    first, second = above.layers_
+    codes = np.asarray(nnls(first.A, X.T))
+    unit = codes / np.linalg.norm(codes, axis=0)
+    rest = unit - second.A @ np.asarray(nnls(second.A, unit))
+    singular = np.linalg.svd(unit, compute_uv=False)
+    floor = np.sqrt((singular[2:] ** 2).sum())
+    assert np.linalg.norm(rest) <= 1.05 * floor
+    shares = second.S.sum(axis=1)
+    assert shares[0] >= shares[1]

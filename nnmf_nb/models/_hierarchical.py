@@ -327,7 +327,8 @@ class HierarchicalNMF(LayeredNMF):
             self.n_iter_ = max(1, len(fit.errors))
             self.history_ = {"errors": [[], fit.errors], "stationarity": [[], fit.stationarity]}
             floors = svd_floors(data, ranks, leading_svd(data, ranks[0]))
-            upper = by_share([A, fit.A], describe(propagate(data, [A, fit.A]), floors))[1]
+            described = describe(propagate(data, [A, fit.A]), floors)
+            (upper,) = by_share([fit.A], described[1:])  # the first layer keeps its order
             fwd = propagate(data, [A, upper])
             for name, value in supervision.attributes(fwd.S, fwd.X.scale).items():
                 setattr(self, name, value)
