@@ -20,6 +20,8 @@ _home = {
     "NonlinearSemiNMF": "models._nonlinear",
     "UnfoldedNMF": "models._unfolded",
     "SparseCodingNetwork": "models._sparse_coding",
+    "NonnegativeCP": "tensors._cp",
+    "NeuralNCPD": "tensors._neural_ncpd",
     "as_classifier": "chain._labels",
     "nnls": "layer._nnls",
     "nnls_vjp": "layer._nnls",
@@ -31,6 +33,7 @@ _home = {
     "Checkpoint": "persistence._checkpoints",
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
+    "fit_texts": "texts",
 }
 __all__ = [*_home, "datasets"]
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SMALLEST_LIMIT', 'TIMES_THE_FILE', 'PER_NAME', 'PER_ENTRY', 'Dataset', 'toy', 'swimmer', 'digits', 'planted_news',
-           'state_of_the_union', 'gene_ontology', 'newsgroups', 'check_memory', 'memory_of_matrix',
-           'read_matrix_market', 'array_sizes', 'read_npz', 'read_texts']
+           'state_of_the_union', 'gene_ontology', 'TensorDataset', 'il2', 'newsgroups', 'check_memory',
+           'memory_of_matrix', 'read_matrix_market', 'array_sizes', 'read_npz', 'read_texts']
 
 # %% ../nbs/datasets.ipynb #0717eb89
 import io
@@ -547,6 +547,99 @@ def gene_ontology(weighting: Literal["tfidf", "counts"] = "tfidf") -> Dataset:
         licence=str(archive["licence"]),
         labels={name: np.array(_lines(archive[name])) for name in ("branch", "ontology", "go_id")},
         text=_lines(archive["text"]),
+    )
+
+# %% ../nbs/datasets.ipynb #7e2450a2
+@dataclass(frozen=True, eq=False, repr=False)
+class TensorDataset:
+    """A nonnegative tensor with the names, source and license that belong to it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N_0, N_1, ..)
+        The data, >= 0, data points in mode 0; NaN where an entry is unknown.
+    modes : tuple of str
+        Names of the modes.
+    names : tuple of ndarray
+        Names of the entries of each mode (N_m), or numbers where the mode is ordered.
+    name : str
+        Name of the data set.
+    source : str
+        Who made the data, which release it is, and what was changed.
+    licence : str
+        License under which the data may be used.
+
+    Raises
+    ------
+    ValueError
+        If there is not one name for each mode and one for each of its entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.datasets import TensorDataset
+    >>> TensorDataset(
+    ...     X=np.ones((2, 2, 3)),
+    ...     modes=("day", "fruit", "shop"),
+    ...     names=(np.arange(2), np.array(["apple", "pear"]), np.array(["a", "b", "c"])),
+    ...     name="fruit",
+    ...     source="counted in a kitchen",
+    ...     licence="CC0",
+    ... )
+    TensorDataset 'fruit': 2 day x 2 fruit x 3 shop, 0% unknown
+    """
+
+    X: np.ndarray
+    modes: tuple[str, ...]
+    names: tuple[np.ndarray, ...]
+    name: str
+    source: str
+    licence: str
+
+    def __post_init__(self):
+        lengths = tuple(len(one) for one in self.names)
+        if lengths != self.X.shape or len(self.modes) != self.X.ndim:
+            raise ValueError(
+                f"TensorDataset {self.name!r}: X of shape {self.X.shape} needs a name for each "
+                f"mode and each of its entries; got {len(self.modes)} modes with {lengths} names"
+            )
+
+    def __repr__(self):
+        sizes = " x ".join(f"{n} {mode}" for n, mode in zip(self.X.shape, self.modes))
+        unknown = 100 * np.isnan(self.X).mean()
+        return f"TensorDataset {self.name!r}: {sizes}, {unknown:.2g}% unknown"
+
+# %% ../nbs/datasets.ipynb #7e2450a4
+def il2() -> TensorDataset:
+    """Load the responses of immune cells to variants of interleukin-2.
+
+    Returns
+    -------
+    TensorDataset
+        13 ligands x 4 hours x 12 doses x 8 cells: signaling responses from 0 to 1, dimensionless.
+        The names of the modes hours (h) and doses (nM) are ascending numbers. Two ligands were not
+        measured at the first time: NaN, 3.8 % of the entries.
+
+    References
+    ----------
+    B. Orcutt-Jahns, P. C. Emmel, E. M. Snyder, C. S. Posner, S. M. Carlson, A. S. Meyer,
+    Multivalency enhances the specificity of Fc-cytokine fusions, bioRxiv 2021. From TensorLy
+    0.10.0, ``load_IL2data``. Permissive license of the Regents of the University of California.
+
+    Examples
+    --------
+    >>> from nnmf_nb import datasets
+    >>> datasets.il2()
+    TensorDataset 'il2': 13 ligand x 4 hour x 12 dose x 8 cell, 3.8% unknown
+    """
+    archive = _read("il2")
+    return TensorDataset(
+        X=archive["X"],
+        modes=("ligand", "hour", "dose", "cell"),
+        names=tuple(archive[name] for name in ("ligands", "hours", "doses", "cells")),
+        name="il2",
+        source=str(archive["source"]),
+        licence=str(archive["licence"]),
     )
 
 # %% ../nbs/datasets.ipynb #a3ebf45f

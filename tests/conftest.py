@@ -3,7 +3,8 @@ GPU leaves out.
 
 `pytest --exhaustive` (`make test-all`) runs every case. Without it, what is marked `exhaustive` is
 left out, and a test marked `each_value_once` runs on so many combinations of its parameters that
-each value of each of them occurs; pytest's closing line counts both as deselected.
+each value of each of them occurs; pytest's closing line counts both as deselected. Properties get
+at most 30 examples (`strategies.examples`).
 
 A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference
 of the array API standard (which has nothing but the standard, on two devices that refuse to mix)
@@ -17,6 +18,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 # as in tools/nbs.py: nbformat is imported in a third of the time
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -106,6 +108,12 @@ def gpu():
         )
     except Exception as error:  # whatever CUDA raises, there is no device to test on
         return None, f"the CUDA device does not answer ({type(error).__name__}: {error})"
+
+
+def pytest_configure(config):
+    settings.register_profile("make test", max_examples=30)
+    settings.register_profile("make test-all", max_examples=1000)
+    settings.load_profile("make test-all" if config.getoption("exhaustive") else "make test")
 
 
 def pytest_addoption(parser):

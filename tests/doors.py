@@ -191,12 +191,14 @@ METHODS |= {
 METHODS["score"] = lambda model, X, **known: (
     model.score(X, labels(), **known) if hasattr(model, "classes_") else model.score(X, **known)
 )
+HOOKS = ("factor_pairs",)  # what `verify` asks a model; that is its door
 TRAINING = ("fit", "fit_transform")  # every test of the containers goes through them
 # function with a model: name, call, whether it has mask and weights
 WITH_MODEL = {
     "verify": lambda model, X, **known: certificate(nnmf_nb.verify(model, X, **known)),
     "inspect": lambda model, X: shown(nnmf_nb.inspect(model, X)),
     "forward": lambda model, X, **known: metrics.forward(model, X, **known).S,
+    "regroup": lambda model, X: nnmf_nb.regroup(model, X, 2, random_state=0).layers_[1].A,
     "errors_per_depth": metrics.errors_per_depth,
     "topic_coherence": metrics.topic_coherence,
     "plot_reconstructions": partial(drawn, plot.plot_reconstructions),
@@ -252,9 +254,10 @@ def takes_X(call):
 
 
 def public_models():
-    """The estimators among the public names, by name."""
+    """The estimators of matrices among the public names, by name."""
     found = {name: getattr(nnmf_nb, name) for name in nnmf_nb.__all__}
-    return {n: one for n, one in found.items() if isinstance(one, type) and hasattr(one, "fit")}
+    models = {n: one for n, one in found.items() if isinstance(one, type) and hasattr(one, "fit")}
+    return {name: one for name, one in models.items() if name not in zoo.TENSORS}
 
 
 def methods_with_X(kind):

@@ -9,7 +9,15 @@ are wrong on such problems.)
 import itertools
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
+
+
+def examples(most):
+    """How many examples a property gets: `most`, and no more than the 30 of `make test` without
+    --exhaustive (tests/conftest.py).
+    """
+    return min(most, settings.default.max_examples)
 
 
 def supports(k):

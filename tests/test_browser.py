@@ -156,6 +156,7 @@ def serve(command, port, folder, log):
 
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory):
+    """The address of one server for all: JupyterLab, Notebook 7 and Voila."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "jupyter").mkdir()
     shutil.copy(ROOT / "nbs/tutorials/03_looking_inside.ipynb", folder / "tutorial.ipynb")
@@ -181,16 +182,6 @@ def jupyter(tmp_path_factory):
         "--expose-app-in-browser",
         "--JupyterNotebookApp.expose_app_in_browser=True",
     ]
-    yield from serve(command, port, folder, folder / "server.log")
-
-
-@pytest.fixture(scope="module")
-def voila(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("voila")
-    (folder / "jupyter").mkdir()
-    shutil.copy(ROOT / "nbs/apps/inspector.ipynb", folder)
-    port = free_port()
-    command = ["voila", "inspector.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
     yield from serve(command, port, folder, folder / "server.log")
 
 
@@ -478,8 +469,8 @@ def use_app(page, name, tmp_path):
     picture(page, f"{name}_result", tmp_path)
 
 
-def test_app_in_voila(voila, page, tmp_path):
-    page.goto(voila)
+def test_app_in_voila(jupyter, page, tmp_path):
+    page.goto(f"{jupyter}/voila/render/inspector.ipynb")
     page.get_by_role("button", name="Fit", exact=True).wait_for()
     assert page.get_by_text("Files that you upload").is_visible()
     # a page for people who do not read programs

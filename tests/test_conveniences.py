@@ -269,3 +269,69 @@ def test_transform_all_layers(fitted, name):
         assert [*table.index] == POINTS
     with pytest.raises(ValueError, match="layer must be an integer"):
         model.transform(X, layer="every")
+
+
+# --- what scikit-learn calls things ---------------------------------------------------------------
+
+
+def test_inverse_transform_by_scikit_learns_name():
+    """AA: X= beside the name of each model, in every model that has it; never both, never none."""
+    for name in zoo.ZOO:
+        model = zoo.fit(name, COUNTS)
+        S = model.transform(COUNTS)
+        assert np.array_equal(model.inverse_transform(X=S), model.inverse_transform(S))
+        for given in ({}, {"X": S}):
+            with pytest.raises(TypeError, match="needs coefficients, once"):
+                model.inverse_transform(None if not given else S, **given)
+
+
+@pytest.mark.parametrize("model", [nnmf_nb.NMF, nnmf_nb.SSNMF])
+def test_starts_without_custom_warn(model):
+    """AA: W and H are ignored with scikit-learn's RuntimeWarning unless init='custom'."""
+    W, H = np.ones((16, 2)), np.ones((2, 10))
+    with pytest.warns(RuntimeWarning, match="W and H are ignored"):
+        found = model(2, random_state=0, max_iter=500).fit(COUNTS, W=W, H=H)
+    expected = model(2, random_state=0, max_iter=500).fit(COUNTS)
+    assert np.array_equal(found.components_, expected.components_)
+
+
+def test_coefficients_as_lists():
+    """W: S0, S and dS may be lists or data frames."""
+    A = np.random.default_rng(0).random((6, 3))
+    S = nnmf_nb.nnls(A, A @ A[:3])
+    for given in (S.tolist(), pd.DataFrame(S)):
+        assert np.array_equal(nnmf_nb.nnls(A, A @ A[:3], S0=given), S)
+        assert np.array_equal(
+            nnmf_nb.nnls_vjp(A, A @ A[:3], given, given).A, nnmf_nb.nnls_vjp(A, A @ A[:3], S, S).A
+        )
+        assert nnmf_nb.kkt_residual(A, A @ A[:3], given).max() < 1e-10
+    with pytest.raises(ValueError, match="S0 must have shape"):
+        nnmf_nb.nnls(A, A, S0=[[1.0, 2.0]])
+
+
+# --- plots ----------------------------------------------------------------------------------------
+
+
+def test_fonts_for_labels_that_need_them():
+    """BB: labels get an installed font that has their letters, others keep theirs; what none has
+    draws one warning that names it.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    from nnmf_nb.plot import plot_by_group, plot_tree
+
+    model = zoo.fit("NMF", COUNTS)
+    with rc_context({"font.family": "STIXGeneral"}):  # has no Arabic; DejaVu Sans has
+        before = zoo.fit("HierarchicalNMF", COUNTS)
+        ax = plot_tree(before, features=["باب", *FEATURES[1:]], top=10, ax=Figure().subplots())
+        families = {t.get_text(): t.get_fontfamily() for t in ax.findobj(Text)}
+        assert any(len(f) > 1 for t, f in families.items() if "باب" in t)
+        assert all(f == ["STIXGeneral"] for t, f in families.items() if "باب" not in t)
+    unknown = "\U00013000\U0001d2e0"  # hieroglyphs and Mayan numerals
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        plot_by_group(model, [unknown] * 16, ax=Figure().subplots())
+    assert [str(w.message)[:36] for w in seen] == ["No installed font has 2 characters o"]
+    assert "EGYPTIAN HIEROGLYPH A001" in str(seen[0].message)

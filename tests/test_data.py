@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
-from strategies import deviation, matrices
+from strategies import deviation, examples, matrices
 
 import nnmf_nb.core._data as data
 from nnmf_nb.core._arrays import to_numpy
@@ -410,7 +410,7 @@ def test_column_blocks_cover_every_column_once(monkeypatch):
 
 
 @given(matrices())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_scale_is_a_power_of_two_below_the_largest_entry(X):
     c = power_of_two(X)
     top = np.abs(X).max()

@@ -1,6 +1,7 @@
 """Contracts of nnmf_nb.datasets: shapes, values, labels, provenance, errors."""
 
 import re
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 
@@ -247,11 +248,28 @@ def test_gene_ontology_tree(loaded):
 
 def test_archives_are_small_and_hold_no_pickle():
     archives = [f for f in (files("nnmf_nb") / "embedded").iterdir() if f.name.endswith(".npz")]
-    assert {f.name for f in archives} == {"state_of_the_union.npz", "gene_ontology.npz"}
+    assert {f.name for f in archives} == {
+        "state_of_the_union.npz",
+        "gene_ontology.npz",
+        "il2.npz",
+    }
     assert sum(len(f.read_bytes()) for f in archives) < 2.5e6
     for f in archives:
         with f.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            assert all(archive[k].dtype.kind in "uiU" for k in archive.files)
+            assert all(archive[k].dtype.kind in "uifU" for k in archive.files)
+
+
+def test_il2():
+    data = datasets.il2()
+    assert data.X.shape == (13, 4, 12, 8) and data.modes == ("ligand", "hour", "dose", "cell")
+    assert np.isnan(data.X[3:5, 0]).all() and np.isnan(data.X).mean() == 2 / 52
+    assert np.nanmin(data.X) == 0 and np.nanmax(data.X) == 1
+    assert (np.diff(data.names[1]) > 0).all() and (np.diff(data.names[2]) > 0).all()
+    assert np.nanmean(data.X[:, :, -1]) > 5 * np.nanmean(data.X[:, :, 0])  # a high dose does more
+    assert data.X is not datasets.il2().X and "Permission is hereby granted" in data.licence
+    assert "bioRxiv 2021" in data.source
+    with pytest.raises(ValueError, match="needs a name for each mode"):
+        replace(data, modes=("ligand",))
 
 
 # --- Dataset --------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_spread_is_the_transpose_of_pooled(size):
 def test_energy_is_its_formula():
     X = data("weighted")
     A, S = factors(X, 2)
-    W, D = X.W, X._known
+    W, D = X.W, X.known
     direct = np.sum(W * (D - A[0] @ (S[0] * X.scale)) ** 2) / X.scale**2
     direct += 0.3 * (
         np.sum((S[0].reshape(3, 2, -1).mean(axis=1) - A[1] @ S[1]) ** 2)

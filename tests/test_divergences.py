@@ -171,7 +171,7 @@ def test_sparse_without_second_orientation(monkeypatch):
     expected = mu(data("sparse"), *start(data("sparse")), 1, max_iter=5).values
     monkeypatch.setattr("nnmf_nb.core._data._BOTH_LIMIT", 0)
     X = data("sparse")
-    assert X._cols.matrix.format == "csc"
+    assert X.columns.matrix.format == "csc"
     assert mu(X, *start(X), 1, max_iter=5).values == pytest.approx(expected)
 
 

@@ -23,7 +23,7 @@ SMALL = {
     ),
     "03_speed": {},
 }
-LONG = ["02_where_depth_helps"]  # even in small
+LONG = ["01_table_1", "02_where_depth_helps"]  # even in small
 
 
 def test_every_experiment_is_run_here():

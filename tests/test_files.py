@@ -23,6 +23,7 @@ from safetensors.numpy import save as to_bytes
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import NMF as TheirNMF
 from sklearn.exceptions import ConvergenceWarning
+from strategies import examples
 
 import nnmf_nb
 from nnmf_nb import (
@@ -32,8 +33,10 @@ from nnmf_nb import (
     DeepSemiNMF,
     GuidedNMF,
     HierarchicalNMF,
+    NeuralNCPD,
     NeuralNMF,
     NonlinearSemiNMF,
+    NonnegativeCP,
     SparseCodingNetwork,
     UnfoldedNMF,
     load,
@@ -96,6 +99,8 @@ MODELS = {
     "SSNMF": (SSNMF(3, random_state=0), (X, LABELS)),
     "GuidedNMF": (GuidedNMF(3, seeds={"a": [0, 1], "b": [5]}, random_state=0), (X,)),
     "NeuralNMF-labels": (NeuralNMF((4, 2), random_state=0, max_iter=20), (X, LABELS)),
+    "NonnegativeCP": (NonnegativeCP(3, random_state=0), (X,)),
+    "NeuralNCPD": (NeuralNCPD((4, 2), random_state=0), (X, LABELS)),
 }
 
 
@@ -147,7 +152,8 @@ def test_a_loaded_model_is_a_model(model, tmp_path):
         for F in fields_of(one).values()
         if isinstance(F, np.ndarray)
     ]
-    assert all(F.flags.writeable for F in (again.components_, *factors))
+    factors += getattr(again, "factors_", None) or [again.components_]
+    assert all(F.flags.writeable for F in factors)
 
 
 @pytest.mark.parametrize(
@@ -727,7 +733,9 @@ def test_loading_imports_and_runs_nothing(tmp_path, monkeypatch):
 # --- fuzz -----------------------------------------------------------------------------------------
 
 FUZZ = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

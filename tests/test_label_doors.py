@@ -37,6 +37,7 @@ TAKE = {
     "DeepNMF": dict(ranks=(4, 3)),
     "DeepSemiNMF": dict(ranks=(4, 3), pretrain_iter=2),
     "SparseCodingNetwork": dict(ranks=(4, 3), start_iter=5),
+    "NeuralNCPD": dict(ranks=(4, 3), n_init=1, n_init_upper=1),
 }
 PREDICT = [name for name in TAKE if name != "DeepSemiNMF"]
 WITH_L = [name for name in PREDICT if name != "SparseCodingNetwork"]
@@ -72,6 +73,8 @@ def warned(function, *args, **given):
 
 def bits(fitted):
     """What a fit ended at: its topics."""
+    if hasattr(fitted, "factors_"):
+        return np.concatenate(fitted.factors_)
     return np.asarray(fitted.components_)
 
 

@@ -59,7 +59,7 @@ KINDS = ["dense", "scaled", "sparse", "csc", "masked", "weighted"]
 
 def parts(D):
     """(X, W) as plain dense arrays in units of D.scale."""
-    X = getattr(D, "_known", D.X)
+    X = getattr(D, "known", D.X)
     X = X.toarray() if sp.issparse(X) else X
     return X / D.scale, getattr(D, "W", np.ones(D.shape))
 

@@ -113,6 +113,7 @@ CASES = [
 ]
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("params", CASES, ids=str)
 @pytest.mark.parametrize("kind", ["dense", "csr", "float32", "masked"])
 def test_fit_transform_is_transform(params, kind):
@@ -186,6 +187,7 @@ def test_hard_data_give_no_nan(name, params, k):
 # --- every parameter ------------------------------------------------------------------------------
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("init", [name for name in INITS if name != "custom"])
 @pytest.mark.parametrize("solver", ["hals", "mu"])
 def test_every_start_reaches_the_floor(init, solver):

@@ -17,6 +17,7 @@ from strategies import (
     brute_force,
     brute_force_gram,
     deviation,
+    examples,
     integer_problem,
     integer_problems,
     numeric_gradient,
@@ -64,7 +65,9 @@ def random_problem(seed=0, N=20, k=6, M=40):
 # --------------------------------------------------------------------------------------- optimality
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (1, 2, 3))]
+)
 def test_small_integer_problems_equal_brute_force(engine, seed):
     rng = np.random.default_rng(seed)
     for _ in range(500):
@@ -78,7 +81,7 @@ def test_small_integer_problems_equal_brute_force(engine, seed):
 
 
 @given(integer_problems())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_integer_problem_equals_brute_force(problem):
     A, x = problem
     S, status, kkt = nnls_certified(A, column(x))
@@ -169,7 +172,8 @@ def test_solutions_use_independent_columns_only(engine):
     for _ in range(800):
         A, x = integer_problem(rng)
         support = nnls(A, column(x))[:, 0] > 0
-        assert np.linalg.matrix_rank(A[:, support]) == support.sum(), (A, x)
+        # NumPy 2.0 has no rank of an empty matrix
+        assert not support.any() or np.linalg.matrix_rank(A[:, support]) == support.sum(), (A, x)
 
 
 def hard_inputs():
@@ -832,6 +836,7 @@ def case(name, X):
     }[name]
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("scale", [1.0, 1e12])
 def test_vjp_equals_central_differences(engine, name, scale):
@@ -942,7 +947,7 @@ def test_vjp_refuses_another_shape():
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_solve_gram_with_a_matrix_per_point(seed):
     rng = np.random.default_rng(seed)
     k, g, M = rng.integers(1, 5), rng.integers(1, 4), rng.integers(1, 6)

@@ -23,8 +23,8 @@ def tool(name):
 nbs = tool("nbs")
 
 
-# 50 s together: in `make test` their modules have their tests alone
-LONG = ("semi", "unfolded", "sparse_coding", "nonlinear")
+# a minute together: in `make test` their modules have their tests alone
+LONG = ("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear")
 
 
 def notebooks():
@@ -35,12 +35,19 @@ def notebooks():
     ]
 
 
+@pytest.fixture(scope="module")
+def kernels():
+    """The environment of kernels that share what they import."""
+    with nbs.kernel_environment() as environment:
+        yield environment
+
+
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", notebooks(), ids=nbs.name)
-def test_notebook_runs_and_shows_what_is_stored(path):
+def test_notebook_runs_and_shows_what_is_stored(path, kernels):
     # in a thread of its own: the browser tests leave a running event loop in theirs
     with ThreadPoolExecutor(1) as pool:
-        problems = pool.submit(nbs.problems_of, path).result()
+        problems = pool.submit(nbs.problems_of, path, kernels).result()
     if os.environ.get("NOTEBOOK_OUTPUTS") == "ignored":  # tools/portable.py, without numba
         problems = problems if problems[:1] == [nbs.DOES_NOT_RUN] else []
     assert not problems, "\n".join([f"{nbs.name(path)}:", *problems])

@@ -80,6 +80,7 @@ ON_AX = {  # single-panel functions: (model, ax) -> drawn
     "images": lambda m, ax: plot.plot_images(m, -1, (3, 29), ax=ax),
     "curves": lambda m, ax: plot.plot_curves(m, -1, ax=ax),
     "paths": lambda m, ax: plot.plot_paths(m, 5, ax=ax),
+    "by group": lambda m, ax: plot.plot_by_group(m, np.arange(90) % 4, ax=ax),
 }
 ON_FIG = {  # functions with several panels: (model, fig) -> array of axes
     "reconstructions": lambda m, fig: plot.plot_reconstructions(m, np.ones((90, 87)), fig=fig),
@@ -385,6 +386,7 @@ def random_layers(ranks, rng, n=200, m=60):
     return layers
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("ranks", [(9, 4, 2), (20, 6), (30, 8), (12, 6, 3, 1), (5,)])
 @pytest.mark.parametrize("size", [None, (4, 2), (7, 4)])
 def test_labels_of_a_tree_do_not_overlap_and_stay_inside(ranks, size):
@@ -480,6 +482,67 @@ def test_over_one_moment(models):
 def test_over_time_errors(models, change, message):
     with pytest.raises(ValueError, match=message):
         plot.plot_over_time(models["neural"], 1, **{"when": np.arange(90)} | change)
+
+
+def test_over_dates(models):
+    """Issue 15, BB: all forms of dates give one picture, sorted, on an axis of dates."""
+    model, rng = models["neural"], np.random.default_rng(0)
+    days = np.datetime64("2019-12-25") + rng.permutation(90)
+    plain = (days - np.datetime64("1970-01-01")).astype(int)
+    expected = plot.shares_over(model, -1, plain)
+    forms = [
+        days,
+        pd.Series(days),
+        pd.DatetimeIndex(days, tz="UTC"),
+        days.astype(object),  # datetime.date
+        [str(day) for day in days],
+        [f"{day}T00:00:00Z" for day in days],
+        pd.Series(days).dt.to_period("h"),
+    ]
+    for when in forms:
+        centers, shares, width = plot.shares_over(model, when=when)
+        assert centers.dtype.kind == "M" and (np.diff(centers) > np.timedelta64(0)).all()
+        found = (centers - np.datetime64("1970-01-01")) / np.timedelta64(1, "D")
+        offset = 0.5 if isinstance(when, pd.Series) and when.dtype.kind == "O" else 0.0
+        assert abs(found - expected[0]).max() <= 1 + offset and width == expected[2] == 2
+        np.testing.assert_allclose(shares, expected[1], atol=1e-9)
+    ax = plot.plot_over_time(model, when=pd.Series(days, name="day"))
+    assert ax.get_xlabel() == "day (bins of 2 days)" and len(ax.collections) == 2
+    ax.figure.canvas.draw()
+    assert "2020" in ax.xaxis.get_major_formatter().get_offset()
+    assert "Jan" in " ".join(label.get_text() for label in ax.get_xticklabels())
+    years = [str(1790 + i) for i in range(90)]
+    ax = plot.plot_over_time(model, when=years)
+    assert ax.get_xlabel() == "when (bins of 2)" and 1790 <= ax.get_xlim()[0] < 1792
+    old = plot.shares_over(model, when=[f"{1600 + i}-07-14" for i in range(90)])[0]
+    assert str(old[0]).startswith("160")
+    for when, message in [
+        ([*days[:-1].astype(str), "tomorrow"], "the one at index 89 is 'tomorrow'"),
+        ([*days[:-1], np.datetime64("NaT")], "1 are missing or infinite, the first at index 89"),
+        (days - days[0], "got dtype timedelta64"),
+        (None, "one per data point"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            plot.shares_over(model, when=when)
+
+
+def test_by_group():
+    """Issue 15, BB: means over the data points of a group, counts, and those without a group."""
+    layers = hand_made()  # Phi_0 has column sums 1
+    S = np.array([[1.0, 1, 2], [0, 0, 4], [5, 5, 0], [0, 0, 0]])
+    table = plot.shares_by_group(layers, ["b", "a", "b", None], 0, S=S)
+    assert [*table.index] == ["a", "b", "missing"] and [*table["count"]] == [1, 2, 1]
+    expected = np.array([[0, 0, 1], [0.375, 0.375, 0.25], [np.nan] * 3])
+    np.testing.assert_allclose(table.drop(columns="count"), expected)
+    order = pd.Categorical(["b", "a", "b", "b"], categories=["b", "a", "none"])
+    assert [*plot.shares_by_group(layers, order, 0, S=S).index] == ["b", "a"]
+    ax = plot.plot_by_group(layers, pd.Series([3, 1, 3, 1], name="ward"), 0, S=S)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["1 (2)", "3 (2)"]
+    assert ax.get_ylabel() == "ward"
+    lengths = np.array([[bar.get_width() for bar in bars] for bars in ax.containers])
+    np.testing.assert_allclose(lengths.sum(axis=0), 1)
+    with pytest.raises(ValueError, match="groups must be 4 names"):
+        plot.shares_by_group(layers, ["a"], 0, S=S)
 
 
 def test_bins():

@@ -11,13 +11,13 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from zoo import ZOO, error, fit, labels, planted, same, transform
+from zoo import ZOO, error, fit, labels, one_of_each, planted, same, transform
 
 from nnmf_nb import NMF, SSNMF, NeuralNMF, certify, nnls
 from nnmf_nb.chain._costs import COSTS, ChainObjective, on_unit_columns
 from nnmf_nb.core._data import as_data
 
-every_model = pytest.mark.parametrize("name", list(ZOO))
+every_model = pytest.mark.parametrize("name", one_of_each(ZOO))
 SEEN = planted(14, 9, seed=4)
 FITTED = {}
 

@@ -22,7 +22,7 @@ from nnmf_nb.core import _arrays as backend
 from nnmf_nb.core import _data as data
 from nnmf_nb.layer import _nnls as layer
 
-every_model = pytest.mark.parametrize("name", list(ZOO))
+every_model = pytest.mark.parametrize("name", one_of_each(ZOO))
 # relative to the largest entry; iterated coefficients (Kullback-Leibler, UnfoldedNMF) need their
 # tolerance
 CLOSE = 1e-10

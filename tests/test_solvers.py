@@ -117,7 +117,7 @@ def test_hals_ends_at_a_stationary_point():
 @pytest.mark.parametrize("kind", ["dense", "sparse", "masked"])
 def test_hals_does_not_feel_the_scale(kind):
     X = data(kind)
-    raw = X._known if kind == "masked" else X.X
+    raw = X.known if kind == "masked" else X.X
     extra = dict(mask=X.W > 0) if kind == "masked" else {}
     a = hals(X, *start(X), max_iter=10, tol=0.0)
     for c in (2.0**-100, 2.0**100):

@@ -165,7 +165,7 @@ def test_same_unsupervised_objective_as_ssnmf(number, beta):
 def test_exact_step_solves_the_stacked_problem(kind, partly):
     J, labels, A, B, S = problem(kind, partly)
     new = joint_step(J, A, B, S, exact=True)
-    dense = J.X.X.toarray() if kind == "csr" else J.X._known if kind == "masked" else J.X.X
+    dense = J.X.X.toarray() if kind == "csr" else J.X.known if kind == "masked" else J.X.X
     W = J.X.W if kind == "masked" else np.ones(dense.shape)
     Y = np.zeros((3, 24))
     Y[:, labels.known] = labels.Y / J.Y.scale

@@ -80,12 +80,12 @@ def cut(estimator):
 @pytest.mark.each_value_once
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", DATA)
-def test_a_warm_fit_never_raises_the_cost(kind, optimizer):
+@pytest.mark.parametrize("coefficients", ["chain", "data"])
+def test_a_warm_fit_never_raises_the_cost(kind, optimizer, coefficients):
     data, given = DATA[kind]
     loss = dict(label_loss="cross_entropy") if kind == "cross-entropy" else {}
-    model = new(optimizer=optimizer, warm_start=True, **OPTIMIZERS[optimizer], **loss).fit(
-        data, **given
-    )
+    params = dict(optimizer=optimizer, coefficients=coefficients, **OPTIMIZERS[optimizer], **loss)
+    model = new(warm_start=True, **params).fit(data, **given)
     rounding = 1e-5 if kind == "float32" else 1e-9
     for _ in range(2):
         before, dtype = costs(model).min(), model.layers_[0].A.dtype

@@ -38,6 +38,8 @@ ZOO = {
     "UnfoldedNMF": ("UnfoldedNMF", dict(n_components=3, n_layers=2), ""),
     "SparseCodingNetwork": ("SparseCodingNetwork", dict(ranks=(4, 3), random_state=0), LABELLED),
 }
+# models of tensors, whose contracts are in test_tensors.py
+TENSORS = ("NeuralNCPD", "NonnegativeCP")
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
 # fit has a mask
 MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,10 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from PIL import Image  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from warm_kernel import kernels  # noqa: E402
+
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 COLAB = "application/vnd.google.colaboratory.intrinsic+json"
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -186,11 +191,27 @@ class Client(NotebookClient):
         return await super().async_execute_cell(cell, cell_index, *args, **kwargs)
 
 
-def kernel_env(folder):
-    """Environment of the kernels: this interpreter, this checkout, no settings of the user who
-    happens to run it.
+@contextmanager
+def kernel_environment():
+    """Where kernels are found and their environment: this interpreter, this checkout, no settings
+    of the user who happens to run it.
     """
-    write_kernel_spec(Path(folder, "kernels", "python3"))
+    before = os.environ.get("JUPYTER_PATH")
+    with tempfile.TemporaryDirectory() as folder:
+        environment = variables_of_kernels(folder)
+        with kernels(folder, environment) as command:
+            write_kernel_spec(Path(folder, "kernels", "python3"), overrides={"argv": command})
+            # searched first: a kernel "python3" of the user's is another interpreter
+            os.environ["JUPYTER_PATH"] = folder
+            try:
+                yield environment
+            finally:
+                del os.environ["JUPYTER_PATH"]
+                os.environ |= {} if before is None else {"JUPYTER_PATH": before}
+
+
+def variables_of_kernels(folder):
+    """The variables of the environment of kernels, and the files in `folder` that they name."""
     Path(folder, "matplotlibrc").touch()  # all defaults
     env = {
         k: v
@@ -249,31 +270,22 @@ async def run(path, timeout, env):
     return tidy(nb)
 
 
-async def run_all(paths, jobs, timeout, done):
+async def run_all(paths, jobs, timeout, env, done):
     """Run `paths`, `jobs` at a time; calls done(path, notebook or RuntimeError, seconds) as each
     one ends.
     """
     gate = asyncio.Semaphore(jobs)
-    with tempfile.TemporaryDirectory() as folder:
-        env = kernel_env(folder)
-        before = os.environ.get("JUPYTER_PATH")
-        # searched first: a kernel "python3" of the user's is another interpreter
-        os.environ["JUPYTER_PATH"] = folder
 
-        async def one(path):
-            async with gate:
-                start = time.perf_counter()
-                try:
-                    result = await run(path, timeout, env)
-                except RuntimeError as error:
-                    result = error
-                done(path, result, time.perf_counter() - start)
+    async def one(path):
+        async with gate:
+            start = time.perf_counter()
+            try:
+                result = await run(path, timeout, env)
+            except RuntimeError as error:
+                result = error
+            done(path, result, time.perf_counter() - start)
 
-        try:
-            await asyncio.gather(*map(one, paths))
-        finally:
-            del os.environ["JUPYTER_PATH"]
-            os.environ |= {} if before is None else {"JUPYTER_PATH": before}
+    await asyncio.gather(*map(one, paths))
 
 
 def stderr_of(nb):
@@ -323,7 +335,8 @@ def cmd_execute(args):
             )
 
     paths = notebooks(args.paths)
-    asyncio.run(run_all(paths, args.jobs, args.timeout, done))
+    with kernel_environment() as env:
+        asyncio.run(run_all(paths, args.jobs, args.timeout, env, done))
     print(f"execute: {len(paths) - len(failed)} of {len(paths)} notebooks ran")
     return bool(failed)
 
@@ -492,14 +505,14 @@ def complaints(path, result):
     return problems
 
 
-def problems_of(path, timeout=300):
-    """Run one notebook and return its `complaints`."""
+def problems_of(path, env, timeout=300):
+    """Run one notebook in a `kernel_environment` and return its `complaints`."""
     found = []
-    asyncio.run(
-        run_all(
-            [path], 1, timeout, lambda path, result, seconds: found.extend(complaints(path, result))
-        )
-    )
+
+    def done(path, result, seconds):
+        found.extend(complaints(path, result))
+
+    asyncio.run(run_all([path], 1, timeout, env, done))
     return found
 
 
@@ -527,7 +540,8 @@ def cmd_check(args):
     paths = notebooks(args.paths) if args.paths else without_experiments()
     if not paths:
         sys.exit("check: no notebook found, so nothing was checked")
-    asyncio.run(run_all(paths, args.jobs, args.timeout, done))
+    with kernel_environment() as env:
+        asyncio.run(run_all(paths, args.jobs, args.timeout, env, done))
     print(f"check: {len(paths) - len(bad)} of {len(paths)} notebooks ran and match what is stored")
     return bool(bad)
 

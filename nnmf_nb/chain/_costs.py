@@ -520,7 +520,7 @@ def custom(cost, Y=None, check=False):
 
     def chain_cost(fwd):
         nonlocal to_check
-        X, scale = getattr(fwd.X, "_known", fwd.X.X), fwd.X.scale
+        X, scale = getattr(fwd.X, "known", fwd.X.X), fwd.X.scale
         A, S = list(fwd.A), [s * scale for s in fwd.S]
         value, dA, dS = evaluate(X, A, S)
         if to_check:

@@ -813,7 +813,7 @@ def accuracy(model, X, y, layer=None, L=None, **given):
     """
     if not isinstance(y, dict):
         return _mean(_right(model, X, y, layer, L, given))
-    n_layers = len(model._topics_per_layer())
+    n_layers = len(model.layer_ranks())
     masks = by_layer(L, n_layers, "L") if isinstance(L, dict) else None
     right = [
         _right(model, X, labels, layer, L if masks is None else masks.get(layer), given)

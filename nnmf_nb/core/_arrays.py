@@ -72,7 +72,8 @@ def to_numpy(x):
         return x.get()
     if hasattr(x, "detach"):
         return x.detach().cpu().numpy()  # PyTorch
-    if is_array(x):
+    # NumPy's scalars are arrays to some, and of no namespace before NumPy 2.1
+    if is_array(x) and not isinstance(x, np.generic):
         return np.asarray(_on_first_device(x))
     return np.asarray(x)
 

@@ -203,7 +203,7 @@ class DataMatrix:
         if beyond_products(self.scale, self.dtype):
             self.operand, self.unit = divided(X, self.scale), 1.0
         rows, cols = _orientations(self.operand) if is_sparse(X) else (self.operand, self.operand.T)
-        self._rows, self._cols = Rows(rows), Rows(cols)
+        self.rows, self.columns = Rows(rows), Rows(cols)
 
     def _times(self, rows, thin):
         product = rows.times(thin)
@@ -211,11 +211,11 @@ class DataMatrix:
 
     def AtX(self, A):
         """A'X / scale, k x M, for A: N x k."""
-        return self._times(self._cols, A).T
+        return self._times(self.columns, A).T
 
     def XSt(self, S):
         """X S' / scale, N x k, for S: k x M."""
-        return self._times(self._rows, S.T)
+        return self._times(self.rows, S.T)
 
     def AtM(self, A, B, S):
         """A'(B S), k x M, for A and B: N x k, S: k x M."""
@@ -325,7 +325,7 @@ class WeightedDataMatrix(DataMatrix):
         scale = power_of_two(X) if scale is None else float(scale)
         # scaled before weighting: W X may be out of range where X is not
         super().__init__(W * divided(X, scale), 1.0)
-        self._known, self.scale = X, scale
+        self.known, self.scale = X, scale
 
     @functools.cached_property
     def weight(self):
@@ -334,7 +334,7 @@ class WeightedDataMatrix(DataMatrix):
     @functools.cached_property
     def norm2(self):
         def run(r):
-            part = double(self._known[r, :]) * (1.0 / self.scale)
+            part = double(self.known[r, :]) * (1.0 / self.scale)
             return inner(part * part, self.W[r, :])
 
         return sum(in_chunks(run, *self.shape), 0.0)
@@ -537,7 +537,7 @@ def residual2(X, A, S, identity=None):
 def _explicit_residual2(X, A, S):
     N, M = X.shape
     if isinstance(X, WeightedDataMatrix):
-        source = X._known
+        source = X.known
     elif is_sparse(X.X):
         source = X.X.tocsc()
     else:
@@ -553,7 +553,7 @@ def _explicit_residual2(X, A, S):
 # %% ../../nbs/core/data.ipynb #e574f782
 def known_entries(X):
     """The matrix of a `DataMatrix` X (N x M), with 0 where an entry is unknown; not weighted."""
-    return X._known if isinstance(X, WeightedDataMatrix) else X.X
+    return X.known if isinstance(X, WeightedDataMatrix) else X.X
 
 
 def transposed(X):
@@ -561,7 +561,7 @@ def transposed(X):
     data point.
     """
     if isinstance(X, WeightedDataMatrix):
-        return WeightedDataMatrix(X._known.T, X.W.T, X.scale)
+        return WeightedDataMatrix(X.known.T, X.W.T, X.scale)
     return DataMatrix(X.X.T, X.scale)
 
 # %% ../../nbs/core/data.ipynb #b93a33c0

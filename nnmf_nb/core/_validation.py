@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FLOATS', 'CONTAINERS', 'MASK_HINT', 'is_sparse', 'is_foreign', 'is_frame', 'without_mask', 'refuse_masked',
-           'plain_array', 'entries', 'check_finite', 'check_nonnegative', 'canonical', 'check_matrix', 'read_mask',
-           'read_weights', 'entry_weights', 'name_text', 'is_counted', 'with_text_names', 'point_names', 'aligned',
-           'check_same_points', 'Samples', 'read_samples', 'samples_with_gaps', 'plain_labels', 'read_factor',
-           'read_coefficients', 'opened', 'known_feature_names', 'read_ranks']
+           'refuse_untracked', 'plain_array', 'entries', 'check_finite', 'check_nonnegative', 'canonical',
+           'check_matrix', 'read_mask', 'read_weights', 'entry_weights', 'name_text', 'is_counted', 'with_text_names',
+           'point_names', 'aligned', 'check_same_points', 'Samples', 'read_samples', 'samples_with_gaps',
+           'plain_labels', 'read_factor', 'read_coefficients', 'opened', 'known_feature_names', 'read_ranks']
 
 # %% ../../nbs/core/validation.ipynb #fb867adf
 import math
@@ -91,6 +91,24 @@ def refuse_masked(F, name):
         f"every entry of {name} counts. Fill them, for example with {name}.filled(0)."
     )
 
+# %% ../../nbs/core/validation.ipynb #bfee97b8
+def refuse_untracked(X, name):
+    """Raise `TypeError` for arrays of JAX, into which nobody can write, and for tensors of PyTorch
+    that track gradients, which would be lost.
+    """
+    if getattr(X, "requires_grad", False):
+        raise TypeError(
+            f"{name} is a tensor that tracks gradients, which would be lost: give "
+            f"{name}.detach(). For derivatives inside PyTorch see the recipe in the notebook "
+            "'In PyTorch and JAX'."
+        )
+    if type(X).__module__.startswith(("jax.", "jaxlib.")):
+        raise TypeError(
+            f"{name} is an array of JAX, which cannot be changed in place: give "
+            f"numpy.asarray({name}). For derivatives inside JAX see the recipe in the notebook "
+            "'In PyTorch and JAX'."
+        )
+
 # %% ../../nbs/core/validation.ipynb #e9c7c30e
 FLOATS = (np.float64, np.float32)
 CONTAINERS = dict(accept_sparse=("csr", "csc"), dtype=FLOATS, ensure_all_finite=False)
@@ -117,6 +135,7 @@ def plain_array(X, name="X"):
         For masked arrays that hide something, and for objects that are no numbers.
     """
     refuse_masked(X, name)
+    refuse_untracked(X, name)
     if is_sparse(X) or is_non_numpy_array(X):
         return X
     values = X
@@ -578,6 +597,7 @@ def _checked(model, X, reset):
 
 def _checked_foreign(model, X, reset):
     """Shape checks for arrays that are not NumPy's, in scikit-learn's words."""
+    refuse_untracked(X, "X")
     if len(X.shape) != 2:
         raise ValueError(
             f"Expected 2D array, got an array of shape {tuple(X.shape)}. Reshape your data."
@@ -822,7 +842,7 @@ def read_factor(F, name, rows=None, columns=None):
     return np.array(floating(to_numpy(F), name), dtype=np.float64, order="C")
 
 
-def read_coefficients(S, name, names=None):
+def read_coefficients(S, name, names=None, X=None):
     """Coefficients (n_samples x k) for `inverse_transform`.
 
     Parameters
@@ -834,6 +854,8 @@ def read_coefficients(S, name, names=None):
     names : sequence of str or None, default=None
         What `transform` calls the columns of a DataFrame; one with these in another order is put
         in theirs.
+    X : array of any library or DataFrame or None, default=None
+        `S` by the name that scikit-learn gives it.
 
     Returns
     -------
@@ -843,8 +865,15 @@ def read_coefficients(S, name, names=None):
     Raises
     ------
     TypeError
-        For masked arrays that hide something.
+        For masked arrays that hide something, and unless exactly one of `S` and `X` is given.
     """
+    if (S is None) == (X is None):
+        raise TypeError(
+            f"inverse_transform needs coefficients, once: as {name}, or as X, as scikit-learn "
+            "calls them."
+        )
+    if S is None:
+        S, name = X, "X"
     refuse_masked(S, name)
     if is_non_numpy_array(S):
         return S

@@ -130,7 +130,7 @@ def point_norms(X):
     norms = []
     for c in column_blocks(X.shape[1], X.shape[0]):
         weighted = isinstance(X, WeightedDataMatrix)
-        entries = np.abs(double((X._known if weighted else X.X)[:, c])) / X.scale
+        entries = np.abs(double((X.known if weighted else X.X)[:, c])) / X.scale
         top = entries.max(axis=0)
         top = np.where(top > 0, top, 1.0)
         squares = (entries / top) ** 2
@@ -1154,20 +1154,12 @@ def arrays_of(model, X):
     """Lists A and S (float64, host) of a fitted model for X (n_samples x n_features). Raises
     `TypeError` when there are none.
     """
-    if hasattr(model, "layers_"):
-        pairs = [(one.A, one.S) if hasattr(one, "A") else (one.Z, one.H) for one in model.layers_]
-    elif hasattr(model, "dictionaries_"):
-        # as an array, whatever set_output asks for
-        pairs = [
-            (D, type(model).transform.__wrapped__(model, X, layer=l).T)
-            for l, D in enumerate(model.dictionaries_)
-        ]
-    elif hasattr(model, "factors_"):
-        # X ~ Z_1 C with C = g(Z_2 g(.. H)), the codes of the first layer
-        codes = type(model).transform.__wrapped__(as_it_was_fitted(model), X, layer=0)
-        pairs = [(to_numpy(model.factors_[0]), codes.T)]
+    if hasattr(model, "factor_pairs") and hasattr(model, "components_"):
+        pairs = model.factor_pairs(X)
+    elif hasattr(model, "layers_"):
+        pairs = [(one.A, one.S) for one in model.layers_]
     elif hasattr(model, "components_") and hasattr(model, "transform"):
-        pairs = [(to_numpy(model.components_).T, as_it_was_fitted(model).transform(X).T)]
+        pairs = [(to_numpy(model.components_).T, model.transform(X).T)]
     else:
         raise TypeError(
             "model must be a fitted factorisation with layers_ or components_, got "
@@ -1203,7 +1195,7 @@ def verify(
     Returns
     -------
     Certificate
-        The verdict.
+        The verdict; of a model of tensors its own kind of certificate.
 
     Raises
     ------
@@ -1228,6 +1220,8 @@ def verify(
     True
     """
     model, X = opened(model, X)
+    if hasattr(model, "_verify"):
+        return model._verify(X, mask)
     samples = read_samples(X, mask, weights, model=model, nonnegative=False, device="cpu")
     A, S = arrays_of(model, X if without_mask(X)[1] is None else samples.X)
     if samples.X.shape != (S[0].shape[1], A[0].shape[0]):

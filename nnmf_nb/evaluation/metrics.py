@@ -205,9 +205,9 @@ def forward(
             "features, one per column."
         )
     data = of_samples(samples)
-    if hasattr(model, "_penalized"):
-        data = model._penalized(data)
-    run = getattr(model, "_propagate", propagate)
+    if hasattr(model, "with_penalty"):
+        data = model.with_penalty(data)
+    run = getattr(model, "propagate", propagate)
     return run(data, [asarray(to_numpy(one.A), namespace_like(data)) for one in layers])
 
 # %% ../../nbs/evaluation/metrics.ipynb #32f650a9

@@ -756,13 +756,7 @@ def settings_of(model, labelled):
 
 def marks_of(model):
     """The iterations after which the parameters of a fit, running or finished, changed."""
-    running = getattr(model, "_changes", None)
-    return [
-        n
-        for n, _ in (
-            running.done if running else (getattr(model, "history_", None) or {}).get("changes", ())
-        )
-    ]
+    return [n for n, _ in model.parameter_changes()]
 
 # %% ../../nbs/inspector/live.ipynb #e371626d
 class Looks(Displays):

@@ -9,7 +9,7 @@ __all__ = ['LAMBDAS', 'PAGE', 'CARD', 'leading_features', 'leading_points', 'sha
            'topics_payload', 'points_payload', 'point_images', 'one_layer', 'with_layers', 'place_of', 'headline',
            'payload', 'key_of', 'label', 'topic_frame', 'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline',
            'front', 'page', 'widget_class', 'connect', 'Selection', 'card', 'fields', 'Controls', 'with_live', 'View',
-           'inspect']
+           'excerpts', 'inspect']
 
 # %% ../../nbs/inspector/view.ipynb #31c6d9a4
 import base64
@@ -19,6 +19,7 @@ import html
 import json
 import numbers
 import os
+import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 from matplotlib.colors import to_hex
+from sklearn.pipeline import Pipeline
 
 from nnmf_nb.chain._layers import (
     describe,
@@ -1059,6 +1061,16 @@ class View(Selection):
             lambda: self.controls,
         )
 
+# %% ../../nbs/inspector/view.ipynb #c8631992
+def excerpts(model, X, width=40, longest=2000):
+    """Pairs of the beginning of a text and the text, if X are texts for a pipeline; else None."""
+    if not isinstance(model, Pipeline) or X is None or getattr(X, "ndim", 1) != 1:
+        return None
+    texts = list(X)
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    return [(textwrap.shorten(t, width, placeholder="…") or "(empty)", t[:longest]) for t in texts]
+
 # %% ../../nbs/inspector/view.ipynb #64220695
 def inspect(
     model: object,
@@ -1081,7 +1093,8 @@ def inspect(
         Names of the features. Ordered numbers, such as wavelengths, make curves of the topics.
         None: the names seen in `fit`.
     samples : sequence of length n_samples, default=None
-        Names of the data points, or pairs of name and text. None: the index of a DataFrame X.
+        Names of the data points, or pairs of name and text. None: the index of a DataFrame X,
+        or the beginnings of the texts that go into a pipeline.
     shape : tuple of int, default=None
         (rows, columns) if a data point is a picture, (n_features,) if it is a curve.
 
@@ -1113,6 +1126,6 @@ def inspect(
     if features is None:
         features = known_feature_names(model)
     if samples is None:
-        samples = point_names(X)
+        samples = point_names(X) or excerpts(model, X)
     model, X = opened(model, X)
     return View(model, payload(model, X, features, samples, shape))

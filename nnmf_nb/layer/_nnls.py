@@ -31,6 +31,7 @@ from nnmf_nb.core._arrays import (
     double,
     gram,
     in_threads,
+    is_array,
     namespace,
     to_numpy,
 )
@@ -683,7 +684,7 @@ def _column_tops(X):
     if is_sparse(X.X):
         top = to_numpy(abs(X.X).max(axis=0))
         return np.asarray(top.toarray() if is_sparse(top) else top, dtype=np.float64).ravel()
-    known = getattr(X, "_known", X.X)
+    known = getattr(X, "known", X.X)
     xp = namespace(known)
 
     def run(c):
@@ -695,7 +696,7 @@ def _column_tops(X):
 def _with_scaled_columns(X, x):
     """A `DataMatrix` of X 2^-x."""
     if isinstance(X, WeightedDataMatrix):
-        return WeightedDataMatrix(_rescaled(X._known, -x), X.W, 1.0)
+        return WeightedDataMatrix(_rescaled(X.known, -x), X.W, 1.0)
     if not is_sparse(X.X):
         return DataMatrix(_rescaled(X.X, -x), 1.0)
     rows = X.X.tocsr()
@@ -708,7 +709,7 @@ def _solve_scaled_problem(A, X, S0, l1, l2):
     matrices.
     """
     if S0 is not None:
-        check_coefficients(S0, "S0", A, X)
+        S0 = check_coefficients(S0, "S0", A, X)
     scaled = _scaled_problem(A, X, l1, l2)
     # else its threads go on spinning after the product, in the way of ours
     with blas_in_one_thread():
@@ -852,7 +853,7 @@ def _columns_of(X, points):
     if is_sparse(X.X):
         return to_numpy(X.operand).tocsc()[:, points].toarray().astype(np.float64) * X.unit
     if isinstance(X, WeightedDataMatrix):
-        return to_numpy(_chosen(X._known, points)).astype(np.float64) / X.scale
+        return to_numpy(_chosen(X.known, points)).astype(np.float64) / X.scale
     return to_numpy(_chosen(X.operand, points)).astype(np.float64) * X.unit
 
 
@@ -892,12 +893,15 @@ def _checked(A, X, mask, weights, l1, l2):
 
 # %% ../../nbs/layer/nnls.ipynb #23aeae71
 def check_coefficients(S, name, A, X):
-    """Raise `ValueError` unless S has one row per column of A and one column per data point: the
-    kernels trust it.
+    """S as an array; a list or a data frame becomes one like A. Raises `ValueError` unless it has
+    one row per column of A and one column per data point: the kernels trust it.
     """
     expected = (A.shape[1], X.shape[1])
+    if not is_array(S):
+        S = asarray(np.asarray(S, dtype=np.float64), A)
     if tuple(S.shape) != expected:
         raise ValueError(f"{name} must have shape {expected} (k x M), got {tuple(S.shape)}.")
+    return S
 
 # %% ../../nbs/layer/nnls.ipynb #48ab1a0f
 def warn_not_converged(status):
@@ -1077,7 +1081,7 @@ def kkt_residual(
     True
     """
     X, A = _checked(A, X, mask, weights, l1, l2)
-    check_coefficients(S, "S", A, X)
+    S = check_coefficients(S, "S", A, X)
     scaled, S = _given_scaled(A, X, S, l1, l2)
     return kkt_of_layer(scaled.X, scaled.A, S, l1=scaled.l1, l2=scaled.l2)
 
@@ -1119,7 +1123,7 @@ def column_norms(X):
     """||x_j|| of a `DataMatrix` (weighted: sqrt(sum w x^2)) in units of X.scale, float64,
     length M.
     """
-    if hasattr(X.X, "multiply"):
+    if is_sparse(X.X):
         squares = (double(X.X.data) * (1.0 / X.scale)) ** 2
         # shares all but the numbers
         sums = type(X.X)((squares, X.X.indices, X.X.indptr), shape=X.X.shape).sum(axis=0)
@@ -1130,7 +1134,7 @@ def column_norms(X):
 
     def run(c):
         if isinstance(X, WeightedDataMatrix):
-            return xp.sum(double(X.W[:, c]) * (double(X._known[:, c]) / X.scale) ** 2, axis=0)
+            return xp.sum(double(X.W[:, c]) * (double(X.known[:, c]) / X.scale) ** 2, axis=0)
         return xp.sum((double(X.X[:, c]) / X.scale) ** 2, axis=0)
 
     return xp.sqrt(xp.concat(list(in_chunks(run, X.shape[1], X.shape[0]))))
@@ -1230,8 +1234,8 @@ def nnls_vjp(
     """
     given = X
     X, A = _checked(A, X, mask, weights, l1, l2)
-    check_coefficients(S, "S", A, X)
-    check_coefficients(dS, "dS", A, X)
+    S = check_coefficients(S, "S", A, X)
+    dS = check_coefficients(dS, "dS", A, X)
     xp = namespace(S)
     scaled, S = _given_scaled(A, X, S, l1, l2)
     S = xp.astype(S, X.dtype)

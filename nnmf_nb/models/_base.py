@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BAR', 'check_number', 'check_penalty', 'check_layer', 'check_ranks', 'warn_of_more_topics', 'check_samples',
-           'TakesSampleWeight', 'weights_of_entries', 'ReadsLayers', 'factor_like', 'columns_out', 'leading_svd',
-           'named_topics', 'NamesTopics', 'MapsForward', 'ScoresReconstruction', 'NoBar', 'progress_bar',
-           'begin_training', 'unfinished', 'end_training', 'fitted_attributes', 'store', 'reporter', 'TrainedOn',
-           'FromFit', 'OnlyFromFit', 'CertifiedEstimator', 'fitting', 'LearnsLabels', 'uses_labels', 'LayeredNMF',
+           'read_signed', 'weights_of_entries', 'factor_like', 'columns_out', 'leading_svd', 'named_topics', 'NoBar',
+           'progress_bar', 'begin_training', 'unfinished', 'end_training', 'fitted_attributes', 'reporter', 'TrainedOn',
+           'FromFit', 'OnlyFromFit', 'fitting', 'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator',
+           'SignedEstimator', 'NonnegativeEstimator', 'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF',
            'EarlyStopping', 'hidden_score']
 
 # %% ../../nbs/models/base.ipynb #de114954
@@ -18,6 +18,7 @@ import math
 import numbers
 import warnings
 import weakref
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -44,8 +45,14 @@ from nnmf_nb.chain._layers import (
     text_table,
     topic_features,
 )
-from ..core._arrays import asarray, blas_in_one_thread, to_numpy
-from ..core._data import coefficient_penalty, namespace_like, of_samples
+from ..core._arrays import asarray, blas_in_one_thread, floating, to_numpy
+from nnmf_nb.core._data import (
+    DataMatrix,
+    coefficient_penalty,
+    namespace_like,
+    of_samples,
+    with_enough_range,
+)
 from ..core._linalg import svd_floors, top_svd
 from nnmf_nb.core._validation import (
     aligned,
@@ -57,7 +64,12 @@ from nnmf_nb.core._validation import (
     read_ranks,
     read_samples,
 )
-from ..evaluation._certificates import Criteria, criteria_with_labels, verify
+from nnmf_nb.evaluation._certificates import (
+    Criteria,
+    as_it_was_fitted,
+    criteria_with_labels,
+    verify,
+)
 from ..layer._nnls import warn_not_converged
 from ._tables import DescribesTopics
 from ..persistence._checkpoints import Checkpoint, keeping
@@ -104,7 +116,7 @@ def check_ranks(ranks):
             f"ranks {values} increase: an upper layer cannot have more topics of its own than the "
             "layer below it has.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=6,
         )
     return values
 
@@ -116,7 +128,7 @@ def warn_of_more_topics(k, n_features):
             f"{k} topics are more than the {n_features} features of X, which explain all of it as "
             "topics of their own: take fewer topics.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
 
 # %% ../../nbs/models/base.ipynb #5508dcc0
@@ -141,28 +153,24 @@ def check_samples(estimator, X, mask, weights, reset, *, takes_mask=True, **othe
         )
     )
 
+
+def read_signed(estimator, X, reset, **others):
+    """X (n_samples x n_features, any sign, dense or sparse), checked and on the device of the
+    estimator. `others`: arguments with a row per data point (y), whose index must be that of X.
+    Raises `ValueError` or `TypeError` for what is no finite matrix.
+    """
+    check_same_points(X, **others)
+    samples = read_samples(
+        X,
+        model=estimator,
+        reset=reset,
+        nonnegative=False,
+        takes_mask=False,
+        device=estimator.device,
+    )
+    return with_enough_range(floating(samples.X))
+
 # %% ../../nbs/models/base.ipynb #084fa89e
-class TakesSampleWeight:
-    """Mixin: `fit` and `fit_transform` take a keyword `sample_weight`, which can be routed."""
-
-    __metadata_request__fit = {"sample_weight": None}
-
-    def _sample_weight(self, keywords):
-        """The `sample_weight` of a dict of keywords, or None. Raises `TypeError` for others."""
-        unknown = [name for name in keywords if name != "sample_weight"]
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__}.fit() got an unexpected keyword argument {unknown[0]!r}"
-            )
-        return keywords.get("sample_weight")
-
-    def _coefficients_after_fit(self, X, keywords, mask, weights):
-        if keywords.get("sample_weight") is None:
-            return self.layers_[-1].S.T
-        # without it: data points of weight 0 have coefficients, too
-        return self.transform(X, mask=mask, weights=weights)
-
-
 def weights_of_entries(X, weights, sample_weight):
     """Combine weights of entries with weights of data points.
 
@@ -218,48 +226,6 @@ def weights_of_entries(X, weights, sample_weight):
         return weights  # check_samples says what is wrong with it
     return w[:, None] * weights
 
-# %% ../../nbs/models/base.ipynb #37c8fa86
-class ReadsLayers(DescribesTopics):
-    """Mixin: topics, tree, tables and summary of a model with fitted `layers_`."""
-
-    def summary(self):
-        """Return a table of the layers as text.
-
-        Returns
-        -------
-        str
-            How training ended, and for each depth its rank, error, floor, certificate and remarks.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        check_is_fitted(self)
-        return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
-
-    def _headline(self):
-        (N, _), (_, M) = self.layers_[0].A.shape, self.layers_[0].S.shape
-        kind = str(self.layers_[0].S.dtype).rsplit(".", 1)[-1]
-        return (
-            f"{type(self).__name__}, {M} data points x {N} features, {kind}: "
-            f"{'converged' if self.converged_ else 'not converged'} ({self.stop_reason_})"
-        )
-
-    def _repr_mimebundle_(self, **kwargs):
-        if not hasattr(self, "layers_"):
-            return super()._repr_mimebundle_(**kwargs)
-        return {
-            "text/plain": self.summary(),
-            "text/html": html_table(layer_rows(self.layers_), self._headline()),
-        }
-
-    def _index(self, layer):
-        return check_layer(layer, len(self.layers_))
-
-    def _names(self, features):
-        return getattr(self, "feature_names_in_", None) if features is None else features
-
 # %% ../../nbs/models/base.ipynb #4115c2b8
 def factor_like(A, like):
     """A fitted factor where the new data live, and in their dtype."""
@@ -296,185 +262,6 @@ def _with_names(model, S, X, layer):
     view = copy.copy(model)
     view.get_feature_names_out = functools.partial(model.get_feature_names_out, layer=layer)
     return _wrap_data_with_container("transform", S, X, view)
-
-
-class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
-    """Mixin: names of the topics of each layer, of which `_topics_per_layer` gives the numbers. A
-    `transform` in the class body of such a mixin is decorated with `named_topics`.
-    """
-
-    def _topics_per_layer(self):
-        return [one.rank for one in self.layers_]
-
-    def get_feature_names_out(self, input_features=None, layer=-1):
-        """Return the names of the columns of ``transform(X, layer)``.
-
-        A name is class and number: nmf0, nmf1, ..; layers below the last say which one they are:
-        neuralnmf_layer0_0, ..
-
-        Parameters
-        ----------
-        input_features : object, default=None
-            Ignored: scikit-learn's convention.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        ndarray of str objects
-            One name per topic of the layer.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer.
-        """
-        last = super().get_feature_names_out(input_features)
-        topics = self._topics_per_layer()
-        index = check_layer(layer, len(topics))
-        if index == len(topics) - 1:
-            return last
-        prefix = f"{type(self).__name__.lower()}_layer{index}_"
-        return np.array([f"{prefix}{topic}" for topic in range(topics[index])], dtype=object)
-
-# %% ../../nbs/models/base.ipynb #30330737
-class MapsForward(NamesTopics, auto_wrap_output_keys=None):
-    """Mixin: transform and inverse_transform of a model with fitted `layers_`."""
-
-    @named_topics
-    def transform(self, X, layer=-1, mask=None, weights=None):
-        """Return the coefficients of X at a layer.
-
-        This is the forward pass of the fitted layers, q(q(X, A_0), A_1) .., where q solves
-        nonnegative least squares; a model of one layer uses its own loss and penalties. A model may
-        transform on another device or in another dtype than it was trained in.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified.
-        layer : int or 'all', default=-1
-            The layer, counted from 0, or from the deepest one with -1; 'all': every layer.
-        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
-            True where an entry of X is known, as in `fit`.
-        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
-            Weights of entries or of data points, as in `fit`.
-
-        Returns
-        -------
-        array of shape (n_samples, k_l), or a list of them for layer='all'
-            Coefficients, >= 0, in units of X, in the container that `set_output` asks for.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, and for data, masks and weights that do not fit.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the coefficients of some data points are not optimal.
-        """
-        check_is_fitted(self)
-        if isinstance(layer, str) and layer == "all":
-            return [S.T for S in self._coefficients(X, len(self.layers_), mask, weights)]
-        return self._coefficients(X, self._index(layer) + 1, mask, weights)[-1].T
-
-    def _coefficients(self, X, depth, mask, weights):
-        """Coefficients S_l (k_l x n_samples, units of X) of the first `depth` layers."""
-        fwd = self._forward(X, depth, mask, weights)
-        for status in fwd.status:
-            warn_not_converged(status)
-        return [S * fwd.X.scale for S in fwd.S]
-
-    def _penalized(self, data):
-        """The data with the penalty that their coefficients have in this model."""
-        return data
-
-    def _forward(self, X, depth, mask, weights):
-        data = self._penalized(check_samples(self, X, mask, weights, reset=False))
-        with blas_in_one_thread():
-            return self._propagate(
-                data, [factor_like(one.A, namespace_like(data)) for one in self.layers_[:depth]]
-            )
-
-    def _propagate(self, data, A):
-        """The forward pass of the chain A."""
-        return propagate(data, A)
-
-    def inverse_transform(self, S, layer=-1):
-        """Return the reconstruction of data from their coefficients.
-
-        It is S (A_0 .. A_l)' for the coefficients S of layer l, one row per data point.
-
-        Parameters
-        ----------
-        S : array-like of shape (n_samples, k_l)
-            Coefficients of the layer, as from `transform`.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, n_features)
-            The reconstruction, in the units of the coefficients.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, or S has another number of columns than the layer has topics.
-        """
-        check_is_fitted(self)
-        Phi = topic_features(self.layers_, self._index(layer))
-        S = read_coefficients(S, "S", columns_out(self, Phi.shape[1]))
-        if S.shape[1] != Phi.shape[1]:
-            raise ValueError(
-                f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} topics."
-            )
-        return S @ factor_like(Phi, S).T
-
-# %% ../../nbs/models/base.ipynb #5aedd7e2
-class ScoresReconstruction:
-    """Mixin: score of a model by reconstruction."""
-
-    def score(self, X, y=None, mask=None, weights=None):
-        """Return the explained share of the squares of X at the deepest layer.
-
-        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified. It is reconstructed from its own exact
-            coefficients.
-        y : object, default=None
-            Ignored.
-        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
-            True where an entry of X is known, as in `fit`.
-        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
-            Weights of entries or of data points, as in `fit`.
-
-        Returns
-        -------
-        float
-            The explained share, at most 1.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        check_is_fitted(self)
-        fwd = self._forward(X, len(self.layers_), mask, weights)
-        return 1.0 - depth_errors(fwd)[-1] ** 2
 
 # %% ../../nbs/models/base.ipynb #faefc58f
 BAR = "{desc}: iteration {n_fmt} of at most {total_fmt} |{bar:20}| {elapsed}{postfix}"
@@ -542,18 +329,6 @@ def fitted_attributes(fwd, floors):
         _n_features_out=layers[-1].rank,
         reconstruction_err_=layers[-1].error * fwd.X.norm2**0.5 * fwd.X.scale,
     )
-
-# %% ../../nbs/models/base.ipynb #11467f49
-def store(model, fwd, floors):
-    """Set the fitted attributes of a model from its final forward pass, and warn when training did
-    not converge.
-    """
-    for name, value in fitted_attributes(fwd, floors).items():
-        setattr(model, name, value)
-    model.converged_ = model.stop_reason_ in CONVERGED
-    for status in fwd.status:
-        warn_not_converged(status)
-    end_training(model, unfinished(model), stacklevel=5)
 
 # %% ../../nbs/models/base.ipynb #cc2ff345
 def reporter(model, X, y, attributes, iterations):
@@ -649,16 +424,337 @@ class OnlyFromFit:
             )
         vars(model)[self.name] = value.value
 
-# %% ../../nbs/models/base.ipynb #0b7e65ad
-class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
-    """An estimator of scikit-learn with callbacks and a certificate.
+# %% ../../nbs/models/base.ipynb #a87a8c83
+@contextlib.contextmanager
+def fitting(model, **data):
+    """Context of one fit of a `FactorizationEstimator` to `data` (by name: X, y, mask, ..): BLAS
+    in one thread, its `Checkpoint`, and its memory for `certificate_`. Yields the random numbers
+    of the fit.
+    """
+    model._trained_on = None
+    with blas_in_one_thread(), keeping(model, **data) as rng:
+        yield rng
+    names = ("X", "mask", "weights", "sample_weight")
+    model._trained_on = TrainedOn(**{name: data.get(name) for name in names})
 
-    Every model of the package is one. `fit` records as `criteria_` what it minimized (`Criteria`).
+# %% ../../nbs/models/base.ipynb #b5e00002
+@dataclass
+class Training:
+    """What exists while a model is fitted: the data (`DataMatrix`), the problem that `_check` found
+    in parameters and labels, the random numbers, and report(factors) -> whether to stop. `svd` and
+    `floors` are computed when they are first asked for; they need `problem.ranks`.
     """
 
+    data: DataMatrix
+    problem: object
+    rng: object = None
+    report: object = None
+
+    @functools.cached_property
+    def svd(self):
+        return leading_svd(self.data, self.problem.ranks[0])
+
+    @functools.cached_property
+    def floors(self):
+        return svd_floors(self.data, self.problem.ranks, self.svd)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training found: the factors, why it ended, the number of iterations, `history_`."""
+
+    factors: object
+    reason: str
+    n_iter: int
+    history: dict
+
+# %% ../../nbs/models/base.ipynb #9c0a1b02
+class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
+    """Names of the topics of each layer, for estimators of matrices and of tensors."""
+
+    def layer_ranks(self):
+        """Return the number of topics of each layer.
+
+        Returns
+        -------
+        list of int
+            One number per layer, the deepest one last.
+        """
+        return [one.rank for one in self.layers_]
+
+    def get_feature_names_out(self, input_features=None, layer=-1):
+        """Return the names of the columns of ``transform(X, layer)``.
+
+        A name is class and number: nmf0, nmf1, ..; layers below the last say which one they are:
+        neuralnmf_layer0_0, ..
+
+        Parameters
+        ----------
+        input_features : object, default=None
+            Ignored: scikit-learn's convention.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        ndarray of str objects
+            One name per topic of the layer.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer.
+        """
+        last = super().get_feature_names_out(input_features)
+        topics = self.layer_ranks()
+        index = check_layer(layer, len(topics))
+        if index == len(topics) - 1:
+            return last
+        prefix = f"{type(self).__name__.lower()}_layer{index}_"
+        return np.array([f"{prefix}{topic}" for topic in range(topics[index])], dtype=object)
+
+# %% ../../nbs/models/base.ipynb #b5e00003
+class FactorizationEstimator(
+    NamesTopics,
+    CallbackSupportMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
+):
+    """Base of all estimators: an estimator of scikit-learn with callbacks and a certificate.
+
+    `fit` of a model is a signature, a docstring and a call of `_fit`. The hooks that a model
+    overrides come first below, then the fit, then what a fitted model does.
+    """
+
+    _signed = False  # whether X may have any sign; such models know no masks and no weights
+    _takes_mask = True
+    _reads_y = True  # whether y has a row per data point, and its index must be that of X
     _trained_on = None
     _criteria_of_fit = None
     components_ = OnlyFromFit()
+
+    # Hooks of a fit
+
+    def _check(self, data, X, y, **given):
+        """Check the parameters and all that `fit` was given; return the problem to solve."""
+        raise NotImplementedError
+
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes, for its certificate.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : object
+            What `_check` returned for them.
+
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
+        raise NotImplementedError
+
+    def _train(self, training):
+        """Find the factors: return a `Trained`. `training.report(factors)` tells callbacks about
+        an iteration, and returns True when one of them ends the training.
+        """
+        raise NotImplementedError
+
+    def _attributes(self, training, factors):
+        """Return the fitted attributes (dict) of a model whose training ended with `factors`."""
+        raise NotImplementedError
+
+    def _store(self, training, factors):
+        """Set the fitted attributes at the end of the training."""
+        self._set(self._attributes(training, factors))
+
+    def _n_iterations(self, problem):
+        """Return the largest number of iterations, for callbacks."""
+        return self.max_iter + 1
+
+    def _unfinished(self):
+        """Return in words how training ended, if it did not converge; else ''."""
+        return unfinished(self)
+
+    def _continues(self, X):
+        """Return whether a fit to X starts from the fitted layers."""
+        return False
+
+    def _earlier(self, problem):
+        """Return what a fit starts from besides its data (dict), for its checkpoint."""
+        return {}
+
+    # Hooks of a fitted model
+
+    def parameter_changes(self):
+        """Return the changes of parameters in the course of the fit.
+
+        Returns
+        -------
+        list of (int, dict)
+            Number of iterations before each change, and the parameters that changed.
+        """
+        return list((getattr(self, "history_", None) or {}).get("changes", ()))
+
+    def with_penalty(self, data):
+        """Return data with the penalty that their coefficients have in this model.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+
+        Returns
+        -------
+        DataMatrix
+            The same data.
+        """
+        return data
+
+    def factor_pairs(self, X):
+        """Return what the certificate of this model judges: A and S of each layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data of the fit.
+
+        Returns
+        -------
+        list of (array of shape (k_(l-1), k_l), array of shape (k_l, n_samples))
+            One pair per layer, in units of X.
+        """
+        return [(one.A, one.S) for one in self.layers_]
+
+    def _encode(self, data, n_layers):
+        """Return the coefficients of new data (list of k_l x n_samples, units of X) of the first
+        `n_layers` layers, the last one last, and the status of each solver.
+        """
+        raise NotImplementedError
+
+    def _basis(self, layer):
+        """Return the topics of a layer (from 0) in terms of the features, n_features x k_l."""
+        raise NotImplementedError
+
+    def _decode(self, S, layer):
+        """Return the reconstruction (n_samples x n_features) from S (n_samples x k_l)."""
+        return S @ factor_like(self._basis(layer), S).T
+
+    def _relative_error2(self, data):
+        """Return ||X - reconstruction||^2 / ||X||^2 of new data at the deepest layer."""
+        raise NotImplementedError
+
+    # How a fit runs
+
+    def _fit(self, X, y=None, mask=None, weights=None, sample_weight=None, **given):
+        of_entries = weights_of_entries(X, weights, sample_weight)
+        rows = {"y": y, "L": given.get("L")} if self._reads_y else {}
+        data = self._read(X, mask, of_entries, reset=not self._continues(X), **rows)
+        data = self.with_penalty(data)
+        problem = self._check(data, X, y, **given)
+        training = Training(data, problem)
+        known = {"mask": mask, "weights": weights, "sample_weight": sample_weight}
+        earlier = self._earlier(problem)
+        with fitting(self, X=X, y=y, **known, **given, **earlier) as training.rng:
+            begin_training(self, self.declared_criteria(data, problem))
+            attributes = functools.partial(self._attributes, training)
+            training.report = reporter(self, X, y, attributes, self._n_iterations(problem))
+            trained = self._train(training)
+            self.stop_reason_ = trained.reason
+            self.converged_ = trained.reason in CONVERGED
+            self.n_iter_ = trained.n_iter
+            self.history_ = trained.history
+            self._store(training, trained.factors)
+            end_training(self, self._unfinished(), stacklevel=4)
+        self._callback_fit_ctx.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes={}
+        )
+        return self
+
+    def _read(self, X, mask, weights, reset, **rows):
+        """The one check of X: a `DataMatrix` (features x data points) of X (data points x
+        features). `rows`: arguments with a row per data point.
+        """
+        if self._signed:
+            return DataMatrix(read_signed(self, X, reset, **rows).T)
+        return check_samples(self, X, mask, weights, reset, takes_mask=self._takes_mask, **rows)
+
+    def _set(self, attributes):
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    # What a fitted model does
+
+    def _index(self, layer):
+        return check_layer(layer, len(self.layer_ranks()))
+
+    def _coefficients(self, X, n_layers, mask=None, weights=None):
+        """Coefficients of X as of `_encode`, with a warning where they are not optimal."""
+        data = self.with_penalty(self._read(X, mask, weights, reset=False))
+        with blas_in_one_thread():
+            codes, status = self._encode(data, n_layers)
+        for one in status:
+            warn_not_converged(one)
+        return codes
+
+    def _transform(self, X, layer=-1, mask=None, weights=None):
+        """Coefficients of X at a layer, n_samples x k_l; a list of all layers for 'all'."""
+        check_is_fitted(self)
+        if isinstance(layer, str) and layer == "all":
+            n_layers = len(self.layer_ranks())
+            return [S.T for S in self._coefficients(X, n_layers, mask, weights)]
+        return self._coefficients(X, self._index(layer) + 1, mask, weights)[-1].T
+
+    def _coefficients_as_fitted(self, X, layer=-1):
+        """k_l x n_samples for the certificate: of the parameters of the fit, not those of now."""
+        return as_it_was_fitted(self)._transform(X, layer).T
+
+    def _score(self, X, mask=None, weights=None):
+        """Explained share of the squares of X at the deepest layer."""
+        check_is_fitted(self)
+        data = self.with_penalty(self._read(X, mask, weights, reset=False))
+        with blas_in_one_thread():
+            return 1.0 - self._relative_error2(data)
+
+    def inverse_transform(self, S=None, layer=-1, *, X=None):
+        """Return the reconstruction of data from their coefficients.
+
+        It is S (A_0 .. A_l)' for the coefficients S of layer l, one row per data point.
+
+        Parameters
+        ----------
+        S : array-like of shape (n_samples, k_l)
+            Coefficients of the layer, as from `transform`.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `S` by the name that scikit-learn gives it: exactly one of them is given.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features)
+            The reconstruction, in the units of the coefficients.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        TypeError
+            Unless one of S and X is given.
+        ValueError
+            If there is no such layer, or S has another number of columns than the layer has topics.
+        """
+        check_is_fitted(self)
+        index = self._index(layer)
+        k = self.layer_ranks()[index]
+        S = read_coefficients(S, "S", columns_out(self, k), X)
+        if S.shape[1] != k:
+            raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {k} topics.")
+        return self._decode(S, index)
 
     @property
     def n_components_(self):
@@ -719,39 +815,266 @@ class CertifiedEstimator(CallbackSupportMixin, BaseEstimator):
     def _get_fitted_attr_html(self, doc_link=""):
         # scikit-learn reads every attribute for its picture: nobody asked for a certificate
         bare = copy.copy(self)
-        return super(CertifiedEstimator, bare)._get_fitted_attr_html(doc_link)
+        return super(FactorizationEstimator, bare)._get_fitted_attr_html(doc_link)
 
-# %% ../../nbs/models/base.ipynb #a87a8c83
-@contextlib.contextmanager
-def fitting(model, **data):
-    """Context of one fit of a `CertifiedEstimator` to `data` (by name: X, y, mask, ..): BLAS in one
-    thread, its `Checkpoint`, and its memory for `certificate_`. Yields the random numbers of the
-    fit.
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = not self._signed
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+# %% ../../nbs/models/base.ipynb #b5e00005
+class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):
+    """Base of the models for data of any sign."""
+
+    _signed = True
+
+    @named_topics
+    def transform(self, X, layer=-1):
+        """Return the nonnegative coefficients of X at a layer.
+
+        A model may transform on another device or in another dtype than it was trained in.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l)
+            Coefficients, >= 0, in units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the coefficients of some data points are not optimal.
+        """
+        return self._transform(X, layer)
+
+    def score(self, X, y=None):
+        """Return the explained share of the squares of X at the deepest layer.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified. It is reconstructed from its own exact coefficients.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
+        return self._score(X)
+
+# %% ../../nbs/models/base.ipynb #b5e00007
+class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_output_keys=None):
+    """Base of the models with `layers_` of nonnegative A and S. `fit` and `fit_transform` take a
+    keyword `sample_weight`, which can be routed.
     """
-    model._trained_on = None
-    with blas_in_one_thread(), keeping(model, **data) as rng:
-        yield rng
-    names = ("X", "mask", "weights", "sample_weight")
-    model._trained_on = TrainedOn(**{name: data.get(name) for name in names})
 
-# %% ../../nbs/models/base.ipynb #7b454e41
+    __metadata_request__fit = {"sample_weight": None}
+
+    # Hooks
+
+    def propagate(self, data, A):
+        """Return the forward pass of a chain.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        A : list of array of shape (k_(l-1), k_l)
+            The chain, the first layer first.
+
+        Returns
+        -------
+        Forward
+            The coefficients of all its layers.
+        """
+        return propagate(data, A)
+
+    def _forward_pass(self, data, A):
+        """The forward pass by which this model finds the coefficients of a chain."""
+        return self.propagate(data, A)
+
+    def _attributes(self, training, A, fwd=None):
+        fwd = self._forward_pass(training.data, A) if fwd is None else fwd
+        return fitted_attributes(fwd, training.floors)
+
+    # Of a fit
+
+    def _sample_weight(self, keywords):
+        """The `sample_weight` of a dict of keywords, or None. Raises `TypeError` for others."""
+        unknown = [name for name in keywords if name != "sample_weight"]
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__}.fit() got an unexpected keyword argument {unknown[0]!r}"
+            )
+        return keywords.get("sample_weight")
+
+    def _by_share(self, training, A):
+        """The chain A with the topics of each layer in the order of their shares."""
+        return by_share(A, describe(self._forward_pass(training.data, A), training.floors))
+
+    def _store(self, training, A):
+        fwd = self._forward_pass(training.data, A)
+        self._set(self._attributes(training, A, fwd))
+        for status in fwd.status:
+            warn_not_converged(status)
+
+    def _coefficients_after_fit(self, X, keywords, mask, weights):
+        if keywords.get("sample_weight") is None:
+            return self.layers_[-1].S.T
+        # without it: data points of weight 0 have coefficients, too
+        return self.transform(X, mask=mask, weights=weights)
+
+    # Of a fitted model
+
+    def _forward(self, data, n_layers):
+        like = namespace_like(data)
+        return self._forward_pass(
+            data, [factor_like(one.A, like) for one in self.layers_[:n_layers]]
+        )
+
+    def _encode(self, data, n_layers):
+        fwd = self._forward(data, n_layers)
+        return [S * data.scale for S in fwd.S], fwd.status
+
+    def _basis(self, layer):
+        return topic_features(self.layers_, layer)
+
+    def _relative_error2(self, data):
+        return depth_errors(self._forward(data, len(self.layers_)))[-1] ** 2
+
+    @named_topics
+    def transform(self, X, layer=-1, mask=None, weights=None):
+        """Return the coefficients of X at a layer.
+
+        This is the forward pass of the fitted layers, q(q(X, A_0), A_1) .., where q solves
+        nonnegative least squares; a model of one layer uses its own loss and penalties. A model may
+        transform on another device or in another dtype than it was trained in.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        layer : int or 'all', default=-1
+            The layer, counted from 0, or from the deepest one with -1; 'all': every layer.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l), or a list of them for layer='all'
+            Coefficients, >= 0, in units of X, in the container that `set_output` asks for.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data, masks and weights that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the coefficients of some data points are not optimal.
+        """
+        return self._transform(X, layer, mask, weights)
+
+    def score(self, X, y=None, mask=None, weights=None):
+        """Return the explained share of the squares of X at the deepest layer.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified. It is reconstructed from its own exact
+            coefficients.
+        y : object, default=None
+            Ignored.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
+        return self._score(X, mask, weights)
+
+    def summary(self):
+        """Return a table of the layers as text.
+
+        Returns
+        -------
+        str
+            How training ended, and for each depth its rank, error, floor, certificate and remarks.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
+        check_is_fitted(self)
+        return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
+
+    def _headline(self):
+        (N, _), (_, M) = self.layers_[0].A.shape, self.layers_[0].S.shape
+        kind = str(self.layers_[0].S.dtype).rsplit(".", 1)[-1]
+        return (
+            f"{type(self).__name__}, {M} data points x {N} features, {kind}: "
+            f"{'converged' if self.converged_ else 'not converged'} ({self.stop_reason_})"
+        )
+
+    def _repr_mimebundle_(self, **kwargs):
+        if not hasattr(self, "layers_"):
+            return super()._repr_mimebundle_(**kwargs)
+        return {
+            "text/plain": self.summary(),
+            "text/html": html_table(layer_rows(self.layers_), self._headline()),
+        }
+
+    def _names(self, features):
+        return getattr(self, "feature_names_in_", None) if features is None else features
+
+# %% ../../nbs/models/base.ipynb #b5e00009
 class LearnsLabels(Classifies):
-    """Mixin: labels of a layered model with parameter `lam` (and `label_loss`, else 'l2'), and a
-    score that knows them.
-    """
-
-    @property
-    # a custom cost may mean particular topics
-    def _sorts_topics(self):
-        return not callable(getattr(self, "cost", None))
-
-    def _supervision(self, y, L, ranks, n_samples):
-        """The `Supervision` of a fit; a custom cost looks at y itself."""
-        loss = getattr(self, "label_loss", "l2")
-        check_supervision(loss, self.lam)
-        labels = labels_per_layer(y, len(ranks), n_samples, L) if self._sorts_topics else {}
-        warn_few_topics(labels, ranks)
-        return Supervision(y, labels, float(self.lam), loss)
+    """Mixin: the score of a `NonnegativeEstimator` that learns labels."""
 
     def score(self, X, y=None, mask=None, weights=None, L=None):
         """Return the accuracy of `predict`, or the explained share of the squares of X.
@@ -789,23 +1112,24 @@ class LearnsLabels(Classifies):
             return super().score(X, None, **known)
         return accuracy(self, X, y, L=L, **known)
 
-# %% ../../nbs/models/base.ipynb #02fa2c1c
+
 def uses_labels(supervision):
     """True when a `Supervision` takes part in what is minimised."""
     return bool(supervision.labels) and supervision.lam > 0
 
+# %% ../../nbs/models/base.ipynb #b5e0000b
+@dataclass(frozen=True)
+class LayeredProblem:
+    """What a layered model solves: its ranks, and what is known of its labels."""
 
-class LayeredNMF(
-    TakesSampleWeight,
-    LearnsLabels,
-    ReadsLayers,
-    ScoresReconstruction,
-    MapsForward,
-    CertifiedEstimator,
-):
-    """What all layered models share. A subclass defines `_train(X, ranks, rng, svd, supervision,
-    report) -> (A, stop reason, iterations, history)`; its parameters are at least `ranks`, `lam`,
-    `alpha_W`, `max_iter`, `tol`, `random_state` and `device`.
+    ranks: tuple
+    supervision: Supervision
+
+
+class LayeredNMF(LearnsLabels, NonnegativeEstimator):
+    """What all layered models share. A subclass defines `_train_chain(X, ranks, rng, svd,
+    supervision, report) -> (A, stop reason, iterations, history)`; its parameters are at least
+    `ranks`, `lam`, `alpha_W`, `max_iter`, `tol`, `random_state` and `device`.
     """
 
     # the lowest values of integer parameters
@@ -860,66 +1184,84 @@ class LayeredNMF(
             For ranks that increase, more topics than features, and fewer topics than classes.
         """
         check_penalty(self.alpha_W)
-        sample_weight = self._sample_weight(keywords)
-        of_entries = weights_of_entries(X, weights, sample_weight)
-        data = check_samples(self, X, mask, of_entries, reset=not self._continues(X), y=y, L=L)
-        data = self._penalized(data)
+        return self._fit(X, y, mask, weights, self._sample_weight(keywords), L=L)
+
+    @property
+    # a custom cost may mean particular topics
+    def _sorts_topics(self):
+        return not callable(getattr(self, "cost", None))
+
+    def _check(self, data, X, y, L):
         ranks = check_ranks(self.ranks)
         for name, lowest in self._lowest.items():
             check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         warn_of_more_topics(ranks[0], data.shape[0])
-        supervision = self._supervision(y, L, ranks, data.shape[1])
-        earlier = self._earlier(ranks, supervision)
-        given = dict(X=X, y=y, mask=mask, weights=weights, sample_weight=sample_weight, L=L)
-        with fitting(self, **given, **earlier) as rng:
-            self._fit(data, ranks, X, supervision, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
-        )
-        return self
+        return LayeredProblem(ranks, self._supervision(y, L, ranks, data.shape[1]))
 
-    def _fit(self, data, ranks, X, supervision, rng):
-        begin_training(self, self._penalized_criteria(supervision))
-        svd = leading_svd(data, ranks[0])
-        floors = svd_floors(data, ranks, svd)
+    def _supervision(self, y, L, ranks, n_samples):
+        """The `Supervision` of a fit; a custom cost looks at y itself."""
+        loss = getattr(self, "label_loss", "l2")
+        check_supervision(loss, self.lam)
+        labels = labels_per_layer(y, len(ranks), n_samples, L) if self._sorts_topics else {}
+        warn_few_topics(labels, ranks)
+        return Supervision(y, labels, float(self.lam), loss)
 
-        def attributes(A, fwd=None):
-            fwd = self._propagate(data, A) if fwd is None else fwd
-            return fitted_attributes(fwd, floors) | supervision.attributes(fwd.S, fwd.X.scale)
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes, with the penalty on the coefficients.
 
-        report = reporter(self, X, supervision.y, attributes, self._most_iterations(ranks))
-        A, self.stop_reason_, self.n_iter_, self.history_ = self._train(
-            data, ranks, rng, svd, supervision, report
-        )
-        if self._sorts_topics:
-            A = by_share(A, describe(self._propagate(data, A), floors))
-        fwd = self._propagate(data, A)
-        for name, value in supervision.attributes(fwd.S, fwd.X.scale).items():
-            setattr(self, name, value)
-        store(self, fwd, floors)
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : LayeredProblem
+            What is fitted to them.
 
-    def _penalized_criteria(self, supervision):
-        """The `Criteria` of what is minimized, with the penalty on the coefficients."""
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
         alpha = self.alpha_W if isinstance(self.alpha_W, str) else float(self.alpha_W)
-        return self._criteria(supervision)._replace(alpha_W=alpha)
+        return self._criteria(problem.supervision)._replace(alpha_W=alpha)
 
     def _criteria(self, supervision):
         """The `Criteria` of what is minimized, besides that penalty."""
         return criteria_with_labels() if uses_labels(supervision) else Criteria()
 
-    def _penalized(self, data):
+    def with_penalty(self, data):
+        """Return data with the penalty `alpha_W` on their coefficients.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+
+        Returns
+        -------
+        DataMatrix
+            The same data, which know their penalty.
+        """
         return data.penalized(coefficient_penalty(data, self.alpha_W))
 
-    def _most_iterations(self, ranks):
-        return self.max_iter + 1
+    def _train(self, training):
+        problem = training.problem
+        A, reason, n_iter, history = self._train_chain(
+            training.data,
+            problem.ranks,
+            training.rng,
+            training.svd,
+            problem.supervision,
+            training.report,
+        )
+        if self._sorts_topics:
+            A = self._by_share(training, A)
+        return Trained(A, reason, n_iter, history)
 
-    def _continues(self, X):
-        return False  # whether a fit to X starts from the fitted layers_
-
-    # what it starts from besides its data, by name
-    def _earlier(self, ranks, supervision):
-        return {}
+    def _attributes(self, training, A, fwd=None):
+        fwd = self._forward_pass(training.data, A) if fwd is None else fwd
+        of_labels = training.problem.supervision.attributes(fwd.S, training.data.scale)
+        return super()._attributes(training, A, fwd) | of_labels
 
     def fit_transform(self, X, y=None, mask=None, weights=None, L=None, **keywords):
         """Train on X and return the coefficients of the deepest layer.
@@ -953,12 +1295,6 @@ class LayeredNMF(
         """
         self.fit(X, y, mask, weights, L, **keywords)
         return self._coefficients_after_fit(X, keywords, mask, weights)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 # %% ../../nbs/models/base.ipynb #c24ddf5f
 class EarlyStopping:

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['pooled', 'spread', 'pooled_max', 'winners', 'Terms', 'deep_energy', 'LabelTerm', 'label_terms_of', 'parts_A',
-           'parts_below', 'parts_S', 'sweep_in_ball', 'multiply', 'multiply_in_ball', 'scaled_gradient_norm',
-           'along_ball', 'step_A', 'step_S', 'step_labelled', 'gram_S', 'with_penalty', 'sweep_under_max',
-           'multiply_safely', 'step_under_max', 'multiply_under_max', 'deep_iteration', 'alike_first', 'start_from',
-           'deep_start', 'away_from_zero', 'DeepFit', 'train_deep', 'as_chain', 'unpooled', 'DeepNMF']
+           'parts_below', 'parts_S', 'sweep_in_ball', 'multiply', 'multiply_in_ball', 'along_ball', 'step_A', 'step_S',
+           'step_labelled', 'gram_S', 'with_penalty', 'sweep_under_max', 'multiply_safely', 'step_under_max',
+           'multiply_under_max', 'deep_iteration', 'alike_first', 'start_from', 'deep_start', 'away_from_zero',
+           'DeepFit', 'train_deep', 'as_chain', 'unpooled', 'DeepNMF']
 
 # %% ../../nbs/models/deep.ipynb #75cabe79
 import math
@@ -25,7 +25,7 @@ from ._base import LayeredNMF, check_number, progress_bar, uses_labels
 from ._hierarchical import sequential
 from ._starts import START_NAMES, chain_of, check_init, given_chain
 from ..solvers.coordinate_descent import coordinate_descent
-from ..solvers.stationarity import projected_gradient_norm
+from ..solvers.stationarity import scaled_gradient_norm
 
 # %% ../../nbs/models/deep.ipynb #3856957f
 def pooled(S, size):
@@ -213,14 +213,6 @@ def multiply_in_ball(A, plus, minus, steps=12):
     return new / xp.clip(column_lengths(new), min=1.0)[None, :]
 
 # %% ../../nbs/models/deep.ipynb #8c523a7a
-def scaled_gradient_norm(V, gradient, curvature, total):
-    """Stationarity of the columns of V >= 0 whose half derivative is `gradient` (shaped like V);
-    dimensionless once divided by `total` = ||X||^2.
-    """
-    xp, V = namespace(V), double(V)
-    return projected_gradient_norm([V], [2 / total * xp.minimum(double(gradient), curvature * V)])
-
-
 def along_ball(A, gradient):
     """The gradient with the multiplier of ||a|| <= 1 added, for columns of length 1 that would like
     to be longer.
@@ -708,7 +700,7 @@ class DeepNMF(LayeredNMF):
 
     _lowest = {"n_init": 1, "n_init_upper": 1, "max_iter": 0}
 
-    def _train(self, X, ranks, rng, svd, supervision, report):
+    def _train_chain(self, X, ranks, rng, svd, supervision, report):
         terms = self._terms(ranks)._replace(label_terms=label_terms_of(X, supervision))
 
         def chain(A, S):

@@ -9,25 +9,22 @@ __all__ = ['labelled_layer', 'labelled_start', 'sequential', 'HierarchicalNMF', 
 import math
 from dataclasses import replace
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..chain._costs import ChainObjective, every, on_unit_columns, propagate
 from ..chain._labels import with_labels
-from ..chain._layers import by_share, describe
+from ..core._arrays import namespace, to_numpy
 from ..core._data import DataMatrix, namespace_like
-from ..core._linalg import svd_floors, unit_columns
+from ..core._linalg import unit_columns
 from ..evaluation._certificates import only_coefficients
 from ..layer._nnls import solve_layer
 from nnmf_nb.models._base import (
     LayeredNMF,
-    begin_training,
     check_ranks,
     check_samples,
     factor_like,
-    fitting,
-    leading_svd,
     progress_bar,
-    store,
 )
 from ._starts import START_NAMES, chain_of, check_init, of_unit_length
 from ..solvers.coordinate_descent import Factorization, hals
@@ -267,10 +264,12 @@ class HierarchicalNMF(LayeredNMF):
 
     _lowest = {"n_init": 1, "n_init_upper": 1, "max_iter": 0}
 
-    def _most_iterations(self, ranks):
-        return (self.max_iter + 1) * len(ranks)
+    def _n_iterations(self, problem):
+        return (self.max_iter + 1) * len(problem.ranks)
 
-    def _train(self, X, ranks, rng, svd, supervision, report):
+    def _train_chain(self, X, ranks, rng, svd, supervision, report):
+        if self._held is not None:
+            return self._train_above(X, ranks[1], rng)
         check_init(self.init, START_NAMES)
         chain, interrupted = None, False
         if not isinstance(self.init, str) or self.init != "sequential":
@@ -306,34 +305,30 @@ class HierarchicalNMF(LayeredNMF):
         n_iter = max(1, max(len(fit.errors) for fit in fits))
         return [fit.A for fit in fits], reason, n_iter, history
 
-    def _fit_above(self, A, X):
-        """Fit the second layer alone, to coefficients of unit length, with A as the first."""
-        data = check_samples(self, X, None, None, reset=True)
-        ranks = check_ranks(self.ranks)
-        supervision = self._supervision(None, None, ranks, data.shape[1])
-        with fitting(self, X=X) as rng:
-            begin_training(self, only_coefficients("its first layer is held, see regroup"))
-            A = factor_like(A, namespace_like(data))
-            S, _ = solve_layer(data, A)
-            (fit,) = sequential(
-                of_unit_length(S),
-                ranks[1:],
-                rng,
-                n_init=self.n_init_upper,
-                max_iter=self.max_iter,
-                tol=self.tol,
-            )
-            self.stop_reason_ = fit.reason
-            self.n_iter_ = max(1, len(fit.errors))
-            self.history_ = {"errors": [[], fit.errors], "stationarity": [[], fit.stationarity]}
-            floors = svd_floors(data, ranks, leading_svd(data, ranks[0]))
-            described = describe(propagate(data, [A, fit.A]), floors)
-            (upper,) = by_share([fit.A], described[1:])  # the first layer keeps its order
-            fwd = propagate(data, [A, upper])
-            for name, value in supervision.attributes(fwd.S, fwd.X.scale).items():
-                setattr(self, name, value)
-            store(self, fwd, floors)
-        return self
+    # what `regroup` sets: A_0 as it has to stay, None for a fit of all layers
+    _held = None
+
+    @property
+    def _sorts_topics(self):
+        return self._held is None  # the topics of a held layer keep their order
+
+    def _criteria(self, supervision):
+        if self._held is None:
+            return super()._criteria(supervision)
+        return only_coefficients("the first layer is held, see regroup")
+
+    def _train_above(self, X, rank, rng):
+        """Fit a second layer to the coefficients of the held first one, of unit length."""
+        A = factor_like(self._held, namespace_like(X))
+        S, _ = solve_layer(X, A)
+        options = dict(n_init=self.n_init_upper, max_iter=self.max_iter, tol=self.tol)
+        (fit,) = sequential(of_unit_length(S), (rank,), rng, **options)
+        coefficients = propagate(X, [A, fit.A]).S[1]
+        shares = to_numpy(namespace(coefficients).sum(coefficients, axis=1))
+        order = namespace(fit.A).asarray(np.argsort(-shares, kind="stable"), device=fit.A.device)
+        upper = namespace(fit.A).take(fit.A, order, axis=1)
+        history = {"errors": [[], fit.errors], "stationarity": [[], fit.stationarity]}
+        return [A, upper], fit.reason, max(1, len(fit.errors)), history
 
 # %% ../../nbs/models/hierarchical.ipynb #6b20d5e1
 def regroup(model, X, rank, *, n_init=5, max_iter=200, tol=1e-4, random_state=None):
@@ -391,7 +386,7 @@ def regroup(model, X, rank, *, n_init=5, max_iter=200, tol=1e-4, random_state=No
     True
     """
     check_is_fitted(model)
-    check_samples(model, X, None, None, reset=False)
+    check_samples(model, X, None, None, reset=False)  # features as the model has seen them
     first = model.layers_[0]
     if float(first.A.min()) < 0:
         raise ValueError(
@@ -407,4 +402,8 @@ def regroup(model, X, rank, *, n_init=5, max_iter=200, tol=1e-4, random_state=No
         random_state=random_state,
         device=model.device,
     )
-    return above._fit_above(first.A, X)
+    above._held = first.A
+    try:
+        return above.fit(X)
+    finally:
+        del above._held

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CHANGEABLE', 'train_chain', 'batch_objective', 'sgd', 'judged_depths', 'chosen_cost', 'chosen_objective',
            'chosen_optimizer', 'training', 'check_warm_start', 'check_features', 'check_change', 'Change', 'Changes',
-           'changing', 'progress', 'in_restarts', 'ContinuesTraining', 'NeuralNMF']
+           'changing', 'progress', 'in_restarts', 'NeuralNMF']
 
 # %% ../../nbs/models/neural.ipynb #4777fa73
 import contextlib
@@ -30,6 +30,7 @@ from ..chain._projection import PROJECTED_COSTS, ProjectedObjective, layers_betw
 from ..core._arrays import asarray, namespace
 from ..core._data import namespace_like
 from ..core._linalg import unit_columns
+from ..core._validation import read_ranks
 from ..core.iteration import iterate
 from nnmf_nb.evaluation._certificates import (
     LAYERS,
@@ -39,6 +40,7 @@ from nnmf_nb.evaluation._certificates import (
 )
 from nnmf_nb.models._base import (
     LayeredNMF,
+    LayeredProblem,
     begin_training,
     check_number,
     factor_like,
@@ -233,7 +235,8 @@ def training(model, X, supervision, rng, n_layers, optimizer=None):
     """
     check_supervision(model.label_loss, model.lam)
     supervision = supervision._replace(lam=float(model.lam))
-    begin_training(model, model._penalized_criteria(supervision))
+    problem = LayeredProblem(read_ranks(model.ranks), supervision)
+    begin_training(model, model.declared_criteria(X, problem))
     losses = supervision.losses(namespace_like(X))
     check = model.check_gradient and optimizer is None
     cost = chosen_cost(model, n_layers, supervision.y, check)
@@ -390,58 +393,8 @@ def in_restarts(model, prepare, A, max_iter, changes, callback):
     history = {"cost": values, "stationarity": pg, "errors": errors, "changes": changes.done}
     return A, reason, history
 
-# %% ../../nbs/models/neural.ipynb #6e3f9d3b
-class ContinuesTraining:
-    """Mixin of `NeuralNMF`: a fit may start where an earlier one ended, and go on with other
-    parameters in the middle.
-    """
-
-    def change(self, **params):
-        """Let the fit that is running go on with other parameters.
-
-        Call it from a callback or from another thread: the fit goes on with them after the present
-        iteration. They become the parameters of the model.
-
-        Parameters
-        ----------
-        **params : dict
-            New values of `cost` (a named one), `depth_weights`, `lam`, `optimizer`, `step`,
-            `batch_size` or `tol`.
-
-        Returns
-        -------
-        NeuralNMF
-            The model itself.
-
-        Raises
-        ------
-        ValueError
-            At once, if no fit is running, if a parameter cannot change in the middle of a fit, or
-            if the values do not fit.
-        """
-        changes = getattr(self, "_changes", None)
-        if changes is None:
-            raise ValueError(
-                "No fit is running that could change. Use set_params(warm_start=True, ...) and fit."
-            )
-        check_change(self, functools.reduce(dict.__or__, [*changes.requested, params]))
-        changes.requested.append(params)
-        return self
-
-    def _continues(self, X):
-        if not (self.warm_start and hasattr(self, "layers_")):
-            return False
-        check_features(self, X)
-        return True
-
-    def _earlier(self, ranks, supervision):
-        if not (self.warm_start and hasattr(self, "layers_")):
-            return {}
-        check_warm_start(self, ranks, supervision)
-        return {"layers_": [one.A for one in self.layers_]}
-
 # %% ../../nbs/models/neural.ipynb #91cfdf89
-class NeuralNMF(ContinuesTraining, LayeredNMF):
+class NeuralNMF(LayeredNMF):
     """Neural NMF: all layers of a hierarchy trained together by exact backpropagation.
 
     The chain is X ~ A_0 A_1 .. A_l S_l with S_l = q(S_(l-1), A_l) and S_(-1) = X, where q(X, A) is
@@ -473,7 +426,8 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         all are 1.
     lam : float, default=1.0
         Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
-        relative to the labels, as the errors are relative to X.
+        relative to the labels, as the errors are relative to X. With few labels (5 % of the data
+        points) 1 is a good value, with many (40 %) .3.
     label_loss : {'l2', 'cross_entropy'}, default='l2'
         Loss of the label terms: relative squared error of a nonnegative classifier, Y ~ B S, or
         mean cross-entropy of softmax(B S + b).
@@ -645,7 +599,21 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         self.verbose = verbose
         self.device = device
 
-    def _propagate(self, data, A):
+    def propagate(self, data, A):
+        """Return the forward pass of a chain, by the `coefficients` of this model.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        A : list of array of shape (k_(l-1), k_l)
+            The chain, the first layer first.
+
+        Returns
+        -------
+        Forward
+            The coefficients of all its layers.
+        """
         return project(data, A) if self.coefficients == "data" else propagate(data, A)
 
     def _criteria(self, supervision):
@@ -676,7 +644,7 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
 
         train: a function as `training` returns it, which compares the starts of 'auto'.
         """
-        earlier = self._earlier(ranks, supervision)
+        earlier = self._earlier(LayeredProblem(ranks, supervision))
         if earlier:
             self.init_ = "warm_start"
             return [factor_like(A, namespace_like(X)) for A in earlier["layers_"]], False
@@ -703,7 +671,62 @@ class NeuralNMF(ContinuesTraining, LayeredNMF):
         self.init_, A, interrupted = best_by_cost(chains, train_briefly)
         return A, interrupted
 
-    def _train(self, X, ranks, rng, svd, supervision, report):
+    def change(self, **params):
+        """Let the fit that is running go on with other parameters.
+
+        Call it from a callback or from another thread: the fit goes on with them after the present
+        iteration. They become the parameters of the model.
+
+        Parameters
+        ----------
+        **params : dict
+            New values of `cost` (a named one), `depth_weights`, `lam`, `optimizer`, `step`,
+            `batch_size` or `tol`.
+
+        Returns
+        -------
+        NeuralNMF
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            At once, if no fit is running, if a parameter cannot change in the middle of a fit, or
+            if the values do not fit.
+        """
+        changes = getattr(self, "_changes", None)
+        if changes is None:
+            raise ValueError(
+                "No fit is running that could change. Use set_params(warm_start=True, ...) and fit."
+            )
+        check_change(self, functools.reduce(dict.__or__, [*changes.requested, params]))
+        changes.requested.append(params)
+        return self
+
+    def parameter_changes(self):
+        """Return the changes of the fit, running or finished.
+
+        Returns
+        -------
+        list of (int, dict)
+            Number of iterations before each change, and the parameters that changed.
+        """
+        running = getattr(self, "_changes", None)
+        return running.done if running else super().parameter_changes()
+
+    def _continues(self, X):
+        if not (self.warm_start and hasattr(self, "layers_")):
+            return False
+        check_features(self, X)
+        return True
+
+    def _earlier(self, problem):
+        if not (self.warm_start and hasattr(self, "layers_")):
+            return {}
+        check_warm_start(self, problem.ranks, problem.supervision)
+        return {"layers_": [one.A for one in self.layers_]}
+
+    def _train_chain(self, X, ranks, rng, svd, supervision, report):
         check_init(self.init, ("auto", *START_NAMES))
         check_n_init(self.n_init)
         if not isinstance(self.init, str):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FREE', 'SOLVERS', 'INITS', 'Penalties', 'half_step', 'alternate', 'filled_start', 'Problem', 'check_problem',
            'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties', 'solve', 'unit_fit', 'used_solver',
-           'train', 'coefficients_of', 'kkt_of', 'criteria_of_problem', 'OneLayer', 'NMF']
+           'train', 'coefficients_of', 'kkt_of', 'OneLayer', 'NMF']
 
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 import math
@@ -16,13 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.callback import with_callbacks
-from sklearn.utils.validation import check_is_fitted
 
 from ..chain._costs import Forward
-from ..chain._layers import by_share, describe
 from nnmf_nb.core._arrays import (
     asarray,
-    blas_in_one_thread,
     double,
     gram,
     inner,
@@ -42,22 +39,11 @@ from ..core.iteration import iterate
 from ..evaluation._certificates import criteria_of_nmf
 from ..layer._nnls import kkt_of_layer, solve_layer
 from nnmf_nb.models._base import (
-    CertifiedEstimator,
-    MapsForward,
-    ReadsLayers,
-    TakesSampleWeight,
-    begin_training,
+    NonnegativeEstimator,
+    Trained,
     check_number,
-    check_samples,
-    factor_like,
-    fitted_attributes,
-    fitting,
-    leading_svd,
     progress_bar,
-    reporter,
-    store,
     warn_of_more_topics,
-    weights_of_entries,
 )
 from ..solvers.coordinate_descent import Factorization, coordinate_descent, hals
 from nnmf_nb.solvers.divergences import (
@@ -183,6 +169,10 @@ class Problem(NamedTuple):
     fixed: object
     start: object
     solver: str
+
+    @property
+    def ranks(self):
+        return (self.k,)
 
 # %% ../../nbs/models/nmf.ipynb #e38884dd
 SOLVERS = ("auto", "hals", "cd", "anls", "mu")
@@ -433,106 +423,48 @@ def kkt_of(model, X, A, S):
         residual = kkt_of_ratios(S, above, below + on_S.l1 + on_S.l2 * S)
     return float(to_numpy(residual).max())
 
-# %% ../../nbs/models/nmf.ipynb #e8dc2afb
-def criteria_of_problem(model, problem, X):
-    """The `Criteria` of a `Problem` of an `NMF` model with a `DataMatrix` X (features x data
-    points).
-    """
-    criteria = criteria_of_nmf(model, *X.shape)
-    if problem.fixed is None or not criteria.judges_A:
-        return criteria
-    return criteria._replace(
-        words=f"{criteria.words}, in the columns that were not fixed",
-        judged_depths=(),
-        fixed=problem.fixed.shape[1],
-    )
-
 # %% ../../nbs/models/nmf.ipynb #3537e656
-class OneLayer(TakesSampleWeight, ReadsLayers, MapsForward, CertifiedEstimator):
-    """What the models of one layer share, whose coefficients depend on their loss and penalties."""
+class OneLayer(NonnegativeEstimator):
+    """Base of the models of one layer, whose coefficients depend on their loss and penalties. A
+    subclass has `_flat()`, the `NMF` that it is without labels and seeds.
+    """
 
-    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
-        """Train on X and return its coefficients.
+    def _flat(self):
+        return self
 
-        The result is the same as that of ``fit(X).transform(X)``.
+    def _n_iterations(self, problem):
+        return max(1, self.max_iter)
 
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified.
-        y : object, default=None
-            Ignored: scikit-learn's convention.
-        W : array-like of shape (n_samples, k) or None, default=None
-            Start of the coefficients for init='custom', as in `fit`.
-        H : array-like of shape (k, n_features) or None, default=None
-            Start of the components for init='custom', as in `fit`.
-        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
-            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
-            What a masked array hides is unknown, too.
-        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
-            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
-            of weight 0 are ignored, whatever they hold. None: all weights are 1.
-        **keywords : dict
-            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
-            data points; X must be dense then. It can be routed as metadata. Other keywords raise
-            `TypeError`.
+    def _forward_pass(self, data, A):
+        S, status = coefficients_of(self._flat(), data, A[0])
+        return Forward(data, tuple(A), (S,), (status,), None)
 
-        Returns
-        -------
-        array of shape (n_samples, k)
-            Coefficients, >= 0, in units of X.
-        """
-        self.fit(X, y, W, H, mask, weights, **keywords)
-        return self._coefficients_after_fit(X, keywords, mask, weights)
+    def _relative_error2(self, data):
+        fwd = self._forward(data, 1)
+        return relative_error(data, fwd.A[0], fwd.S[0]) ** 2
 
-    def _forward(self, X, depth, mask, weights):
-        data = check_samples(self, X, mask, weights, reset=False)
-        with blas_in_one_thread():
-            return self._pass(data, factor_like(self.layers_[0].A, namespace_like(data)))
+    def _attributes(self, training, A, fwd=None):
+        """Those of every model, with residual and error by the loss of this one."""
+        fwd = self._forward_pass(training.data, A) if fwd is None else fwd
+        fitted = super()._attributes(training, A, fwd)
+        flat, data, S = self._flat(), fwd.X, fwd.S[0]
+        fitted["layers_"] = [replace(fitted["layers_"][0], kkt=kkt_of(flat, data, A[0], S))]
+        beta = beta_of(flat.beta_loss)
+        if beta != 2:
+            distance = max(divergence(data, A[0], S, beta), 0.0)
+            fitted["reconstruction_err_"] = math.sqrt(2 * distance) * data.scale ** (beta / 2)
+        return fitted
 
-    def _pass(self, data, A):
-        S, status = coefficients_of(self, data, A)
-        return Forward(data, (A,), (S,), (status,), None)
-
-    def score(self, X, y=None, mask=None, weights=None):
-        """Return the explained share of the squares of X.
-
-        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless, whatever the loss: 1 is
-        perfect.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified. It is reconstructed from its own
-            coefficients.
-        y : object, default=None
-            Ignored.
-        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
-            True where an entry of X is known, as in `fit`.
-        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
-            Weights of entries or of data points, as in `fit`.
-
-        Returns
-        -------
-        float
-            The explained share, at most 1.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        check_is_fitted(self)
-        fwd = self._forward(X, 1, mask, weights)
-        return 1.0 - relative_error(fwd.X, fwd.A[0], fwd.S[0]) ** 2
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+    def _flat_criteria(self, data, problem):
+        """The `Criteria` of a fit without labels and seeds; `problem` is a `Problem`."""
+        criteria = criteria_of_nmf(self._flat(), *data.shape)
+        if problem.fixed is None or not criteria.judges_A:
+            return criteria
+        return criteria._replace(
+            words=f"{criteria.words}, in the columns that were not fixed",
+            judged_depths=(),
+            fixed=problem.fixed.shape[1],
+        )
 
 # %% ../../nbs/models/nmf.ipynb #4de4f18b
 class NMF(OneLayer):
@@ -736,41 +668,67 @@ class NMF(OneLayer):
         ConvergenceWarning
             If training ended, for example at `max_iter`, before it had converged.
         """
-        sample_weight = self._sample_weight(keywords)
-        of_entries = weights_of_entries(X, weights, sample_weight)
-        data = check_samples(self, X, mask, of_entries, reset=True, y=y)
-        problem = check_problem(self, data, *named_start(self, X, W, H))
-        known = dict(mask=mask, weights=weights, sample_weight=sample_weight)
-        with fitting(self, X=X, y=y, W=W, H=H, **known) as rng:
-            self._fit(data, problem, X, y, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
-        )
-        return self
+        return self._fit(X, y, mask, weights, self._sample_weight(keywords), W=W, H=H)
 
-    def _fit(self, data, problem, X, y, rng):
-        begin_training(self, criteria_of_problem(self, problem, data))
-        svd = leading_svd(data, problem.k)
-        floors = svd_floors(data, (problem.k,), svd)
-        report = reporter(
-            self,
-            X,
-            y,
-            lambda A: fitted_attributes(self._pass(data, A), floors),
-            max(1, self.max_iter),
-        )
-        fit = train(data, problem, self, svd, rng, report)
-        self.stop_reason_ = fit.reason
-        self.n_iter_ = max(1, len(fit.stationarity))
+    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
+        """Train on X and return its coefficients.
+
+        The result is the same as that of ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        y : object, default=None
+            Ignored: scikit-learn's convention.
+        W : array-like of shape (n_samples, k) or None, default=None
+            Start of the coefficients for init='custom', as in `fit`.
+        H : array-like of shape (k, n_features) or None, default=None
+            Start of the components for init='custom', as in `fit`.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of a dense X is known; 'nan': NaN is unknown; None: all are known.
+            What a masked array hides is unknown, too.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
+            of weight 0 are ignored, whatever they hold. None: all weights are 1.
+        **keywords : dict
+            `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
+            data points; X must be dense then. It can be routed as metadata. Other keywords raise
+            `TypeError`.
+
+        Returns
+        -------
+        array of shape (n_samples, k)
+            Coefficients, >= 0, in units of X.
+        """
+        self.fit(X, y, W, H, mask, weights, **keywords)
+        return self._coefficients_after_fit(X, keywords, mask, weights)
+
+    def _check(self, data, X, y, W, H):
+        return check_problem(self, data, *named_start(self, X, W, H))
+
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : Problem
+            What is fitted to them.
+
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
+        return self._flat_criteria(data, problem)
+
+    def _train(self, training):
+        data, problem = training.data, training.problem
+        fit = train(data, problem, self, training.svd, training.rng, lambda A: training.report([A]))
         self.solver_ = used_solver(problem, fit)
-        self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
-        if problem.fixed is not None:
-            A = fit.A
-        else:
-            A = by_share([fit.A], describe(self._pass(data, fit.A), floors))[0]
-        fwd = self._pass(data, A)
-        store(self, fwd, floors)
-        self.layers_ = [replace(self.layers_[0], kkt=kkt_of(self, data, A, fwd.S[0]))]
-        if problem.beta != 2:
-            distance = max(divergence(data, A, fwd.S[0], problem.beta), 0.0)
-            self.reconstruction_err_ = math.sqrt(2 * distance) * data.scale ** (problem.beta / 2)
+        A = [fit.A] if problem.fixed is not None else self._by_share(training, [fit.A])
+        history = {"objective": fit.errors, "stationarity": fit.stationarity}
+        return Trained(A, fit.reason, max(1, len(fit.stationarity)), history)

@@ -5,20 +5,19 @@
 # %% auto #0
 __all__ = ['ACTIVATIONS', 'Activation', 'decode', 'backpropagate', 'NonlinearObjective', 'into_range', 'nonlinear_start',
            'Decoder', 'NewtonState', 'newton_state_at', 'settle', 'codes_of', 'into_interval', 'check_nonlinear',
-           'DecodesSigned', 'KnowsFactors', 'TrainsNonlinear', 'NonlinearSemiNMF', 'nonlinear_attributes']
+           'NonlinearProblem', 'NonlinearSemiNMF', 'nonlinear_attributes']
 
 # %% ../../nbs/models/nonlinear.ipynb #3bf70698
 import math
 import numbers
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.callback import with_callbacks
-from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.core._arrays import (
     asarray,
-    blas_in_one_thread,
     double,
     gram,
     inner,
@@ -26,30 +25,21 @@ from nnmf_nb.core._arrays import (
     to_numpy,
 )
 from ..core._data import DataMatrix, in_chunks, namespace_like, residual2
-from ..core._validation import read_coefficients
 from ..evaluation._certificates import not_judged
 from ..layer._nnls import solve_gram, solve_layer
 from nnmf_nb.models._base import (
-    CertifiedEstimator,
     FromFit,
-    NamesTopics,
-    begin_training,
-    check_layer,
+    SignedEstimator,
+    Trained,
     check_number,
     check_ranks,
-    columns_out,
-    end_training,
     factor_like,
-    fitting,
     named_topics,
     progress_bar,
-    reporter,
-    unfinished,
 )
-from ._semi import SemiTerms, pretrain_semi, read_signed
-from ._sparse_coding import descend
+from ._semi import SemiTerms, pretrain_semi
+from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack
-from ..solvers.stationarity import CONVERGED
 
 # %% ../../nbs/models/nonlinear.ipynb #962970b2
 class Activation(NamedTuple):
@@ -375,189 +365,15 @@ def check_nonlinear(model):
     return ranks, ACTIVATIONS[model.activation]
 
 
-class DecodesSigned(NamesTopics, auto_wrap_output_keys=None):
-    """Mixin: transform, inverse_transform and score of a model with `factors_`, `typical_code_`,
-    `unit_`, `ridge` and `activation`.
-    """
+@dataclass(frozen=True)
+class NonlinearProblem:
+    """What a `NonlinearSemiNMF` solves: its ranks and its `Activation`."""
 
-    def _topics_per_layer(self):
-        return [Z.shape[1] for Z in self.factors_]
-
-    @named_topics
-    def transform(self, X, layer=-1):
-        """Return the codes of X at a layer.
-
-        The codes of a data point are a local minimum (see the notebook of the model), which does
-        not depend on the other data points.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
-            is never modified.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, k_l)
-            Codes, dimensionless: >= 0 at the last layer, below it what the activation makes of
-            them.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, and for data that do not fit.
-        """
-        check_is_fitted(self)
-        data, l = DataMatrix(read_signed(self, X, reset=False).T), self._index(layer)
-        with blas_in_one_thread():
-            H = self._codes(data)
-        return namespace(H).astype(self._decoded(H, l).T, data.dtype)
-
-    def inverse_transform(self, H, layer=-1):
-        """Return the reconstruction of data from their codes.
-
-        It is (Z_1 g(Z_2 .. g(Z_l H')))' for the codes H of layer l and the activation g.
-
-        Parameters
-        ----------
-        H : array-like of shape (n_samples, k_l)
-            Codes of the layer, as from `transform`, dimensionless.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, n_features)
-            The reconstruction, in units of the data of the fit.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, or H has another number of columns than the layer has
-            components.
-        """
-        check_is_fitted(self)
-        l = self._index(layer)
-        H = read_coefficients(H, "H", columns_out(self, self.factors_[l].shape[1]))
-        if H.shape[1] != self.factors_[l].shape[1]:
-            raise ValueError(
-                f"H has {H.shape[1]} columns, "
-                f"layer {layer} has {self.factors_[l].shape[1]} components."
-            )
-        Z = [factor_like(z, H) for z in self.factors_[: l + 1]]
-        return decode(Z[1:], H.T, ACTIVATIONS[self.activation])[0][0].T @ Z[0].T
-
-    def score(self, X, y=None):
-        """Return the explained share of the squares of X.
-
-        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
-            is never modified. It is reconstructed from its own codes.
-        y : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        float
-            The explained share, at most 1.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        check_is_fitted(self)
-        data = DataMatrix(read_signed(self, X, reset=False).T)
-        with blas_in_one_thread():
-            return 1.0 - self._error2(data, self._codes(data)) / (data.norm2 or 1.0)
-
-# %% ../../nbs/models/nonlinear.ipynb #94c2b60d
-class KnowsFactors:
-    """Mixin: what `DecodesSigned` computes with."""
-
-    def _codes(self, X):
-        Z, Z1 = self._factors(X)
-        typical = asarray(self.typical_code_, Z1, namespace(Z1).float64)
-        return codes_of(
-            X,
-            [Z1, *Z],
-            ACTIVATIONS[self.activation],
-            self.ridge * (self.unit_ / X.scale) ** 2,
-            typical,
-        )
-
-    def _factors(self, X):
-        """Z_2 .. and Z_1 in units of X.scale, in the dtype of X."""
-        Z1, *Z = (factor_like(z, namespace_like(X)) for z in self.factors_)
-        return Z, namespace(Z1).astype(double(Z1) * (1.0 / X.scale), Z1.dtype)
-
-    def _error2(self, X, H):
-        Z, Z1 = self._factors(X)
-        C = decode([double(z) for z in Z], H, ACTIVATIONS[self.activation])[0][0]
-        return residual2(X, Z1, namespace(C).astype(C, X.dtype))
-
-    def _decoded(self, H, l):
-        """Codes of layer l from those of the last one."""
-        return decode(
-            [asarray(to_numpy(z), H, H.dtype) for z in self.factors_[1:]],
-            H,
-            ACTIVATIONS[self.activation],
-        )[0][l]
-
-    def _index(self, layer):
-        return check_layer(layer, len(self.factors_))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse, tags.transformer_tags.preserves_dtype = True, ["float64", "float32"]
-        return tags
-
-# %% ../../nbs/models/nonlinear.ipynb #c0ac6172
-class TrainsNonlinear:
-    """Mixin: how `NonlinearSemiNMF` gets from checked data to its fitted attributes."""
-
-    def _train(self, X, ranks, rng, g, report_of):
-        upper, H, stopped = nonlinear_start(
-            X, ranks, rng, g, max_iter=self.pretrain_iter, tol=self.tol
-        )
-        objective = NonlinearObjective(X, upper, H, g, float(self.ridge))
-        vector = objective.vector(upper, H)
-        attributes = lambda vector: nonlinear_attributes(X, objective, vector)
-        report, lower = report_of(attributes), np.full(vector.shape, -np.inf)
-        lower[-math.prod(H.shape) :] = 0.0
-        with progress_bar(self, self.max_iter) as bar:
-
-            def report_iteration(value, vector):
-                bar.update()
-                bar.set_postfix(objective=f"{value / X.shape[1]:.5f}")
-                return report(vector)
-
-            end = descend(
-                objective,
-                vector,
-                lower,
-                max_iter=0 if stopped else self.max_iter,
-                tol=self.tol,
-                callback=report_iteration,
-            )
-        self.history_ = {"objective": [value / X.shape[1] for value in end.values]}
-        self.n_iter_ = max(1, len(end.values) - 1)
-        self.stop_reason_ = "interrupted" if stopped else end.reason
-        for name, value in attributes(end.vector).items():
-            setattr(self, name, value)
+    ranks: tuple
+    g: Activation
 
 # %% ../../nbs/models/nonlinear.ipynb #39c23a89
-class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEstimator):
+class NonlinearSemiNMF(SignedEstimator, auto_wrap_output_keys=None):
     """Deep Semi-NMF with an activation: X ~ Z_1 g(Z_2 g(.. g(Z_m H_m))) with H_m >= 0.
 
     The data may have any sign. There are no masks and no labels. (X is n_features x n_samples in
@@ -645,6 +461,8 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
     ((30, 2), True)
     """
 
+    _reads_y = False
+
     def __init__(
         self,
         ranks=(20, 6),
@@ -697,34 +515,192 @@ class NonlinearSemiNMF(TrainsNonlinear, KnowsFactors, DecodesSigned, CertifiedEs
         ConvergenceWarning
             If training ended, for example at `max_iter`, before it had converged.
         """
-        (ranks, g), data = check_nonlinear(self), DataMatrix(read_signed(self, X, reset=True).T)
-        begin_training(self, self._criteria(ranks))
-        with fitting(self, X=X) as rng:
-            self._train(
-                data,
-                ranks,
-                rng,
-                g,
-                lambda attributes: reporter(self, X, y, attributes, self.max_iter + 1),
-            )
-            H = self._codes(data)
-            self.reconstruction_err_ = math.sqrt(self._error2(data, H)) * data.scale
-        self.codes_ = namespace(H).astype(H.T, data.dtype)
-        self.converged_ = self.stop_reason_ in CONVERGED
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
-        )
-        end_training(self, unfinished(self))
-        return self
+        return self._fit(X, y)
 
-    def _criteria(self, ranks):
-        """X ~ Z_1 C is shown, with the codes C of the first layer."""
+    def _check(self, data, X, y):
+        return NonlinearProblem(*check_nonlinear(self))
+
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : NonlinearProblem
+            What is fitted to them.
+
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
+        # X ~ Z_1 C is shown, with the codes C of the first layer
         criteria = not_judged("its codes are local minima of a nonlinear model")
         return criteria._replace(
             signed=True,
-            signed_S=len(ranks) > 1,
+            signed_S=len(problem.ranks) > 1,
             parameters={"activation": self.activation, "ridge": self.ridge},
         )
+
+    def _train(self, training):
+        X, (ranks, g) = training.data, (training.problem.ranks, training.problem.g)
+        upper, H, stopped = nonlinear_start(
+            X, ranks, training.rng, g, max_iter=self.pretrain_iter, tol=self.tol
+        )
+        objective = NonlinearObjective(X, upper, H, g, float(self.ridge))
+        vector = objective.vector(upper, H)
+        lower = np.full(vector.shape, -np.inf)
+        lower[-math.prod(H.shape) :] = 0.0
+        with progress_bar(self, self.max_iter) as bar:
+
+            def report_iteration(value, vector):
+                bar.update()
+                bar.set_postfix(objective=f"{value / X.shape[1]:.5f}")
+                return training.report((objective, vector))
+
+            end = descend(
+                objective,
+                vector,
+                lower,
+                max_iter=0 if stopped else self.max_iter,
+                tol=self.tol,
+                callback=report_iteration,
+            )
+        history = {"objective": [value / X.shape[1] for value in end.values]}
+        reason = "interrupted" if stopped else end.reason
+        return Trained((objective, end.vector), reason, max(1, len(end.values) - 1), history)
+
+    def _attributes(self, training, factors):
+        return nonlinear_attributes(training.data, *factors)
+
+    def _store(self, training, factors):
+        super()._store(training, factors)
+        data = training.data
+        H = self._codes(data)
+        self.reconstruction_err_ = math.sqrt(self._error2(data, H)) * data.scale
+        self.codes_ = namespace(H).astype(H.T, data.dtype)
+
+    def layer_ranks(self):
+        """Return the number of topics of each layer.
+
+        Returns
+        -------
+        list of int
+            One number per layer, the deepest one last.
+        """
+        return [Z.shape[1] for Z in self.factors_]
+
+    def factor_pairs(self, X):
+        """Return what the certificate of this model judges:
+        X ~ Z_1 C with C = g(Z_2 g(.. H)), the codes of the first layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data of the fit.
+
+        Returns
+        -------
+        list of (array of shape (k_(l-1), k_l), array of shape (k_l, n_samples))
+            One pair, in units of X.
+        """
+        return [(to_numpy(self.factors_[0]), self._coefficients_as_fitted(X, layer=0))]
+
+    def _codes(self, X):
+        Z, Z1 = self._factors(X)
+        typical = asarray(self.typical_code_, Z1, namespace(Z1).float64)
+        return codes_of(
+            X,
+            [Z1, *Z],
+            ACTIVATIONS[self.activation],
+            self.ridge * (self.unit_ / X.scale) ** 2,
+            typical,
+        )
+
+    def _factors(self, X):
+        """Z_2 .. and Z_1 in units of X.scale, in the dtype of X."""
+        Z1, *Z = (factor_like(z, namespace_like(X)) for z in self.factors_)
+        return Z, namespace(Z1).astype(double(Z1) * (1.0 / X.scale), Z1.dtype)
+
+    def _encode(self, data, n_layers):
+        H = self._codes(data)
+        return [namespace(H).astype(self._decoded(H, n_layers - 1), data.dtype)], []
+
+    def _decode(self, S, layer):
+        Z = [factor_like(z, S) for z in self.factors_[: layer + 1]]
+        return decode(Z[1:], S.T, ACTIVATIONS[self.activation])[0][0].T @ Z[0].T
+
+    def _relative_error2(self, data):
+        return self._error2(data, self._codes(data)) / (data.norm2 or 1.0)
+
+    def _error2(self, X, H):
+        Z, Z1 = self._factors(X)
+        C = decode([double(z) for z in Z], H, ACTIVATIONS[self.activation])[0][0]
+        return residual2(X, Z1, namespace(C).astype(C, X.dtype))
+
+    def _decoded(self, H, l):
+        """Codes of layer l from those of the last one."""
+        return decode(
+            [asarray(to_numpy(z), H, H.dtype) for z in self.factors_[1:]],
+            H,
+            ACTIVATIONS[self.activation],
+        )[0][l]
+
+    @named_topics
+    def transform(self, X, layer=-1):
+        """Return the codes of X at a layer.
+
+        The codes of a data point are a local minimum (see the notebook of the model), which does
+        not depend on the other data points.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l)
+            Codes, dimensionless: >= 0 at the last layer, below it what the activation makes of
+            them.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data that do not fit.
+        """
+        return self._transform(X, layer)
+
+    def score(self, X, y=None):
+        """Return the explained share of the squares of X.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified. It is reconstructed from its own codes.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
+        return self._score(X)
 
     def fit_transform(self, X, y=None):
         """Train on X and return the codes of the last layer.

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['positive_part', 'multiplicative_H', 'ClassGraph', 'product', 'semi_objective', 'exact_H', 'step_H', 'inverse_in_rank',
            'step_Z', 'rescaled', 'with_unit_columns', 'balanced', 'SemiTerms', 'semi_iteration', 'kmeans_start',
-           'SemiFit', 'train_semi', 'pretrain_semi', 'train_deep_semi', 'read_signed', 'check_semi', 'SemiLayer',
-           'semi_layers', 'semi_attributes', 'MapsSigned', 'TrainsSemi', 'DeepSemiNMF']
+           'SemiFit', 'train_semi', 'pretrain_semi', 'train_deep_semi', 'check_semi', 'SemiLayer', 'semi_layers',
+           'semi_attributes', 'SemiProblem', 'DeepSemiNMF']
 
 # %% ../../nbs/models/semi.ipynb #c54445ea
 import functools
@@ -22,14 +22,11 @@ import numpy as np
 from sklearn.callback import with_callbacks
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
 
 from ..chain._labels import Picked, check_supervision, labels_per_layer, warn_few_topics
 from nnmf_nb.core._arrays import (
     asarray,
-    blas_in_one_thread,
     double,
-    floating,
     gram,
     inner,
     namespace,
@@ -40,31 +37,21 @@ from nnmf_nb.core._data import (
     namespace_like,
     relative_error,
     residual2,
-    with_enough_range,
 )
 from ..core._linalg import column_lengths, top_svd
-from ..core._validation import check_same_points, read_coefficients, read_samples
 from ..core.iteration import iterate
 from ..evaluation._certificates import only_coefficients
 from ..layer._nnls import solve_gram, solve_layer, unit_diagonal, warn_not_converged
 from nnmf_nb.models._base import (
-    CertifiedEstimator,
     FromFit,
-    NamesTopics,
-    begin_training,
-    check_layer,
+    SignedEstimator,
+    Trained,
     check_number,
     check_ranks,
-    columns_out,
-    end_training,
     factor_like,
-    fitting,
-    named_topics,
     progress_bar,
-    reporter,
-    unfinished,
 )
-from ._deep import scaled_gradient_norm
+from ..solvers.stationarity import scaled_gradient_norm
 
 # %% ../../nbs/models/semi.ipynb #0e6a6607
 def positive_part(M):
@@ -385,23 +372,6 @@ def train_deep_semi(
     return (fit._replace(reason=below[-1].reason) if below[-1].stopped else fit), below
 
 # %% ../../nbs/models/semi.ipynb #fd1a7e0f
-def read_signed(estimator, X, reset, **others):
-    """X (n_samples x n_features, any sign, dense or sparse), checked and on the device of the
-    estimator. `others`: arguments with a row per data point (y), whose index must be that of X.
-    Raises `ValueError` or `TypeError` for what is no finite matrix.
-    """
-    check_same_points(X, **others)
-    samples = read_samples(
-        X,
-        model=estimator,
-        reset=reset,
-        nonnegative=False,
-        takes_mask=False,
-        device=estimator.device,
-    )
-    return with_enough_range(floating(samples.X))
-
-
 def check_semi(model):
     """The ranks of a `DeepSemiNMF` as a tuple, after checking all its parameters (`ValueError`)."""
     ranks = check_ranks(model.ranks)
@@ -461,150 +431,15 @@ def semi_attributes(X, Z):
     )
 
 # %% ../../nbs/models/semi.ipynb #e02c3f45
-class MapsSigned(NamesTopics, auto_wrap_output_keys=None):
-    """Mixin: transform and inverse_transform of a model with `layers_` of `SemiLayer`."""
+@dataclass(frozen=True)
+class SemiProblem:
+    """What a `DeepSemiNMF` solves: its ranks, and the terms beside the squared error."""
 
-    @named_topics
-    def transform(self, X, layer=-1):
-        """Return the nonnegative coefficients of X at a layer.
-
-        They are exact for the product Z_1 .. Z_l of the layers up to this one. A model may
-        transform on another device or in another dtype than it was trained in.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
-            is never modified.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, k_l)
-            Coefficients, >= 0, in units of X.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, and for data that do not fit.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the coefficients of some data points are not optimal.
-        """
-        check_is_fitted(self)
-        data = DataMatrix(read_signed(self, X, reset=False).T)
-        with blas_in_one_thread():
-            H, status = solve_layer(data, factor_like(self._phi(layer), namespace_like(data)))
-        warn_not_converged(status)
-        return H.T * data.scale
-
-    def score(self, X, y=None):
-        """Return the explained share of the squares of X at the deepest layer.
-
-        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
-            is never modified. It is reconstructed from its own exact coefficients.
-        y : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        float
-            The explained share, at most 1.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        check_is_fitted(self)
-        data = DataMatrix(read_signed(self, X, reset=False).T)
-        Phi = factor_like(self._phi(-1), namespace_like(data))
-        with blas_in_one_thread():
-            return 1.0 - relative_error(data, Phi, solve_layer(data, Phi)[0]) ** 2
-
-    def inverse_transform(self, H, layer=-1):
-        """Return the reconstruction of data from their coefficients.
-
-        It is H (Z_1 .. Z_l)' for the coefficients H of layer l, one row per data point.
-
-        Parameters
-        ----------
-        H : array-like of shape (n_samples, k_l)
-            Coefficients of the layer, as from `transform`.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, n_features)
-            The reconstruction, in the units of the coefficients.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, or H has another number of columns than the layer has
-            components.
-        """
-        check_is_fitted(self)
-        Phi = self._phi(layer)
-        H = read_coefficients(H, "H", columns_out(self, Phi.shape[1]))
-        if H.shape[1] != Phi.shape[1]:
-            raise ValueError(
-                f"H has {H.shape[1]} columns, layer {layer} has {Phi.shape[1]} components."
-            )
-        return H @ factor_like(Phi, H).T
-
-    def _phi(self, layer):
-        return product([one.Z for one in self.layers_[: check_layer(layer, len(self.layers_)) + 1]])
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse, tags.transformer_tags.preserves_dtype = True, ["float64", "float32"]
-        return tags
-
-# %% ../../nbs/models/semi.ipynb #c71397ca
-class TrainsSemi:
-    """Mixin: how `DeepSemiNMF` gets from checked data to its `SemiFit` and `history_`."""
-
-    def _train(self, X, ranks, rng, terms, report):
-        with progress_bar(self, self.pretrain_iter * len(ranks) + self.max_iter) as bar:
-
-            def step(value, gradient_norm, Z):
-                bar.update()
-                bar.set_postfix(objective=f"{value:.5f}", stationarity=f"{gradient_norm:.1e}")
-                return report(Z)
-
-            fit, below = train_deep_semi(
-                X,
-                ranks,
-                rng,
-                terms,
-                pretrain_iter=self.pretrain_iter,
-                max_iter=self.max_iter,
-                tol=self.tol,
-                callback=step,
-            )
-        self.history_ = {
-            "objective": fit.objective,
-            "stationarity": fit.stationarity,
-            "pretraining": [one.objective for one in below],
-        }
-        return fit
+    ranks: tuple
+    terms: SemiTerms
 
 # %% ../../nbs/models/semi.ipynb #ba8ac39a
-class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
+class DeepSemiNMF(SignedEstimator):
     """Deep Semi-NMF: X ~ Z_1 Z_2 .. Z_m H_m with H_m >= 0, for data of any sign.
 
     The model is pretrained layer by layer, then tuned together, with labels for some data points or
@@ -751,7 +586,10 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
         UserWarning
             For ranks that increase, and for fewer components than classes.
         """
-        ranks, data = check_semi(self), DataMatrix(read_signed(self, X, reset=True, y=y).T)
+        return self._fit(X, y)
+
+    def _check(self, data, X, y):
+        ranks = check_semi(self)
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
         warn_few_topics(labels, ranks)
         if labels and not self.ridge:
@@ -759,33 +597,92 @@ class DeepSemiNMF(TrainsSemi, MapsSigned, CertifiedEstimator):
                 "labels need ridge > 0: without a price on Z their term can be made as small as "
                 "one likes. 0.01 is usual."
             )
-        terms = SemiTerms(
-            float(self.ridge),
-            self.solver,
-            float(self.lam),
-            {l: ClassGraph(one, namespace_like(data)) for l, one in labels.items()},
+        graphs = {l: ClassGraph(one, namespace_like(data)) for l, one in labels.items()}
+        return SemiProblem(
+            ranks, SemiTerms(float(self.ridge), self.solver, float(self.lam), graphs)
         )
-        begin_training(self, self._criteria())
-        with fitting(self, X=X, y=y) as rng:
-            attributes = lambda Z: semi_attributes(data, Z)
-            n_iterations = self.pretrain_iter * len(ranks) + self.max_iter + 1
-            report = reporter(self, X, y, attributes, n_iterations)
-            fit = self._train(data, ranks, rng, terms, report)
-            for name, value in attributes(fit.Z).items():
-                setattr(self, name, value)
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
-        )
-        self.n_iter_ = max(1, len(fit.objective))
-        self.stop_reason_ = fit.reason
-        self.converged_ = fit.reason == "stationary"
-        end_training(self, unfinished(self))
-        return self
 
-    def _criteria(self):
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : SemiProblem
+            What is fitted to them.
+
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
         judged = only_coefficients("DeepSemiNMF trains it under its ridge")
         words = "S_l (H): min ||X - A_0 .. A_l S|| over S >= 0, A (Z) of any sign"
         return judged._replace(words=words, signed=True, product=True)
+
+    def _n_iterations(self, problem):
+        return self.pretrain_iter * len(problem.ranks) + self.max_iter + 1
+
+    def _train(self, training):
+        problem = training.problem
+        with progress_bar(self, self._n_iterations(problem) - 1) as bar:
+
+            def step(value, gradient_norm, Z):
+                bar.update()
+                bar.set_postfix(objective=f"{value:.5f}", stationarity=f"{gradient_norm:.1e}")
+                return training.report(Z)
+
+            fit, below = train_deep_semi(
+                training.data,
+                problem.ranks,
+                training.rng,
+                problem.terms,
+                pretrain_iter=self.pretrain_iter,
+                max_iter=self.max_iter,
+                tol=self.tol,
+                callback=step,
+            )
+        history = {
+            "objective": fit.objective,
+            "stationarity": fit.stationarity,
+            "pretraining": [one.objective for one in below],
+        }
+        return Trained(fit.Z, fit.reason, max(1, len(fit.objective)), history)
+
+    def _attributes(self, training, Z):
+        return semi_attributes(training.data, Z)
+
+    def factor_pairs(self, X):
+        """Return what the certificate of this model judges: Z and H of each layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data of the fit.
+
+        Returns
+        -------
+        list of (array of shape (k_(l-1), k_l), array of shape (k_l, n_samples))
+            One pair per layer, in units of X.
+        """
+        return [(one.Z, one.H) for one in self.layers_]
+
+    def _basis(self, layer):
+        return product([one.Z for one in self.layers_[: self._index(layer) + 1]])
+
+    def _solve(self, data, layer):
+        """Exact coefficients for the product of the layers up to one; basis, S, solver status."""
+        Phi = factor_like(self._basis(layer), namespace_like(data))
+        return Phi, *solve_layer(data, Phi)
+
+    def _encode(self, data, n_layers):
+        _, S, status = self._solve(data, n_layers - 1)
+        return [S * data.scale], [status]
+
+    def _relative_error2(self, data):
+        Phi, S, _ = self._solve(data, -1)
+        return relative_error(data, Phi, S) ** 2
 
     def fit_transform(self, X, y=None):
         """Train on X and return the coefficients of the deepest layer.

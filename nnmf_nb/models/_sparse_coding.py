@@ -5,20 +5,17 @@
 # %% auto #0
 __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_atoms', 'some_points', 'coding_cost',
            'DictionaryFit', 'learn_dictionary', 'revived', 'Network', 'typical_length', 'pretrain', 'NetworkObjective',
-           'along_sphere', 'lower_bounds', 'Calls', 'RecordedObjective', 'Descent', 'descend', 'why',
-           'train_classifier', 'train_network', 'Codes', 'atoms_in_data', 'check_network', 'TrainsNetwork', 'rows_of',
-           'check_network_labels', 'SparseCodingNetwork']
+           'along_sphere', 'lower_bounds', 'train_classifier', 'train_network', 'atoms_in_data', 'check_network',
+           'rows_of', 'NetworkProblem', 'check_network_labels', 'SparseCodingNetwork']
 
 # %% ../../nbs/models/sparse_coding.ipynb #e6482650
-import functools
 import math
 import numbers
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
 from sklearn.callback import with_callbacks
-from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.chain._labels import (
     Classifier,
@@ -32,7 +29,6 @@ from nnmf_nb.chain._labels import (
 )
 from nnmf_nb.core._arrays import (
     asarray,
-    blas_in_one_thread,
     double,
     gram,
     inner,
@@ -41,28 +37,21 @@ from nnmf_nb.core._arrays import (
 )
 from ..core._data import DataMatrix, is_sparse, namespace_like, residual2
 from ..core._linalg import column_lengths, unit_columns
-from ..core._validation import read_coefficients, read_ranks
-from ..core.iteration import Recorder, current_recorder, iterate, recording
+from ..core._validation import read_ranks
+from ..core.iteration import iterate
 from ..evaluation._certificates import only_coefficients
-from ..layer._nnls import adjoint, layer_vjp, solve_layer, warn_not_converged
+from ..layer._nnls import adjoint, layer_vjp, solve_layer
 from nnmf_nb.models._base import (
-    CertifiedEstimator,
     FromFit,
-    NamesTopics,
-    begin_training,
-    check_layer,
+    SignedEstimator,
+    Trained,
     check_number,
-    columns_out,
-    end_training,
     factor_like,
-    fitting,
     named_topics,
     progress_bar,
-    reporter,
 )
-from ._semi import read_signed
+from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack
-from ..solvers.stationarity import CONVERGED, convergence_limit
 
 # %% ../../nbs/models/sparse_coding.ipynb #f5bd2239
 class Coded(NamedTuple):
@@ -328,118 +317,6 @@ def lower_bounds(net):
     parts = [np.full(a.shape, -np.inf) for a in (*net.D, net.W, net.b)]
     return _pack([*parts[:-2], np.zeros(len(net.l1)), 0.1 * np.asarray(net.l2), *parts[-2:]])
 
-# %% ../../nbs/models/sparse_coding.ipynb #da1c1a33
-class Calls(NamedTuple):
-    """Values (floats) and gradients (arrays) that an optimizer was told, in order, and why it
-    ended.
-    """
-
-    values: list
-    gradients: list
-    reason: str
-
-
-class RecordedObjective:
-    """An objective(vector) -> (value, gradient) whose answers are kept, if somebody keeps, and that
-    answers from what was kept.
-    """
-
-    def __init__(self, objective, max_iter):
-        self.objective, self.recorder = objective, current_recorder()
-        self.known, self.calls = self.recorder.begin(Calls([], [], "max_iter"), max_iter)
-        self.replay = iter(list(zip(self.calls.values, self.calls.gradients)))
-
-    def __call__(self, vector):
-        for value, gradient in self.replay:
-            return value, gradient.copy()
-        with recording(Recorder()):
-            value, gradient = self.objective(vector)
-        if self.recorder.is_recording:
-            self.calls = Calls(
-                [*self.calls.values, float(value)],
-                [*self.calls.gradients, gradient.copy()],
-                "max_iter",
-            )
-        return value, gradient
-
-    def stops(self, n, callback):
-        """Keep iteration n and ask the callback whether to stop, unless it was asked before."""
-        if n <= self.known:
-            return n == self.known and self.calls.reason == "callback"
-        stop = bool(callback and callback())
-        self.recorder.record(n, self.calls)
-        return stop
-
-# %% ../../nbs/models/sparse_coding.ipynb #bb08af09
-class Descent(NamedTuple):
-    """The best vector, the value at the start and after every iteration, and why it ended:
-    'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or 'interrupted'.
-    """
-
-    vector: np.ndarray
-    values: list
-    reason: str
-
-
-def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=None):
-    """Minimise objective(vector) -> (value, gradient) from `vector`, entries >= `lower`, by
-    L-BFGS-B; the values never rise.
-
-    Ends when no entry of the projected gradient exceeds `tol`, when ten iterations lower the value
-    by no more than the fraction `tol`, when callback(value, vector) returns True, or on a
-    KeyboardInterrupt.
-    """
-    best, values, reason, recorded = vector, [], None, RecordedObjective(objective, max_iter)
-
-    def after_iteration(intermediate_result):
-        nonlocal best, reason
-        best = intermediate_result.x.copy()
-        values.append(float(intermediate_result.fun))
-        if recorded.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))):
-            reason = "callback"
-        elif len(values) > 10 and values[-11] - values[-1] <= tol * values[-1]:
-            reason = "no progress"
-        if reason:
-            raise StopIteration
-
-    try:
-        values.append(float(recorded(vector)[0]))
-        if max_iter == 0:
-            return Descent(best, values, "max_iter")
-        bounds = None if lower is None else Bounds(lower, np.inf)
-        end = minimize(
-            recorded,
-            vector,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            callback=after_iteration,
-            options=dict(
-                maxiter=max_iter, maxfun=20 * max_iter + 100, gtol=tol, ftol=0.0, maxcor=20
-            ),
-        )
-    except KeyboardInterrupt:
-        recorded.recorder.close()
-        return Descent(best, values, "interrupted")
-    reason = reason or why(end, lower, tol)
-    recorded.recorder.end(len(values) - 1, recorded.calls._replace(reason=reason))
-    return Descent(best, values, reason)
-
-# %% ../../nbs/models/sparse_coding.ipynb #d67fc626
-def why(end, lower, tol):
-    """The reason in our words for SciPy's result; at a kink no step helps, which is progress enough
-    when the gradient is small (as in `Trace`).
-    """
-    if end.status == 1:
-        return "max_iter"
-    g = end.jac if lower is None else end.x - np.maximum(end.x - end.jac, lower)
-    largest = float(np.abs(g).max())
-    if largest <= tol:
-        return "stationary"
-    if largest <= convergence_limit(tol, "no progress"):
-        return "no progress"
-    return "stalled"
-
 # %% ../../nbs/models/sparse_coding.ipynb #572a49d4
 def train_classifier(S, Y, ridge, size, *, max_iter=500, tol=1e-5):
     """W (c x k, for S / size, returned per unit of S) and b (c) of a softmax classifier on codes S
@@ -487,90 +364,6 @@ def train_network(X, Y, net, *, ridge=1e-3, max_iter=200, tol=1e-4, callback=Non
     )
     return objective.network(end.vector), end._replace(reason=reason) if stopped else end
 
-# %% ../../nbs/models/sparse_coding.ipynb #c66aecfc
-class Codes(NamesTopics, auto_wrap_output_keys=None):
-    """Mixin: transform and inverse_transform of a model with fitted `dictionaries_`, `penalties_`
-    and `unit_`.
-    """
-
-    def _topics_per_layer(self):
-        return [D.shape[1] for D in self.dictionaries_]
-
-    @named_topics
-    def transform(self, X, layer=-1):
-        """Return the codes of X at a layer.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
-            is never modified.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, k_l)
-            Codes, >= 0, in units of X.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, and for data that do not fit.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the codes of some data points are not optimal.
-        """
-        check_is_fitted(self)
-        X, l = read_signed(self, X, reset=False), self._index(layer)
-        data = DataMatrix(X.T, scale=self.unit_)
-        D = [factor_like(d, namespace_like(data)) for d in self.dictionaries_[: l + 1]]
-        l1, l2 = self.penalties_.T
-        with blas_in_one_thread():
-            fwd = code_forward(data, D, l1 / self.unit_, l2)
-        for status in fwd.status:
-            warn_not_converged(status)
-        return fwd.S[-1].T * self.unit_
-
-    def inverse_transform(self, S, layer=-1):
-        """Return the reconstruction of data from their codes.
-
-        It is S (D_0 .. D_l)' for the codes S of layer l, one row per data point. The penalties make
-        codes, and with them reconstructions, smaller.
-
-        Parameters
-        ----------
-        S : array-like of shape (n_samples, k_l)
-            Codes of the layer, as from `transform`.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
-
-        Returns
-        -------
-        array of shape (n_samples, n_features)
-            The reconstruction, in the units of the codes.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, or S has another number of columns than the layer has atoms.
-        """
-        check_is_fitted(self)
-        Phi = atoms_in_data(self.dictionaries_[: self._index(layer) + 1])
-        S = read_coefficients(S, "S", columns_out(self, Phi.shape[1]))
-        if S.shape[1] != Phi.shape[1]:
-            raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {Phi.shape[1]} atoms.")
-        return S @ factor_like(Phi, S).T
-
-    def _index(self, layer):
-        return check_layer(layer, len(self.dictionaries_))
-
 # %% ../../nbs/models/sparse_coding.ipynb #95547e1f
 def atoms_in_data(D):
     """D_0 D_1 .. D_l: what the atoms of the last dictionary of a list look like in the data (N x
@@ -594,84 +387,6 @@ def check_network(model):
     return ranks
 
 # %% ../../nbs/models/sparse_coding.ipynb #789e0592
-class TrainsNetwork:
-    """Mixin: how `SparseCodingNetwork` gets from checked data to its fitted attributes."""
-
-    def _fit(self, X, labels, ranks, rng, report):
-        whole = DataMatrix(X.T)
-        # its inverse must be a number
-        self.unit_ = max(typical_length(whole) * whole.scale, 2.0**-1022)
-        with progress_bar(self, self.start_iter * len(ranks) + self.max_iter) as bar:
-
-            def after_iteration(cost, net):
-                bar.update()
-                bar.set_postfix(cost=f"{cost:.4f}")
-                return report(net)
-
-            net, fits = pretrain(
-                DataMatrix(X.T, scale=self.unit_),
-                ranks,
-                self.l1,
-                self.l2,
-                rng,
-                max_iter=self.start_iter,
-                tol=self.tol,
-                callback=after_iteration,
-            )
-            self.history_ = {"start": [fit.costs for fit in fits], "cost": []}
-            reasons = [fit.reason for fit in fits]
-            cut = [r for r in ("interrupted", "callback", "max_iter") if r in reasons]
-            self.stop_reason_ = cut[0] if cut else "no progress"
-            self.n_iter_ = max(1, max(len(fit.costs) - 1 for fit in fits))
-            if labels is not None:
-                net = self._train(X, labels, net, after_iteration)
-        for name, value in self._attributes(labels, net).items():
-            setattr(self, name, value)
-        self._criteria_of_fit = self.criteria_  # its penalties were learned
-
-    def _train(self, X, labels, net, after_iteration):
-        """End to end on the labelled data points; a start that was cut short is not trained
-        further.
-        """
-        stopped = self.stop_reason_ in ("interrupted", "callback")
-        data = DataMatrix(rows_of(X, labels.known).T, scale=self.unit_)
-        Y = asarray(
-            labels.Y,
-            namespace_like(data),
-            namespace(namespace_like(data)).float64,
-        )
-        net, end = train_network(
-            data,
-            Y,
-            net,
-            ridge=self.ridge,
-            max_iter=0 if stopped else self.max_iter,
-            tol=self.tol,
-            callback=after_iteration,
-        )
-        if not stopped:
-            self.stop_reason_, self.n_iter_ = end.reason, max(1, len(end.values) - 1)
-        self.history_["cost"] = end.values
-        return net
-
-    def _attributes(self, labels, net):
-        atoms = atoms_in_data(net.D)
-        penalties = np.stack([np.array(net.l1) * self.unit_, net.l2], axis=1)
-        fitted = dict(
-            dictionaries_=net.D,
-            penalties_=penalties,
-            criteria_=self._criteria_of_fit._replace(on_S=tuple(map(tuple, penalties.tolist()))),
-            components_=FromFit(atoms.T),
-            _n_features_out=atoms.shape[1],
-        )
-        if labels is None or net.W is None:
-            return fitted | dict(classifiers_={})
-        coef, intercept = to_numpy(net.W) / self.unit_, to_numpy(net.b)
-        # no frequencies: codes of zero are common here, and the intercept was trained on them
-        one = Classifier(labels.classes, coef, intercept, "cross_entropy")
-        return fitted | dict(coef_=coef, intercept_=intercept, classifiers_={len(net.D) - 1: one})
-
-
 def rows_of(X, known):
     """The rows of X (dense of any namespace, or sparse) with the numbers `known` (host)."""
     if len(known) == X.shape[0]:
@@ -682,6 +397,15 @@ def rows_of(X, known):
     return xp.take(X, asarray(known, X, xp.int64), axis=0)
 
 # %% ../../nbs/models/sparse_coding.ipynb #bf899d3e
+class NetworkProblem(NamedTuple):
+    """What a `SparseCodingNetwork` solves: its ranks, and the `Labels` of its last layer or
+    None.
+    """
+
+    ranks: tuple
+    labels: object
+
+
 def check_network_labels(y, ranks, n_samples):
     """`Labels` of the last layer from y of `fit`, None where nothing is known. Raises `ValueError`
     for labels of other layers, which this model does not read, and for partly known data points.
@@ -699,7 +423,7 @@ def check_network_labels(y, ranks, n_samples):
     return labels.get(last)
 
 # %% ../../nbs/models/sparse_coding.ipynb #2f54a3f7
-class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
+class SparseCodingNetwork(Classifies, SignedEstimator, auto_wrap_output_keys=None):
     """Supervised deep sparse coding network, trained end to end.
 
     The codes are a_l = argmin_{a>=0} ||a_(l-1) - D_l a||^2/2 + l1_l sum(a) + l2_l ||a||^2/2, with a
@@ -853,21 +577,114 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
         ConvergenceWarning
             If training ended, for example at `max_iter`, before it had converged.
         """
-        data, ranks = read_signed(self, X, reset=True, y=y), check_network(self)
-        labels = check_network_labels(y, ranks, data.shape[0])
+        return self._fit(X, y)
+
+    def _check(self, data, X, y):
+        ranks = check_network(self)
+        labels = check_network_labels(y, ranks, data.shape[1])
         self.classes_ = np.empty(0, dtype=int) if labels is None else labels.classes
-        begin_training(self, self._criteria())
-        with fitting(self, X=X, y=y) as rng:
-            n_iterations = self.start_iter * len(ranks) + self.max_iter + 1
-            attributes = functools.partial(self._attributes, labels)
-            report = reporter(self, X, y, attributes, n_iterations)
-            self._fit(data, labels, ranks, rng, report)
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
+        return NetworkProblem(ranks, labels)
+
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : NetworkProblem
+            What is fitted to them.
+
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
+        if len(self.classes_):
+            criteria = only_coefficients("the dictionaries are trained for the labels")
+        else:
+            criteria = only_coefficients("without labels, dictionary learning ends by its cost")
+        words = (
+            "S_l: min ||S_(l-1) - A_l S||^2 / 2 + l1 sum(S) + l2 ||S||^2 / 2 over S >= 0 "
+            "(S_(-1) = X), A of any sign"
         )
-        self.converged_ = self.stop_reason_ in CONVERGED
-        end_training(self, self._unfinished())
-        return self
+        return criteria._replace(words=words, signed=True)
+
+    def _n_iterations(self, problem):
+        return self.start_iter * len(problem.ranks) + self.max_iter + 1
+
+    def _train(self, training):
+        data, (ranks, labels) = training.data, training.problem
+        # its inverse must be a number
+        self.unit_ = max(typical_length(data) * data.scale, 2.0**-1022)
+        with progress_bar(self, self._n_iterations(training.problem) - 1) as bar:
+
+            def after_iteration(cost, net):
+                bar.update()
+                bar.set_postfix(cost=f"{cost:.4f}")
+                return training.report(net)
+
+            net, fits = pretrain(
+                DataMatrix(data.X, scale=self.unit_),
+                ranks,
+                self.l1,
+                self.l2,
+                training.rng,
+                max_iter=self.start_iter,
+                tol=self.tol,
+                callback=after_iteration,
+            )
+            reasons = [fit.reason for fit in fits]
+            early = (r for r in ("interrupted", "callback", "max_iter") if r in reasons)
+            n_iter = max(1, max(len(fit.costs) - 1 for fit in fits))
+            history = {"start": [fit.costs for fit in fits], "cost": []}
+            trained = Trained(net, next(early, "no progress"), n_iter, history)
+            if labels is None:
+                return trained
+            return self._train_for_labels(data, labels, trained, after_iteration)
+
+    def _train_for_labels(self, data, labels, start, after_iteration):
+        """End to end on the labelled data points; a start that was cut short is not trained
+        further.
+        """
+        stopped = start.reason in ("interrupted", "callback")
+        known = DataMatrix(rows_of(data.X.T, labels.known).T, scale=self.unit_)
+        like = namespace_like(known)
+        net, end = train_network(
+            known,
+            asarray(labels.Y, like, namespace(like).float64),
+            start.factors,
+            ridge=self.ridge,
+            max_iter=0 if stopped else self.max_iter,
+            tol=self.tol,
+            callback=after_iteration,
+        )
+        history = start.history | {"cost": end.values}
+        if stopped:
+            return replace(start, factors=net, history=history)
+        return Trained(net, end.reason, max(1, len(end.values) - 1), history)
+
+    def _attributes(self, training, net):
+        labels = training.problem.labels
+        atoms = atoms_in_data(net.D)
+        penalties = np.stack([np.array(net.l1) * self.unit_, net.l2], axis=1)
+        fitted = dict(
+            dictionaries_=net.D,
+            penalties_=penalties,
+            criteria_=self._criteria_of_fit._replace(on_S=tuple(map(tuple, penalties.tolist()))),
+            components_=FromFit(atoms.T),
+            _n_features_out=atoms.shape[1],
+        )
+        if labels is None or net.W is None:
+            return fitted | dict(classifiers_={})
+        coef, intercept = to_numpy(net.W) / self.unit_, to_numpy(net.b)
+        # no frequencies: codes of zero are common here, and the intercept was trained on them
+        one = Classifier(labels.classes, coef, intercept, "cross_entropy")
+        return fitted | dict(coef_=coef, intercept_=intercept, classifiers_={len(net.D) - 1: one})
+
+    def _store(self, training, net):
+        super()._store(training, net)
+        self._criteria_of_fit = self.criteria_  # its penalties were learned
 
     def _unfinished(self):
         """How training ended, if it did not converge; else ''."""
@@ -880,16 +697,71 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
         hint = hints[self.stop_reason_]
         return f"ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {hint}"
 
-    def _criteria(self):
-        if len(self.classes_):
-            criteria = only_coefficients("the dictionaries are trained for the labels")
-        else:
-            criteria = only_coefficients("without labels, dictionary learning ends by its cost")
-        words = (
-            "S_l: min ||S_(l-1) - A_l S||^2 / 2 + l1 sum(S) + l2 ||S||^2 / 2 over S >= 0 "
-            "(S_(-1) = X), A of any sign"
-        )
-        return criteria._replace(words=words, signed=True)
+    def layer_ranks(self):
+        """Return the number of atoms of each layer.
+
+        Returns
+        -------
+        list of int
+            One number per layer, the deepest one last.
+        """
+        return [D.shape[1] for D in self.dictionaries_]
+
+    def factor_pairs(self, X):
+        """Return what the certificate of this model judges: dictionary and codes of each layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data of the fit.
+
+        Returns
+        -------
+        list of (array of shape (k_(l-1), k_l), array of shape (k_l, n_samples))
+            One pair per layer, in units of X.
+        """
+        return [(D, self._transform(X, l).T) for l, D in enumerate(self.dictionaries_)]
+
+    def _encode(self, data, n_layers):
+        data = DataMatrix(data.X, scale=self.unit_)
+        D = [factor_like(d, namespace_like(data)) for d in self.dictionaries_[:n_layers]]
+        l1, l2 = self.penalties_.T
+        fwd = code_forward(data, D, l1 / self.unit_, l2)
+        return [S * self.unit_ for S in fwd.S], fwd.status
+
+    def _basis(self, layer):
+        return atoms_in_data(self.dictionaries_[: layer + 1])
+
+    @named_topics
+    def transform(self, X, layer=-1):
+        """Return the codes of X at a layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
+            is never modified.
+        layer : int, default=-1
+            The layer, counted from 0, or from the deepest one with -1.
+
+        Returns
+        -------
+        array of shape (n_samples, k_l)
+            Codes, >= 0, in units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the codes of some data points are not optimal.
+        """
+        return self._transform(X, layer)
 
     @needs_labels
     def score(self, X, y):
@@ -914,9 +786,3 @@ class SparseCodingNetwork(TrainsNetwork, Classifies, Codes, CertifiedEstimator):
             If the model was fitted without labels.
         """
         return accuracy(self, X, y)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

@@ -7,15 +7,14 @@ __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 
            'misfit', 'joint_value', 'joint_columns', 'joint_grams', 'joint_step', 'LabelFit', 'flat_classifier',
            'unit_topics', 'alternate_labels', 'joint_ratios', 'majorised', 'joint_escape_from_zeros', 'joint_mu_step',
            'mu_labels', 'best_classifier', 'starts', 'train_joint', 'JointNMF', 'check_start_name', 'check_ssnmf',
-           'JointFactors', 'check_label_start', 'TrainsWithLabels', 'SSNMF', 'seed_groups', 'seed_labels',
-           'seed_shares', 'guided_first', 'TrainsWithSeeds', 'GuidedNMF']
+           'JointFactors', 'check_label_start', 'LabelProblem', 'SSNMF', 'seed_groups', 'seed_labels', 'seed_shares',
+           'guided_first', 'SeedProblem', 'GuidedNMF']
 
 # %% ../../nbs/models/ssnmf.ipynb #bc513293
 import difflib
 import functools
 import math
 import numbers
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +23,10 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from ..chain._costs import Forward
 from nnmf_nb.chain._labels import (
     Classifier,
-    Classifies,
     Labels,
     Picked,
-    accuracy,
     check_supervision,
     labels_per_layer,
     warn_few_topics,
@@ -46,32 +42,20 @@ from nnmf_nb.core._data import (
     residual2,
     transposed,
 )
-from ..core._linalg import column_lengths, svd_floors, unit_columns
+from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import check_matrix, is_frame, name_text
 from ..core.iteration import iterate
 from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
-from nnmf_nb.models._base import (
-    begin_training,
-    check_samples,
-    fitted_attributes,
-    fitting,
-    leading_svd,
-    progress_bar,
-    reporter,
-    store,
-    weights_of_entries,
-)
+from ._base import LearnsLabels, Trained, progress_bar
 from nnmf_nb.models._nmf import (
     INITS,
     NMF,
     OneLayer,
+    Problem,
     check_problem,
-    coefficients_of,
-    criteria_of_problem,
     filled_start,
     half_step,
-    kkt_of,
     train,
 )
 from ..solvers.coordinate_descent import coordinate_descent
@@ -84,7 +68,6 @@ from nnmf_nb.solvers.divergences import (
     _step,
     beta_of,
     coefficients,
-    divergence,
     kkt_of_ratios,
     ratios,
 )
@@ -440,9 +423,7 @@ def train_joint(J, pairs, run, model, report, B=None):
 
 # %% ../../nbs/models/ssnmf.ipynb #fb4cf5cc
 class JointNMF(OneLayer):
-    """What `SSNMF` and `GuidedNMF` share. A subclass has `_flat()`, the `NMF` that it is without
-    labels.
-    """
+    """What `SSNMF` and `GuidedNMF` share: `fit_transform` of a model whose fit has no W and H."""
 
     def fit_transform(self, X, y=None, **given):
         """Train on X and return its coefficients.
@@ -468,23 +449,8 @@ class JointNMF(OneLayer):
         known = given.get("mask"), given.get("weights")
         return self._coefficients_after_fit(X, given, *known)
 
-    def _pass(self, data, A):
-        S, status = coefficients_of(self._flat(), data, A)
-        return Forward(data, (A,), (S,), (status,), None)
-
-    def _store_history(self, values, fit):
-        self.stop_reason_, self.n_iter_ = fit.reason, max(1, len(fit.stationarity))
-        self.history_ = {"objective": values, "stationarity": fit.stationarity}
-
-    def _finish(self, fwd, floors):
-        """Fitted attributes from the final forward pass."""
-        store(self, fwd, floors)
-        flat, data, A, S = self._flat(), fwd.X, fwd.A[0], fwd.S[0]
-        self.layers_ = [replace(self.layers_[0], kkt=kkt_of(flat, data, A, S))]
-        beta = beta_of(flat.beta_loss)
-        if beta != 2:
-            distance = max(divergence(data, A, S, beta), 0.0)
-            self.reconstruction_err_ = math.sqrt(2 * distance) * data.scale ** (beta / 2)
+    def _history(self, values, fit):
+        return {"objective": values, "stationarity": fit.stationarity}
 
 
 def check_start_name(init):
@@ -580,95 +546,21 @@ def check_label_start(model, B, labels, k):
     return B
 
 
-class TrainsWithLabels(Classifies, JointNMF):
-    """The working part of `SSNMF`."""
+class LabelProblem(NamedTuple):
+    """What an `SSNMF` solves: the `Problem` of the data, the start of the classifier, the
+    `Labels` or None.
+    """
 
-    def _flat(self, solver="mu"):
-        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
-        return NMF(
-            self.n_components,
-            solver=solver,
-            beta_loss=self.loss,
-            **{name: getattr(self, name) for name in names},
-        )
+    flat: Problem
+    B: object
+    labels: object
 
-    def _fit(self, data, problem, B, labels, X, y, rng):
-        solver, betas = problem.solver, (beta_of(self.loss), beta_of(self.label_loss))
-        flat = self._flat(solver)
-        if labels is not None:
-            warn_few_topics({0: labels}, (problem.k,))
-        criteria = criteria_of_problem(flat, problem, data)
-        uses_labels = labels is not None and self.lam > 0
-        begin_training(
-            self, criteria_with_labels() if uses_labels and criteria.judges_S else criteria
-        )
-        svd = leading_svd(data, problem.k)
-        floors = svd_floors(data, (problem.k,), svd)
-
-        def attributes(A):
-            fwd = self._pass(data, A)
-            return fitted_attributes(fwd, floors) | self._classes(labels, fwd)
-
-        report = reporter(self, X, y, attributes, max(1, self.max_iter))
-        if not uses_labels:
-            fit = train(data, problem, flat, svd, rng, report)
-            self._store_history(fit.errors, fit)
-        else:
-            J = relative_joint(data, labels, self.lam, *betas)
-            if solver == "mu":
-                run = mu_labels
-            else:
-                run = functools.partial(alternate_labels, exact=solver == "anls")
-            fit = train_joint(
-                J,
-                starts(data, problem.k, problem.start or self.init, self.n_init, svd, rng),
-                run,
-                self,
-                lambda factors: report(factors[0]),
-                None if B is None else asarray(B * data.scale, namespace_like(data), data.dtype),
-            )
-            self._store_history(fit.values, fit)
-        layers = describe(self._pass(data, fit.A), floors)
-        self.joint_ = self._joint_factors(fit, layers, data.scale)
-        fwd = self._pass(data, by_share([fit.A], layers)[0])
-        for name, value in self._classes(labels, fwd).items():
-            setattr(self, name, value)
-        self._finish(fwd, floors)
-
-    def _joint_factors(self, fit, layers, scale):
-        """The `JointFactors` of a `LabelFit` in the units of X, topics by share; None for a fit
-        without labels.
-        """
-        if not isinstance(fit, LabelFit):
-            return None
-        xp = namespace(fit.A)
-        order = xp.asarray(np.argsort(-topic_shares(layers), kind="stable"), device=fit.A.device)
-        return JointFactors(
-            A=xp.take(fit.A, order, axis=1),
-            B=xp.take(fit.B, order, axis=1) / scale,
-            S=xp.take(fit.S, order, axis=0) * scale,
-        )
-
-    def _classes(self, labels, fwd):
-        """Fitted attributes of the classes at a forward pass."""
-        if labels is None:
-            return dict(
-                classifiers_={},
-                classes_=np.empty(0, dtype=int),
-                B_=np.empty((0, fwd.A[0].shape[1])),
-            )
-        B = best_classifier(labels, fwd.S[0], beta_of(self.label_loss))
-        B = to_numpy(B).astype(np.float64) / fwd.X.scale
-        return dict(
-            classifiers_={
-                0: Classifier(labels.classes, B, None, self.label_loss, labels.frequencies)
-            },
-            classes_=labels.classes,
-            B_=B,
-        )
+    @property
+    def ranks(self):
+        return self.flat.ranks
 
 # %% ../../nbs/models/ssnmf.ipynb #7ff7cf5b
-class SSNMF(TrainsWithLabels):
+class SSNMF(LearnsLabels, JointNMF):
     """Semi-supervised NMF: X ~ A S and Y ~ B S with shared coefficients S.
 
     Some of the data points have a known class. Minimized is
@@ -871,55 +763,115 @@ class SSNMF(TrainsWithLabels):
             If training ended, for example at `max_iter`, before it had converged.
         """
         sample_weight = self._sample_weight(keywords)
-        of_entries = weights_of_entries(X, weights, sample_weight)
-        data = check_samples(self, X, mask, of_entries, reset=True, y=y, L=L)
+        return self._fit(X, y, mask, weights, sample_weight, L=L, W=W, H=H, B=B)
+
+    def _flat(self, solver="mu"):
+        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
+        return NMF(
+            self.n_components,
+            solver=solver,
+            beta_loss=self.loss,
+            **{name: getattr(self, name) for name in names},
+        )
+
+    def _check(self, data, X, y, L, W, H, B):
         labels = labels_per_layer(y, 1, data.shape[1], L).get(0)
         solver = check_ssnmf(self, labels is not None)
         problem = check_problem(self._flat(solver), data, W, H)
         B = check_label_start(self, B, labels, problem.k)
-        given = dict(mask=mask, weights=weights, sample_weight=sample_weight, W=W, H=H, B=B)
-        with fitting(self, X=X, y=y, L=L, **given) as rng:
-            self._fit(data, problem, B, labels, X, y, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
-        )
-        return self
+        if labels is not None:
+            warn_few_topics({0: labels}, problem.ranks)
+        return LabelProblem(problem, B, labels)
 
-    def score(self, X, y=None, mask=None, weights=None, L=None):
-        """Return the accuracy of `predict`, or the explained share of the squares of X.
-
-        If the model was fitted with labels and y is given, it is the share of the data points with
-        a known label whose class the model predicts. Otherwise it is 1 - ||X - reconstruction||^2 /
-        ||X||^2, as in `NMF`. Both are dimensionless, 1 is perfect.
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes.
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified.
-        y : array-like or None, default=None
-            Labels in any form that `fit` takes; unknown ones are left out.
-        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
-            True where an entry of X is known, as in `fit`.
-        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
-            Weights of entries or of data points, as in `fit`.
-        L : array-like of shape (n_samples,) or that of y, default=None
-            True where a label in y is known, as in `fit`.
+        data : DataMatrix
+            Data, features x data points.
+        problem : LabelProblem
+            What is fitted to them.
 
         Returns
         -------
-        float
-            Accuracy from 0 to 1, or the explained share, at most 1.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
+        Criteria
+            What the certificate judges the fit by.
         """
-        known = dict(mask=mask, weights=weights)
-        if y is None or not self._has_classes():
-            return super().score(X, None, **known)
-        return accuracy(self, X, y, L=L, **known)
+        criteria = self._flat_criteria(data, problem.flat)
+        return criteria_with_labels() if self._uses(problem) and criteria.judges_S else criteria
+
+    def _uses(self, problem):
+        return problem.labels is not None and self.lam > 0
+
+    def _train(self, training):
+        data, problem = training.data, training.problem.flat
+        if self._uses(training.problem):
+            fit = self._train_jointly(training)
+            values = fit.values
+        else:
+            flat = self._flat(problem.solver)
+            report = lambda A: training.report([A])
+            fit = train(data, problem, flat, training.svd, training.rng, report)
+            values = fit.errors
+        layers = describe(self._forward_pass(data, [fit.A]), training.floors)
+        self.joint_ = self._joint_factors(fit, layers, data.scale)
+        n_iter = max(1, len(fit.stationarity))
+        return Trained(by_share([fit.A], layers), fit.reason, n_iter, self._history(values, fit))
+
+    def _train_jointly(self, training):
+        data, (problem, B, labels) = training.data, training.problem
+        betas = beta_of(self.loss), beta_of(self.label_loss)
+        if problem.solver == "mu":
+            run = mu_labels
+        else:
+            run = functools.partial(alternate_labels, exact=problem.solver == "anls")
+        first = problem.start or self.init
+        return train_joint(
+            relative_joint(data, labels, self.lam, *betas),
+            starts(data, problem.k, first, self.n_init, training.svd, training.rng),
+            run,
+            self,
+            lambda factors: training.report([factors[0]]),
+            None if B is None else asarray(B * data.scale, namespace_like(data), data.dtype),
+        )
+
+    def _attributes(self, training, A, fwd=None):
+        fwd = self._forward_pass(training.data, A) if fwd is None else fwd
+        of_labels = self._classes(training.problem.labels, fwd)
+        return super()._attributes(training, A, fwd) | of_labels
+
+    def _joint_factors(self, fit, layers, scale):
+        """The `JointFactors` of a `LabelFit` in the units of X, topics by share; None for a fit
+        without labels.
+        """
+        if not isinstance(fit, LabelFit):
+            return None
+        xp = namespace(fit.A)
+        order = xp.asarray(np.argsort(-topic_shares(layers), kind="stable"), device=fit.A.device)
+        return JointFactors(
+            A=xp.take(fit.A, order, axis=1),
+            B=xp.take(fit.B, order, axis=1) / scale,
+            S=xp.take(fit.S, order, axis=0) * scale,
+        )
+
+    def _classes(self, labels, fwd):
+        """Fitted attributes of the classes at a forward pass."""
+        if labels is None:
+            return dict(
+                classifiers_={},
+                classes_=np.empty(0, dtype=int),
+                B_=np.empty((0, fwd.A[0].shape[1])),
+            )
+        B = best_classifier(labels, fwd.S[0], beta_of(self.label_loss))
+        B = to_numpy(B).astype(np.float64) / fwd.X.scale
+        return dict(
+            classifiers_={
+                0: Classifier(labels.classes, B, None, self.label_loss, labels.frequencies)
+            },
+            classes_=labels.classes,
+            B_=B,
+        )
 
 # %% ../../nbs/models/ssnmf.ipynb #37b70671
 def _position(feature, names, n, group):
@@ -994,71 +946,18 @@ def guided_first(shares):
     return np.concatenate([own, np.setdiff1d(np.arange(shares.shape[1]), own)]).astype(int)
 
 # %% ../../nbs/models/ssnmf.ipynb #603a5441
-class TrainsWithSeeds(JointNMF):
-    """The working part of `GuidedNMF`."""
+class SeedProblem(NamedTuple):
+    """What a `GuidedNMF` solves: the `Problem` of the data, and the `Labels` of the features."""
 
-    def _flat(self):
-        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
-        return NMF(self.n_components, **{name: getattr(self, name) for name in names})
+    flat: Problem
+    labels: Labels
 
-    def _names(self, features):
-        return super()._names(self.features if features is None else features)
-
-    def _fit(self, data, labels, X, y, rng):
-        flat = self._flat()
-        problem = check_problem(flat, data, None, None)
-        if len(labels.Y) > problem.k:
-            raise ValueError(
-                f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: "
-                "a group needs a topic of its own."
-            )
-        uses_seeds = len(labels.Y) > 0 and self.lam > 0
-        if uses_seeds:
-            begin_training(self, only_coefficients("the cost includes the seeds"))
-        else:
-            begin_training(self, criteria_of_problem(flat, problem, data))
-        svd = leading_svd(data, problem.k)
-        floors = svd_floors(data, (problem.k,), svd)
-        report = reporter(
-            self,
-            X,
-            y,
-            lambda A: (
-                fitted_attributes(self._pass(data, A), floors)
-                | self._groups(labels, unit_columns(A))
-            ),
-            max(1, self.max_iter),
-        )
-        if not uses_seeds:
-            fit = train(data, problem, flat, svd, rng, report)
-            self._store_history(fit.errors, fit)
-            A = unit_columns(fit.A)
-        else:
-            words = transposed(data)
-            pairs = (
-                (S.T, A.T) for A, S in starts(data, problem.k, self.init, self.n_init, svd, rng)
-            )
-            fit = train_joint(
-                relative_joint(words, labels, self.lam),
-                pairs,
-                alternate_labels,
-                self,
-                lambda factors: report(factors[2].T),
-            )
-            self._store_history(fit.values, fit)
-            A = unit_columns(fit.S.T)
-        A = by_share([A], describe(self._pass(data, A), floors))[0]
-        order = asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64)
-        A = namespace(A).take(A, order, axis=1)
-        for name, value in self._groups(labels, A).items():
-            setattr(self, name, value)
-        self._finish(self._pass(data, A), floors)
-
-    def _groups(self, labels, A):
-        return dict(groups_=labels.classes, seed_shares_=seed_shares(labels, A))
+    @property
+    def ranks(self):
+        return self.flat.ranks
 
 # %% ../../nbs/models/ssnmf.ipynb #ad301d42
-class GuidedNMF(TrainsWithSeeds):
+class GuidedNMF(JointNMF):
     """Nonnegative matrix factorization with seed features for some of its topics.
 
     Minimized by HALS is ||X - A S||^2 / ||X||^2 + lam ||Y - A B||^2 / ||Y||^2 with seed vectors Y
@@ -1152,6 +1051,8 @@ class GuidedNMF(TrainsWithSeeds):
     ['left', 'right']
     """
 
+    _reads_y = False
+
     def __init__(
         self,
         n_components="auto",
@@ -1220,21 +1121,81 @@ class GuidedNMF(TrainsWithSeeds):
         ConvergenceWarning
             If training ended, for example at `max_iter`, before it had converged.
         """
-        sample_weight = self._sample_weight(keywords)
-        of_entries = weights_of_entries(X, weights, sample_weight)
-        data = check_samples(self, X, mask, of_entries, reset=True)
+        return self._fit(X, y, mask, weights, self._sample_weight(keywords))
+
+    def _flat(self):
+        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
+        return NMF(self.n_components, **{name: getattr(self, name) for name in names})
+
+    def _names(self, features):
+        return super()._names(self.features if features is None else features)
+
+    def _check(self, data, X, y):
         check_start_name(self.init)
         check_supervision("l2", self.lam)
         names = self._names(None)
         names = None if names is None else feature_names(names, data.shape[0])
         labels = seed_labels(self.seeds, names, data.shape[0])
-        known = dict(mask=mask, weights=weights, sample_weight=sample_weight)
-        with fitting(self, X=X, y=y, **known) as rng:
-            self._fit(data, labels, X, y, rng)
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
+        problem = check_problem(self._flat(), data, None, None)
+        if len(labels.Y) > problem.k:
+            raise ValueError(
+                f"seeds has {len(labels.Y)} groups, n_components={problem.k} topics: "
+                "a group needs a topic of its own."
+            )
+        return SeedProblem(problem, labels)
+
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : SeedProblem
+            What is fitted to them.
+
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
+        if self._uses(problem):
+            return only_coefficients("the cost includes the seeds")
+        return self._flat_criteria(data, problem.flat)
+
+    def _uses(self, problem):
+        return len(problem.labels.Y) > 0 and self.lam > 0
+
+    def _train(self, training):
+        data, (problem, labels) = training.data, training.problem
+        if self._uses(training.problem):
+            fit = self._train_jointly(training)
+            values, A = fit.values, unit_columns(fit.S.T)
+        else:
+            report = lambda A: training.report([unit_columns(A)])
+            fit = train(data, problem, self._flat(), training.svd, training.rng, report)
+            values, A = fit.errors, unit_columns(fit.A)
+        (A,) = self._by_share(training, [A])
+        order = asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64)
+        A = namespace(A).take(A, order, axis=1)
+        n_iter = max(1, len(fit.stationarity))
+        return Trained([A], fit.reason, n_iter, self._history(values, fit))
+
+    def _train_jointly(self, training):
+        data, (problem, labels) = training.data, training.problem
+        pairs = starts(data, problem.k, self.init, self.n_init, training.svd, training.rng)
+        return train_joint(
+            relative_joint(transposed(data), labels, self.lam),
+            ((S.T, A.T) for A, S in pairs),
+            alternate_labels,
+            self,
+            lambda factors: training.report([unit_columns(factors[2].T)]),
         )
-        return self
+
+    def _attributes(self, training, A, fwd=None):
+        labels = training.problem.labels
+        groups = {"groups_": labels.classes, "seed_shares_": seed_shares(labels, A[0])}
+        return super()._attributes(training, A, fwd) | groups
 
     def guide(self, features=None, top=8):
         """Return a table of the groups of seeds.

@@ -12,12 +12,11 @@ import numbers
 import numpy as np
 
 from ..core._arrays import asarray, double, namespace, to_numpy
-from ..core._data import DataMatrix, WeightedDataMatrix, as_data, namespace_like
+from ..core._data import DataMatrix, as_data, namespace_like
 from ..core._linalg import unit_columns
 from ..layer._nnls import solve_layer
 from ..solvers.coordinate_descent import hals
 from ..solvers.divergences import points_of
-from ..solvers.extrapolation import extrapolated_nmf
 from ..solvers.initialization import best_start
 
 # %% ../../nbs/models/starts.ipynb #be923683
@@ -41,16 +40,13 @@ def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
 
     Returns
     -------
-    Factorization or ExtrapolationState
-        With `A`, `S` and `reason`.
+    Factorization
+        The factorization by HALS.
     """
     start = best_start(X, k, n_init, rng, max_iter=0 if n_init == 1 else 10, svd=svd)
     if start.reason == "interrupted":
         return start
-    has_penalty = not isinstance(X.l2, float) or X.l2 > 0
-    if has_penalty or isinstance(X, WeightedDataMatrix):
-        return hals(X, start.A, start.S, max_iter=max_iter, tol=1e-4)
-    return extrapolated_nmf(X, start.A, start.S, max_iter=max_iter, tol=1e-4)
+    return hals(X, start.A, start.S, max_iter=max_iter, tol=1e-4)
 
 # %% ../../nbs/models/starts.ipynb #e0681ac0
 def express(P, F):

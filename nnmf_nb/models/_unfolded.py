@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Step', 'Unfolded', 'unfold_forward', 'source_bases', 'separate', 'Split', 'mask_cost', 'reconstruction_cost',
            'netted', 'unchanged', 'unfold_backward', 'UnfoldedObjective', 'cost_unit', 'multiplied', 'UnfoldedFit',
-           'train_unfolded', 'as_sources', 'per_source', 'check_parameters', 'RunsLayers', 'run_blocks', 'TrainsLayers',
-           'progress', 'UnfoldedNMF']
+           'train_unfolded', 'as_sources', 'per_source', 'check_parameters', 'run_blocks', 'sources_like',
+           'UnfoldedProblem', 'progress', 'UnfoldedNMF']
 
 # %% ../../nbs/models/unfolded.ipynb #89532172
 import numbers
@@ -14,7 +14,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,27 +30,20 @@ from nnmf_nb.core._validation import (
     check_matrix,
     check_nonnegative,
     is_sparse,
-    read_coefficients,
     refuse_masked,
 )
 from ..core.iteration import iterate
 from ..evaluation._certificates import not_judged
 from nnmf_nb.models._base import (
-    CertifiedEstimator,
+    FactorizationEstimator,
     FromFit,
-    begin_training,
+    Trained,
     check_number,
-    check_samples,
-    columns_out,
-    end_training,
-    fitting,
     progress_bar,
-    reporter,
 )
 from ..solvers.coordinate_descent import hals
 from ..solvers.divergences import entry_divergence
 from ..solvers.initialization import best_start
-from ..solvers.stationarity import CONVERGED
 
 # %% ../../nbs/models/unfolded.ipynb #13b2c9e4
 def _power(V, p):
@@ -458,92 +450,6 @@ def check_parameters(model):
     if not np.isfinite(model.sparsity):
         raise ValueError(f"sparsity must be finite, got {model.sparsity!r}.")
 
-# %% ../../nbs/models/unfolded.ipynb #e6e44634
-class RunsLayers(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Mixin: transform, separate and inverse_transform of a model with fitted `bases_` (each
-    n_features x k) and `ranks_`.
-    """
-
-    def transform(self, X):
-        """Return the coefficients of X, the output of the last layer.
-
-        A row depends on no other row.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Mixtures, finite and >= 0.
-
-        Returns
-        -------
-        array of shape (n_samples, k)
-            Coefficients H^K, >= 0, in units of X.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        return self._run(X, lambda fwd: [fwd.H[-1] * fwd.unit])[0]
-
-    def separate(self, X):
-        """Return estimates of the sources in X.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Mixtures, finite and >= 0.
-
-        Returns
-        -------
-        list of array of shape (n_samples, n_features)
-            One dense estimate >= 0 for each source, in units of X. They add up to X, to rounding;
-            for a single source it is [X].
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        """
-        return self._run(X, lambda fwd: separate(fwd, self.ranks_))
-
-    def _run(self, X, output):
-        check_is_fitted(self)
-        data = check_samples(self, X, None, None, reset=False, takes_mask=False)
-        W = [asarray(to_numpy(w), namespace_like(data)) for w in self.bases_]
-        return [
-            part.T * data.scale
-            for part in run_blocks(data, W, output, beta=self.beta, sparsity=self.sparsity)
-        ]
-
-    def inverse_transform(self, H):
-        """Return the model of the mixture, ``H @ components_``.
-
-        Parameters
-        ----------
-        H : array-like of shape (n_samples, k)
-            Coefficients, as from `transform`.
-
-        Returns
-        -------
-        array of shape (n_samples, n_features)
-            The reconstruction, in the units of the coefficients.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If H has another number of columns than the model has components.
-        """
-        check_is_fitted(self)
-        H = read_coefficients(H, "H", columns_out(self, sum(self.ranks_)))
-        if H.shape[1] != sum(self.ranks_):
-            raise ValueError(
-                f"H has {H.shape[1]} columns, the model has {sum(self.ranks_)} components."
-            )
-        return H @ asarray(to_numpy(self.components_), H)
-
 # %% ../../nbs/models/unfolded.ipynb #6a8b7541
 def run_blocks(data, W, output, **options):
     """output(fwd) (a list of arrays with T columns) of the forward pass of a `DataMatrix` (N x T),
@@ -559,78 +465,26 @@ def run_blocks(data, W, output, **options):
         for part in (list(p) for p in zip(*in_chunks(run, data.shape[1], data.shape[0])))
     ]
 
-# %% ../../nbs/models/unfolded.ipynb #c850fbde
-class TrainsLayers:
-    """Mixin: what `fit` does with checked data: start, train, store."""
+# %% ../../nbs/models/unfolded.ipynb #b5e00011
+def sources_like(data, sources):
+    """The sources as N x T in the dtype of the mixture `data` (dense ones where it lives); the
+    mixture itself when there are none.
+    """
+    if sources is None:
+        return [data.X]
+    like = namespace_like(data)
+    return [
+        S.T.astype(to_numpy(like).dtype) if is_sparse(S) else asarray(to_numpy(S).T, like)
+        for S in sources
+    ]
 
-    def _placed(self, data, sources):
-        """The sources as N x T in the dtype of the mixture (dense ones where it lives); the mixture
-        itself when there are none.
-        """
-        if sources is None:
-            return [data.X]
-        like = namespace_like(data)
-        return [
-            S.T.astype(to_numpy(like).dtype) if is_sparse(S) else asarray(to_numpy(S).T, like)
-            for S in sources
-        ]
 
-    def _fit(self, data, sources, X, y):
-        L = len(sources)
-        self.ranks_ = per_source("n_components", self.n_components, L, numbers.Integral, 1)
-        weights = per_source("source_weights", self.source_weights, L, numbers.Real, 0)
-        start, reason = source_bases(sources, self.ranks_, max_iter=self.start_iter)
-        report = reporter(
-            self, X, y, lambda bases: self._attributes(data, bases), self.max_iter + 1
-        )
-        with progress_bar(self, self.max_iter) as bar:
-            bases, values, ended = train_unfolded(
-                self._objective(data, sources, weights),
-                [asarray(to_numpy(start), namespace_like(data))] * (self.n_layers + 1),
-                max_iter=0 if reason == "interrupted" else self.max_iter,
-                tol=self.tol,
-                callback=progress(bar, report),
-            )
-        self.stop_reason_ = reason if reason == "interrupted" else ended
-        self.converged_ = self.stop_reason_ in CONVERGED
-        self.n_iter_ = max(1, len(values) - 1)
-        self.history_ = {"cost": values}
-        for name, value in self._attributes(data, bases).items():
-            setattr(self, name, value)
+class UnfoldedProblem(NamedTuple):
+    """What an `UnfoldedNMF` solves: sources (list of N x T), components and weight of each."""
 
-    def _objective(self, data, sources, weights):
-        if len(sources) > 1:
-            head = partial(mask_cost, ranks=self.ranks_, weights=weights, beta=self.cost_beta)
-        else:
-            head = partial(reconstruction_cost, beta=self.cost_beta)
-        unit = cost_unit(
-            sources, weights if len(sources) > 1 else (1.0,), self.cost_beta, data.scale
-        )
-        return UnfoldedObjective(
-            data.X,
-            sources,
-            head,
-            self.ranks_,
-            scale=data.scale,
-            unit=unit,
-            beta=self.beta,
-            sparsity=self.sparsity,
-        )
-
-    def _attributes(self, data, bases):
-        def residual2(fwd):
-            squares = (double(fwd.M - fwd.W[-1] @ fwd.H[-1]) * double(fwd.unit)) ** 2
-            return [namespace(fwd.M).sum(squares, axis=0, keepdims=True)]
-
-        parts = run_blocks(data, bases, residual2, beta=self.beta, sparsity=self.sparsity)
-        total = float(to_numpy(parts[0]).sum())
-        return dict(
-            bases_=bases,
-            components_=FromFit(to_numpy(bases[-1]).T),
-            _n_features_out=sum(self.ranks_),
-            ranks_=self.ranks_,
-            reconstruction_err_=total**0.5 * data.scale,
-        )
+    sources: list
+    ranks: tuple
+    weights: tuple
 
 # %% ../../nbs/models/unfolded.ipynb #85245f78
 def progress(bar, report):
@@ -644,7 +498,7 @@ def progress(bar, report):
     return step
 
 # %% ../../nbs/models/unfolded.ipynb #66132fca
-class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
+class UnfoldedNMF(FactorizationEstimator):
     """Unfolded NMF: multiplicative updates of H as layers of a network that separates sources.
 
     Each of the `n_layers` updates has a basis of its own. The bases are trained by nonnegative
@@ -727,6 +581,8 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
     True
     """
 
+    _takes_mask = False
+
     def __init__(
         self,
         n_components=5,
@@ -783,30 +639,200 @@ class UnfoldedNMF(TrainsLayers, RunsLayers, CertifiedEstimator):
         ConvergenceWarning
             If training ended, for example at `max_iter`, before it had converged.
         """
-        data = check_samples(self, X, None, None, reset=True, takes_mask=False, y=y)
-        check_parameters(self)
-        sources = as_sources(y, data.shape[1], data.shape[0])
-        begin_training(self, self._criteria())
-        with fitting(self, X=X, y=y):
-            self._fit(data, self._placed(data, sources), X, y)
-        self._callback_fit_ctx.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes={}
-        )
-        words = ""
-        if self.stop_reason_ == "max_iter":
-            words = (
-                f"stopped at max_iter={self.max_iter} while the cost still fell by more than "
-                f"tol={self.tol:g} of it per iteration: increase max_iter or tol"
-            )
-        end_training(self, words, stacklevel=2)
-        return self
+        return self._fit(X, y)
 
-    def _criteria(self):
+    def _check(self, data, X, y):
+        check_parameters(self)
+        sources = sources_like(data, as_sources(y, data.shape[1], data.shape[0]))
+        L = len(sources)
+        ranks = per_source("n_components", self.n_components, L, numbers.Integral, 1)
+        weights = per_source("source_weights", self.source_weights, L, numbers.Real, 0)
+        return UnfoldedProblem(sources, ranks, weights)
+
+    def declared_criteria(self, data, problem):
+        """Return the `Criteria` of what a fit minimizes.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            Data, features x data points.
+        problem : UnfoldedProblem
+            What is fitted to them.
+
+        Returns
+        -------
+        Criteria
+            What the certificate judges the fit by.
+        """
         output = not_judged("its coefficients are the output of a network, and minimise nothing")
         return output._replace(parameters={"beta": self.beta, "sparsity": self.sparsity})
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+    def _train(self, training):
+        data, problem = training.data, training.problem
+        start, reason = source_bases(problem.sources, problem.ranks, max_iter=self.start_iter)
+        with progress_bar(self, self.max_iter) as bar:
+            bases, values, ended = train_unfolded(
+                self._objective(data, problem),
+                [asarray(to_numpy(start), namespace_like(data))] * (self.n_layers + 1),
+                max_iter=0 if reason == "interrupted" else self.max_iter,
+                tol=self.tol,
+                callback=progress(bar, training.report),
+            )
+        ended = reason if reason == "interrupted" else ended
+        return Trained(bases, ended, max(1, len(values) - 1), {"cost": values})
+
+    def _objective(self, data, problem):
+        sources, ranks, weights = problem
+        if len(sources) > 1:
+            head = partial(mask_cost, ranks=ranks, weights=weights, beta=self.cost_beta)
+        else:
+            head = partial(reconstruction_cost, beta=self.cost_beta)
+            weights = (1.0,)
+        return UnfoldedObjective(
+            data.X,
+            sources,
+            head,
+            ranks,
+            scale=data.scale,
+            unit=cost_unit(sources, weights, self.cost_beta, data.scale),
+            beta=self.beta,
+            sparsity=self.sparsity,
+        )
+
+    def _attributes(self, training, bases):
+        ranks, data = training.problem.ranks, training.data
+        return dict(
+            bases_=bases,
+            components_=FromFit(to_numpy(bases[-1]).T),
+            _n_features_out=sum(ranks),
+            ranks_=ranks,
+            reconstruction_err_=self._residual2(data, bases) ** 0.5 * data.scale,
+        )
+
+    def _residual2(self, data, bases):
+        """||X - W^K H^K||^2 in units of data.scale."""
+
+        def residual2(fwd):
+            squares = (double(fwd.M - fwd.W[-1] @ fwd.H[-1]) * double(fwd.unit)) ** 2
+            return [namespace(fwd.M).sum(squares, axis=0, keepdims=True)]
+
+        return float(to_numpy(self._run(data, bases, residual2)[0]).sum())
+
+    def _unfinished(self):
+        if self.stop_reason_ != "max_iter":
+            return ""
+        return (
+            f"stopped at max_iter={self.max_iter} while the cost still fell by more than "
+            f"tol={self.tol:g} of it per iteration: increase max_iter or tol"
+        )
+
+    def _run(self, data, bases, output):
+        return run_blocks(data, bases, output, beta=self.beta, sparsity=self.sparsity)
+
+    def _placed_bases(self, data):
+        return [asarray(to_numpy(w), namespace_like(data)) for w in self.bases_]
+
+    def layer_ranks(self):
+        """Return the number of topics: the layers of the network share them.
+
+        Returns
+        -------
+        list of int
+            One number.
+        """
+        return [sum(self.ranks_)]
+
+    def factor_pairs(self, X):
+        """Return what the certificate of this model judges: the last basis and its coefficients.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data of the fit.
+
+        Returns
+        -------
+        list of (array of shape (k_(l-1), k_l), array of shape (k_l, n_samples))
+            One pair, in units of X.
+        """
+        return [(to_numpy(self.components_).T, self._coefficients_as_fitted(X))]
+
+    def _encode(self, data, n_layers):
+        output = lambda fwd: [fwd.H[-1] * fwd.unit]
+        return [S * data.scale for S in self._run(data, self._placed_bases(data), output)], []
+
+    def _basis(self, layer):
+        return to_numpy(self.components_).T
+
+    def _relative_error2(self, data):
+        return self._residual2(data, self._placed_bases(data)) / (data.norm2 or 1.0)
+
+    def transform(self, X):
+        """Return the coefficients of X, the output of the last layer.
+
+        A row depends on no other row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Mixtures, finite and >= 0.
+
+        Returns
+        -------
+        array of shape (n_samples, k)
+            Coefficients H^K, >= 0, in units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
+        return self._transform(X)
+
+    def score(self, X, y=None):
+        """Return the explained share of the squares of X.
+
+        It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Mixtures, finite and >= 0.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The explained share, at most 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
+        return self._score(X)
+
+    def separate(self, X):
+        """Return estimates of the sources in X.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Mixtures, finite and >= 0.
+
+        Returns
+        -------
+        list of array of shape (n_samples, n_features)
+            One dense estimate >= 0 for each source, in units of X. They add up to X, to rounding;
+            for a single source it is [X].
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        """
+        check_is_fitted(self)
+        data = self._read(X, None, None, reset=False)
+        parts = self._run(data, self._placed_bases(data), lambda fwd: separate(fwd, self.ranks_))
+        return [part.T * data.scale for part in parts]

@@ -6,9 +6,11 @@
 __all__ = ['NATIVE', 'KINDS', 'DECODERS', 'RUNNING', 'SESSION', 'OLD', 'KEY', 'VERSION', 'LONGEST', 'encode_array',
            'decode_array', 'shape_of', 'decode_objects', 'fields_of', 'encode', 'record_class', 'decode',
            'estimator_class', 'fitted_of', 'check_finite_inside', 'need', 'is_matrix', 'check_chain', 'check_layers',
-           'is_positive', 'check_penalties', 'check_classifiers', 'check_topic_names', 'check_fitted', 'this_machine',
-           'temporary_name', 'is_running', 'remove_leftovers', 'is_special', 'write_atomically', 'digest', 'packed',
-           'save', 'opened', 'check_regular', 'read', 'refuse_constant', 'build', 'load']
+           'is_positive', 'check_penalties', 'check_classifiers', 'check_topic_names', 'check_tensor_model',
+           'check_fitted', 'this_machine', 'temporary_name', 'is_running', 'remove_leftovers', 'is_special',
+           'write_atomically', 'digest', 'packed', 'encoded', 'model_tree', 'text_tree', 'pipeline_tree', 'save',
+           'opened', 'check_regular', 'read', 'refuse_constant', 'build', 'build_text_step', 'check_columns',
+           'build_model', 'load']
 
 # %% ../../nbs/persistence/files.ipynb #5835509f
 import contextlib
@@ -31,9 +33,17 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
 from ..chain._layers import valid_text
 from ..core._arrays import is_array, to_numpy
+from nnmf_nb.persistence._text_steps import (
+    TEXT_STEPS,
+    is_text_step,
+    learned_of,
+    parameters_of,
+    text_step,
+)
 
 # %% ../../nbs/persistence/files.ipynb #decd28d2
 NATIVE = {
@@ -225,7 +235,7 @@ def fitted_of(model):
         for name, value in vars(model).items()
         if name not in model.get_params(deep=False) and name not in SESSION
     }
-    if "components_" in own:
+    if "components_" in own or "weights_" in own:
         return own
     return {name: value for name, value in own.items() if name.startswith("_sklearn")}
 
@@ -314,6 +324,29 @@ def check_topic_names(names):
         need(is_pair and isinstance(name, str), "topic_names_")
 
 
+def check_tensor_model(fitted):
+    """Raise `ValueError` unless the factors of a tensor model, and those of its layers, have a row
+    for each index of their mode and a column for each component.
+    """
+    factors, weights = fitted["factors_"], fitted["weights_"]
+    need(all(is_matrix(U) and weights.shape == U.shape[1:] for U in factors), "factors_")
+    lengths = [len(U) for U in factors]
+    need(tuple(lengths[1:]) == fitted["mode_shape_"], "mode_shape_")
+    N, names = fitted["n_features_in_"], fitted.get("feature_names_in_")
+    need(N == math.prod(lengths[1:]), "n_features_in_")
+    need(names is None or np.shape(names) == (N,), "feature_names_in_")
+    layers = fitted.get("layers_", [])
+    for one in layers:
+        k = one.factors[0].shape[1]
+        for matrices, columns in ((one.factors, k), (one.profiles, one.rank)):
+            fits = all(is_matrix(U) and U.shape[1] == columns for U in matrices)
+            need(fits and [len(U) for U in matrices] == lengths, "a layer")
+        need(one.mixing is None or one.mixing.shape == (k, one.rank), "a layer")
+    ranks = [one.rank for one in layers] or [len(weights)]
+    need(fitted.get("_n_features_out", ranks[-1]) == ranks[-1], "_n_features_out")
+    check_classifiers(fitted.get("classifiers_", {}), ranks)
+
+
 def check_fitted(fitted):
     """Raise `ValueError` unless the fitted attributes (a dict; host arrays) are finite and of
     shapes that fit together.
@@ -321,6 +354,9 @@ def check_fitted(fitted):
     for name, value in fitted.items():
         if name != "history_":
             check_finite_inside(value, name)
+    if "weights_" in fitted:
+        check_tensor_model(fitted)
+        return
     N, top = fitted["n_features_in_"], fitted["components_"]
     need(type(N) is int and is_matrix(top) and top.shape[1] == N, "components_")
     if "bases_" in fitted:
@@ -503,18 +539,79 @@ def packed(key, tree, tensors):
         )
     return to_bytes(tensors, {key: f"{VERSION} {digest(text, tensors)} {text}"})
 
+# %% ../../nbs/persistence/files.ipynb #81b84022
+def encoded(values, tensors, where):
+    """JSON nodes of a dict of values by name; errors call each `where` and its name."""
+    return {name: encode(value, tensors, f"{where} {name}") for name, value in values.items()}
+
+
+def model_tree(model, tensors, where=""):
+    """The tree of an estimator of this package, whose arrays are added to the dict `tensors`.
+    Errors begin with `where`. Raises `ValueError` for others, and for what is not plain data.
+    """
+    name = type(model).__name__
+    try:
+        is_own = estimator_class(name) is type(model)
+    except ValueError as error:
+        raise ValueError(
+            f"{where}{error}; save writes these, and pipelines of text vectorizers that end in one."
+        ) from error
+    if not is_own:
+        raise ValueError(
+            f"{where}save writes the estimators of nnmf_nb; "
+            f"{type(model).__module__}.{name} is not one of them."
+        )
+    fitted = fitted_of(model)
+    tree = {
+        "class": name,
+        "params": encoded(model.get_params(deep=False), tensors, f"{where}parameter"),
+        "fitted": encoded(fitted, tensors, f"{where}attribute"),
+    }
+    if "components_" in fitted or "weights_" in fitted:
+        check_fitted({k: decode(v, tensors) for k, v in tree["fitted"].items()})
+    return tree
+
+
+def text_tree(step, name, tensors):
+    """The tree of the step `name` before the model: a vectorizer, or 'passthrough'."""
+    if step is None or isinstance(step, str):
+        return step
+    if not is_text_step(step):
+        raise ValueError(
+            f"step {name!r} is {type(step).__module__}.{type(step).__name__}; before the model "
+            f"save writes only {', '.join(TEXT_STEPS)}. Save the model alone, "
+            "save(pipeline[-1], path), and make this step anew after loading."
+        )
+    return {
+        "class": type(step).__name__,
+        "params": encoded(parameters_of(step, name), tensors, f"step {name!r}: parameter"),
+        "fitted": encoded(learned_of(step), tensors, f"step {name!r}: attribute"),
+    }
+
+
+def pipeline_tree(pipeline, tensors):
+    """The tree of a `Pipeline` of text vectorizers and a model."""
+    *before, (last, model) = pipeline.steps
+    steps = [[name, text_tree(step, name, tensors)] for name, step in before]
+    steps.append([last, model_tree(model, tensors, f"step {last!r}: ")])
+    return {"class": "Pipeline", "steps": steps, "verbose": bool(pipeline.verbose)}
+
 # %% ../../nbs/persistence/files.ipynb #4c764eec
 def save(model: BaseEstimator, path: str | os.PathLike) -> None:
-    """Write an estimator of this package, fitted or not, to one file.
+    """Write an estimator of this package, or a pipeline that ends in one, to one file.
 
     The file holds parameters and fitted attributes as safetensors and JSON, without pickle. Arrays
     on a GPU are copied to the host. Callbacks and metadata requests are not stored. The file is
     written atomically: after an error an older file is unchanged.
 
+    Of a pipeline the steps before the model may be scikit-learn's `CountVectorizer`,
+    `TfidfVectorizer`, `TfidfTransformer` and `HashingVectorizer`, or 'passthrough'. Terms, idf and
+    parameters go into the same file, functions (a tokenizer of your own) do not.
+
     Parameters
     ----------
-    model : estimator
-        An estimator of nnmf_nb.
+    model : estimator or sklearn.pipeline.Pipeline
+        An estimator of nnmf_nb, fitted or not, or a pipeline of text vectorizers and one.
     path : str or path-like
         File to write; its suffix is by custom ``.safetensors``.
 
@@ -522,8 +619,8 @@ def save(model: BaseEstimator, path: str | os.PathLike) -> None:
     ------
     ValueError
         Before anything is written: if a parameter or attribute is not plain data, such as a custom
-        cost (the message names it), the estimator is not one of this package, or the model holds
-        NaN.
+        cost or tokenizer (the message names it), the estimator or a step of the pipeline is not one
+        of those above, or the model holds NaN.
     OSError
         If the file cannot be written.
 
@@ -546,22 +643,9 @@ def save(model: BaseEstimator, path: str | os.PathLike) -> None:
     >>> np.array_equal(again.components_, model.components_)
     True
     """
-    name = type(model).__name__
-    if estimator_class(name) is not type(model):
-        raise ValueError(
-            "save writes the estimators of nnmf_nb; "
-            f"{type(model).__module__}.{name} is not one of them."
-        )
-    tensors, fitted = {}, fitted_of(model)
-    tree = {
-        "class": name,
-        "params": {
-            k: encode(v, tensors, f"parameter {k}") for k, v in model.get_params(deep=False).items()
-        },
-        "fitted": {k: encode(v, tensors, f"attribute {k}") for k, v in fitted.items()},
-    }
-    if "components_" in fitted:
-        check_fitted({k: decode(v, tensors) for k, v in tree["fitted"].items()})
+    tensors = {}
+    write = pipeline_tree if type(model) is Pipeline else model_tree
+    tree = write(model, tensors)
     write_atomically(path, packed(KEY, tree, tensors))
 
 # %% ../../nbs/persistence/files.ipynb #e82015eb
@@ -609,10 +693,40 @@ def refuse_constant(name):
 
 
 def build(text, tensors):
-    """The model of a model text and its arrays. Raises `ValueError`, `KeyError`, `TypeError` and
-    their like for what does not make sense.
+    """The model, or pipeline, of a model text and its arrays. Raises `ValueError`, `KeyError`,
+    `TypeError` and their like for what does not make sense.
     """
     tree = json.loads(text, parse_constant=refuse_constant)
+    if tree["class"] != "Pipeline":
+        return build_model(tree, tensors)
+    *before, (last, model) = tree["steps"]
+    steps = [(str(name), build_text_step(step, tensors)) for name, step in before]
+    steps.append((str(last), build_model(model, tensors)))
+    pipeline = Pipeline(steps, verbose=bool(tree["verbose"]))
+    check_columns(pipeline)
+    return pipeline
+
+
+def build_text_step(tree, tensors):
+    """A vectorizer of its tree, or 'passthrough'."""
+    if tree in (None, "passthrough"):
+        return tree
+    params, learned = (
+        {str(k): decode(v, tensors) for k, v in tree[part].items()} for part in ("params", "fitted")
+    )
+    return text_step(tree["class"], params, learned)
+
+
+def check_columns(pipeline):
+    """Raise `ValueError` unless the vectorizers have as many terms as the model has features."""
+    n = getattr(pipeline[-1], "n_features_in_", None)
+    for _, step in pipeline.steps[:-1]:
+        has = len(step.vocabulary_) if hasattr(step, "vocabulary_") else None
+        need(n is None or has in (None, n), "a vectorizer")
+
+
+def build_model(tree, tensors):
+    """The model of its tree."""
     kind = estimator_class(tree["class"])
     params, fitted = (
         {str(k): decode(v, tensors) for k, v in tree[part].items()} for part in ("params", "fitted")
@@ -636,7 +750,7 @@ def build(text, tensors):
 
 # %% ../../nbs/persistence/files.ipynb #7ad0f0a3
 def load(path: str | os.PathLike) -> BaseEstimator:
-    """Read an estimator that `save` wrote.
+    """Read an estimator, or a pipeline, that `save` wrote.
 
     It has the same parameters and, bit by bit, the same fitted arrays, as NumPy arrays; models that
     were fitted on a GPU move back to the device when they transform. A file of an older version is
@@ -650,8 +764,8 @@ def load(path: str | os.PathLike) -> BaseEstimator:
 
     Returns
     -------
-    estimator
-        The model.
+    estimator or sklearn.pipeline.Pipeline
+        The model, or the pipeline with its vectorizers.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from nnmf_nb.plot._colors import PALETTE, main_parents, topic_colors, tree_order
 from nnmf_nb.plot._factors import plot_errors, plot_factor, plot_reconstructions, plot_training
 from nnmf_nb.plot._images import plot_curves, plot_images
 from nnmf_nb.plot._paths import class_weights, path_shares, plot_classes, plot_paths
-from nnmf_nb.plot._time import plot_over_time, shares_over
+from nnmf_nb.plot._time import plot_by_group, plot_over_time, shares_by_group, shares_over
 from nnmf_nb.plot._topics import plot_topics
 from nnmf_nb.plot._tree import plot_tree
 
@@ -13,6 +13,7 @@ __all__ = [
     "class_weights",
     "main_parents",
     "path_shares",
+    "plot_by_group",
     "plot_classes",
     "plot_curves",
     "plot_errors",
@@ -24,6 +25,7 @@ __all__ = [
     "plot_topics",
     "plot_training",
     "plot_tree",
+    "shares_by_group",
     "shares_over",
     "topic_colors",
     "tree_order",

@@ -4,13 +4,19 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'DEAD', 'INK', 'PALE', 'main_parents', 'tree_order', 'mix', 'base_color', 'topic_colors', 'new_figure',
-           'box_of', 'quiet', 'names_of', 'plain']
+           'box_of', 'quiet', 'names_of', 'plain', 'characters_in', 'is_drawn', 'missing_in', 'by_preference',
+           'fallback_fonts', 'with_fonts', 'add_fonts']
 
 # %% ../../nbs/plot/colors.ipynb #8bb15c7e
+import functools
 import textwrap
+import unicodedata
+import warnings
 
 import numpy as np
 from matplotlib.colors import to_rgba
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.text import Text
 
 from ..chain._layers import feature_names, flows, topic_shares, valid_text
 from ..core._validation import known_feature_names
@@ -204,3 +210,106 @@ def plain(text, width=28):
         else:
             text = text[: width - 1] + "…"
     return text.replace("$", r"\$")
+
+# %% ../../nbs/plot/colors.ipynb #dbb59eb5
+@functools.lru_cache(maxsize=16)
+def characters_in(path):
+    """The numbers of all characters that a font file can draw; none if it cannot be used."""
+    try:
+        font = get_font(path)
+        font.set_size(10, 72)  # refused by fonts of colored bitmaps
+        return frozenset(font.get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+def is_drawn(character):
+    """Say whether a character leaves ink: spaces, controls and variation selectors do not."""
+    is_selector = "\ufe00" <= character <= "\ufe0f"
+    return unicodedata.category(character)[0] not in "CZ" and not is_selector
+
+
+def missing_in(text, families):
+    """Characters of a text that no font of the families has, as a set."""
+    wanted = {character for character in text if character > "~" and is_drawn(character)}
+    if not wanted:
+        return wanted
+    for family in families:
+        try:
+            path = findfont(FontProperties(family=family), fallback_to_default=False)
+        except ValueError:
+            continue
+        known = characters_in(path)
+        wanted = {character for character in wanted if ord(character) not in known}
+    return wanted
+
+
+def by_preference(font):
+    """A key that sorts fonts: upright ones of usual weight and of many scripts come first."""
+    is_usual = font.style == "normal" and font.weight in (400, "normal", "regular", "book")
+    return not is_usual, not any(word in font.name for word in ("Noto", "CJK", "Sans")), font.name
+
+
+@functools.lru_cache(maxsize=64)
+def fallback_fonts(missing):
+    """Names of installed fonts that have the characters of a frozenset, as few as a single look
+    through all of them finds, and the characters that none has.
+    """
+    found, left = [], set(missing)
+    for font in sorted(fontManager.ttflist, key=by_preference):
+        if not left:
+            break
+        if "lastresort" in font.name.replace(" ", "").lower():
+            continue  # a font of boxes
+        known = characters_in(font.fname)
+        covered = {character for character in left if ord(character) in known}
+        if covered:
+            found.append(font.name)
+            left -= covered
+    return tuple(found), frozenset(left)
+
+# %% ../../nbs/plot/colors.ipynb #72626948
+def with_fonts(draw):
+    """Decorate a function that draws and returns axes: its labels get the fonts they need."""
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs):
+        with warnings.catch_warnings():
+            # matplotlib complains while it measures labels; what is missing is said below
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            axes = draw(*args, **kwargs)
+        left = set()
+        for ax in np.ravel(axes):
+            left |= add_fonts(ax)
+        if left:
+            some = ", ".join(
+                f"{c} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in sorted(left)[:3]
+            )
+            warnings.warn(
+                f"No installed font has {len(left)} characters of the labels: {some}. Install a "
+                "font that has them, such as Noto Sans CJK or Noto Sans Arabic, and delete "
+                "matplotlib's list of fonts (in matplotlib.get_cachedir()).",
+                UserWarning,
+                stacklevel=2,
+            )
+        return axes
+
+    return drawn
+
+
+def add_fonts(ax):
+    """Give fallback fonts to labels of axes that need them; returns the characters no font has."""
+    ticks = {"x": ax.get_xticklabels(), "y": ax.get_yticklabels()}
+    left = set()
+    for text in ax.findobj(Text):
+        missing = missing_in(text.get_text(), text.get_fontfamily())
+        if not missing:
+            continue
+        fonts, unknown = fallback_fonts(frozenset(missing))
+        left |= unknown
+        families = [*text.get_fontfamily(), *fonts]
+        text.set_fontfamily(families)
+        for axis, labels in ticks.items():
+            if text in labels:  # ticks are made anew when a figure is drawn
+                ax.tick_params(axis=axis, labelfontfamily=families)
+    return left

@@ -29,6 +29,7 @@ from nnmf_nb.plot._colors import (
     plain,
     quiet,
     tree_order,
+    with_fonts,
 )
 
 # %% ../../nbs/plot/factors.ipynb #0e3e4d8f
@@ -58,6 +59,7 @@ def averager(order):
     return sp.csr_array((1.0 / np.bincount(group)[group], (group, order)), shape=(group[-1] + 1, n))
 
 # %% ../../nbs/plot/factors.ipynb #8827bc6c
+@with_fonts
 def plot_factor(
     model: object,
     layer: int = 0,
@@ -150,6 +152,7 @@ def _label_factor(ax, l, columns, rows, n_shown):
     ax.tick_params(axis="x", labelsize=9 if len(columns) <= 14 else 7, length=0)
 
 # %% ../../nbs/plot/factors.ipynb #ea6b6577
+@with_fonts
 def plot_reconstructions(
     model: object,
     X: object,
@@ -254,7 +257,7 @@ def _data_cells(data, P, Q):
     W = to_numpy(data.W)
     known = P @ W @ Q.T
     with np.errstate(invalid="ignore"):
-        return np.where(known > 0, P @ (W * to_numpy(data._known)) @ Q.T / known, np.nan)
+        return np.where(known > 0, P @ (W * to_numpy(data.known)) @ Q.T / known, np.nan)
 
 # %% ../../nbs/plot/factors.ipynb #c67dfbfd
 def _side_by_side(images, titles, shape, remark, fig):

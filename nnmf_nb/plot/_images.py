@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from ..chain._layers import topic_features, topic_shares, valid_text
 from ..evaluation.metrics import layer_index, layers_of
-from ._colors import PALE, box_of, mix, new_figure, quiet, topic_colors
+from ._colors import PALE, box_of, mix, new_figure, quiet, topic_colors, with_fonts
 from ._tree import percent
 
 # %% ../../nbs/plot/images.ipynb #2c8665f5
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # %% ../../nbs/plot/images.ipynb #f42a1fa7
+@with_fonts
 def plot_images(
     model: object,
     layer: int = 0,
@@ -140,6 +141,7 @@ def axis_of(features, n):
     return values.astype(np.float64) if (steps > 0).all() or (steps < 0).all() else None
 
 # %% ../../nbs/plot/images.ipynb #9f9b832c
+@with_fonts
 def plot_curves(
     model: object,
     layer: int = 0,

@@ -28,6 +28,7 @@ from nnmf_nb.plot._colors import (
     quiet,
     topic_colors,
     tree_order,
+    with_fonts,
 )
 from ._tree import DOT, percent
 
@@ -112,6 +113,7 @@ def paths_of(layers, S, n):
     return listed
 
 # %% ../../nbs/plot/paths.ipynb #df2bd56a
+@with_fonts
 def plot_paths(
     model: object,
     point: int,
@@ -284,6 +286,7 @@ def class_weights(model: object, layer: int | None = None) -> tuple[list[str], n
     return [str(name) for name in one.classes], B * typical
 
 # %% ../../nbs/plot/paths.ipynb #a4153c5b
+@with_fonts
 def plot_classes(
     model: object,
     layer: int | None = None,

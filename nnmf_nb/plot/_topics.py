@@ -27,6 +27,7 @@ from nnmf_nb.plot._colors import (
     quiet,
     topic_colors,
     tree_order,
+    with_fonts,
 )
 from ._tree import percent
 
@@ -54,6 +55,7 @@ def frequencies(model, X=None):
     return p / (p.sum() or 1.0)
 
 # %% ../../nbs/plot/topics.ipynb #6695a698
+@with_fonts
 def plot_topics(
     model: object,
     layer: int = -1,

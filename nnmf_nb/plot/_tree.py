@@ -32,6 +32,7 @@ from nnmf_nb.plot._colors import (
     plain,
     topic_colors,
     tree_order,
+    with_fonts,
 )
 
 # %% ../../nbs/plot/tree.ipynb #ae96cf95
@@ -268,6 +269,7 @@ def empty_box(ax):
     return width, height
 
 # %% ../../nbs/plot/tree.ipynb #8d3c9c8a
+@with_fonts
 def plot_tree(
     model: object,
     features: Sequence[str] | None = None,

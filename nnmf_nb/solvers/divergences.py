@@ -89,7 +89,7 @@ def _check_data(X, beta):
 
     X is a `DataMatrix`; entries of weight 0 do not count.
     """
-    known = getattr(X, "_known", X.X)
+    known = getattr(X, "known", X.X)
     check_nonnegative(known)
     if beta > 0:
         return
@@ -129,9 +129,9 @@ def _over_blocks(work, X, k):
 
     def run(c):
         if is_sparse(X.X):
-            return work(c, X._cols.matrix[c, :].toarray().T * unit, None)
+            return work(c, X.columns.matrix[c, :].toarray().T * unit, None)
         if isinstance(X, WeightedDataMatrix):
-            return work(c, X._known[:, c] * unit, X.W[:, c])
+            return work(c, X.known[:, c] * unit, X.W[:, c])
         return work(c, X.X[:, c] * unit, None)
 
     return in_chunks(run, X.shape[1], X.shape[0] + k)
@@ -243,7 +243,7 @@ def _kl_at_nonzeros(X, A, S):
     """Kullback-Leibler of each column of a sparse X (M, float64), the sums over V in closed
     form.
     """
-    xp, matrix = namespace(A), X._cols.matrix
+    xp, matrix = namespace(A), X.columns.matrix
     x, v = double(matrix.data) * (1.0 / X.scale), double(_products_at(matrix, S.T, A))
     here = _like(matrix, entry_divergence(x, v, 1) - v)
     return here @ xp.ones(X.shape[0], dtype=xp.float64) + double(S).T @ xp.sum(double(A), axis=0)
@@ -376,7 +376,7 @@ def ratios(X: DataMatrix, A: ArrayLike, S: ArrayLike, beta: float) -> tuple[Arra
 def _kl_numerator(X, A, S):
     """Return A'(W.X / V), k x M."""
     if is_sparse(X.X):
-        matrix = X._cols.matrix
+        matrix = X.columns.matrix
         Q = _like(matrix, matrix.data * (1.0 / X.scale) / _bounded(_products_at(matrix, S.T, A), 1))
         return Rows(Q).times(A).T
 
@@ -760,7 +760,7 @@ def _hessians(X, A, S, beta):
     """Return A' diag(w h) A of every data point: M x k x k, float64."""
     xp, k = namespace(A), A.shape[1]
     if beta == 1 and is_sparse(X.X):
-        matrix, A64 = X._cols.matrix, double(A)
+        matrix, A64 = X.columns.matrix, double(A)
         Q = _like(
             matrix, _curvature(matrix.data * (1.0 / X.scale), _products_at(matrix, S.T, A), 1)
         )
@@ -819,7 +819,7 @@ def points_of(X, index):
     if isinstance(X, WeightedDataMatrix):
         xp = namespace(X.W)
         part = WeightedDataMatrix(
-            xp.take(X._known, index, axis=1), xp.take(X.W, index, axis=1), X.scale
+            xp.take(X.known, index, axis=1), xp.take(X.W, index, axis=1), X.scale
         )
     elif is_sparse(X.X):
         part = DataMatrix(X.X[:, index], X.scale)
