@@ -14,15 +14,16 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "nbs" / "experiments"
 SMALL = {
     "01_table_1": dict(SEEDS=1),
-    "02_regimes": dict(
+    "02_where_depth_helps": dict(
         SEEDS=1,
-        SETS=("digits",),
-        KNOBS={"noise": (1,), "imbalance": (4,), "overlap": (0.5,)},
-        CHAINS={2: (9, 4), 5: (9, 7, 5, 4, 2)},
+        DRAWS=1,
+        SETS=("planted news", "swimmer"),
+        ZOOMS=("Gene Ontology",),
+        LABELED=("digits",),
     ),
     "03_speed": {},
 }
-LONG = ["01_table_1", "02_regimes"]  # even in small
+LONG = ["01_table_1", "02_where_depth_helps"]  # even in small
 
 
 def test_every_experiment_is_run_here():
