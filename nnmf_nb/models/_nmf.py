@@ -33,7 +33,7 @@ from nnmf_nb.core._data import (
     residual2,
     transposed,
 )
-from ..core._linalg import svd_floors, unit_columns
+from ..core._linalg import unit_columns
 from ..core._validation import is_frame, read_factor
 from ..core.iteration import iterate
 from ..evaluation._certificates import criteria_of_nmf

@@ -13,7 +13,6 @@ __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 
 # %% ../../nbs/models/ssnmf.ipynb #bc513293
 import difflib
 import functools
-import math
 import numbers
 from typing import NamedTuple
 

@@ -22,7 +22,7 @@ from ..core._linalg import top_svd
 from ..core._validation import is_sparse, read_samples
 from ..evaluation.metrics import _topics_of, _unit, match_topics
 from ..models._nmf import NMF
-from ._cuts import Fits, as_features, fit_blocks, fit_split, fit_topics
+from ._cuts import Fits, as_features, fit_blocks, fit_topics
 
 # %% ../../nbs/selection/criteria.ipynb #bed16016
 def separation(A: object, B: object, layer: int = -1) -> np.ndarray:
