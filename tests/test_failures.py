@@ -16,7 +16,20 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from strategies import optimality
-from zoo import MASKED, SIGNED, ZOO, error, factors, fit, labels, new, planted, same, transform
+from zoo import (
+    MASKED,
+    SIGNED,
+    TENSORS,
+    ZOO,
+    error,
+    factors,
+    fit,
+    labels,
+    new,
+    planted,
+    same,
+    transform,
+)
 
 import nnmf_nb
 from nnmf_nb import nnls_vjp, verify
@@ -91,7 +104,8 @@ def test_every_row_has_its_tests():
 
 # Not in the zoo: the codes of NonlinearSemiNMF are local minima found by an optimizer, slowly, so
 # most rows mean nothing for them; test_nonlinear.py is theirs.
-APART = {"NonlinearSemiNMF"}
+# Models of tensors have tests/test_tensors.py.
+APART = {"NonlinearSemiNMF", *TENSORS}
 
 
 def test_every_model_is_in_the_zoo():

@@ -249,7 +249,7 @@ def test_names_of_classes_do_not_matter(name, X, permute):
 
 @pytest.mark.parametrize(
     "model",
-    [SSNMF(2, tol=1e-6, max_iter=2000), NeuralNMF((2,), tol=1e-6, max_iter=2000, random_state=0)],
+    [SSNMF(2, tol=1e-6, max_iter=2000), NeuralNMF((2,), tol=1e-6, max_iter=2000, n_init=1)],
     ids=lambda m: type(m).__name__,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -326,7 +326,7 @@ def test_other_losses_and_dense_data(searched, counts):
     assert search.suggested_[0].rank == 4 and search.best_estimator_.solver_ == "mu"
     of_dense = RankSearch(**few).fit(counts.toarray())
     assert of_dense.suggested_[0].rank == searched.suggested_[0].rank
-    assert np.allclose(of_dense._evidence.e(4), searched._evidence.e(4), rtol=0.01)
+    assert np.allclose(of_dense.evidence_.e(4), searched.evidence_.e(4), rtol=0.01)
 
 
 def test_few_points_are_flagged():
@@ -369,7 +369,7 @@ def test_bad_input(message, counts):
 def test_ranks_are_completed_and_this_is_said(counts):
     with pytest.warns(UserWarning, match="3 to 5 are fitted"):
         search = RankSearch(**SMALL | {"ranks": (3,)}).fit(counts)
-    assert search._evidence.ranks == [3, 4, 5]
+    assert search.evidence_.ranks == [3, 4, 5]
     with pytest.warns(UserWarning, match="at most 42"):
         assert _rank_search._full_ranks((40, 41, 42, 60), 42) == [*range(40, 43)]
     with warnings.catch_warnings():

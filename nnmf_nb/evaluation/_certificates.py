@@ -1234,8 +1234,8 @@ def verify(
     True
     """
     model, X = opened(model, X)
-    if hasattr(model, "_verify"):
-        return model._verify(X, mask)
+    if hasattr(model, "certify_fit"):
+        return model.certify_fit(X, mask)
     samples = read_samples(X, mask, weights, model=model, nonnegative=False, device="cpu")
     A, S = arrays_of(model, X if without_mask(X)[1] is None else samples.X)
     if samples.X.shape != (S[0].shape[1], A[0].shape[0]):

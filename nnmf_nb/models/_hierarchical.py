@@ -269,7 +269,7 @@ class HierarchicalNMF(LayeredNMF):
         return (self.max_iter + 1) * len(problem.ranks)
 
     def _train_chain(self, X, ranks, rng, svd, supervision, report):
-        if self._held is not None:
+        if self._fixed_A is not None:
             return self._train_above(X, ranks[1], rng)
         check_init(self.init, START_NAMES)
         chain, interrupted = None, False
@@ -307,20 +307,20 @@ class HierarchicalNMF(LayeredNMF):
         return [fit.A for fit in fits], reason, n_iter, history
 
     # what `regroup` sets: A_0 as it has to stay, None for a fit of all layers
-    _held = None
+    _fixed_A = None
 
     @property
     def _sorts_topics(self):
-        return self._held is None  # the topics of a held layer keep their order
+        return self._fixed_A is None  # the topics of a held layer keep their order
 
     def _criteria(self, supervision):
-        if self._held is None:
+        if self._fixed_A is None:
             return super()._criteria(supervision)
         return only_coefficients("the first layer is held, see regroup")
 
     def _train_above(self, X, rank, rng):
         """Fit a second layer to the coefficients of the held first one, of unit length."""
-        A = factor_like(self._held, namespace_like(X))
+        A = factor_like(self._fixed_A, namespace_like(X))
         S, _ = solve_layer(X, A)
         options = dict(n_init=self.n_init_upper, max_iter=self.max_iter, tol=self.tol)
         (fit,) = sequential(of_unit_length(S), (rank,), rng, **options)
@@ -422,8 +422,8 @@ def regroup(
         random_state=random_state,
         device=model.device,
     )
-    above._held = first.A
+    above._fixed_A = first.A
     try:
         return above.fit(X, mask=mask, weights=weights)
     finally:
-        del above._held
+        del above._fixed_A

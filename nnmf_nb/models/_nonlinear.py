@@ -591,8 +591,9 @@ class NonlinearSemiNMF(SignedEstimator):
         return [Z.shape[1] for Z in self.factors_]
 
     def factor_pairs(self, X):
-        """Return what the certificate of this model judges:
-        X ~ Z_1 C with C = g(Z_2 g(.. H)), the codes of the first layer.
+        """Return what the certificate of this model judges.
+
+        It is X ~ Z_1 C with C = g(Z_2 g(.. H)), the codes of the first layer.
 
         Parameters
         ----------

@@ -6,6 +6,7 @@
 __all__ = ['Profile', 'ProfileSearch']
 
 # %% ../../nbs/selection/profiles.ipynb #50f296ab
+import numbers
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ def _profiles(search):
 
 def _agreement(search, fine, coarse):
     """Mean agreement of the parents of `fine` topics under `coarse` ones."""
-    values = search._evidence.parents.get((fine, coarse), [np.nan])
+    values = search.evidence_.parents.get((fine, coarse), [np.nan])
     return float(np.mean(values))
 
 # %% ../../nbs/selection/profiles.ipynb #7199d72d
@@ -171,7 +172,7 @@ class ProfileSearch(RankSearch):
             return None
         model = NeuralNMF() if self.estimator is None else clone(self.estimator)
         model.set_params(ranks=self.profiles_[0].ranks, random_state=self.random_state_)
-        if "n_init" in model.get_params():
+        if isinstance(model.get_params().get("n_init"), numbers.Integral):
             model.set_params(n_init=max(model.n_init, self.n_init))
         return model.fit(X)
 
@@ -215,7 +216,7 @@ def _in_short(search):
 def _parents_table(search):
     """The table `parents_`."""
     rank, rows = search.suggested_[0].rank, []
-    for (fine, coarse), values in sorted(search._evidence.parents.items()):
+    for (fine, coarse), values in sorted(search.evidence_.parents.items()):
         if fine == rank:
             se = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
             rows.append((coarse, values.mean(), se))

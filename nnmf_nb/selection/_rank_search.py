@@ -219,6 +219,8 @@ class RankSearch(BaseEstimator):
 
     Attributes
     ----------
+    evidence_ : Evidence
+        The numbers on which the rules decide, per rank.
     results_ : DataFrame
         Columns `rank`, `criterion`, `mean` and `se` (standard error over cuts or blocks). Criteria:
         'separation' (of the worst topic), 'held-out error' (squared, relative), 'code agreement'
@@ -404,17 +406,17 @@ class RankSearch(BaseEstimator):
         """Set what follows from the results of the tasks."""
         self.n_splits_ = sum(kind == "split" for kind, _ in done)
         self.n_crosses_ = sum(kind == "block" for kind, _ in done)
-        self._evidence = _evidence(done)
-        self.results_ = _table(self._evidence, done)
-        self.suggested_ = suggest(self._evidence)
+        self.evidence_ = _evidence(done)
+        self.results_ = _table(self.evidence_, done)
+        self.suggested_ = suggest(self.evidence_)
         if n_samples < _FEW_POINTS:
             remark = (
                 f". {n_samples} data points are few to cut in two (below {_FEW_POINTS} nothing is "
                 "promised): compare the silhouettes in results_"
             )
             self.suggested_ = [Suggestion(k, why + remark) for k, why in self.suggested_]
-        self.levels_ = levels(self._evidence, self.suggested_[0].rank)
-        self.plateaus_ = plateaus(self._evidence)
+        self.levels_ = levels(self.evidence_, self.suggested_[0].rank)
+        self.plateaus_ = plateaus(self.evidence_)
 
     def _best(self, X):
         """The estimator fitted to X with the first suggested rank, or None."""
@@ -573,11 +575,11 @@ def _plot_error(search, ax):
         ranks, mean, "s-", color=_ORANGE, label="error in unseen blocks, $\\pm$ 1 standard error"
     )
     ax.fill_between(ranks, mean - se, mean + se, color=_ORANGE, alpha=0.2, linewidth=0)
-    if search._evidence.ranks:
-        smallest, _ = smallest_predicting(search._evidence)
+    if search.evidence_.ranks:
+        smallest, _ = smallest_predicting(search.evidence_)
         ax.plot(
             smallest,
-            search._evidence.e(smallest),
+            search.evidence_.e(smallest),
             "s",
             color="black",
             label="no later rank predicts better",

@@ -138,16 +138,16 @@ def exact_start(X, k):
     -------
     tuple of array or None
         A (n_features, k) with columns of unit length or of zeros, and S (k, n_samples) in units of
-        ``X.scale``. The first min(n_features, n_samples) topics are the features, or the data
-        points if there are fewer of these; the others are zero. None where there are fewer topics,
-        and where weights, a mask or a penalty ask for something else.
+        ``X.scale``. The first topics are the features, or the data points where there are fewer
+        topics than features; the others are zero. None where there are fewer topics than both, and
+        where weights, a mask or a penalty ask for something else.
     """
     n_features, n_samples = X.shape
     has_penalty = not isinstance(X.l2, float) or X.l2 > 0
     if k < min(n_features, n_samples) or isinstance(X, WeightedDataMatrix) or has_penalty:
         return None
     like = namespace_like(X)
-    if n_features <= n_samples:
+    if k >= n_features:
         A = asarray(np.eye(n_features, k), like, X.dtype)
         return A, X.AtX(A)
     S = asarray(np.eye(k, n_samples), like, X.dtype)

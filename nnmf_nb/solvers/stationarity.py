@@ -70,8 +70,23 @@ def projected_gradient_norm(factors, gradients):
 
 # %% ../../nbs/solvers/stationarity.ipynb #b5e00022
 def scaled_gradient_norm(V, gradient, curvature, total):
-    """Stationarity of the columns of V >= 0 whose half derivative is `gradient` (shaped like V);
-    dimensionless once divided by `total` = ||X||^2.
+    """Compute the norm of the projected gradient of a factor, scaled by the size of the data.
+
+    Parameters
+    ----------
+    V : array of shape (n, k)
+        The factor, >= 0.
+    gradient : array of shape (n, k)
+        Half the derivative of the objective by V.
+    curvature : array of shape (1, k) or (n, k)
+        Half the second derivative by each entry.
+    total : float
+        Squared norm of the data, by which the result is divided.
+
+    Returns
+    -------
+    float
+        The norm, dimensionless.
     """
     xp, V = namespace(V), double(V)
     return projected_gradient_norm([V], [2 / total * xp.minimum(double(gradient), curvature * V)])

@@ -989,8 +989,21 @@ class NonnegativeCP(TensorEstimator):
         """
         return self.fit(X, y, mask).transform(X, mask=mask)
 
-    def _verify(self, X, mask):
-        """The `CPCertificate` of the fitted arrays on the data of the fit, computed anew."""
+    def certify_fit(self, X, mask):
+        """Certify the fitted arrays on the data of the fit; `verify` calls it.
+
+        Parameters
+        ----------
+        X : tensor
+            Data of the fit, in any form that `fit` takes.
+        mask : array, str or None
+            What is known, as in `fit`.
+
+        Returns
+        -------
+        certificate
+            Computed anew from the data.
+        """
         data = self._read_training_data(X, mask)
         factors = in_mode_0(
             [asarray(to_numpy(U), data.like) for U in self.factors_], self.weights_ / data.scale

@@ -844,9 +844,20 @@ class NeuralNCPD(Classifies, TensorEstimator):
         floors = tuple(one.floor for one in self.layers_)
         return NCPDCertificate(tuple(found.errors), floors, stationarity)
 
-    def _verify(self, X, mask):
-        """The `NCPDCertificate` of the fitted layers on the data of the fit, computed anew; labels
-        have no part in it.
+    def certify_fit(self, X, mask):
+        """Certify the fitted arrays on the data of the fit; `verify` calls it.
+
+        Parameters
+        ----------
+        X : tensor
+            Data of the fit, in any form that `fit` takes.
+        mask : array, str or None
+            What is known, as in `fit`.
+
+        Returns
+        -------
+        certificate
+            Computed anew from the data.
         """
         data = self._read_training_data(X, mask)
         weights = check_weights(self.depth_weights, len(self.layers_))
