@@ -160,8 +160,8 @@ def labels(course, python, folder):
     """Seconds until the joint objective of data and labels is within 1 % and 0.1 % of the best
     one.
     """
-    path, budget = str(folder / "labelled.npz"), 3
-    contenders.write_labelled(path)
+    path, budget = str(folder / "labeled.npz"), 3
+    contenders.write_labeled(path)
     peer = (
         {"ssnmf": Contender("ssnmf_peer", python=python, path=path, budget=budget)}
         if python

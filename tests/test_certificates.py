@@ -73,12 +73,12 @@ def words(certificate):
 # --- one layer ------------------------------------------------------------------------------------
 
 
-def test_a_planted_factorisation_is_green():
+def test_a_planted_factorization_is_green():
     A, S, X = planted()
     got = certify(A, S, X)
     layer = got.layers[0]
     assert (
-        got.colour == "green"
+        got.color == "green"
         and layer.error < 1e-12
         and layer.kkt < 1e-12
         and layer.stationarity < 1e-12
@@ -127,20 +127,20 @@ def test_stationarity_is_the_derivative_of_the_error():
 def test_wrong_coefficients_are_red():
     A, S, X = planted()
     got = certify(A, np.random.default_rng(3).random(S.shape), X)
-    assert got.colour == "red" and "S is not the best for its A" in words(got)
+    assert got.color == "red" and "S is not the best for its A" in words(got)
 
 
 def test_stale_coefficients_are_noticed():
     A, _, X = planted()
     older = A * (1 + 0.3 * np.random.default_rng(4).random(A.shape))
     got = certify(A, nnls(older, X), X)
-    assert got.colour == "red" and "stale" in words(got)
+    assert got.color == "red" and "stale" in words(got)
 
 
 def test_slightly_unfinished_coefficients_are_amber():
     A, S, X = planted()
     got = certify(A, S * 1.001, X)
-    assert got.colour == "amber" and "unfinished" in words(got)
+    assert got.color == "amber" and "unfinished" in words(got)
 
 
 def test_locked_zeros_of_multiplicative_updates():
@@ -156,7 +156,7 @@ def test_locked_zeros_of_multiplicative_updates():
         W = model.fit_transform(X.T, W=W, H=H)
     got = certify(model.components_.T, W.T, X)
     assert (
-        got.colour in ("amber", "red")
+        got.color in ("amber", "red")
         and "locked" in words(got)
         and "A is not stationary" in words(got)
     )
@@ -168,7 +168,7 @@ def test_locked_zeros_of_S():
     A, S, X = planted()
     S = np.where(np.arange(S.shape[1]) < 5, 0.0, S)
     got = certify(A, S, X)
-    assert got.colour == "red" and "KKT residual" in words(got) and "locked" in words(got)
+    assert got.color == "red" and "KKT residual" in words(got) and "locked" in words(got)
 
 
 @pytest.mark.parametrize("which", ["A", "S"])
@@ -177,17 +177,17 @@ def test_not_a_number_is_red_not_an_error(which, value):
     A, S, X = planted()
     (A if which == "A" else S)[1, 2] = value
     got = certify(A, S, X)
-    assert got.colour == "red" and "NaN or infinity" in words(got) and "unknown" in repr(got)
+    assert got.color == "red" and "NaN or infinity" in words(got) and "unknown" in repr(got)
 
 
 def test_negative_entries_are_red_and_rounding_amber():
     A, S, X = planted()
     S[0, 0] = -0.3
-    assert certify(A, S, X).colour == "red" and "negative entries" in words(certify(A, S, X))
+    assert certify(A, S, X).color == "red" and "negative entries" in words(certify(A, S, X))
     A, S, X = planted()
     S[S == 0] = -1e-13
     got = certify(A, S, X)
-    assert got.colour == "amber" and "negative entries" in words(got)
+    assert got.color == "amber" and "negative entries" in words(got)
 
 
 def test_negative_entries_of_A_are_red_and_red_comes_first():
@@ -195,22 +195,22 @@ def test_negative_entries_of_A_are_red_and_red_comes_first():
     A, S = np.hstack([A, np.zeros((12, 1))]), np.vstack([S, np.zeros((1, 40))])
     A[0, 0] = -0.3
     got = certify([A, np.eye(4)], [S, S], X)
-    assert got.colour == "red" and "negative entries" in words(got)
-    colours = [colour for colour, _ in got.faults]
-    assert colours == sorted(colours, reverse=True) and {"red", "amber"} <= set(colours)
+    assert got.color == "red" and "negative entries" in words(got)
+    colors = [color for color, _ in got.faults]
+    assert colors == sorted(colors, reverse=True) and {"red", "amber"} <= set(colors)
 
 
 def test_dead_and_duplicate_topics_and_ambiguous_points():
     A, S, X = planted()
     dead = certify(np.hstack([A, np.zeros((12, 1))]), np.vstack([S, np.zeros((1, 40))]), X)
     assert (
-        dead.colour == "amber"
+        dead.color == "amber"
         and "dead topics [3]" in words(dead)
         and np.isfinite(dead.layers[0].condition)
     )
     twice = certify(np.hstack([A, A[:, :1]]), np.vstack([S[:1] / 2, S[1:], S[:1] / 2]), X)
     assert (
-        twice.colour == "amber"
+        twice.color == "amber"
         and "duplicate topics [(0, 3)]" in words(twice)
         and "not be unique" in words(twice)
     )
@@ -228,9 +228,9 @@ def test_nothing_to_explain_is_well_explained_by_nothing():
     # its topics are dead
     assert (
         got.layers[0].error == got.layers[0].kkt == got.layers[0].stationarity == 0
-        and got.colour == "amber"
+        and got.color == "amber"
     )
-    assert certify(np.ones((4, 2)), np.ones((2, 3)), np.zeros((4, 3))).colour == "red"
+    assert certify(np.ones((4, 2)), np.ones((2, 3)), np.zeros((4, 3))).color == "red"
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 5), (5, 2, 1), (3, 4, 2)])
@@ -291,7 +291,7 @@ def test_kinds_of_data(kind):
 def test_float32_factors_are_judged_in_float64():
     A, S, X = planted()
     got = certify(A.astype(np.float32), S.astype(np.float32), X.astype(np.float32))
-    assert got.colour == "green" and 1e-9 < got.layers[0].kkt
+    assert got.color == "green" and 1e-9 < got.layers[0].kkt
 
 
 def test_blocks_of_columns_do_not_matter(monkeypatch):
@@ -310,7 +310,7 @@ def test_what_the_mask_hides_counts_nothing():
     known[:, 0] = False  # a data point of which nothing is known
     holes = np.where(known, X, np.nan)
     got = certify(A, np.where(np.arange(40) == 0, 0.0, S), holes, mask=known)
-    assert got.colour == "green" and np.isnan(got.layers[0].floor) and "unknown" in repr(got)
+    assert got.color == "green" and np.isnan(got.layers[0].floor) and "unknown" in repr(got)
     a, b = (
         certify(A, S * 1.01, np.where(known, X, hidden), mask=known).layers[0]
         for hidden in (np.nan, -7.0)
@@ -524,7 +524,7 @@ def test_a_sparse_residual_is_not_formed(monkeypatch):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_adjoints_of_dependent_columns_are_those_of_the_generalised_inverse(masked):
+def test_adjoints_of_dependent_columns_are_those_of_the_generalized_inverse(masked):
     rng = np.random.default_rng(15)
     A, S, G = (
         rng.random((8, 4)),
@@ -560,10 +560,10 @@ def test_a_poor_local_minimum_is_amber():
         key=lambda m: m.layers_[0].error,
     )
     good, poor = fits[0], fits[-1]
-    assert poor.converged_ and poor.layers_[0].error > 0.1 and verify(good, X).colour == "green"
+    assert poor.converged_ and poor.layers_[0].error > 0.1 and verify(good, X).color == "green"
     got = verify(poor, X)
     assert (
-        got.colour == "amber"
+        got.color == "amber"
         and got.reasons[0].startswith("layer 0: far from the floor")
         and len(got.reasons) == 1
     )
@@ -589,7 +589,7 @@ def layer(error, floor, **change):
 def test_the_limit_of_the_gap(error, floor, amber):
     got = Certificate((layer(error, floor),), Criteria())
     assert (
-        got.colour == ("amber" if amber else "green")
+        got.color == ("amber" if amber else "green")
         and ("far from the floor" in words(got)) == amber
     )
 
@@ -599,13 +599,13 @@ def test_a_gap_is_no_local_minimum_while_something_else_is_wrong():
     assert "far from" not in words(Certificate((layer(0.5, 0.1, stationarity=0.1),), Criteria()))
 
 
-def test_a_gap_counts_only_at_depths_that_were_minimised():
+def test_a_gap_counts_only_at_depths_that_were_minimized():
     pair = (layer(0.5, 0.0), layer(0.5, 0.0))
     assert [word[:7] for word in Certificate(pair, Criteria()).reasons] == ["layer 0", "layer 1"]
     assert [word[:7] for word in Certificate(pair, Criteria(judged_depths=(-1,))).reasons] == [
         "layer 1"
     ]
-    assert Certificate(pair, Criteria(judged_depths=())).colour == "green"
+    assert Certificate(pair, Criteria(judged_depths=())).color == "green"
 
 
 @pytest.mark.parametrize(
@@ -671,7 +671,7 @@ GREEN = [
 @pytest.mark.parametrize("model", GREEN, ids=repr)
 def test_converged_models_are_green(model, X):
     got = verify(fitted(model, X), X)
-    assert got.colour == "green", got
+    assert got.color == "green", got
     assert all(
         a.error == pytest.approx(b.error, abs=1e-7) for a, b in zip(got.layers, model.layers_)
     )
@@ -692,20 +692,20 @@ def test_an_unfinished_model_is_not_green(model, X):
 def test_penalties_are_part_of_what_is_judged(X):
     model = fitted(NMF(3, alpha_W=0.05, l1_ratio=0.5, random_state=0, max_iter=5000, tol=1e-5), X)
     plain = certify(model.layers_[0].A, model.layers_[0].S, X.T)
-    assert verify(model, X).colour == "green" and plain.colour != "green"
+    assert verify(model, X).color == "green" and plain.color != "green"
 
 
 def test_fixed_components_need_not_be_stationary(X):
     model = fitted(NMF(3, fixed=np.eye(12)[:1], random_state=0, max_iter=5000), X)
-    assert verify(model, X).colour == "green"
+    assert verify(model, X).color == "green"
     assert "not stationary" in words(certify(model.layers_[0].A, model.layers_[0].S, X.T))
 
 
 def test_a_masked_model_needs_its_mask(X):
     known = np.random.default_rng(1).random(X.shape) < 0.8
     model = fitted(HierarchicalNMF((4, 2), random_state=0, max_iter=3000), X, mask=known)
-    assert verify(model, np.where(known, X, np.nan), mask=known).colour == "green"
-    assert verify(model, X).colour == "red"
+    assert verify(model, np.where(known, X, np.nan), mask=known).color == "green"
+    assert verify(model, X).color == "red"
 
 
 @pytest.mark.parametrize(
@@ -714,7 +714,7 @@ def test_a_masked_model_needs_its_mask(X):
         (GuidedNMF(3, seeds=[[0, 1]], random_state=0), True, "includes the seeds"),
         (DeepNMF((4, 2), random_state=0), True, "coefficients that it does not keep"),
         (DeepSemiNMF((4, 2), random_state=0), True, "ridge"),
-        (UnfoldedNMF(3, max_iter=20), False, "output of a network, and minimise nothing"),
+        (UnfoldedNMF(3, max_iter=20), False, "output of a network, and minimize nothing"),
         (SparseCodingNetwork((4, 2), random_state=0), True, "ends by its cost"),
         (
             NeuralNMF(
@@ -731,7 +731,7 @@ def test_a_masked_model_needs_its_mask(X):
 def test_what_cannot_be_judged_is_said(model, judged_S, open_words, X):
     got = verify(fitted(model, X), X)
     assert (
-        got.colour == ("amber" if got.criteria.unfinished else "grey")
+        got.color == ("amber" if got.criteria.unfinished else "gray")
         and open_words in words(got)
         and got.criteria.judges_S == judged_S
     ), got
@@ -748,12 +748,12 @@ def test_labels_make_A_a_compromise(kind, X):
     model = fitted(kind(3 if kind is SSNMF else (4, 2), random_state=0, max_iter=3000), X, LABELS)
     got = verify(model, X)
     assert (
-        got.colour in ("grey", "amber")
-        and "grey" in [colour for _, colour, _ in got.verdicts]
+        got.color in ("gray", "amber")
+        and "gray" in [color for _, color, _ in got.verdicts]
         and "cost includes the labels" in words(got)
         and max(layer.kkt for layer in got.layers) < 1e-10
     )
-    assert verify(fitted(model, X), X).colour == "green"
+    assert verify(fitted(model, X), X).color == "green"
 
 
 @pytest.mark.parametrize("beta", ["kullback-leibler", 1.5, "itakura-saito"])
@@ -761,15 +761,15 @@ def test_labels_make_A_a_compromise(kind, X):
 def test_other_losses_are_judged_by_their_own(beta, given, X):
     model = fitted(NMF(3, beta_loss=beta, random_state=0, **given), X)
     got = verify(model, X)
-    assert got.colour == "green" and got.criteria.beta == beta_of(beta), got
-    assert verify(model, X[:, ::-1]).colour == "red"
+    assert got.color == "green" and got.criteria.beta == beta_of(beta), got
+    assert verify(model, X[:, ::-1]).color == "red"
     if beta == "kullback-leibler":
         assert 0 < model.divergence_floor_ <= model.reconstruction_err_**2 / 2
 
 
 def test_ssnmf_with_another_loss_is_judged_by_it(X):
     model = fitted(SSNMF(3, loss="kullback-leibler", max_iter=5000, random_state=0), X)
-    assert verify(model, X).colour == "green"
+    assert verify(model, X).color == "green"
 
 
 def test_codes_are_judged_with_their_penalties(X):
@@ -790,13 +790,13 @@ def test_models_in_both_precisions(dtype, X):
         fitted(HierarchicalNMF((4, 2), random_state=0, max_iter=3000), X.astype(dtype)),
         X.astype(dtype),
     )
-    assert got.colour == "green", got
+    assert got.color == "green", got
 
 
 def test_scikit_learns_nmf(X):
     model = TheirNMF(3, init="nndsvda", max_iter=5000, tol=1e-8).fit(X)
     got = verify(model, X)
-    assert got.colour in ("green", "amber") and got.layers[0].error == pytest.approx(
+    assert got.color in ("green", "amber") and got.layers[0].error == pytest.approx(
         model.reconstruction_err_ / np.linalg.norm(X), rel=1e-4
     )
     W = model.fit_transform(X)
@@ -807,10 +807,10 @@ def test_scikit_learns_nmf(X):
 
 def test_a_tampered_model_is_caught(X):
     model = fitted(NMF(3, random_state=0, max_iter=3000), X)
-    assert verify(model, X).colour == "green"
+    assert verify(model, X).color == "green"
     # the numbers that the model stored about itself still look good
     model.layers_[0].S[:] = model.layers_[0].S[:, ::-1]
-    assert model.layers_[0].kkt < 1e-10 and verify(model, X).colour == "red"
+    assert model.layers_[0].kkt < 1e-10 and verify(model, X).color == "red"
 
 
 def test_verify_wants_the_training_data_and_a_fit(X):
@@ -827,7 +827,7 @@ def test_a_subclass_is_read_as_its_parent(X):
     class Mine(NMF):
         pass
 
-    assert verify(fitted(Mine(3, random_state=0, max_iter=3000), X), X).colour == "green"
+    assert verify(fitted(Mine(3, random_state=0, max_iter=3000), X), X).color == "green"
 
 
 # --- the display ----------------------------------------------------------------------------------
@@ -837,12 +837,12 @@ CHAIN = (layer(0.2, 0.2), layer(0.4, 0.3, kkt=0.3, dead=(1,)), layer(0.5, 0.5, k
 
 def test_one_line_per_reason_layer_by_layer():
     got = Certificate(CHAIN, Criteria(open="the cost is <yours>"))
-    assert [(where, colour) for where, colour, _ in got.verdicts] == [
+    assert [(where, color) for where, color, _ in got.verdicts] == [
         ("layer 0", "green"),
         ("layer 1", "red"),
         ("layer 1", "amber"),
         ("layer 2", "amber"),
-        ("model", "grey"),
+        ("model", "gray"),
     ]
     lines = repr(got).splitlines()
     assert lines[0] == "✗ RED" and len(lines) == 1 + 5 + 4 + 2
@@ -1099,10 +1099,10 @@ def test_data_that_changed_are_judged_as_they_are_now(name):
     X = zoo.planted()
     model = trained(name, X)
     X[:] = X[::-1, ::-1] ** 2
-    assert model.certificate_.colour in ("amber", "red")
+    assert model.certificate_.color in ("amber", "red")
     # which keeps no codes, and makes them from the data as they are
     if model.certificate_.criteria.judges_S and name != "SparseCodingNetwork":
-        assert model.certificate_.colour == "red" and "S is not the best" in words(
+        assert model.certificate_.color == "red" and "S is not the best" in words(
             model.certificate_
         )
 

@@ -628,7 +628,7 @@ def chain(depth, dtype, N=25, M=60):
     "kind, dtype", [("dense", np.float64), ("dense", np.float32), ("weighted", np.float64)]
 )
 def test_a_gradient_of_neural_nmf_and_its_budget(device, cost, depth, kind, dtype):
-    """At most 3 host synchronisations and no transfer larger than k x k; the same value and
+    """At most 3 host synchronizations and no transfer larger than k x k; the same value and
     gradients as on the host.
     """
     X, A = chain(depth, dtype)
@@ -657,7 +657,7 @@ def test_a_gradient_of_neural_nmf_and_its_budget(device, cost, depth, kind, dtyp
         )
 
 
-def test_unit_columns_cost_no_synchronisation(stand_in):
+def test_unit_columns_cost_no_synchronization(stand_in):
     """What training evaluates: the chain on unit columns."""
     X, A = chain(3, np.float64)
     objective, moved = (

@@ -60,8 +60,8 @@ def test_names_are_text_and_unique(loaded, name):
 @pytest.mark.parametrize("name", LOADERS)
 def test_provenance(loaded, name):
     data = loaded[name]
-    assert data.name and len(data.source) > 10 and len(data.licence) > 10
-    assert "license" in LOADERS[name][0].__doc__ or data.licence.startswith(
+    assert data.name and len(data.source) > 10 and len(data.license) > 10
+    assert "license" in LOADERS[name][0].__doc__ or data.license.startswith(
         ("BSD-3-Clause", "as distributed")
     )
 
@@ -243,7 +243,7 @@ def test_gene_ontology_tree(loaded):
     assert all(re.fullmatch(r"GO:\d{7}", g) for g in data.labels["go_id"].tolist())
     for word in ("Gene Ontology Consortium", "2022-07-01"):
         assert word in data.source
-    assert "CC BY 4.0" in data.licence
+    assert "CC BY 4.0" in data.license
 
 
 def test_archives_are_small_and_hold_no_pickle():
@@ -266,7 +266,7 @@ def test_il2():
     assert np.nanmin(data.X) == 0 and np.nanmax(data.X) == 1
     assert (np.diff(data.names[1]) > 0).all() and (np.diff(data.names[2]) > 0).all()
     assert np.nanmean(data.X[:, :, -1]) > 5 * np.nanmean(data.X[:, :, 0])  # a high dose does more
-    assert data.X is not datasets.il2().X and "Permission is hereby granted" in data.licence
+    assert data.X is not datasets.il2().X and "Permission is hereby granted" in data.license
     assert "bioRxiv 2021" in data.source
     with pytest.raises(ValueError, match="needs a name for each mode"):
         replace(data, modes=("ligand",))
@@ -282,7 +282,7 @@ def box(**changes):
         samples=np.array(["x", "y", "z"]),
         name="mine",
         source="here",
-        licence="any",
+        license="any",
     )
     return Dataset(**(plain | changes))
 

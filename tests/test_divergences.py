@@ -243,7 +243,7 @@ def test_hundred_steps_never_rise(beta, kind):
 
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("l1, l2", [(0.5, 0), (0, 0.5), (0.3, 30.0)])
-def test_penalised_steps_never_rise(beta, l1, l2):
+def test_penalized_steps_never_rise(beta, l1, l2):
     # A tiny start is where the exponent without penalties jumps over the valley that l2 makes.
     X = data()
     A, S = start(X)
@@ -389,7 +389,7 @@ def test_coefficients_are_optimal(beta, kind, engine):
         1e-8 if beta != 2 else 1e-10
     )
     value, rng = divergence(X, A, S, beta), np.random.default_rng(0)
-    for size in (1e-3, 1e-1):  # no neighbour is better
+    for size in (1e-3, 1e-1):  # no neighbor is better
         near = np.maximum(S + size * S.max() * rng.standard_normal((20, *S.shape)), 0)
         assert min(divergence(X, A, s, beta) for s in near) >= value
 

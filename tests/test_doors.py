@@ -199,7 +199,7 @@ def test_a_masked_matrix_of_labels_is_known_where_it_shows():
     assert np.array_equal(one.components_, other.components_)
     S, y = one.transform(X), np.arange(len(X)) % 2
     agreement = metrics.label_agreement(S, np.ma.masked_array(y, y == 0))
-    assert agreement.n_labelled == (y == 1).sum()
+    assert agreement.n_labeled == (y == 1).sum()
 
 
 @pytest.mark.parametrize("name", ["weights", "mask", "W", "H", "fixed", "seeds", "S", "A"])
@@ -499,7 +499,7 @@ def test_one_weight_per_data_point(name):
 
 @pytest.mark.parametrize("name", doors.MASKED)
 def test_nan_as_an_option_is_remembered(name):
-    """O: mask='nan' in fit is known to transform, score, verify and certificate_ afterwards."""
+    """O: mask='nan' in fit is known to transform, score, verify and certificate_ afterward."""
     gaps = np.where(HIDDEN, np.nan, X)
     model, other = doors.fit(name, gaps, mask="nan"), doors.fit(name, gaps, mask=~HIDDEN)
     assert np.array_equal(model.components_, other.components_)

@@ -1,4 +1,4 @@
-"""The ways in which factorisation packages are known to fail, row by row, over every model here.
+"""The ways in which factorization packages are known to fail, row by row, over every model here.
 
 ROWS lists the failures seen in other packages, and the tests that would see them in this one: those
 without a file name stand below and carry the row's name, the others were there already. `zoo` holds
@@ -191,7 +191,7 @@ def test_dead_components(name):
     )
     sound(model, np.full((8, 6), 3.0))
     certificate = verify(model, np.full((8, 6), 3.0))
-    assert certificate.colour != "green"
+    assert certificate.color != "green"
     assert (
         certificate.layers[0].dead
         or certificate.layers[0].duplicates
@@ -209,7 +209,7 @@ def test_components_killed_by_penalties_are_reported(alpha):
     dead = [j for j in range(8) if not (W[:, j].any() and model.components_[j].any())]
     assert model.layers_[0].dead == dead and (not dead or "dead topics" in model.summary())
     if alpha == 10:
-        assert dead == list(range(8)) and verify(model, data).colour == "red"
+        assert dead == list(range(8)) and verify(model, data).color == "red"
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2, 0.5])
@@ -222,7 +222,7 @@ def test_a_dead_component_costs_nothing(alpha):
         fit("NMF", data, n_components=9, alpha_W=alpha, l1_ratio=1.0, max_iter=2000, solver=solver)
         for solver in ("hals", "anls")
     )
-    assert alpha < 0.5 or verify(sweeps, data).colour == "red"
+    assert alpha < 0.5 or verify(sweeps, data).color == "red"
     assert (
         sweeps.converged_
         and sweeps.history_["objective"][-1]
@@ -433,7 +433,7 @@ def test_projection_of_every_optimizer(optimizer):
 # --- S stale --------------------------------------------------------------------------------------
 
 
-# its coefficients are the output of a network, the minimiser of nothing
+# its coefficients are the output of a network, the minimizer of nothing
 @pytest.mark.parametrize("name", [name for name in ALL if name != "UnfoldedNMF"])
 def test_coefficients_belong_to_the_features(name):
     model = fit(name, X, max_iter=7)  # unfinished on purpose
@@ -811,7 +811,7 @@ def test_other_array_libraries_are_checked_too():
         model.transform(xp.asarray(X[:, :4]))
     with pytest.raises(ValueError, match="Expected 2D array"):
         model.transform(xp.asarray(X[0]))
-    # trained further on its labelled data points only
+    # trained further on its labeled data points only
     half = fit("SparseCodingNetwork", xp.asarray(X), max_iter=2)
     assert np.isfinite(transform(half, xp.asarray(X))).all() and "error" in repr(model.layers_[0])
 

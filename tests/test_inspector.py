@@ -110,7 +110,7 @@ def test_list_of_layers_will_do(models):
 
 
 @pytest.mark.parametrize("kind", ["stepwise", "neural", "dead", "float32"])
-def test_shares_colours_order_and_flows_are_those_of_the_other_pictures(models, kind):
+def test_shares_colors_order_and_flows_are_those_of_the_other_pictures(models, kind):
     model, data = models[kind], inspect(models[kind]).payload
     for l, layer in enumerate(data["layers"]):
         np.testing.assert_allclose(
@@ -883,7 +883,7 @@ def test_curves_are_drawn(open_page, models, toy):
 
 
 @browser_tests
-def test_fit_pane_has_labelled_curves_above_their_floors(open_page, models):
+def test_fit_pane_has_labeled_curves_above_their_floors(open_page, models):
     page, view = open_page(inspect(models["neural"])), inspect(models["neural"])
     assert page.locator(".chart").count() == 3 and page.locator(".chart path.floor").count() == 3
     for l, one in enumerate(models["neural"].layers_):

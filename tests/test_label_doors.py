@@ -356,8 +356,8 @@ def test_as_classifier_of_pipelines_and_of_what_is_none():
             as_classifier(other)
 
 
-def test_folds_of_labelled_points():
-    """K: unlabelled points are in every training part and in no test part; scores by name then see
+def test_folds_of_labeled_points():
+    """K: unlabeled points are in every training part and in no test part; scores by name then see
     known classes only.
     """
     two = np.where(NUMBER == 0, "yes", "no").astype(object)

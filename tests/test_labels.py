@@ -150,7 +150,7 @@ def test_cross_entropy_is_logistic_regression():
     labels, S, _ = case("cross_entropy")
     T = S[:, labels.known]
     size2 = (T**2).sum() / T.shape[1]
-    # scikit-learn minimises C sum(ce) + ||W||^2/2; here mean(ce) + RIDGE/2 ||W||^2 size2
+    # scikit-learn minimizes C sum(ce) + ||W||^2/2; here mean(ce) + RIDGE/2 ||W||^2 size2
     model = LogisticRegression(C=1 / (RIDGE * size2 * T.shape[1]), tol=1e-10, max_iter=10000).fit(
         T.T, labels.Y.argmax(axis=0)
     )

@@ -384,7 +384,7 @@ def test_floors_of_float32_data(noise):
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (200, 150)])
-def test_floors_are_below_every_factorisation_even_an_exact_one(shape):
+def test_floors_are_below_every_factorization_even_an_exact_one(shape):
     rng = np.random.default_rng(0)
     A, S = rng.random((shape[0], 3)), rng.random((3, shape[1]))
     D = as_data(A @ S)

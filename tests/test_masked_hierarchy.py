@@ -231,7 +231,7 @@ def test_starts_come_from_known_entries():
     assert 0.6 < size < 1.7
 
 
-def half_labelled():
+def half_labeled():
     """Noisy data, and classes of every second data point."""
     X = planted(60, 20, 3, seed=1, noise=1.0)
     return X, np.where(np.arange(60) % 2, np.arange(60) % 3, -1)
@@ -253,7 +253,7 @@ PAIRS = [("frobenius", "frobenius", s) for s in ("hals", "anls", "mu")] + [
 @pytest.mark.parametrize("loss, label_loss, solver", PAIRS)
 def test_the_joint_factors_have_the_objective_that_was_trained(loss, label_loss, solver):
     """Z: joint_ holds the A, B and S that were optimized together; layers_ do not."""
-    X, y = half_labelled()
+    X, y = half_labeled()
     X = 1e-3 * X
     model = SSNMF(3, loss=loss, label_loss=label_loss, solver=solver, lam=2.0, max_iter=60, tol=0)
     quiet(model, X, y)
@@ -311,7 +311,7 @@ def test_the_joint_factors_recover_noisy_data():
 
 def test_a_custom_start_goes_on_from_joint_factors():
     """Z: twenty iterations and twenty more are forty; wrong starts are refused with words."""
-    X, y = half_labelled()
+    X, y = half_labeled()
     options = dict(solver="mu", tol=0, random_state=0)
     whole, half = (quiet(SSNMF(3, max_iter=n, **options), X, y) for n in (40, 20))
     A, B, S = half.joint_
@@ -336,7 +336,7 @@ def test_a_custom_start_goes_on_from_joint_factors():
 
 def test_joint_factors_in_files_and_without_labels(tmp_path):
     """Z: a file keeps them; a fit without labels has none, also after one with labels."""
-    X, y = half_labelled()
+    X, y = half_labeled()
     model = quiet(SSNMF(3, max_iter=20, random_state=0), X, y)
     save(model, tmp_path / "model.safetensors")
     loaded = load(tmp_path / "model.safetensors")

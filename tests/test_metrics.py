@@ -351,7 +351,7 @@ def test_label_agreement_by_hand():
         metrics.strongest_topic(zero).tolist() == [0, 0, 1, 1, -1]
         and metrics.label_agreement(zero, [0, 0, 1, 1, 0]).purity == 1
     )
-    assert metrics.label_agreement(S[:, :1], [0, 0, 0, 1]).n_labelled == 4
+    assert metrics.label_agreement(S[:, :1], [0, 0, 0, 1]).n_labeled == 4
 
 
 def test_label_agreement_errors():

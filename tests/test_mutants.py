@@ -1,4 +1,4 @@
-"""Behaviours that a mutation run found unguarded: each test fails for a change of one operator or
+"""Behaviors that a mutation run found unguarded: each test fails for a change of one operator or
 number that every other test let pass.
 """
 
@@ -90,7 +90,7 @@ def test_nndsvd_is_scikit_learns():
     """The product of every pair of vectors is compared: what is left free is how length is
     shared.
     """
-    X = np.random.default_rng(6).random((12, 25)) ** 2  # so small that its randomised SVD is exact
+    X = np.random.default_rng(6).random((12, 25)) ** 2  # so small that its randomized SVD is exact
     A, St = nndsvd(as_data(X), 4)
     W, H = _initialize_nmf(X, 4, init="nndsvd", random_state=0)
     for j in range(4):

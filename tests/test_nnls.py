@@ -822,7 +822,7 @@ def test_kkt_residual_refuses_another_shape():
 # --------------------------------------------------------------------------------------- derivative
 
 
-CASES = ["plain", "penalties", "masked", "weighted", "weighted and penalised"]
+CASES = ["plain", "penalties", "masked", "weighted", "weighted and penalized"]
 
 
 def case(name, X):
@@ -832,7 +832,7 @@ def case(name, X):
         "penalties": dict(l1=0.05, l2=0.1),
         "masked": dict(mask=rng.random(X.shape) < 0.8),
         "weighted": dict(weights=0.2 + rng.random(X.shape)),
-        "weighted and penalised": dict(weights=0.2 + rng.random(X.shape), l1=0.05, l2=0.1),
+        "weighted and penalized": dict(weights=0.2 + rng.random(X.shape), l1=0.05, l2=0.1),
     }[name]
 
 

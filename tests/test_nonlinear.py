@@ -136,7 +136,7 @@ def test_codes_are_local_minima_and_no_step_raises_a_value(name):
         found, value = settle(decoder, F, H, max_iter=n)
         assert found.min() >= 0 and (value <= last + 1e-9 * (1 + np.abs(last))).all()
         last = value
-    # at a kink of relu the linearised step may end where another direction goes down
+    # at a kink of relu the linearized step may end where another direction goes down
     for _ in range(100 if name != "relu" else 0):
         moved = np.maximum(found + 1e-4 * rng.standard_normal(found.shape), 0)
         assert (decoder.value(F, moved) >= value - 1e-9).all()

@@ -98,7 +98,7 @@ def test_every_door_fits_the_coefficients_to_the_data(form, tmp_path):
         )
     np.testing.assert_allclose(errors_per_depth(model, data), [one.error for one in model.layers_])
     assert model.score(data) == pytest.approx(1 - model.layers_[-1].error ** 2, rel=1e-4)
-    assert model.certificate_.colour == "green"
+    assert model.certificate_.color == "green"
     save(model, tmp_path / "m")
     assert (load(tmp_path / "m").transform(data) == model.transform(data)).all()
 
@@ -135,7 +135,7 @@ def test_labels_masks_and_batches():
         model = quiet(model, X, y, mask=known)
         assert model.predict(X, mask=known).shape == (60,)
         assert np.isfinite(model.history_["cost"]).all()
-        assert verify(model, X, mask=known).colour != "red"
+        assert verify(model, X, mask=known).color != "red"
 
 
 def test_unknown_names_are_refused():
@@ -147,4 +147,4 @@ def test_the_judge_sees_a_wrong_chain():
     X = planted(40, 20, 4)
     model = quiet(NeuralNMF((4, 2), coefficients="data", random_state=0), X)
     model.layers_[1] = replace(model.layers_[1], S=1.1 * model.layers_[1].S)
-    assert verify(model, X).colour == "red"
+    assert verify(model, X).color == "red"

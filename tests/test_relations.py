@@ -216,7 +216,7 @@ def test_hidden_features_are_features_left_out(X, seed):
     A = fitted("NMF").components_.T
     S = nnls(A, X.T, mask=np.repeat(known[:, None], len(X), axis=1))
     left_out = nnls(A[known], X.T[known])
-    # where S is not unique both are minimisers, so what they explain is compared
+    # where S is not unique both are minimizers, so what they explain is compared
     np.testing.assert_allclose((A @ S)[known], A[known] @ left_out, atol=1e-8 * max(X.max(), 1))
 
 

@@ -41,7 +41,7 @@ evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
 models: _tables _base _starts _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
-tensors: _kernels _data _cp _neural_ncpd _judgement
+tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths
 selection: _cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live
@@ -426,6 +426,38 @@ def test_version_is_one():
         (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
+
+
+# Words of British spelling that this project has used; 'organism' and 'wise' are none.
+BRITISH = re.compile(
+    r"(?<![a-z])(?:un)?label(?:led|ling)"
+    r"|colour|neighbour|behaviour|favour|licence|judgement|catalogue|artefact|\bgrey|centred|centring"
+    r"|modell(?:ed|ing)|cancelled|travelled|\btowards\b|\bafterwards\b"
+    r"|(?:factor|minim|maxim|normal|general|linear|major|penal|random|synchron|optim|regular|recogn"
+    r"|initial|summar|visual|serial|parallel|vector|standard|symmetr|special|memor|util|orthogonal"
+    r"|diagonal|token)is(?:e\b|ed|er|es\b|ing|able|ation|e_)|analyse",
+    re.IGNORECASE,
+)
+# Addresses, and the key under which the archives of the embedded data keep the text of a license.
+NOT_OURS = re.compile(
+    r'https?://[^\s)>"\\]+|archive\[\\?"licence\\?"\]|licence=np\.array|`licence`'
+)
+
+
+def test_spelling_is_american():
+    found = []
+    for file, text in text_files():
+        if file.endswith((".ipynb", ".py", ".js", ".css", ".md", ".cu", ".toml", ".ini")):
+            if file not in ("tests/test_repository.py", "LICENSE"):
+                words = BRITISH.findall(NOT_OURS.sub("", text))
+                found += [f"{file}: {word}" for word in words]
+    assert not found
+
+
+@pytest.mark.parametrize("word", ["colour", "unlabelled", "minimises", "Judgement", "n_labelled"])
+def test_british_spelling_would_be_seen(word):
+    assert BRITISH.search(word)
+    assert not BRITISH.search("organism likewise color labeled minimizes")
 
 
 def test_no_path_of_a_machine():

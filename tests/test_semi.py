@@ -106,7 +106,7 @@ def test_step_Z_survives_dependent_factors(l, spoil):
     assert np.abs(new[l]).max() < 1e4  # nothing is blown up along what cannot be resolved
 
 
-def test_generalised_inverse():
+def test_generalized_inverse():
     A = np.random.default_rng(0).standard_normal((9, 3)) @ np.random.default_rng(1).standard_normal(
         (3, 5)
     )
@@ -133,13 +133,13 @@ def test_multiplicative_step_lowers_the_quadratic_and_stops_at_its_minimum():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("ridge", [0, 1e-2])
-@pytest.mark.parametrize("kind", ["dense", "sparse", "centred"])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "centered"])
 def test_no_turn_raises_the_objective(kind, ridge, solver):
     data = signed()[0]
     X = as_data(
         {
             "dense": data,
-            "centred": data - data.mean(axis=0),
+            "centered": data - data.mean(axis=0),
             "sparse": sp.csr_array(data * (np.abs(data) > 1)),
         }[kind].T
     )
@@ -304,7 +304,7 @@ def test_fit_transform_is_transform_at_every_layer():
         )
     np.testing.assert_allclose(
         model.transform(data[:1]), model.transform(data)[:1], atol=1e-12
-    )  # a data point does not depend on its neighbours
+    )  # a data point does not depend on its neighbors
 
 
 @pytest.mark.each_value_once
@@ -454,7 +454,7 @@ def test_graph_is_its_laplacian(kind):
         graph = ClassGraph(read_labels(Y.T, 60), np.zeros(1))
     W = Y.T @ np.diag(1 / Y.sum(axis=1)) @ Y
     L, H = np.diag(W.sum(axis=1)) - W, rng.random((4, 60))
-    np.testing.assert_allclose(graph.neighbours(H), H @ W)
+    np.testing.assert_allclose(graph.neighbors(H), H @ W)
     np.testing.assert_allclose(graph.degree[0], W.sum(axis=1))
     np.testing.assert_allclose(graph.scatter(H), np.diag(H @ L @ H.T))
 
@@ -494,7 +494,7 @@ def test_step_H_with_a_graph_ends_at_an_optimum():
         gradient = lambda h: (
             (product(Z).T @ product(Z) + 0.1 * np.eye(2)) @ h
             - X.AtX(product(Z))
-            + 2.0 * (graph.degree * h - graph.neighbours(h))
+            + 2.0 * (graph.degree * h - graph.neighbors(h))
         )  # noqa: E731
         rng, half = np.random.default_rng(0), X.norm2 / 2
         D = rng.standard_normal(H.shape)

@@ -414,14 +414,14 @@ def test_bad_labels_are_refused(y):
     ],
     ids=["zero", "constant", "zero rows", "one point", "one feature", "duplicates", "rank one"],
 )
-@pytest.mark.parametrize("labelled", [False, True])
-def test_degenerate_data(Z, labelled):
-    y = np.arange(len(Z)) % 2 if labelled else None
+@pytest.mark.parametrize("labeled", [False, True])
+def test_degenerate_data(Z, labeled):
+    y = np.arange(len(Z)) % 2 if labeled else None
     model = quiet(SparseCodingNetwork((7, 3), random_state=0, max_iter=20), Z, y)
-    for name in ("components_", "penalties_", *(("coef_", "intercept_") if labelled else ())):
+    for name in ("components_", "penalties_", *(("coef_", "intercept_") if labeled else ())):
         assert np.isfinite(getattr(model, name)).all()
     assert np.isfinite(model.transform(Z)).all() and np.isfinite(model.history_["start"][0]).all()
-    assert not labelled or np.isfinite(model.predict_proba(Z)).all()
+    assert not labeled or np.isfinite(model.predict_proba(Z)).all()
 
 
 def test_one_class_is_certain():

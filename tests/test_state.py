@@ -747,9 +747,9 @@ def test_numbers_without_a_meaning_are_refused(change, message):
 def test_made_up_models_are_refused_by_load(tmp_path, monkeypatch):
     """W: they loaded, and failed in transform."""
     network = zoo.fit("SparseCodingNetwork", X)
-    labelled = zoo.fit("NeuralNMF-labels", X)
+    labeled = zoo.fit("NeuralNMF-labels", X)
     signed = NonlinearSemiNMF(ranks=(3, 2), random_state=0, max_iter=2).fit(X)
-    (layer, classifier), *_ = labelled.classifiers_.items()
+    (layer, classifier), *_ = labeled.classifiers_.items()
     wrong = [
         (network, {"penalties_": network.penalties_[:1]}),
         (network, {"penalties_": network.penalties_.ravel()}),
@@ -757,8 +757,8 @@ def test_made_up_models_are_refused_by_load(tmp_path, monkeypatch):
         (network, {"penalties_": 3.0}),
         (network, {"penalties_": network.penalties_.astype(complex)}),
         (network, {"classifiers_": {5: network.classifiers_[1]}}),
-        (labelled, {"classifiers_": {layer: classifier._replace(B=classifier.B[:, 1:])}}),
-        (labelled, {"classifiers_": {"0": classifier}}),
+        (labeled, {"classifiers_": {layer: classifier._replace(B=classifier.B[:, 1:])}}),
+        (labeled, {"classifiers_": {"0": classifier}}),
         (signed, {"unit_": 0.0}),
         (signed, {"typical_code_": signed.typical_code_[:, None]}),
     ]
@@ -771,7 +771,7 @@ def test_made_up_models_are_refused_by_load(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="cannot be loaded: .* does not fit"):
             load(tmp_path / "m")
     save(network, tmp_path / "m")
-    save(labelled, tmp_path / "m")
+    save(labeled, tmp_path / "m")
     save(signed, tmp_path / "m")
 
 

@@ -481,7 +481,7 @@ def test_labels_belong_to_samples():
         NeuralNCPD((4, 2), hierarchy="modes").fit(X, seen)
 
 
-# --- judgement ------------------------------------------------------------------------------------
+# --- judgment ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(9, 6), (9, 6, 5), (7, 5, 4, 6)], ids=len)

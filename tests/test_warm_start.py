@@ -129,8 +129,8 @@ def test_it_goes_on_with_other_parameters_dtypes_and_data_points(tmp_path):
     )
     direct = new(warm_start=True).fit(X).fit(X)
     assert costs(loaded).tolist() == costs(copied).tolist() == costs(direct).tolist()
-    labelled = direct.fit(X, Y)  # labels may come later, and leave
-    assert labelled.classes_.tolist() == [0, 1, 2, 3] and not len(labelled.fit(X).classes_)
+    labeled = direct.fit(X, Y)  # labels may come later, and leave
+    assert labeled.classes_.tolist() == [0, 1, 2, 3] and not len(labeled.fit(X).classes_)
     own = lambda X, A, S, Y: (
         float(((X - A[0] @ S[0]) ** 2).sum()),
         [-2 * (X - A[0] @ S[0]) @ S[0].T, 0 * A[1]],

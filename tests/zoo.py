@@ -11,10 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 import nnmf_nb
 from nnmf_nb.core._arrays import to_numpy
 
-ONE, DEEP, LABELLED = (
+ONE, DEEP, LABELED = (
     dict(n_components=3, random_state=0),
     dict(ranks=(3, 2), random_state=0),
-    "labelled",
+    "labeled",
 )
 # id: (class, parameters, needs labels)
 ZOO = {
@@ -22,21 +22,21 @@ ZOO = {
     "NMF-anls": ("NMF", ONE | dict(solver="anls"), ""),
     "NMF-mu": ("NMF", ONE | dict(solver="mu"), ""),
     "NMF-kl": ("NMF", ONE | dict(solver="mu", beta_loss="kullback-leibler"), ""),
-    "SSNMF": ("SSNMF", ONE, LABELLED),
+    "SSNMF": ("SSNMF", ONE, LABELED),
     "SSNMF-kl": (
         "SSNMF",
         ONE | dict(loss="kullback-leibler", label_loss="kullback-leibler"),
-        LABELLED,
+        LABELED,
     ),
     "GuidedNMF": ("GuidedNMF", ONE | dict(seeds=[[0]]), ""),
     "HierarchicalNMF": ("HierarchicalNMF", DEEP, ""),
     "DeepNMF": ("DeepNMF", DEEP, ""),
     "DeepNMF-mu": ("DeepNMF", DEEP | dict(solver="mu"), ""),
     "NeuralNMF": ("NeuralNMF", DEEP, ""),
-    "NeuralNMF-labels": ("NeuralNMF", DEEP, LABELLED),
+    "NeuralNMF-labels": ("NeuralNMF", DEEP, LABELED),
     "DeepSemiNMF": ("DeepSemiNMF", DEEP, ""),
     "UnfoldedNMF": ("UnfoldedNMF", dict(n_components=3, n_layers=2), ""),
-    "SparseCodingNetwork": ("SparseCodingNetwork", dict(ranks=(4, 3), random_state=0), LABELLED),
+    "SparseCodingNetwork": ("SparseCodingNetwork", dict(ranks=(4, 3), random_state=0), LABELED),
 }
 # models of tensors, whose contracts are in test_tensors.py
 TENSORS = ("NeuralNCPD", "NonnegativeCP")

@@ -29,7 +29,7 @@ SOURCE = (
     "definitions were chosen and their words counted; the terms and definitions themselves are "
     "unaltered"
 )
-LICENCE = (
+LICENSE = (
     "CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/), attribution: The Gene Ontology "
     "Consortium"
 )
@@ -118,7 +118,7 @@ def main(path):
         source=np.array(
             SOURCE.format(date=date, n=len(text), all=sum(bool(t[3]) for t in terms.values()))
         ),
-        licence=np.array(LICENCE),
+        licence=np.array(LICENSE),
     )
     print(
         f"{OUT.name}: {counts.shape[0]} definitions x {counts.shape[1]} words, {counts.nnz} "

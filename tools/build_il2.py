@@ -27,7 +27,7 @@ SOURCE = (
     "Multivalency enhances the specificity of Fc-cytokine fusions, bioRxiv 2021, by way of "
     "TensorLy 0.10.0. Changes: times and doses are in ascending order; the numbers are unaltered"
 )
-LICENCE = """Copyright 2021 The Regents of the University of California
+LICENSE = """Copyright 2021 The Regents of the University of California
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
 associated documentation files (the "Software"), to deal in the Software without restriction,
@@ -59,7 +59,7 @@ def main(path):
         doses=DOSES,
         cells=np.array(CELLS),
         source=np.array(SOURCE),
-        licence=np.array(LICENCE),
+        licence=np.array(LICENSE),
     )
     print(f"{OUT}: {OUT.stat().st_size} bytes")
 

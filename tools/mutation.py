@@ -8,7 +8,7 @@ notice.
 The same seed draws the same mutants of the same source. Each is written into a copy of the
 repository, never into this one, and the quick tests of its module run until the first fails; a run
 that takes four times as long as with the unchanged source counts as noticed. Prints the score and
-every survivor as a line of source before and after: it is either no change of behaviour at all
+every survivor as a line of source before and after: it is either no change of behavior at all
 (equivalent) or a test that is missing.
 """
 

@@ -57,7 +57,7 @@ DECIMAL = re.compile(r"(?<![\w.])(?:\d*\.\d+|\d+\.?(?=[eE][-+]?\d))(?:[eE][-+]?\
 SIGNED = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\d|\.\d)")
 # how a tqdm widget reads in plain text
 PROGRESS = re.compile(r"\[\d+:\d\d[<,].*/.*\]$|: iteration \d+ of at most \d+ ")
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def notebooks(paths):
@@ -93,7 +93,7 @@ def progress_bar(output):
 
 
 def small_png(value):
-    """The picture with at most 256 colours and no metadata: two or three times smaller, and not to
+    """The picture with at most 256 colors and no metadata: two or three times smaller, and not to
     be told apart by eye.
     """
     picture = Image.open(io.BytesIO(base64.b64decode(value)))
@@ -260,7 +260,7 @@ async def run(path, timeout, env):
     try:
         await client.async_execute(env=env)
     except CellExecutionError as error:
-        raise RuntimeError(COLOUR.sub("", str(error))) from None
+        raise RuntimeError(COLOR.sub("", str(error))) from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise RuntimeError(str(error)) from None
     if any(

@@ -194,13 +194,13 @@ def toy_neural(folder, epochs):
         yield verdict(X, errors, seconds)
 
 
-def toy_layers(folder, factorise):
-    """Hierarchical NMF with `factorise(X, k, seed) -> A, S` for every layer."""
+def toy_layers(folder, factorize):
+    """Hierarchical NMF with `factorize(X, k, seed) -> A, S` for every layer."""
     for seed in range(10**9):
         X, start = np.load(Path(folder) / f"toy{seed}.npy"), time.perf_counter()
         factors, chain = [], X
         for k in RANKS:
-            A, chain = factorise(chain, k, seed)
+            A, chain = factorize(chain, k, seed)
             factors.append((A, chain))
         seconds = time.perf_counter() - start
         yield verdict(
@@ -216,25 +216,25 @@ def toy_ssnmf(folder, iterations):
     """
     from ssnmf import SSNMF
 
-    def factorise(X, k, seed):
+    def factorize(X, k, seed):
         np.random.seed(seed)  # ssnmf draws from the global generator
         model = SSNMF(X, k, modelNum=1, tol=-1)
         model.mult(numiters=iterations)
         return model.A, model.S
 
-    return toy_layers(folder, factorise)
+    return toy_layers(folder, factorize)
 
 
 def toy_sklearn(folder):
     """Hierarchical NMF by scikit-learn's coordinate descent from its default start, to tol=1e-6."""
     from sklearn.decomposition import NMF
 
-    def factorise(X, k, seed):
+    def factorize(X, k, seed):
         model = NMF(k, tol=1e-6, max_iter=5000, random_state=seed)
         S = model.fit_transform(X.T).T
         return model.components_.T, S
 
-    return toy_layers(folder, factorise)
+    return toy_layers(folder, factorize)
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def q_nonnegfac(path):
 # --- data and labels ------------------------------------------------------------------------------
 
 
-def write_labelled(path):
+def write_labeled(path):
     """X (2000 x 3000) of 20 planted topics, Y (5 x 3000) with one class per data point, and a start
     A, B, S of about their size.
     """

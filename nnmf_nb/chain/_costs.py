@@ -324,7 +324,7 @@ def energy(fwd: Forward) -> Cost:
         E = (2 / total) * (fwd.A[l] @ fwd.S[l] - fwd.S[l - 1])
         value = value + _inner_there(E, E) * total / 4
         dA[l] = dA[l] + E @ fwd.S[l].T
-        dS[l - 1] = dS[l - 1] - E  # by S_l itself it is zero on the support: S_l is a minimiser
+        dS[l - 1] = dS[l - 1] - E  # by S_l itself it is zero on the support: S_l is a minimizer
     return Cost(float(value), dA, dS, T)
 
 # %% ../../nbs/chain/costs.ipynb #ed532082

@@ -364,7 +364,7 @@ def log_softmax(logits):
 
 # %% ../../nbs/chain/labels.ipynb #0a13e6ef
 def softmax_loss(S, Y, W, b, ridge):
-    """Mean cross-entropy of softmax(W S + b) over the labelled data points + ridge/2 ||W||^2 mean
+    """Mean cross-entropy of softmax(W S + b) over the labeled data points + ridge/2 ||W||^2 mean
     ||s||^2, and its derivatives by S, W and b.
 
     S: k x M codes, Y: c x M one-hot columns (zero: unknown), W: c x k, b: c. Dimensionless: S may
@@ -381,7 +381,7 @@ def softmax_loss(S, Y, W, b, ridge):
 # %% ../../nbs/chain/labels.ipynb #c321214d
 def softmax_curvature(T, Y, P, ridge):
     """The product (V, v) -> H (V, v) with the second derivative of `softmax_loss` by (W, b) at
-    probabilities P (c x m) for codes T (k x m), all labelled.
+    probabilities P (c x m) for codes T (k x m), all labeled.
     """
     n = max(float(namespace(Y).sum(Y)), 1.0)
     known = namespace(Y).sum(Y, axis=0, keepdims=True) / n
@@ -399,7 +399,7 @@ RIDGE = 1e-3
 
 
 def best_softmax(T, Y, W, b, ridge=RIDGE, tol=1e-9):
-    """The minimiser (W, b) of `softmax_loss` for codes T (k x m) and labels Y (c x m), from a
+    """The minimizer (W, b) of `softmax_loss` for codes T (k x m) and labels Y (c x m), from a
     start. b is determined up to a constant and keeps its sum. Arrays like Y.
     """
     c, k = W.shape
@@ -440,7 +440,7 @@ def check_whole(labels, who, hint):
 # %% ../../nbs/chain/labels.ipynb #ab667284
 def cross_entropy(labels, like):
     """The function S (k x M) -> `LabelValue` of min_{B,b} mean cross-entropy of softmax(B S + b)
-    over the labelled data points, with `RIDGE`.
+    over the labeled data points, with `RIDGE`.
 
     Columns of Y are shares of classes (they need not add up to 1: a column weighs what it adds up
     to). Raises `ValueError` for single unknown entries.

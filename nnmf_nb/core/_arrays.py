@@ -172,7 +172,7 @@ def gram(A, B=None):
 # %% ../../nbs/core/arrays.ipynb #26e373d3
 def inner(a, b):
     """<a, b> = sum of entrywise products, as a Python float accumulated in float64. One host
-    synchronisation.
+    synchronization.
     """
     xp = namespace(a, b)
     return float(xp.sum(double(a) * double(b)))

@@ -822,13 +822,13 @@ class Agreement(NamedTuple):
     purity : float
         Share of data points that have the most frequent label of their topic, 0 to 1,
         dimensionless.
-    n_labelled : int
+    n_labeled : int
         Number of data points with a known label, which are those that were used.
     """
 
     nmi: float
     purity: float
-    n_labelled: int
+    n_labeled: int
 
 
 def label_agreement(S: ArrayLike, labels: ArrayLike) -> Agreement:
@@ -859,7 +859,7 @@ def label_agreement(S: ArrayLike, labels: ArrayLike) -> Agreement:
     >>> from nnmf_nb.evaluation.metrics import label_agreement
     >>> S = np.array([[2.0, 0.1], [1.0, 0.0], [0.2, 3.0], [0.0, 1.0]])
     >>> label_agreement(S, [0, 0, 1, -1])
-    Agreement(nmi=1.0, purity=1.0, n_labelled=3)
+    Agreement(nmi=1.0, purity=1.0, n_labeled=3)
     """
     check_same_points(S, labels=labels)
     topic, shape = strongest_topic(S), np.shape(as_labels(labels))

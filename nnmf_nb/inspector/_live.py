@@ -76,7 +76,7 @@ SIDES = {1: 120, 2: 28}  # most points of a curve, most pixels of a side of a pi
 
 
 def topic_rows(layers, l, colors, names, shape, most=40, top=7):
-    """The topics of layer l by number, at most the `most` largest: dicts of number, share, colour,
+    """The topics of layer l by number, at most the `most` largest: dicts of number, share, color,
     and `words` (at most `top` strongest features) or `image`.
     """
     Phi, shares, rows = topic_features(layers, l), topic_shares(layers, l), []
@@ -742,7 +742,7 @@ class Displays(Restores):
         )
 
 # %% ../../nbs/inspector/live.ipynb #c44e62d0
-def settings_of(model, labelled):
+def settings_of(model, labeled):
     """The parameters `step` and `lam` of a model that can change while it is fitted, those that
     mean something: a dict.
     """
@@ -750,7 +750,7 @@ def settings_of(model, labelled):
         return {}
     number = lambda value: None if value is None else float(value)
     return ({} if model.optimizer == "lbfgs" else {"step": number(model.step)}) | (
-        {"lam": number(model.lam)} if labelled else {}
+        {"lam": number(model.lam)} if labeled else {}
     )
 
 
@@ -763,7 +763,7 @@ class Looks(Displays):
     """Makes frames of the models of one fit; `features` and `shape` as in `LiveView`."""
 
     features = shape = _chain = None
-    _number, _labelled = 0, False
+    _number, _labeled = 0, False
 
     def _frame(self, model):
         layers = getattr(model, "layers_", [])
@@ -775,9 +775,9 @@ class Looks(Displays):
         self._chain = self._number, chain
         return frame
 
-    def _open(self, model, labelled, most):
+    def _open(self, model, labeled, most):
         """The fit of a model begins, with labels or without, and `most` iterations at most."""
-        self._running, self._labelled = model, labelled
+        self._running, self._labeled = model, labeled
         self._follow(model)
         self.tell(
             state="running",
@@ -788,7 +788,7 @@ class Looks(Displays):
 
     def _follow(self, model):
         """Take in how parameters have changed."""
-        self._history.marks, now = marks_of(model), settings_of(model, self._labelled)
+        self._history.marks, now = marks_of(model), settings_of(model, self._labeled)
         if now != self.progress["settings"]:
             self.tell(settings=now)
 

@@ -158,7 +158,7 @@ def ribbons(flow, part=0.02, most=6):
 
 # %% ../../nbs/inspector/view.ipynb #6aa90a00
 def thinned(values, most, axis=0):
-    """Means of neighbours along an axis, so that at most `most` remain."""
+    """Means of neighbors along an axis, so that at most `most` remain."""
     n = values.shape[axis]
     starts = np.arange(min(n, most)) * n // min(n, most)
     sizes = np.diff(np.append(starts, n)).reshape(np.where(np.arange(values.ndim) == axis, -1, 1))
@@ -166,7 +166,7 @@ def thinned(values, most, axis=0):
 
 
 def thumbnail(picture, most, top=None):
-    """A picture (rows x columns, >= 0) or curve with sides of at most `most` (means of neighbours),
+    """A picture (rows x columns, >= 0) or curve with sides of at most `most` (means of neighbors),
     as base64 of one byte per pixel, 255 for `top` (default: its maximum); NaN is 0.
     """
     picture = np.nan_to_num(np.asarray(picture, dtype=np.float64))

@@ -170,7 +170,7 @@ function fitText(text, width, size = 12) {
 
 // --- pictures ------------------------------------------------------------------------------------------------------------
 
-/** A picture in one colour on a transparent ground, so that it suits a light and a dark page. */
+/** A picture in one color on a transparent ground, so that it suits a light and a dark page. */
 function picture(pixels, [rows, columns], color) {
   const canvas = h("canvas", { width: columns, height: rows }), bytes = atob(pixels), [r, g, b] = color;
   const image = canvas.getContext("2d").createImageData(columns, rows);
@@ -198,7 +198,7 @@ function tick(v, range) {
   return range > 0 ? v.toFixed(clamp(Math.ceil(1.3 - Math.log10(range)), 0, 6)) : v.toPrecision(3);
 }
 
-/** Values over iterations with both axes labelled, and a dashed floor when one is known. It fills whatever height it is given. */
+/** Values over iterations with both axes labeled, and a dashed floor when one is known. It fills whatever height it is given. */
 function lineChart(iterations, values, floor, title, marks = []) {
   const low = Math.min(...values, floor ?? Infinity), high = Math.max(...values), first = iterations[0], last = iterations[iterations.length - 1];
   const x = (i) => (300 * (i - first)) / (last - first || 1), y = (v) => 96 - (92 * (v - low)) / (high - low || 1);
@@ -262,8 +262,8 @@ function render({ model, el }) {
     });
     data.layers.forEach((layer, l) => svg.append(drawHeading(place, l, layer.topics.length)));
     state.nodes = data.layers.map((layer, l) => {
-      const labelled = roomy(layer, place.bars[l]), made = [];
-      for (const j of layer.order) svg.append((made[j] = drawNode(place, l, j, labelled.has(j))));
+      const labeled = roomy(layer, place.bars[l]), made = [];
+      for (const j of layer.order) svg.append((made[j] = drawNode(place, l, j, labeled.has(j))));
       return made;
     });
     svg.addEventListener("mouseleave", guard(() => { state.hover = null; highlight(); }));
@@ -297,7 +297,7 @@ function render({ model, el }) {
     return shown;
   }
 
-  function drawNode(place, l, j, labelled) {
+  function drawNode(place, l, j, labeled) {
     const one = data.layers[l].topics[j], { top, tall, slot } = place.bars[l][j], x = place.x[l], y = top + tall / 2, outer = l === L - 1 && place.wide;
     const until = l ? place.x[l - 1] - x - BAR - 10 : place.right - 4, space = outer ? x - 8 : until;
     const thick = Math.max(tall, one.dead ? Math.min(8, slot) : 1.5), marks = `${one.dead ? ", dead" : ""}${one.twins.length ? `, duplicate of ${one.twins.join(", ")}` : ""}`;
@@ -307,14 +307,14 @@ function render({ model, el }) {
     node.append(s("rect", { class: "hit", x: outer ? 0 : x - 3, y: y - slot / 2, width: outer ? x + BAR : BAR + 6 + Math.max(20, until), height: Math.max(slot, 4) }));
     node.append(s("rect", { class: "bar", x, y: y - thick / 2, width: BAR, height: thick, rx: Math.min(2, thick / 3), fill: one.color }));
     node.append(s("rect", { class: "ring", x: x - 3, y: y - Math.max(tall, 3) / 2 - 3, width: BAR + 6, height: Math.max(tall, 3) + 6, rx: 4 }));
-    node.append(data.shape ? drawPicture(one, x, y, slot, outer, labelled) : drawLabel(l, j, x, y, slot, outer, space, labelled));
+    node.append(data.shape ? drawPicture(one, x, y, slot, outer, labeled) : drawLabel(l, j, x, y, slot, outer, space, labeled));
     node.addEventListener("click", guard(() => select(l, j, true)));
     node.addEventListener("mouseenter", guard(() => { state.hover = [l, j]; highlight(); }));
     return node;
   }
 
-  function drawLabel(l, j, x, y, slot, outer, space, labelled) {
-    const one = data.layers[l].topics[j], small = slot < 13.5, size = small ? 10.5 : 12, late = labelled ? "" : " late", mark = one.twins.length ? "≈ " : "";
+  function drawLabel(l, j, x, y, slot, outer, space, labeled) {
+    const one = data.layers[l].topics[j], small = slot < 13.5, size = small ? 10.5 : 12, late = labeled ? "" : " late", mark = one.twins.length ? "≈ " : "";
     const at = outer ? x - 7 : x + BAR + 6, anchor = outer ? "end" : "start", group = s("g", { class: `text${late}`, "text-anchor": anchor });
     const share = percent(one.share), beside = outer || l === 0 && space > 110 ? 34 : 0, room = space - beside - 2;
     const first = fitText(mark + nameOf(l, j, L > 1 ? 6 : 12), room, size), rest = outer && slot >= 28 && !one.dead && !names()[keyOf(l, j)] ? words(data, l, j).slice(first.split(" · ").length, 8).join(" · ") : "";
@@ -325,9 +325,9 @@ function render({ model, el }) {
     return group;
   }
 
-  function drawPicture(one, x, y, slot, outer, labelled) {
+  function drawPicture(one, x, y, slot, outer, labeled) {
     const side = clamp(slot - 3, 18, 44), [rows, columns] = isCurve(data) ? [1, 2] : data.shape, most = isCurve(data) ? 1 : Math.max(rows, columns), wide = (side * columns) / most, high = (side * rows) / most;
-    const at = outer ? x - 6 - wide : x + BAR + 5, group = s("g", { class: labelled ? "text" : "text late" });
+    const at = outer ? x - 6 - wide : x + BAR + 5, group = s("g", { class: labeled ? "text" : "text late" });
     group.append(s("rect", { x: at, y: y - high / 2, width: wide, height: high, style: { fill: "var(--bg)" } }));
     group.append(isCurve(data) ? fill(curve(one.image, data.axis, one.color), { x: at, y: y - high / 2, width: wide, height: high }, [])
       : s("image", { class: "pixels", x: at, y: y - high / 2, width: wide, height: high, preserveAspectRatio: "none", href: picture(one.image, data.shape, rgb(root)).toDataURL() }));
@@ -353,7 +353,7 @@ function render({ model, el }) {
   }
 
   // keys
-  function neighbour(key, l, j) {
+  function neighbor(key, l, j) {
     const order = data.layers[l].order, n = order.indexOf(j);
     if (key === "ArrowDown") return [l, order[Math.min(n + 1, order.length - 1)]];
     if (key === "ArrowUp") return [l, order[Math.max(n - 1, 0)]];
@@ -364,7 +364,7 @@ function render({ model, el }) {
     return null;
   }
   layers.addEventListener("keydown", guard((event) => {
-    const to = event.ctrlKey || event.metaKey || event.altKey ? null : neighbour(event.key, ...selected());
+    const to = event.ctrlKey || event.metaKey || event.altKey ? null : neighbor(event.key, ...selected());
     if (!to && event.key !== "Escape") return;
     event.preventDefault();
     event.stopPropagation(); // the notebook has its own use for arrows
@@ -501,7 +501,7 @@ function render({ model, el }) {
       h("figcaption", { class: "num" }, n ? `depth ${n - 1}${point.errors ? `: ${point.errors[n - 1].toFixed(2)}` : ""}` : "data"))));
   }
 
-  const drawStack = (point) => h("div", { class: "stack", title: "the heaviest paths; grey: all others" }, point.paths.map(([path, share]) => h("span", { style: { width: `${100 * share}%`, background: colorOf(0, path[0]) } })));
+  const drawStack = (point) => h("div", { class: "stack", title: "the heaviest paths; gray: all others" }, point.paths.map(([path, share]) => h("span", { style: { width: `${100 * share}%`, background: colorOf(0, path[0]) } })));
 
   function drawPaths(point, l, j) {
     return h("ul", { class: "paths" }, point.paths.slice(0, 3).map(([path, share]) => {
@@ -542,7 +542,7 @@ function render({ model, el }) {
   model.on("change:error", failed);
   el.replaceChildren(root);
   const resized = new ResizeObserver(guard(() => { if (Math.abs((layers.clientWidth || state.width) - state.width) > 1) drawLayers(); }));
-  // Only pictures are drawn in colours of the theme, and JupyterLab takes a moment to load one.
+  // Only pictures are drawn in colors of the theme, and JupyterLab takes a moment to load one.
   const retint = () => data.shape && setTimeout(all, 600), themed = new MutationObserver(retint), scheme = matchMedia("(prefers-color-scheme: dark)");
   all();
   guard(drawFit)();

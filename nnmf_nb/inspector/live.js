@@ -92,7 +92,7 @@ function renderLive({ model, el }) {
   el.replaceChildren(root);
   drawProgress();
   drawFrame();
-  // Pictures are drawn in colours of the theme, which are known when the page has us, and which may change.
+  // Pictures are drawn in colors of the theme, which are known when the page has us, and which may change.
   const retint = () => progress().shape && setTimeout(drawFrame, 600), arrived = new ResizeObserver(() => progress().shape && drawFrame()), themed = new MutationObserver(retint);
   arrived.observe(root);
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });

@@ -187,7 +187,7 @@ def block_pivoting(G, f, s, work, tol):
 # %% ../../nbs/layer/cpu_kernels.ipynb #7c1a3d2a
 @njit(cache=True, error_model="numpy", nogil=True)
 def step_to_boundary(passive, s, target):
-    """Move s towards target until the first passive coordinate reaches zero, and make that one
+    """Move s toward target until the first passive coordinate reaches zero, and make that one
     active. Returns False if none does.
     """
     alpha, hit = 1.0, -1
@@ -263,7 +263,7 @@ def independent(G, work, tol):
 # %% ../../nbs/layer/cpu_kernels.ipynb #80ef18ad
 @njit(cache=True, error_model="numpy", nogil=True)
 def steepest(work):
-    """The largest inverse pivot of the last factorisation, of the columns in work.passive."""
+    """The largest inverse pivot of the last factorization, of the columns in work.passive."""
     largest, p = 0.0, 0
     for i in range(work.passive.shape[0]):
         if work.passive[i]:

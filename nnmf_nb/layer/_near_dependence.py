@@ -257,7 +257,7 @@ def surely_optimal(problem, S, limit):
 
 # %% ../../nbs/layer/near_dependence.ipynb #3c907e84
 def _to_boundary(t, target, passive):
-    """t moved towards target until the first passive coordinate reaches zero, and the passive set
+    """t moved toward target until the first passive coordinate reaches zero, and the passive set
     without it.
     """
     t = np.where(passive, t, 0.0)

@@ -302,7 +302,7 @@ def unit_diagonal(G):
 
 # %% ../../nbs/layer/nnls.ipynb #f968f34a
 def solve_gram(G, F, S0=None, gram_of=None):
-    """Rows s >= 0 minimising s'G s/2 - f's, for F (M x k) and Gram matrices G (g x k x k); point j
+    """Rows s >= 0 minimizing s'G s/2 - f's, for F (M x k) and Gram matrices G (g x k x k); point j
     uses G[gram_of[j]] (default 0).
 
     `S0` (M x k) is a warm start: only its support matters, and not for the result. Returns S (M x

@@ -287,7 +287,7 @@ def progress_bar(model, total):
 
 # %% ../../nbs/models/base.ipynb #78a2583b
 def begin_training(model, criteria):
-    """Let a fit of `model` minimise what `criteria` (`Criteria`) say."""
+    """Let a fit of `model` minimize what `criteria` (`Criteria`) say."""
     model._criteria_of_fit = criteria._replace(limit=convergence_limit(model.tol))
 
 
@@ -305,7 +305,7 @@ def unfinished(model):
 
 
 def end_training(model, words="", stacklevel=3):
-    """Record as `criteria_` what a fit has minimised and how it ended, and warn with
+    """Record as `criteria_` what a fit has minimized and how it ended, and warn with
     `ConvergenceWarning` if it ended too early, which `words` say.
     """
     model.criteria_ = model._criteria_of_fit._replace(
@@ -1114,7 +1114,7 @@ class LearnsLabels(Classifies):
 
 
 def uses_labels(supervision):
-    """True when a `Supervision` takes part in what is minimised."""
+    """True when a `Supervision` takes part in what is minimized."""
     return bool(supervision.labels) and supervision.lam > 0
 
 # %% ../../nbs/models/base.ipynb #b5e0000b

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['pooled', 'spread', 'pooled_max', 'winners', 'Terms', 'deep_energy', 'LabelTerm', 'label_terms_of', 'parts_A',
            'parts_below', 'parts_S', 'sweep_in_ball', 'multiply', 'multiply_in_ball', 'along_ball', 'step_A', 'step_S',
-           'step_labelled', 'gram_S', 'with_penalty', 'sweep_under_max', 'multiply_safely', 'step_under_max',
+           'step_labeled', 'gram_S', 'with_penalty', 'sweep_under_max', 'multiply_safely', 'step_under_max',
            'multiply_under_max', 'deep_iteration', 'alike_first', 'start_from', 'deep_start', 'away_from_zero',
            'DeepFit', 'train_deep', 'as_chain', 'unpooled', 'DeepNMF']
 
@@ -29,7 +29,7 @@ from ..solvers.stationarity import scaled_gradient_norm
 
 # %% ../../nbs/models/deep.ipynb #3856957f
 def pooled(S, size):
-    """M S (k/size x M): the means over groups of `size` neighbouring rows of S (k x M)."""
+    """M S (k/size x M): the means over groups of `size` neighboring rows of S (k x M)."""
     xp, (k, M) = namespace(S), S.shape
     return S if size == 1 else xp.mean(xp.reshape(S, (k // size, size, M)), axis=1)
 
@@ -43,7 +43,7 @@ def spread(P, size):
 
 
 def pooled_max(S, size):
-    """The maxima (k/size x M) over groups of `size` neighbouring rows of S (k x M)."""
+    """The maxima (k/size x M) over groups of `size` neighboring rows of S (k x M)."""
     xp, (k, M) = namespace(S), S.shape
     return xp.max(xp.reshape(S, (k // size, size, M)), axis=1)
 
@@ -246,7 +246,7 @@ def step_S(X, A, S, l, terms, exact, repeats=4):
     xp, (plus, minus), G = namespace(S[l]), parts_S(X, A, S, l, terms), gram_S(A, l, terms)
     G = with_penalty(G, X, l)
     if l in terms.label_terms:
-        return step_labelled(X, S[l], plus, minus, G, terms.label_terms[l], exact, repeats)
+        return step_labeled(X, S[l], plus, minus, G, terms.label_terms[l], exact, repeats)
     gradient = double(plus(S[l])) - double(minus)
     gradient_norm = scaled_gradient_norm(
         S[l].T, gradient.T, xp.linalg.diagonal(G)[None, :], X.norm2 or 1.0
@@ -259,7 +259,7 @@ def step_S(X, A, S, l, terms, exact, repeats=4):
     return new, gradient_norm
 
 # %% ../../nbs/models/deep.ipynb #89d18d74
-def step_labelled(X, S, plus, minus, G, label_terms, exact, repeats):
+def step_labeled(X, S, plus, minus, G, label_terms, exact, repeats):
     """The same for a layer with labels; data points with and without one have different quadratic
     forms. Single unknown entries: always multiplicative.
     """
@@ -272,8 +272,8 @@ def step_labelled(X, S, plus, minus, G, label_terms, exact, repeats):
     )
     if exact and label_terms.L is None:
         pick, new = label_terms.pick, coordinate_descent(G, minus.T, S.T).factor.T
-        labelled = coordinate_descent(C, pick.out(minus).T, pick.out(S).T).factor.T
-        new = xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new)
+        labeled = coordinate_descent(C, pick.out(minus).T, pick.out(S).T).factor.T
+        new = xp.where(pick.back(xp.ones_like(labeled[:1, :])) > 0, pick.back(labeled), new)
         return xp.astype(new, X.dtype), gradient_norm
     for _ in range(repeats):
         S = multiply(S, whole(S), minus)
@@ -322,7 +322,7 @@ def sweep_under_max(G, F, S, T, w, size, sweeps=4):
 
 # %% ../../nbs/models/deep.ipynb #6d32dfc8
 def multiply_safely(S, step, cost, halvings=6):
-    """From S towards step(S) in every column, by the largest share 1, 1/2, .. that does not raise
+    """From S toward step(S) in every column, by the largest share 1, 1/2, .. that does not raise
     its cost(S) (M). Returns the new S and the shares (1 x M; 0: none).
     """
     xp, new, before = namespace(S), step(S), cost(S)
@@ -355,8 +355,8 @@ def step_under_max(X, A, S, l, terms, exact, repeats=4):
         new = sweep_under_max(G, minus, old, T, w, size)
         if label_terms:
             pick, out = label_terms.pick, label_terms.pick.out
-            labelled = sweep_under_max(G + label_gram, out(minus), out(old), out(T), w, size)
-            new = xp.where(pick.back(xp.ones_like(labelled[:1, :])) > 0, pick.back(labelled), new)
+            labeled = sweep_under_max(G + label_gram, out(minus), out(old), out(T), w, size)
+            new = xp.where(pick.back(xp.ones_like(labeled[:1, :])) > 0, pick.back(labeled), new)
         change = curvature * (old - new).T
         gradient_norm = scaled_gradient_norm(old.T, change, curvature, X.norm2 or 1.0)
         return xp.astype(new, X.dtype), gradient_norm
@@ -402,7 +402,7 @@ def deep_iteration(X, A, S, terms, solver="hals"):
 
 # %% ../../nbs/models/deep.ipynb #167a4aa1
 def alike_first(S, size):
-    """Row numbers of S (k x M) such that every `size` neighbours are active together: each free
+    """Row numbers of S (k x M) such that every `size` neighbors are active together: each free
     topic in turn collects the most similar ones left.
     """
     if size == 1:
@@ -483,7 +483,7 @@ class DeepFit(NamedTuple):
 
 
 def train_deep(X, A, S, terms, *, solver="hals", max_iter=500, tol=1e-4, callback=None):
-    """Minimise the energy of a `DataMatrix` X from lists A (columns of length <= 1) and S. Returns
+    """Minimize the energy of a `DataMatrix` X from lists A (columns of length <= 1) and S. Returns
     a `DeepFit`; the energy never rises.
 
     callback(turn, energy, stationarity, A, S) -> True ends it, and so does a KeyboardInterrupt;

@@ -141,7 +141,7 @@ def sgd(objective, at, *, batches, step=0.1):
 
 # %% ../../nbs/models/neural.ipynb #5d230b00
 def judged_depths(model):
-    """The depths whose error a `NeuralNMF` with a named cost minimises first of all, as a tuple;
+    """The depths whose error a `NeuralNMF` with a named cost minimizes first of all, as a tuple;
     None: all.
     """
     if model.cost == "energy":

@@ -81,7 +81,7 @@ FREE = Penalties()
 # %% ../../nbs/models/nmf.ipynb #d781cd23
 def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=None):
     """S (k x M) with rows first.. improved for min ||X - A S||^2 / 2 + penalties, S >= 0 (units of
-    X.scale); `exact`: minimised over those rows.
+    X.scale); `exact`: minimized over those rows.
 
     X: `DataMatrix` (N x M), A: N x k, product: A'X (k x M) if it is known. The objective never
     rises. For A: half_step(transposed(X), S.T, A.T, ..).T.
@@ -108,7 +108,7 @@ def half_step(X, A, S, penalties=FREE, first=0, exact=False, sweeps=4, product=N
 def alternate(
     X, A, S, on_A=FREE, on_S=FREE, *, first=0, exact=False, max_iter=200, tol=1e-4, callback=None
 ):
-    """Minimise ||X - A S||^2 / 2 + penalties (units of X.scale) by alternating half-steps; columns
+    """Minimize ||X - A S||^2 / 2 + penalties (units of X.scale) by alternating half-steps; columns
     of A before `first` stay. Returns a `Factorization`.
 
     `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the
@@ -215,7 +215,7 @@ def check_problem(model, X, W, H):
     beta = beta_of(model.beta_loss)
     if beta != 2 and model.solver not in ("auto", "mu"):
         raise ValueError(
-            f"solver={model.solver!r} minimises the Frobenius loss only: "
+            f"solver={model.solver!r} minimizes the Frobenius loss only: "
             f"use solver='mu' or 'auto' for beta_loss={model.beta_loss!r}."
         )
     start, fixed = check_start(model, X, W, H), check_fixed(model, X)

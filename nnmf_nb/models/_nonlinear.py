@@ -218,7 +218,7 @@ class Decoder(NamedTuple):
         xp, C = namespace(H), decode(self.Z, H, self.g)[0][0]
         return xp.sum(C * (self.G @ C - 2 * F), axis=0) + self.rho * xp.sum(H * H, axis=0)
 
-    def linearised(self, F, H):
+    def linearized(self, F, H):
         """J'GJ + rho I (M x k x k) and half the derivative of `value` (M x k)."""
         xp, (codes, slopes) = namespace(H), decode(self.Z, H, self.g)
         eye = xp.eye(H.shape[0], dtype=H.dtype, device=H.device)
@@ -232,7 +232,7 @@ class Decoder(NamedTuple):
 # %% ../../nbs/models/nonlinear.ipynb #5055e181
 class NewtonState(NamedTuple):
     """Points (M) on their way: their numbers, F (k_1 x M), H (k_m x M), value (M), K and gradient
-    as from `Decoder.linearised`, unrest and damping (M).
+    as from `Decoder.linearized`, unrest and damping (M).
     """
 
     number: object
@@ -267,7 +267,7 @@ def newton_state_at(decoder, number, F, H, damping):
     """`NewtonState` for codes H. Unrest: the largest change that a Newton step of a single
     coordinate would make, relative to the largest code.
     """
-    xp, (K, gradient) = namespace(H), decoder.linearised(F, H)
+    xp, (K, gradient) = namespace(H), decoder.linearized(F, H)
     curvature = xp.linalg.diagonal(K)
     moved = xp.clip(H.T - gradient / xp.where(curvature > 0, curvature, 1.0), min=0.0)
     step_size = xp.max(xp.abs(moved - H.T), axis=1) / (

@@ -63,7 +63,7 @@ def multiplicative_H(G, F, H, up=0.0, down=0.0):
     """One step on <H, G H>/2 - <F, H>, H >= 0, which it never raises: G = Phi'Phi (k x k), F =
     Phi'X and H (k x M). Where nothing pulls, H stays.
 
-    up, down (k x M, >= 0): negative and positive part of the derivative of what else is minimised.
+    up, down (k x M, >= 0): negative and positive part of the derivative of what else is minimized.
     Source: Ding, Li & Jordan 2010, eq. 10.
     """
     xp = namespace(H)
@@ -89,14 +89,14 @@ class ClassGraph:
         self.kinds = kinds.tolist()
         self.kind = asarray(kind, like, namespace(like).int64)
 
-    def neighbours(self, H):
-        """H W (k x M): for every labelled data point the mean of its class, else 0."""
+    def neighbors(self, H):
+        """H W (k x M): for every labeled data point the mean of its class, else 0."""
         return self.pick.back(self.pick.out(H) @ self.shares.T @ self.Y)
 
     def scatter(self, H):
         """The diagonal of H L H' (k, >= 0): the scatter within the classes, row by row."""
         xp, H = namespace(H), double(H)
-        return xp.clip(xp.sum(H * (self.degree * H - self.neighbours(H)), axis=1), min=0.0)
+        return xp.clip(xp.sum(H * (self.degree * H - self.neighbors(H)), axis=1), min=0.0)
 
 # %% ../../nbs/models/semi.ipynb #84d70ccf
 def product(factors):
@@ -122,7 +122,7 @@ def exact_H(G, F, H, graph, gamma, repeats):
     xp, eye = namespace(H), namespace(H).eye(G.shape[0], dtype=G.dtype, device=G.device)
     stack = xp.stack([G + gamma * kind * eye for kind in graph.kinds])
     for _ in range(repeats):
-        H = solve_gram(stack, (F + gamma * graph.neighbours(H)).T, H.T, graph.kind)[0].T
+        H = solve_gram(stack, (F + gamma * graph.neighbors(H)).T, H.T, graph.kind)[0].T
     return H
 
 # %% ../../nbs/models/semi.ipynb #5931c471
@@ -134,12 +134,12 @@ def step_H(X, Z, H, mu, solver, graph=None, gamma=0.0, repeats=4):
     xp, Phi, new = namespace(H), product(Z), double(H)
     G, F = gram(Phi), X.AtX(Phi)
     ridged, wide = G + mu * xp.eye(G.shape[0], dtype=G.dtype, device=G.device), double(F)
-    neighbours_term = (lambda H: gamma * graph.neighbours(H)) if graph else (lambda H: 0.0)
+    neighbors_term = (lambda H: gamma * graph.neighbors(H)) if graph else (lambda H: 0.0)
     degree = gamma * graph.degree if graph else 0.0
     curvature = xp.linalg.diagonal(ridged)[:, None] + degree
     gradient_norm = scaled_gradient_norm(
         H.T,
-        (ridged @ new - wide + degree * new - neighbours_term(new)).T,
+        (ridged @ new - wide + degree * new - neighbors_term(new)).T,
         curvature.T,
         X.norm2 or 1.0,
     )
@@ -148,14 +148,14 @@ def step_H(X, Z, H, mu, solver, graph=None, gamma=0.0, repeats=4):
     elif solver == "nnls":
         new = solve_layer(X, Phi, H, F, l2=mu)[0]
     for _ in range(repeats if solver == "mu" else 0):
-        new = multiplicative_H(ridged, wide, new, neighbours_term(new), degree * new)
+        new = multiplicative_H(ridged, wide, new, neighbors_term(new), degree * new)
     new = xp.astype(new, X.dtype)
     identity = X.norm2 - 2 * inner(F, new) + inner(new, G @ double(new))
     return new, semi_objective(X, Phi, new, mu, graph, gamma, identity), gradient_norm
 
 # %% ../../nbs/models/semi.ipynb #d75b0cbd
 def inverse_in_rank(G, precision):
-    """Generalised inverse P of a Gram matrix (k x k): P G P = P, on the directions above
+    """Generalized inverse P of a Gram matrix (k x k): P G P = P, on the directions above
     `precision` (relative, after scaling to unit diagonal).
     """
     xp, (U, d) = namespace(G), (part[0, ...] for part in unit_diagonal(G[None, ...]))
@@ -215,7 +215,7 @@ def balanced(Z, H, graphs={}, ratio=0.0):
 
 # %% ../../nbs/models/semi.ipynb #4b3ffe4d
 class SemiTerms(NamedTuple):
-    """What is minimised and how: `ridge`, `solver`, `graphs` {layer: `ClassGraph`} and their weight
+    """What is minimized and how: `ridge`, `solver`, `graphs` {layer: `ClassGraph`} and their weight
     `lam` (ridge and lam dimensionless).
     """
 

@@ -643,7 +643,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
             return self._train_for_labels(data, labels, trained, after_iteration)
 
     def _train_for_labels(self, data, labels, start, after_iteration):
-        """End to end on the labelled data points; a start that was cut short is not trained
+        """End to end on the labeled data points; a start that was cut short is not trained
         further.
         """
         stopped = start.reason in ("interrupted", "callback")

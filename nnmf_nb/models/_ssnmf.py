@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 'absolute_weight', 'joint', 'relative_joint',
            'misfit', 'joint_value', 'joint_columns', 'joint_grams', 'joint_step', 'LabelFit', 'flat_classifier',
-           'unit_topics', 'alternate_labels', 'joint_ratios', 'majorised', 'joint_escape_from_zeros', 'joint_mu_step',
+           'unit_topics', 'alternate_labels', 'joint_ratios', 'majorized', 'joint_escape_from_zeros', 'joint_mu_step',
            'mu_labels', 'best_classifier', 'starts', 'train_joint', 'JointNMF', 'check_start_name', 'check_ssnmf',
            'JointFactors', 'check_label_start', 'LabelProblem', 'SSNMF', 'seed_groups', 'seed_labels', 'seed_shares',
            'guided_first', 'SeedProblem', 'GuidedNMF']
@@ -74,9 +74,9 @@ from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/models/ssnmf.ipynb #c118cc04
 class Joint(NamedTuple):
-    """One problem of two matrices: `DataMatrix` X (N x M) and Y (c x m, the m labelled data points)
-    with their transposes, `pick` for the labelled columns, `groups` (positions of unlabelled and
-    labelled points) and `order` (back from these), `known` (c x M, 1 = known), `weight` of the
+    """One problem of two matrices: `DataMatrix` X (N x M) and Y (c x m, the m labeled data points)
+    with their transposes, `pick` for the labeled columns, `groups` (positions of unlabeled and
+    labeled points) and `order` (back from these), `known` (c x M, 1 = known), `weight` of the
     label term when X and Y are measured in their scales, betas of the losses.
     """
 
@@ -201,7 +201,7 @@ def joint_grams(J, A, B, c):
 
 def joint_step(J, A, B, S, exact=False, sweeps=4, product=None):
     """S (k x M) improved for ||X - A S||^2 + weight ||L.(Y - B S)||^2, S >= 0, which does not rise;
-    `exact`, or X or Y with unknown entries: minimised.
+    `exact`, or X or Y with unknown entries: minimized.
 
     J: `Joint`, A: N x k, B: c x k, all in units of the scales; product: A'X (k x M) if it is known.
     """
@@ -281,11 +281,11 @@ def _iterate_joint(J, A, S, B, step, max_iter, tol, callback):
 
 
 def alternate_labels(J, A, S, B=None, *, exact=False, max_iter=200, tol=1e-4, callback=None):
-    """Minimise ||X - A S||^2 + weight ||L.(Y - B S)||^2 of a `Joint` by half-steps for A, B and S,
+    """Minimize ||X - A S||^2 + weight ||L.(Y - B S)||^2 of a `Joint` by half-steps for A, B and S,
     none of which raises it: a `LabelFit`.
 
     A: N x k >= 0, S: k x M >= 0 (units of X.scale), B: c x k >= 0 (None: constants). `exact`: every
-    half minimised instead of swept. Stops when the stationarity of A and B (dimensionless) is at
+    half minimized instead of swept. Stops when the stationarity of A and B (dimensionless) is at
     most `tol`, after `max_iter` iterations, on KeyboardInterrupt, or when callback(iteration,
     value, stationarity, (A, B, S)) returns True.
     """
@@ -317,8 +317,8 @@ def joint_ratios(J, A, B, S):
     return of_X, tuple(J.weight * J.pick.back(part) for part in of_Y)
 
 # %% ../../nbs/models/ssnmf.ipynb #a7c67097
-def majorised(S, squared, linear):
-    """S after the step that minimises the common upper bound of a squared error with gradient parts
+def majorized(S, squared, linear):
+    """S after the step that minimizes the common upper bound of a squared error with gradient parts
     `squared` = (f, P) and of a Kullback-Leibler divergence with `linear` = (Q, C).
     """
     xp = namespace(S)
@@ -352,19 +352,19 @@ def joint_mu_step(J, A, B, S):
     value = joint_value(J, A, B, new)
     if J.loss == J.label_loss or value <= joint_value(J, A, B, S):
         return new, value, kkt
-    careful = majorised(S, *(parts if J.loss == 2 else parts[::-1]))
+    careful = majorized(S, *(parts if J.loss == 2 else parts[::-1]))
     rose = joint_columns(J, A, B, new) > joint_columns(J, A, B, S)
     new = xp.where(rose[None, :], careful, new)
     return new, joint_value(J, A, B, new), kkt
 
 # %% ../../nbs/models/ssnmf.ipynb #d1786069
 def mu_labels(J, A, S, B=None, *, max_iter=200, tol=1e-4, callback=None):
-    """Minimise D_X(X || A S) + weight D_Y(L.Y || L.B S) of a `Joint` with any pair of losses by
+    """Minimize D_X(X || A S) + weight D_Y(L.Y || L.B S) of a `Joint` with any pair of losses by
     multiplicative steps for A, B, S in this order: a `LabelFit`. The objective never rises.
 
     A, B, S >= 0 as in `alternate_labels`; zeros are lifted where the objective wants it. Stops when
     the mean KKT residual (weighted by mass, the largest of A, B and S; dimensionless) is at most
-    `tol`. Source: Haddock et al. 2020; for the mixed pairs with the safeguard of `majorised`.
+    `tol`. Source: Haddock et al. 2020; for the mixed pairs with the safeguard of `majorized`.
     """
     shares = [_shares(D) for D in (J.Xt, J.Yt, J.X)]
 
@@ -463,7 +463,7 @@ JOINT_LOSSES = ("frobenius", "kullback-leibler")
 JOINT_SOLVERS = ("auto", "hals", "anls", "mu")
 
 
-def check_ssnmf(model, labelled):
+def check_ssnmf(model, labeled):
     """The solver of an `SSNMF` model (without labels that of `NMF`). Raises `ValueError` naming a
     parameter.
     """
@@ -473,17 +473,17 @@ def check_ssnmf(model, labelled):
     if model.solver not in JOINT_SOLVERS:
         raise ValueError(f"solver must be one of {JOINT_SOLVERS}, got {model.solver!r}.")
     check_supervision("l2", model.lam)  # of lam alone: the label loss has other names here
-    squared = model.loss == "frobenius" and (model.label_loss == "frobenius" or not labelled)
+    squared = model.loss == "frobenius" and (model.label_loss == "frobenius" or not labeled)
     if model.solver in ("hals", "anls") and not squared:
         raise ValueError(
-            f"solver={model.solver!r} minimises squared errors only: use solver='mu' (or 'auto') "
+            f"solver={model.solver!r} minimizes squared errors only: use solver='mu' (or 'auto') "
             f"for loss={model.loss!r}, label_loss={model.label_loss!r}."
         )
     if model.solver != "auto":
         return model.solver
     if not squared:
         return "mu"
-    return "hals" if labelled and model.lam else "auto"
+    return "hals" if labeled and model.lam else "auto"
 
 # %% ../../nbs/models/ssnmf.ipynb #729c38f7
 class JointFactors(NamedTuple):

@@ -664,7 +664,7 @@ class UnfoldedNMF(FactorizationEstimator):
         Criteria
             What the certificate judges the fit by.
         """
-        output = not_judged("its coefficients are the output of a network, and minimise nothing")
+        output = not_judged("its coefficients are the output of a network, and minimize nothing")
         return output._replace(parameters={"beta": self.beta, "sparsity": self.sparsity})
 
     def _train(self, training):

@@ -505,7 +505,7 @@ def write_atomically(path, data):
             error.errno,
             f"{path} could not be saved ({error.strerror}); what was there before is unchanged",
         ) from error
-    # the new name on the disk as well, where folders can be synchronised
+    # the new name on the disk as well, where folders can be synchronized
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

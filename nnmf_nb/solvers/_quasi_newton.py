@@ -68,7 +68,7 @@ class Descent(NamedTuple):
 
 
 def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=None):
-    """Minimise objective(vector) -> (value, gradient) from `vector`, entries >= `lower`, by
+    """Minimize objective(vector) -> (value, gradient) from `vector`, entries >= `lower`, by
     L-BFGS-B; the values never rise.
 
     Ends when no entry of the projected gradient exceeds `tol`, when ten iterations lower the value

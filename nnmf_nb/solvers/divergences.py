@@ -841,7 +841,7 @@ def _hessians(X, A, S, beta):
 
 
 def _newton_point(X, A, S, beta, gradient, l2=0.0):
-    """The minimiser over S >= 0 of the quadratic model at S (k x M): k x M."""
+    """The minimizer over S >= 0 of the quadratic model at S (k x M): k x M."""
     xp, H = namespace(A), _hessians(X, A, S, beta)
     identity = xp.eye(H.shape[1], dtype=H.dtype, device=H.device)[None, ...]
     H = (H + l2 * identity) * (1.0 + 1e-8 * identity)

@@ -209,7 +209,7 @@ __device__ bool block_pivoting(const Problem& on, const double (&f)[Q], bool (&p
     return false;
 }
 
-// Moves s towards target until the first passive coordinate reaches zero, and makes that one active. Returns false if none does.
+// Moves s toward target until the first passive coordinate reaches zero, and makes that one active. Returns false if none does.
 template <int Q> __device__ bool step_to_boundary(const Problem& on, bool (&passive)[Q], double (&s)[Q], const double (&target)[Q]) {
     double alpha = 1.0;
     int hit = -1;
@@ -289,7 +289,7 @@ template <int Q> __device__ bool independent(const Problem& on, int p) {
     return true;
 }
 
-// Clears noise-level coordinates of s; whether zeros could have been positive, and if so, whether the minimiser is unique.
+// Clears noise-level coordinates of s; whether zeros could have been positive, and if so, whether the minimizer is unique.
 template <int Q> __device__ int classify(const Problem& on, double (&s)[Q], const double (&g)[Q], double noise) {
     bool possible[Q], tied[Q];
 #pragma unroll
