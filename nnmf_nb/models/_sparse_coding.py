@@ -209,6 +209,10 @@ class Network(NamedTuple):
     W: object = None
     b: object = None
 
+    def with_layer(self, D, l1, l2):
+        """This network with one more layer on top, without a classifier."""
+        return Network([*self.D, D], [*self.l1, l1], [*self.l2, l2])
+
 
 def typical_length(X):
     """Root mean square length of the data points of a `DataMatrix`, in units of X.scale; 1 for
@@ -227,22 +231,25 @@ def pretrain(X, ranks, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None):
     net, fits, data = Network([], [], []), [], X
     for k in ranks:
         stopped = bool(fits) and fits[-1].reason in ("interrupted", "callback")
-        below, penalty = net, float(l1) * typical_length(data)
-        grown = lambda D: Network([*below.D, D], [*below.l1, penalty], [*below.l2, float(l2)])
-        report = None if callback is None else lambda n, cost, D: callback(cost, grown(D))
+        own = float(l1) * typical_length(data), float(l2)
+        report = None
+        if callback is not None:
+
+            def report(n, cost, D, below=net, own=own):
+                return callback(cost, below.with_layer(D, *own))
+
         D = asarray(some_points(data, k, rng), namespace_like(data), data.dtype)
         fit = learn_dictionary(
             data,
             D,
-            penalty,
-            float(l2),
+            *own,
             rng,
             max_iter=0 if stopped else max_iter,
             tol=tol,
             callback=report,
         )
         fits.append(fit._replace(reason=fits[-1].reason) if stopped else fit)
-        net, data = grown(fit.D), DataMatrix(fit.S, scale=1.0)
+        net, data = net.with_layer(fit.D, *own), DataMatrix(fit.S, scale=1.0)
     return net, fits
 
 # %% ../../nbs/models/sparse_coding.ipynb #6ceb426d
