@@ -10,7 +10,8 @@ from nnmf_nb import NMF, datasets
 from nnmf_nb.core._arrays import host_rng
 from nnmf_nb.core._data import as_data
 from nnmf_nb.models._base import EarlyStopping
-from nnmf_nb.models._nmf import INITS, Penalties, alternate, half_step
+from nnmf_nb.models._one_layer import INITS
+from nnmf_nb.solvers._flat import Penalties, alternate, half_step
 from nnmf_nb.solvers.initialization import random_start
 
 TOY = datasets.toy(random_state=0).X

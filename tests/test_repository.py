@@ -35,11 +35,11 @@ HOUSE = """
 core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
-solvers: gradient _quasi_newton
-chain: _costs _projection _layers _labels
+solvers: gradient _quasi_newton _flat
+chain: _costs _projection _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _tables _base _starts _nmf _ssnmf _hierarchical _deep _semi _unfolded
+models: _tables _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths
@@ -232,6 +232,22 @@ def test_module_imports_only_from_modules_above(path):
     assert not {name.split(".")[0] for name in imported(path)} & {"nbdev", "fastcore", "execnb"}, (
         "nbdev is a tool, not a dependency"
     )
+
+
+# What models share; `_one_layer` is the base of NMF, SSNMF and GuidedNMF, `_tables` one of `_base`.
+SHARED_BY_MODELS = {"_base", "_starts", "_tables", "_one_layer"}
+
+
+def siblings(path):
+    """Models that a module imports from, besides the modules that models share."""
+    own = path.stem if path.parent.name == "models" else None
+    modules = {name.split(".")[2] for name in imported(path) if name[:15] == "nnmf_nb.models."}
+    return modules - SHARED_BY_MODELS - {own}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("_[a-z]*.py")), ids=relative)
+def test_models_import_nothing_from_each_other(path):
+    assert not siblings(path)
 
 
 # hooks of scikit-learn, named tuples and Jupyter's kernel, whose names are not ours

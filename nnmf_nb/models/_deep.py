@@ -15,6 +15,7 @@ import numbers
 from typing import NamedTuple
 
 from ..chain._labels import Picked
+from ..chain._sequential import sequential
 from ..core._arrays import asarray, double, gram, namespace
 from ..core._data import DataMatrix, WeightedDataMatrix, namespace_like, residual2
 from ..core._linalg import column_lengths
@@ -22,7 +23,6 @@ from ..core.iteration import iterate
 from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import ridged, solve_layer
 from ._base import LayeredNMF, check_number, progress_bar, uses_labels
-from ._hierarchical import sequential
 from ._starts import START_NAMES, chain_of, check_init, given_chain
 from ..solvers.coordinate_descent import coordinate_descent
 from ..solvers.stationarity import scaled_gradient_norm

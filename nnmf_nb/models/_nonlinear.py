@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.callback import with_callbacks
 
+from ..chain._semi_nmf import SemiTerms, pretrain_semi
 from nnmf_nb.core._arrays import (
     asarray,
     double,
@@ -36,7 +37,6 @@ from nnmf_nb.models._base import (
     factor_like,
     progress_bar,
 )
-from ._semi import SemiTerms, pretrain_semi
 from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack
 

@@ -47,16 +47,8 @@ from ..core.iteration import iterate
 from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from ._base import LearnsLabels, Trained, progress_bar
-from nnmf_nb.models._nmf import (
-    INITS,
-    NMF,
-    OneLayer,
-    Problem,
-    check_problem,
-    filled_start,
-    half_step,
-    train,
-)
+from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train
+from ..solvers._flat import Problem, filled_start, half_step
 from ..solvers.coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
     _column_divergences,
@@ -765,12 +757,14 @@ class SSNMF(LearnsLabels, JointNMF):
         return self._fit(X, y, mask, weights, sample_weight, L=L, W=W, H=H, B=B)
 
     def _flat(self, solver="mu"):
-        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
-        return NMF(
+        return FlatParameters(
             self.n_components,
-            solver=solver,
-            beta_loss=self.beta_loss,
-            **{name: getattr(self, name) for name in names},
+            self.init,
+            solver,
+            self.beta_loss,
+            self.tol,
+            self.max_iter,
+            n_init=self.n_init,
         )
 
     def _check(self, data, X, y, L, W, H, B):
@@ -813,9 +807,8 @@ class SSNMF(LearnsLabels, JointNMF):
             fit = self._train_jointly(training)
             values = fit.values
         else:
-            flat = self._flat(problem.solver)
             report = lambda A: training.report([A])
-            fit = train(data, problem, flat, training.svd, training.rng, report)
+            fit = train(data, problem, self, training.svd, training.rng, report)
             values = fit.errors
         layers = describe(self._forward_pass(data, [fit.A]), training.floors)
         self.joint_ = self._joint_factors(fit, layers, data.scale)
@@ -1127,8 +1120,13 @@ class GuidedNMF(JointNMF):
         return self._fit(X, y, mask, weights, self._sample_weight(keywords))
 
     def _flat(self):
-        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
-        return NMF(self.n_components, **{name: getattr(self, name) for name in names})
+        return FlatParameters(
+            self.n_components,
+            self.init,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            n_init=self.n_init,
+        )
 
     def _names(self, features):
         return super()._names(self.features if features is None else features)
@@ -1176,7 +1174,7 @@ class GuidedNMF(JointNMF):
             values, A = fit.values, unit_columns(fit.S.T)
         else:
             report = lambda A: training.report([unit_columns(A)])
-            fit = train(data, problem, self._flat(), training.svd, training.rng, report)
+            fit = train(data, problem, self, training.svd, training.rng, report)
             values, A = fit.errors, unit_columns(fit.A)
         (A,) = self._by_share(training, [A])
         order = asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64)

@@ -31,6 +31,7 @@ from nnmf_nb.chain._labels import (
     warn_few_topics,
 )
 from ..chain._layers import Tree, text_table
+from ..chain._sequential import sequential
 from ..core._arrays import asarray, blas_in_one_thread, double, gram, inner, to_numpy
 from ..core._data import DataMatrix
 from ..core._linalg import unit_columns
@@ -43,7 +44,6 @@ from nnmf_nb.layer._nnls import (
     warn_not_converged,
 )
 from ..models._base import check_number, check_ranks, progress_bar, reporter
-from ..models._hierarchical import sequential
 from ..persistence._checkpoints import keeping
 from ..solvers.gradient import Trace, lbfgs, run
 from ..solvers.stationarity import CONVERGED, projected_gradient_norm
