@@ -25,6 +25,8 @@ from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfTransformer
 from sklearn.utils import check_random_state
 
+from .core._arrays import Array
+
 # %% ../nbs/datasets.ipynb #407131bd
 def _misfit(data):
     """What does not fit in a `Dataset`, as a sentence; empty when everything does."""
@@ -853,7 +855,7 @@ PER_NAME = 120  # bytes for the name of a data point or feature
 PER_ENTRY = 24  # bytes for a stored entry: a number and its place
 
 
-def check_memory(needed, content, max_bytes=None):
+def check_memory(needed: int, content: bytes, max_bytes: int | None = None) -> None:
     """Refuse a file that needs too much memory.
 
     Parameters
@@ -881,7 +883,7 @@ def check_memory(needed, content, max_bytes=None):
         )
 
 
-def memory_of_matrix(n_samples, n_features, n_entries):
+def memory_of_matrix(n_samples: int, n_features: int, n_entries: int) -> int:
     """Return the memory that a matrix with names takes.
 
     Parameters
@@ -899,7 +901,7 @@ def memory_of_matrix(n_samples, n_features, n_entries):
     return PER_NAME * (n_samples + n_features) + PER_ENTRY * n_entries
 
 
-def read_matrix_market(content, max_bytes=None):
+def read_matrix_market(content: bytes, max_bytes: int | None = None) -> Array:
     """Read a MatrixMarket file.
 
     Parameters
@@ -925,7 +927,7 @@ def read_matrix_market(content, max_bytes=None):
     return mmread(io.BytesIO(content), spmatrix=False)
 
 
-def array_sizes(archive):
+def array_sizes(archive: zipfile.ZipFile) -> dict:
     """List the arrays of an open ``.npz`` archive, of which none is read.
 
     Parameters
@@ -963,7 +965,7 @@ def array_sizes(archive):
     return found
 
 
-def read_npz(content, max_bytes=None):
+def read_npz(content: bytes, max_bytes: int | None = None) -> Array:
     """Read the matrix of an ``.npz`` archive of SciPy, or the largest matrix of one of NumPy.
 
     Parameters
@@ -1006,7 +1008,7 @@ def read_npz(content, max_bytes=None):
         return arrays[name]
 
 
-def read_texts(content, max_bytes=None):
+def read_texts(content: bytes, max_bytes: int | None = None) -> tuple[list[str], list[str]]:
     """Read the plain texts of a zip archive.
 
     Parameters

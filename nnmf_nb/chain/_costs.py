@@ -628,7 +628,7 @@ class ChainObjective:
     1
     """
 
-    def __init__(self, X: DataMatrix, cost: Callable[[Forward], Cost]):
+    def __init__(self, X: DataMatrix, cost: Callable[[Forward], Cost]) -> None:
         self.X, self.cost, self._S, self.evaluations = X, cost, None, 0
 
     def __call__(self, A: Sequence[ArrayLike]) -> tuple[float, list, Forward]:

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import traitlets
@@ -414,11 +415,11 @@ class Watched(traitlets.HasTraits):
 
     progress, frame, curves = traitlets.Dict(), traitlets.Dict(), traitlets.Dict()
 
-    def __init__(self, keep=(), memory=12):
+    def __init__(self, keep: Sequence[int] = (), memory: int = 12) -> None:
         self._keep, self._memory = tuple(keep), memory
         self.begin("", None)
 
-    def begin(self, title, most):
+    def begin(self, title: str, most: int | None) -> None:
         """Forget what was seen.
 
         Parameters
@@ -445,7 +446,7 @@ class Watched(traitlets.HasTraits):
             settings={},
         )
 
-    def tell(self, **news):
+    def tell(self, **news: Any) -> None:
         """Change entries of `progress`.
 
         Parameters
@@ -455,7 +456,7 @@ class Watched(traitlets.HasTraits):
         """
         self.progress = {**self.progress, **news}
 
-    def see(self, iteration, model, frame):
+    def see(self, iteration: int, model: Any, frame: dict) -> None:
         """Take in what was found in an iteration.
 
         Parameters
@@ -862,7 +863,7 @@ class LiveView(Looks):
         share: float = 0.04,
         keep: Sequence[int] = (),
         memory: int = 12,
-    ):
+    ) -> None:
         check_number("rate", rate, numbers.Real, 1e-3)
         check_number("share", share, numbers.Real, 1e-6)
         self.features, self.shape, self.rate, self.share = features, shape, rate, share

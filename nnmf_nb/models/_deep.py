@@ -12,11 +12,12 @@ __all__ = ['DEFAULT_TERMS', 'pooled', 'spread', 'pooled_max', 'winners', 'Terms'
 # %% ../../nbs/models/deep.ipynb #75cabe79
 import math
 import numbers
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..chain._labels import Picked
 from ..chain._sequential import sequential
-from ..core._arrays import asarray, double, gram, namespace
+from ..core._arrays import ArrayLike, RandomState, asarray, double, gram, namespace
 from ..core._data import DataMatrix, WeightedDataMatrix, namespace_like, residual2
 from ..core._linalg import column_lengths
 from ..core.iteration import iterate
@@ -675,24 +676,24 @@ class DeepNMF(LayeredNMF):
 
     def __init__(
         self,
-        ranks=(20, 6),
+        ranks: int | Sequence[int] = (20, 6),
         *,
-        lam=1.0,
-        alpha_W="auto",
-        coupling=0.1,
-        pool_size=1,
-        pooling="mean",
-        solver="hals",
-        init="sequential",
-        n_init=1,
-        n_init_upper=5,
-        pretrain_iter=50,
-        max_iter=1000,
-        tol=1e-4,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        lam: float = 1.0,
+        alpha_W: float | str = "auto",
+        coupling: float = 0.1,
+        pool_size: int = 1,
+        pooling: str = "mean",
+        solver: str = "hals",
+        init: str | Sequence[ArrayLike] = "sequential",
+        n_init: int = 1,
+        n_init_upper: int = 5,
+        pretrain_iter: int = 50,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.ranks = ranks
         self.lam = lam
         self.alpha_W = alpha_W

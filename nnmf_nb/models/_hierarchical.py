@@ -6,12 +6,15 @@
 __all__ = ['HierarchicalNMF', 'regroup']
 
 # %% ../../nbs/models/hierarchical.ipynb #3a9c5dc2
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..chain._costs import propagate
 from ..chain._sequential import sequential
-from ..core._arrays import namespace, to_numpy
+from ..core._arrays import ArrayLike, RandomState, namespace, to_numpy
 from ..core._data import namespace_like
 from ..core._validation import opened
 from ..evaluation._certificates import only_coefficients
@@ -132,19 +135,19 @@ class HierarchicalNMF(LayeredNMF):
 
     def __init__(
         self,
-        ranks=(20, 6),
+        ranks: int | Sequence[int] = (20, 6),
         *,
-        lam=1.0,
-        alpha_W="auto",
-        init="sequential",
-        n_init=1,
-        n_init_upper=5,
-        max_iter=200,
-        tol=1e-4,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        lam: float = 1.0,
+        alpha_W: float | str = "auto",
+        init: str | Sequence[ArrayLike] = "sequential",
+        n_init: int = 1,
+        n_init_upper: int = 5,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.ranks = ranks
         self.lam = lam
         self.alpha_W = alpha_W
@@ -227,17 +230,17 @@ class HierarchicalNMF(LayeredNMF):
 
 # %% ../../nbs/models/hierarchical.ipynb #6b20d5e1
 def regroup(
-    model,
-    X,
-    rank,
+    model: Any,
+    X: ArrayLike,
+    rank: int,
     *,
-    mask=None,
-    weights=None,
-    n_init=5,
-    max_iter=200,
-    tol=1e-4,
-    random_state=None,
-):
+    mask: ArrayLike | str | None = None,
+    weights: ArrayLike | None = None,
+    n_init: int = 5,
+    max_iter: int = 200,
+    tol: float = 1e-4,
+    random_state: RandomState = None,
+) -> HierarchicalNMF:
     """Group the topics of a fitted model anew, for a part of the data or for other data.
 
     The topics of the first layer are held. A few topics above them are fitted to the coefficients

@@ -6,11 +6,16 @@
 __all__ = ['NMF']
 
 # %% ../../nbs/models/nmf.ipynb #fca83a86
+from typing import Any, Self
+
 from sklearn.callback import with_callbacks
 
+from ..core._arrays import Array, ArrayLike, RandomState
+from ..core._data import DataMatrix
+from ..evaluation._certificates import Criteria
 from ._base import Trained
 from ._one_layer import OneLayer, check_problem, named_start, train
-from ..solvers._flat import used_solver
+from ..solvers._flat import Problem, used_solver
 from ..solvers.divergences import _power_of_scale, divergence_floor
 
 # %% ../../nbs/models/nmf.ipynb #4de4f18b
@@ -144,22 +149,22 @@ class NMF(OneLayer):
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: int | str | None = "auto",
         *,
-        init=None,
-        solver="auto",
-        beta_loss="frobenius",
-        tol=1e-4,
-        max_iter=500,
-        random_state=None,
-        alpha_W=0.0,
-        alpha_H="same",
-        l1_ratio=0.0,
-        n_init=1,
-        fixed=None,
-        verbose=0,
-        device="auto",
-    ):
+        init: str | None = None,
+        solver: str = "auto",
+        beta_loss: str | float = "frobenius",
+        tol: float = 1e-4,
+        max_iter: int = 500,
+        random_state: RandomState = None,
+        alpha_W: float = 0.0,
+        alpha_H: float | str = "same",
+        l1_ratio: float = 0.0,
+        n_init: int = 1,
+        fixed: ArrayLike | None = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.n_components = n_components
         self.init = init
         self.solver = solver
@@ -176,7 +181,16 @@ class NMF(OneLayer):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        W: ArrayLike | None = None,
+        H: ArrayLike | None = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+        **keywords: Any,
+    ) -> Self:
         """Train on X.
 
         Parameters
@@ -224,7 +238,16 @@ class NMF(OneLayer):
         """
         return self._fit(X, y, mask, weights, self._sample_weight(keywords), W=W, H=H)
 
-    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
+    def fit_transform(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        W: ArrayLike | None = None,
+        H: ArrayLike | None = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+        **keywords: Any,
+    ) -> Array:
         """Train on X and return its coefficients.
 
         The result is the same as that of ``fit(X).transform(X)``.
@@ -262,7 +285,7 @@ class NMF(OneLayer):
     def _check(self, data, X, y, W, H):
         return check_problem(self, data, *named_start(self, X, W, H))
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: Problem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
         Parameters

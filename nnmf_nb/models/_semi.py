@@ -8,7 +8,9 @@ __all__ = ['check_semi', 'SemiLayer', 'semi_layers', 'semi_attributes', 'SemiPro
 # %% ../../nbs/models/semi.ipynb #c54445ea
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from sklearn.callback import with_callbacks
 
@@ -20,9 +22,9 @@ from nnmf_nb.chain._semi_nmf import (
     train_deep_semi,
     with_unit_columns,
 )
-from ..core._arrays import to_numpy
-from ..core._data import namespace_like, relative_error
-from ..evaluation._certificates import only_coefficients
+from ..core._arrays import Array, ArrayLike, RandomState, to_numpy
+from ..core._data import DataMatrix, namespace_like, relative_error
+from ..evaluation._certificates import Criteria, only_coefficients
 from ..layer._nnls import solve_layer, warn_not_converged
 from nnmf_nb.models._base import (
     FromFit,
@@ -193,18 +195,18 @@ class DeepSemiNMF(SignedEstimator):
 
     def __init__(
         self,
-        ranks=(20, 6),
+        ranks: int | Sequence[int] = (20, 6),
         *,
-        solver="anls",
-        ridge=1e-2,
-        lam=1.0,
-        pretrain_iter=100,
-        max_iter=1000,
-        tol=1e-4,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        solver: str = "anls",
+        ridge: float = 1e-2,
+        lam: float = 1.0,
+        pretrain_iter: int = 100,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.ranks = ranks
         self.solver = solver
         self.ridge = ridge
@@ -217,7 +219,7 @@ class DeepSemiNMF(SignedEstimator):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | dict[int, ArrayLike] | None = None) -> Self:
         """Train on X.
 
         A KeyboardInterrupt ends the training and leaves what there is.
@@ -265,7 +267,7 @@ class DeepSemiNMF(SignedEstimator):
             ranks, SemiTerms(float(self.ridge), self.solver, float(self.lam), graphs)
         )
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: SemiProblem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
         Parameters
@@ -316,7 +318,7 @@ class DeepSemiNMF(SignedEstimator):
     def _attributes(self, training, Z):
         return semi_attributes(training.data, Z)
 
-    def factor_pairs(self, X):
+    def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges: Z and H of each layer.
 
         Parameters
@@ -347,7 +349,9 @@ class DeepSemiNMF(SignedEstimator):
         Phi, S, _ = self._solve(data, -1)
         return relative_error(data, Phi, S) ** 2
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(
+        self, X: ArrayLike, y: ArrayLike | dict[int, ArrayLike] | None = None
+    ) -> Array:
         """Train on X and return the coefficients of the deepest layer.
 
         The result is the same as that of ``fit(X, y).transform(X)``, which knows no labels.

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..core._arrays import ArrayLike, double, in_threads, inner, namespace, to_numpy
+from ..core._arrays import Array, ArrayLike, double, in_threads, inner, namespace, to_numpy
 from nnmf_nb.core._data import (
     DataMatrix,
     Rows,
@@ -327,7 +327,7 @@ def _power_of_scale(scale, exponent):
         return float(min(np.power(np.float64(scale), exponent), np.finfo(float).max))
 
 
-def divergence_floor(X, k, beta):
+def divergence_floor(X: DataMatrix, k: int, beta: float) -> float:
     """Return a lower bound of the divergence of X from all matrices of a rank.
 
     Parameters
@@ -874,7 +874,7 @@ def _newton_step(X, A, S, beta, numerator, denominator, l1=0.0, l2=0.0):
     return xp.where(todo[None, :], mu_step(X, A, S, beta, l1, l2), new)
 
 # %% ../../nbs/solvers/divergences.ipynb #44e9dcfb
-def points_of(X, index):
+def points_of(X: DataMatrix, index: Array) -> DataMatrix:
     """Return the data of some data points, in the same unit and with the same penalties.
 
     Parameters

@@ -9,7 +9,7 @@ __all__ = ['OPTIMIZERS', 'Iterate', 'Trace', 'OptimizationState', 'run', 'gradie
 # %% ../../nbs/solvers/gradient.ipynb #57a68ff0
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Trace:
         callback: Callable | None = None,
         patience: int | None = None,
         note: Callable | None = None,
-    ):
+    ) -> None:
         self.values = []
         self.stationarity = []
         self.notes = []
@@ -216,7 +216,7 @@ def run(
     *,
     max_iter: int = 1000,
     tol: float = 1e-4,
-    **options,
+    **options: Any,
 ) -> Trace:
     """Train a chain with an optimizer until it is stationary.
 
