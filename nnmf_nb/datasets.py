@@ -16,7 +16,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import files as package_files
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.io import mminfo, mmread
@@ -24,8 +24,6 @@ from scipy.sparse import csr_array, issparse, load_npz, vstack
 from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfTransformer
 from sklearn.utils import check_random_state
-
-from .core._arrays import Array
 
 # %% ../nbs/datasets.ipynb #407131bd
 def _misfit(data):
@@ -495,7 +493,7 @@ def planted_counts(
     >>> counts.X.shape[0], sorted(counts.labels)
     (50, ['theme', 'topic'])
     """
-    levels = (ranks,) if np.isscalar(ranks) else tuple(ranks)
+    levels = tuple(np.atleast_1d(ranks).tolist())
     if len(levels) not in (1, 2) or min(levels) < 1 or list(levels) != sorted(levels)[::-1]:
         raise ValueError(
             "ranks must be a number of topics, or the numbers of topics and of themes (at most as "
@@ -901,7 +899,7 @@ def memory_of_matrix(n_samples: int, n_features: int, n_entries: int) -> int:
     return PER_NAME * (n_samples + n_features) + PER_ENTRY * n_entries
 
 
-def read_matrix_market(content: bytes, max_bytes: int | None = None) -> Array:
+def read_matrix_market(content: bytes, max_bytes: int | None = None) -> Any:
     """Read a MatrixMarket file.
 
     Parameters
@@ -965,7 +963,7 @@ def array_sizes(archive: zipfile.ZipFile) -> dict:
     return found
 
 
-def read_npz(content: bytes, max_bytes: int | None = None) -> Array:
+def read_npz(content: bytes, max_bytes: int | None = None) -> Any:
     """Read the matrix of an ``.npz`` archive of SciPy, or the largest matrix of one of NumPy.
 
     Parameters
@@ -995,12 +993,13 @@ def read_npz(content: bytes, max_bytes: int | None = None) -> Array:
         X = load_npz(io.BytesIO(content))
         if hasattr(X, "check_format"):
             X.check_format(full_check=True)
-        check_memory(memory_of_matrix(*X.shape, X.nnz), content, max_bytes)
+        n_samples, n_features = X.shape
+        check_memory(memory_of_matrix(n_samples, n_features, X.nnz), content, max_bytes)
         return X
     matrices = {name: size for name, (shape, size) in sizes.items() if len(shape) == 2}
     if not matrices:
         raise ValueError("the archive holds no matrix (an array with two dimensions).")
-    name = max(matrices, key=matrices.get)
+    name = max(matrices, key=lambda name: matrices[name])
     n_samples, n_features = sizes[name][0]
     needed = memory_of_matrix(n_samples, n_features, n_samples * n_features)
     check_memory(needed, content, max_bytes)

@@ -373,6 +373,53 @@ def public_objects():
                 yield f"{module}.{name}.{member}"
 
 
+def signatures_of(one):
+    """(name, signature) of a public function, or of what users call of a public class: `__init__`,
+    public methods and properties, also inherited ones of this package.
+    """
+    if not inspect.isclass(one):
+        yield one.__qualname__, inspect.signature(inspect.unwrap(one))
+        return
+    for kind in one.__mro__:
+        if kind.__module__.split(".")[0] != "nnmf_nb":
+            continue
+        for name, value in vars(kind).items():
+            value = value.fget if isinstance(value, property) else value
+            value = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
+            if inspect.isfunction(value) and (name == "__init__" or not name.startswith("_")):
+                yield value.__qualname__, inspect.signature(value)
+
+
+def without_annotation(signature):
+    """Names of the arguments, and 'return', that have none."""
+    names = [
+        name
+        for name, argument in signature.parameters.items()
+        if argument.annotation is argument.empty and name not in ("self", "cls", "_cls")
+    ]
+    return names + ["return"] * (signature.return_annotation is signature.empty)
+
+
+def test_public_signatures_are_annotated():
+    found = {}
+    for module, _, one in public_names():
+        for name, signature in signatures_of(one):
+            found[f"{module}: {name}"] = without_annotation(signature)
+    assert len(found) > 250 and not {name: names for name, names in found.items() if names}
+
+
+def test_a_missing_annotation_would_be_seen():
+    class Model:
+        def __init__(self, rank, tol: float = 0.0) -> None: ...
+
+        @property
+        def error(self): ...
+
+    Model.__module__ = "nnmf_nb.models"
+    faults = [without_annotation(signature) for _, signature in signatures_of(Model)]
+    assert faults == [["rank"], ["return"]]
+
+
 def test_a_page_lists_the_public_names():
     page = (ROOT / "nbs" / "public_names.ipynb").read_text(encoding="utf-8")
     names = {name for _, name, _ in public_names()}

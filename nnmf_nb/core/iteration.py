@@ -28,7 +28,7 @@ def replace_reason(state: Any, reason: str) -> Any:
     dataclass or named tuple
         A copy of `state` in which only ``reason`` differs.
     """
-    if dataclasses.is_dataclass(state):
+    if dataclasses.is_dataclass(state) and not isinstance(state, type):
         return dataclasses.replace(state, reason=reason)
     return state._replace(reason=reason)
 
@@ -105,7 +105,7 @@ def current_recorder() -> Recorder:
 
 
 @contextlib.contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
+def recording(recorder: Recorder) -> Iterator[Recorder]:
     """Let the loops inside a ``with`` block report to a recorder.
 
     Parameters

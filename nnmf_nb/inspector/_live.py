@@ -432,7 +432,7 @@ class Watched(traitlets.HasTraits):
         self._remote = Remote()
         self._album = Album(self._keep, self._memory)
         self._history = Curves()
-        self._latest = None
+        self._latest: tuple[int, Any, dict] | None = None
         self._running = None
         self.frame, self.curves = {}, {}
         self.progress = dict(
@@ -469,7 +469,7 @@ class Watched(traitlets.HasTraits):
             What is shown of it, as `frame_of` returns it.
         """
         self._latest = iteration, model, frame
-        self._album.add(*self._latest)
+        self._album.add(iteration, model, frame)
         self._history.add(iteration, [one["error"] for one in frame["layers"]])
         # the page draws when the frame comes
         if self.progress["looking"] is None:
@@ -763,7 +763,9 @@ def marks_of(model):
 class Looks(Displays):
     """Makes frames of the models of one fit; `features` and `shape` as in `LiveView`."""
 
-    features = shape = _chain = None
+    features: Sequence | None = None
+    shape: tuple[int, ...] | None = None
+    _chain = None
     _number, _labeled = 0, False
 
     def _frame(self, model):
@@ -876,7 +878,7 @@ class LiveView(Looks):
         options |= dict(keep=self._keep, memory=self._memory)
         return functools.partial(type(self), **options), ()
 
-    def setup(self, estimator: object, context: object) -> None:
+    def setup(self, estimator: Any, context: Any) -> None:
         """Begin a new view when a fit begins.
 
         Parameters
@@ -892,7 +894,7 @@ class LiveView(Looks):
         self._chain = None
         self._due = False
 
-    def on_fit_task_begin(self, estimator: object, context: object, *, y: object = None) -> None:
+    def on_fit_task_begin(self, estimator: Any, context: Any, *, y: object = None) -> None:
         """Show the view when a fit begins, and decide before each iteration whether to look at it.
 
         Parameters
@@ -945,7 +947,7 @@ class LiveView(Looks):
             self.tell(state="running")
         return stop
 
-    def teardown(self, estimator: object, context: object) -> None:
+    def teardown(self, estimator: Any, context: Any) -> None:
         """End the view, also when a fit fails.
 
         Parameters

@@ -472,7 +472,7 @@ class Trained:
     history: dict
 
 # %% ../../nbs/models/base.ipynb #9c0a1b02
-class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
+class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Names of the topics of each layer, for estimators of matrices and of tensors."""
 
     def layer_ranks(self) -> list[int]:
@@ -519,7 +519,7 @@ class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_o
         return np.array([f"{prefix}{topic}" for topic in range(topics[index])], dtype=object)
 
 # %% ../../nbs/models/base.ipynb #b5e00003
-class FactorizationEstimator(
+class FactorizationEstimator(  # type: ignore[call-arg]
     NamesTopics,
     CallbackSupportMixin,
     BaseEstimator,
@@ -544,7 +544,7 @@ class FactorizationEstimator(
         """Check the parameters and all that `fit` was given; return the problem to solve."""
         raise NotImplementedError
 
-    def declared_criteria(self, data: DataMatrix, problem: object) -> Criteria:
+    def declared_criteria(self, data: DataMatrix, problem: Any) -> Criteria:
         """Return the `Criteria` of what a fit minimizes, for its certificate.
 
         Parameters
@@ -830,7 +830,7 @@ class FactorizationEstimator(
         return tags
 
 # %% ../../nbs/models/base.ipynb #b5e00005
-class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):
+class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Base of the models for data of any sign."""
 
     _signed = True
@@ -894,7 +894,7 @@ class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):
         return self._score(X)
 
 # %% ../../nbs/models/base.ipynb #b5e00007
-class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_output_keys=None):
+class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Base of the models with `layers_` of nonnegative A and S. `fit` and `fit_transform` take a
     keyword `sample_weight`, which can be routed.
     """
@@ -1133,7 +1133,7 @@ class LearnsLabels(Classifies):
         """
         known = dict(mask=mask, weights=weights)
         if y is None or not self._has_classes():
-            return super().score(X, None, **known)
+            return super().score(X, None, **known)  # type: ignore[misc]  # of the class beside this one
         return accuracy(self, X, y, L=L, **known)
 
 
@@ -1239,7 +1239,7 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         warn_few_topics(labels, ranks)
         return Supervision(y, labels, float(self.lam), loss)
 
-    def declared_criteria(self, data: DataMatrix, problem: LayeredProblem) -> Criteria:
+    def declared_criteria(self, data: DataMatrix, problem: Any) -> Criteria:
         """Return the `Criteria` of what a fit minimizes, with the penalty on the coefficients.
 
         Parameters

@@ -12,7 +12,7 @@ __all__ = ['fingerprint', 'keep_names', 'keep_returns', 'returns_of', 'stored_na
 import functools
 import numbers
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Self
 
@@ -463,6 +463,10 @@ class DescribesTopics:
     A model has `_index(layer)`, `_names(features)` and `_coefficients(X, depth, mask, weights)`.
     """
 
+    layers_: list
+    _index: Callable
+    _names: Callable
+
     def _layers_for(self, X, mask, weights):
         """The fitted layers, with the coefficients of X in the place of those of the fit."""
         check_is_fitted(self)
@@ -504,7 +508,8 @@ class DescribesTopics:
         >>> model.rename(0, 1, "fish").get_feature_names_out().tolist()
         ['nmf0', 'fish']
         """
-        defaults = super().get_feature_names_out(input_features, layer)
+        of_model = super().get_feature_names_out  # type: ignore[misc]  # of the class beside this
+        defaults = of_model(input_features, layer)
         return named_columns(defaults, stored_names(self), self._index(layer))
 
     def rename(self, layer: int, topic: int | str, name: str) -> Self:

@@ -73,11 +73,13 @@ def beta_of(loss: str | float) -> float:
     """
     if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]
-    is_number = isinstance(loss, numbers.Real) and not isinstance(loss, bool)
-    if is_number and -LARGEST_BETA <= loss <= LARGEST_BETA:
-        return float(loss)
+    beta = math.nan
+    if not isinstance(loss, str | bool) and isinstance(loss, numbers.Real):
+        beta = float(loss)
+    if -LARGEST_BETA <= beta <= LARGEST_BETA:
+        return beta
     reason = ""
-    if is_number and math.isfinite(loss):
+    if math.isfinite(beta):
         reason = (
             " The powers of the data that it asks for leave the range of floating-point numbers."
         )

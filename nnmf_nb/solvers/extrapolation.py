@@ -84,8 +84,8 @@ class Factors:
         Second factor, in units of ``X.scale``.
     """
 
-    A: object
-    S: object
+    A: Array
+    S: Array
 
 # %% ../../nbs/solvers/extrapolation.ipynb #50cac3ec
 @dataclass(frozen=True, slots=True)

@@ -194,12 +194,13 @@ def best_start(
     exact = exact_start(X, k) if k >= X.shape[0] else None
     if exact is not None:
         return hals(X, *exact, max_iter=1)
-    best = None
-    for n in range(n_init):
-        A, S = svd_start(X, k, svd) if n == 0 else random_start(X, k, rng)
-        fit = hals(X, A, S, max_iter=max_iter, tol=0.0)
-        if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]):
-            best = fit
+    best = fit = hals(X, *svd_start(X, k, svd), max_iter=max_iter, tol=0.0)
+    for _ in range(1, n_init):
         if fit.reason == "interrupted":
-            return dataclasses.replace(best, reason="interrupted")
+            break
+        fit = hals(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
+        if fit.errors and fit.errors[-1] < best.errors[-1]:
+            best = fit
+    if fit.reason == "interrupted":
+        return dataclasses.replace(best, reason="interrupted")
     return best

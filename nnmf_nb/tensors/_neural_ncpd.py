@@ -13,6 +13,7 @@ __all__ = ['HIERARCHIES', 'DESCRIBED', 'OBJECTIVES', 'STARTS', 'chain_forward', 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #15d775be
 import math
 import numbers
+from collections import abc
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -685,10 +686,10 @@ class NeuralNCPD(Classifies, TensorEstimator):
 
     def __init__(
         self,
-        ranks: int | Sequence[int] = (12, 4),
+        ranks: int | abc.Sequence[int] = (12, 4),
         *,
         hierarchy: str = "samples",
-        depth_weights: Sequence[float] | None = None,
+        depth_weights: abc.Sequence[float] | None = None,
         frozen: bool = False,
         lam: float = 1.0,
         label_loss: str = "frobenius",
@@ -969,7 +970,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
             return super().score(X, None, mask)
         return accuracy(self, X, y, L=L, mask=mask)
 
-    def tree(self, mode: int = 1, names: Sequence[str] | None = None, top: int = 4) -> str:
+    def tree(self, mode: int = 1, names: abc.Sequence[str] | None = None, top: int = 4) -> str:
         """Return the hierarchy as text.
 
         Components of the deepest layer come in the order of their weight, below each those of the
@@ -998,7 +999,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         """
         check_is_fitted(self)
         tables = [self.components(mode, l, names, top) for l in range(len(self.layers_))]
-        lines = []
+        lines: list[str] = []
         for r in range(self.layers_[-1].rank):
             self._branch(lines, tables, len(self.layers_) - 1, r, "")
         return Tree("\n".join(lines))
