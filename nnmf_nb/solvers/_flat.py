@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..core._arrays import asarray, double, gram, inner, namespace
 from ..core._data import WeightedDataMatrix, namespace_like, residual2, transposed
-from ..core._linalg import unit_columns
+from ..core._linalg import column_lengths, unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import solve_layer
 from .coordinate_descent import Factorization, coordinate_descent, hals
@@ -163,7 +163,9 @@ def solve(X, problem, A, S, **options):
 
 
 def unit_fit(fit):
-    return replace(fit, A=unit_columns(fit.A))
+    """The same fit with columns of A of length 1 and their lengths in S."""
+    S = double(fit.S) * column_lengths(fit.A)[:, None]
+    return replace(fit, A=unit_columns(fit.A), S=namespace(S).astype(S, fit.S.dtype))
 
 
 def used_solver(problem, fit):
