@@ -184,6 +184,7 @@ def tabulated(table):
 METHODS |= {
     "shares": lambda model, X, **known: tabulated(model.shares(X, **known)),
     "topic_info": lambda model, X, **known: tabulated(model.topic_info(X, **known)),
+    "topic_report": lambda model, X, **known: tabulated(model.topic_report(X, **known).table),
     "document_info": lambda model, X, **known: tabulated(model.document_info(X, **known)),
     "samples_of": lambda model, X, **known: tabulated(model.samples_of(0, X=X, top=99, **known)),
     "residuals": lambda model, X, **known: [*map(np.asarray, model.residuals(X, **known))],

@@ -39,7 +39,7 @@ solvers: gradient _quasi_newton
 chain: _costs _projection _layers _labels
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _tables _base _starts _nmf _ssnmf _hierarchical _deep _semi _unfolded
+models: _tables _report _base _starts _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths

@@ -243,10 +243,9 @@ def _often_enough(chain, found, min_share):
 def _fitted(X, estimator, chain, chosen, found, random_state):
     """The model with the chosen topics of a chain, by share."""
     chain = [
-        A[:, topics] if layer == 0 else A[np.ix_(chosen[layer - 1], topics)]
+        A[:, topics] if layer == 0 else _unit(A[np.ix_(chosen[layer - 1], topics)])
         for layer, (A, topics) in enumerate(zip(chain, chosen))
     ]
-    chain = [_unit(A) for A in chain]
     if isinstance(estimator, NMF):
         model, order = _fitted_flat(X, estimator, chain[0], random_state)
     else:
