@@ -111,8 +111,9 @@ def test_names_of_data_points(toy):
 
 
 def test_dead_and_spanned_topics_are_named():
-    parts = np.vstack([np.eye(3, 8), np.eye(3, 8)[0] + np.eye(3, 8)[1]])
-    X = np.random.default_rng(0).random((30, 2)) @ parts[:2]
+    e = np.eye(8)
+    parts = np.array([e[0], e[1], e[2], e[0] + e[1] + 0.1 * e[4]])
+    X = np.random.default_rng(0).random((30, 3)) @ parts[[0, 1, 3]]
     model = NMF(4, fixed=parts, random_state=0).fit(X)
     report = model.topic_report(X)
     remarks = report.table.set_index("name")["remarks"]
