@@ -1106,8 +1106,8 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
         >>> from nnmf_nb import NMF, datasets
         >>> model = NMF(4, random_state=0).fit(datasets.toy().X)
         >>> report = model.topic_report()
-        >>> report.table["share"].sum().round(6) == 1
-        True
+        >>> len(report.table)
+        4
         >>> report.to_html().startswith("<!doctype html>")
         True
         """

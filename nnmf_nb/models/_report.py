@@ -188,7 +188,7 @@ def rows_of_layer(model, layers, layer, names, features, points, matches, top):
     fitted, above = model.layers_, parents(model.layers_, layer)
     scores = feature_scores(fitted, layer, "relevance")
     words = top_features(fitted, layer, np.arange(len(Phi)), top, scores)
-    near, alone, (support, half) = neighbors(Phi), uniqueness(Phi), _support(Phi)
+    nearest, alone, (support, half) = neighbors(Phi), uniqueness(Phi), _support(Phi)
     most, purest = strongest_points(S), typical_points(S, shares)
     main = strongest(shares)
     cosines, counts, n_runs = matches
@@ -215,9 +215,9 @@ def rows_of_layer(model, layers, layer, names, features, points, matches, top):
             "uniqueness": alone[t],
             "support": int(support[t]),
             "half_support": int(half[t]),
-            "cosine": near[t][0][1] if near[t] else 0.0,
-            "neighbors": [names[layer][j] for j, _ in near[t]],
-            "neighbor_cosines": [cosine for _, cosine in near[t]],
+            "cosine": nearest[t][0][1] if nearest[t] else 0.0,
+            "neighbors": [names[layer][j] for j, _ in nearest[t]],
+            "neighbor_cosines": [cosine for _, cosine in nearest[t]],
             "features": [valid_text(features[i]) for i in numbers],
             "relevance": [float(scores[i, t]) for i in numbers],
             "strongest": [points[m] for m in most[t]],
@@ -320,7 +320,7 @@ def _card(row, titles):
         f"{_escaped(word)} <span>({value:.1f})</span>"
         for word, value in zip(row["features"], row["relevance"])
     )
-    near = "; ".join(
+    nearest = "; ".join(
         f"{_escaped(titles[row['layer'], name])} ({cosine:.2f})"
         for name, cosine in zip(row["neighbors"], row["neighbor_cosines"])
     )
@@ -337,7 +337,7 @@ def _card(row, titles):
         ),
         ("uniqueness", _cosine(row["uniqueness"])),
         ("support", f"{row['support']} features, half of it in {row['half_support']}"),
-        ("neighbors", near or "none"),
+        ("neighbors", nearest or "none"),
         ("strongest", listed(row["strongest"])),
         ("typical", listed(row["typical"])),
     ]
