@@ -36,6 +36,9 @@ _home = {
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
     "fit_texts": "texts",
+    "RankSearch": "selection._rank_search",
+    "ProfileSearch": "selection._profiles",
+    "consensus": "selection._consensus",
 }
 __all__ = [*_home, "datasets"]
 

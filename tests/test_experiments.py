@@ -22,6 +22,7 @@ SMALL = {
         LABELED=("digits",),
     ),
     "03_speed": {},
+    "04_defaults": dict(STARTS=2, DEEP_STARTS=1, SETS=("toy", "8 topics")),
 }
 LONG = ["01_table_1", "02_where_depth_helps"]  # even in small
 

@@ -39,7 +39,7 @@ solvers: gradient _quasi_newton _flat
 chain: _costs _projection _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _tables _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
+models: _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths

@@ -40,6 +40,8 @@ ZOO = {
 }
 # models of tensors, whose contracts are in test_tensors.py
 TENSORS = ("NeuralNCPD", "NonnegativeCP")
+# searches over models, which are no models themselves; their contracts are in test_selection.py
+SEARCHES = ("ProfileSearch", "RankSearch")
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
 # fit has a mask
 MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]

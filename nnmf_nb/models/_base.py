@@ -42,6 +42,7 @@ from nnmf_nb.chain._labels import (
 from nnmf_nb.chain._layers import (
     by_share,
     describe,
+    feature_names,
     html_table,
     layer_rows,
     text_table,
@@ -74,7 +75,8 @@ from nnmf_nb.evaluation._certificates import (
     verify,
 )
 from ..layer._nnls import warn_not_converged
-from ._tables import DescribesTopics
+from ._report import report_of
+from ._tables import DescribesTopics, sample_index, stored_names
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
 from ..solvers.stationarity import CONVERGED, convergence_limit
@@ -1069,6 +1071,71 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
         """
         check_is_fitted(self)
         return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
+
+    def topic_report(
+        self, X=None, features=None, samples=None, runs=None, top=10, mask=None, weights=None
+    ):
+        """Report of each topic what it explains, what is in it, and what speaks against it.
+
+        Parameters
+        ----------
+        X : matrix of shape (n_samples, n_features), default=None
+            Data points as `transform` takes them; None: those of the fit.
+        features : sequence of str of length n_features, default=None
+            Names of the features; None: those seen in fit, else x0, x1, ..
+        samples : sequence of length n_samples, default=None
+            Names of the data points; None: the index of X if it is a DataFrame, else 0, 1, ..
+        runs : sequence of fitted models, default=None
+            Other fits with as many layers, to match the topics with. None: those of which a model
+            from `consensus` was made; otherwise matches are unknown.
+        top : int, default=10
+            How many features of a topic are named at most.
+        mask, weights : matrix of shape (n_samples, n_features), default=None
+            What is known of X, and weights of its entries (dimensionless), as in `transform`.
+
+        Returns
+        -------
+        TopicReport
+            ``report.table`` is a DataFrame with a row per topic, ``report.to_html(path)`` a page
+            that can be printed. Columns: `layer`, `topic`, `parent`, `name`, `share` and `size` as
+            in `topic_info`; `floor` and `captured` of its layer in the fit; in how many runs it
+            `came_back`, and `share_of_runs`; mean and worst cosine with its partners (`match_mean`,
+            `match_worst`); `uniqueness`, the part that the other topics cannot build; `support`,
+            the number of its features, and how many hold half of it (`half_support`); `neighbors`,
+            the two nearest topics, with their cosines (`cosine` is the largest); `features` by
+            their `relevance`; the three `strongest` data points, which have the largest
+            coefficients, and the three most `typical`, with the largest shares among those with
+            much of it; `remarks` in words. Numbers are dimensionless, and NaN where unknown.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            For `features`, `samples`, `runs`, `top` or X that do not fit.
+
+        References
+        ----------
+        C. Sievert, K. E. Shirley: LDAvis. 2014. doi:10.3115/v1/W14-3110.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> model = NMF(4, random_state=0).fit(datasets.toy().X)
+        >>> report = model.topic_report()
+        >>> len(report.table)
+        4
+        >>> report.to_html().startswith("<!doctype html>")
+        True
+        """
+        layers = self._layers_for(X, mask, weights)
+        (N, _), (_, M) = layers[0].A.shape, layers[0].S.shape
+        points = sample_index(X, M) if samples is None else list(samples)
+        if len(points) != M:
+            raise ValueError(f"samples must be {M} names, one per data point, got {len(points)}.")
+        names = [self.get_feature_names_out(layer=layer) for layer in range(len(layers))]
+        words = feature_names(self._names(features), N)
+        return report_of(self, layers, names, {*stored_names(self)}, words, points, runs, top)
 
     def _headline(self):
         (N, _), (_, M) = self.layers_[0].A.shape, self.layers_[0].S.shape
