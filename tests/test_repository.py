@@ -250,6 +250,11 @@ def test_models_import_nothing_from_each_other(path):
     assert not siblings(path)
 
 
+def test_an_import_from_a_sibling_would_be_seen():
+    """Modules of other folders may import estimators: the searches do."""
+    assert siblings(PACKAGE / "selection" / "_profiles.py") == {"_neural", "_nmf"}
+
+
 # hooks of scikit-learn, named tuples and Jupyter's kernel, whose names are not ours
 FOREIGN_PRIVATE = (
     "_replace _fields _asdict _skl_callbacks _init_callback_context _callback_fit_ctx "
