@@ -323,6 +323,23 @@ def test_dir_shows_the_public_names():
     assert run_python("import nnmf_nb; print({*nnmf_nb.__all__} <= {*dir(nnmf_nb)})") == "True"
 
 
+def test_type_checkers_see_the_public_names():
+    """What `__init__` shows them is what it imports when a name is used."""
+    source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    shown = {
+        (alias.name, node.module, alias.asname)
+        for block in ast.parse(source).body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        for alias in node.names
+    }
+    code = "import nnmf_nb; print([(name, nnmf_nb._home.get(name)) for name in nnmf_nb.__all__])"
+    assert shown == {
+        (name, f"nnmf_nb.{module}" if module else "nnmf_nb", name)
+        for name, module in ast.literal_eval(run_python(code))
+    }
+
+
 def test_unknown_name_is_an_attribute_error():
     assert run_python("import nnmf_nb; print(hasattr(nnmf_nb, 'no_such_name'))") == "False"
 
