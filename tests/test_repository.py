@@ -250,6 +250,11 @@ def test_models_import_nothing_from_each_other(path):
     assert not siblings(path)
 
 
+def test_an_import_from_a_sibling_would_be_seen():
+    """Modules of other folders may import estimators: the searches do."""
+    assert siblings(PACKAGE / "selection" / "_profiles.py") == {"_neural", "_nmf"}
+
+
 # hooks of scikit-learn, named tuples and Jupyter's kernel, whose names are not ours
 FOREIGN_PRIVATE = (
     "_replace _fields _asdict _skl_callbacks _init_callback_context _callback_fit_ctx "
@@ -316,6 +321,23 @@ def test_public_names_load_neither_gpu_nor_notebook():
 
 def test_dir_shows_the_public_names():
     assert run_python("import nnmf_nb; print({*nnmf_nb.__all__} <= {*dir(nnmf_nb)})") == "True"
+
+
+def test_type_checkers_see_the_public_names():
+    """What `__init__` shows them is what it imports when a name is used."""
+    source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    shown = {
+        (alias.name, node.module, alias.asname)
+        for block in ast.parse(source).body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        for alias in node.names
+    }
+    code = "import nnmf_nb; print([(name, nnmf_nb._home.get(name)) for name in nnmf_nb.__all__])"
+    assert shown == {
+        (name, f"nnmf_nb.{module}" if module else "nnmf_nb", name)
+        for name, module in ast.literal_eval(run_python(code))
+    }
 
 
 def test_unknown_name_is_an_attribute_error():

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['BAR', 'check_number', 'check_penalty', 'check_layer', 'check_ranks', 'warn_of_more_topics', 'check_samples',
-           'read_signed', 'weights_of_entries', 'factor_like', 'columns_out', 'leading_svd', 'named_topics', 'NoBar',
-           'progress_bar', 'begin_training', 'unfinished', 'end_training', 'fitted_attributes', 'reporter', 'TrainedOn',
-           'FromFit', 'OnlyFromFit', 'fitting', 'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator',
-           'SignedEstimator', 'NonnegativeEstimator', 'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF',
-           'EarlyStopping', 'hidden_score']
+           'read_signed', 'weights_of_entries', 'factor_like', 'columns_out', 'leading_svd', 'with_callbacks',
+           'named_topics', 'NoBar', 'progress_bar', 'begin_training', 'unfinished', 'end_training', 'fitted_attributes',
+           'reporter', 'TrainedOn', 'FromFit', 'OnlyFromFit', 'fitting', 'Training', 'Trained', 'NamesTopics',
+           'FactorizationEstimator', 'SignedEstimator', 'NonnegativeEstimator', 'LearnsLabels', 'uses_labels',
+           'LayeredProblem', 'LayeredNMF', 'EarlyStopping', 'hidden_score']
 
 # %% ../../nbs/models/base.ipynb #de114954
 import contextlib
@@ -18,13 +18,14 @@ import math
 import numbers
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
+from sklearn import callback as sklearn_callback
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
@@ -248,7 +249,15 @@ def leading_svd(X, k):
     return top_svd(X, min(k, *X.shape)) if X.norm2 > 0 else None
 
 # %% ../../nbs/models/base.ipynb #bab2e950
-def named_topics(transform):
+_Method = TypeVar("_Method", bound=Callable)
+
+
+def with_callbacks(fit: _Method) -> _Method:
+    """scikit-learn's decorator of `fit`, which has no types: `fit` keeps its own."""
+    return sklearn_callback.with_callbacks(fit)
+
+
+def named_topics(transform: _Method) -> _Method:
     """Decorator of a method transform(self, X, layer=-1, ..): what `set_output` asks for, its
     columns named after the topics of that layer. A list has one result per layer.
     """
@@ -260,7 +269,7 @@ def named_topics(transform):
             return [_with_names(self, one, X, l) for l, one in enumerate(S)]
         return _with_names(self, S, X, layer)
 
-    return named
+    return cast(_Method, named)
 
 
 def _with_names(model, S, X, layer):
