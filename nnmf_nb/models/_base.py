@@ -76,7 +76,7 @@ from nnmf_nb.evaluation._certificates import (
     verify,
 )
 from ..layer._nnls import warn_not_converged
-from ._report import report_of
+from ._report import TopicReport, report_of
 from ._tables import DescribesTopics, sample_index, stored_names
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
@@ -1082,8 +1082,15 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
         return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
 
     def topic_report(
-        self, X=None, features=None, samples=None, runs=None, top=10, mask=None, weights=None
-    ):
+        self,
+        X: ArrayLike | None = None,
+        features: Sequence[str] | None = None,
+        samples: Sequence[object] | None = None,
+        runs: Sequence[object] | None = None,
+        top: int = 10,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+    ) -> TopicReport:
         """Report of each topic what it explains, what is in it, and what speaks against it.
 
         Parameters
