@@ -48,6 +48,7 @@ selection: _cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live
 texts
 datasets
+bridges
 _command_line
 """
 BORDERS = {"datasets": set()}  # data must load without the models
