@@ -21,7 +21,6 @@ suppress_warnings = [
     "autosummary.import_cycle",
     "misc.highlighting_failure",  # cells that are not Python: make, shell
     "myst.header",  # a notebook may skip a level of headings
-    "docutils",  # docstrings are numpydoc's business, which tests/test_repository.py checks
 ]
 
 nb_execution_mode = "off"
@@ -61,6 +60,20 @@ def leave_out_scikit_learns(app, what, name, member, skip, options):
     return True if own.startswith("sklearn.") or re.fullmatch("set_.*_request", name) else None
 
 
+IN_BACKTICKS = re.compile(r"(`+[^`]*`+)")
+NAME_IN_TEXT = re.compile(r"\b(\w+)_(?=[,)])")
+
+
+def escape_for_rst(app, what, name, obj, options, lines):
+    """Docstrings are plain text: names that end with _ are no links, nor |x| a substitution."""
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = IN_BACKTICKS.split(line)
+            parts[::2] = [NAME_IN_TEXT.sub(r"\1\\_", one).replace("|", "\\|") for one in parts[::2]]
+            lines[i] = "".join(parts)
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", escape_for_rst, priority=400)
     app.connect("autodoc-skip-member", leave_out_scikit_learns)

@@ -157,8 +157,8 @@ def listed_names():
 
 def write_api():
     """The page of all public names, from which Sphinx makes one page for each."""
-    lines = ["# Public names by task", ""]
-    lines += ["What is not here is internal and may change. Defaults suit most data.", ""]
+    lines = ["# API", ""]
+    lines += ["All public names, by task. What is not here is internal and may change.", ""]
     for heading, names in listed_names():
         lines += [f"## {heading}", "", "```{eval-rst}", ".. autosummary::", "   :toctree: names"]
         lines += ["   :nosignatures:", ""]
