@@ -4,6 +4,8 @@ Sphinx there; nothing is executed and nothing fetched.
 
 import re
 
+from sphinx.ext import autosummary
+
 import nnmf_nb
 
 project = "nnmf_nb"
@@ -71,6 +73,14 @@ def escape_for_rst(app, what, name, obj, options, lines):
             parts = IN_BACKTICKS.split(line)
             parts[::2] = [NAME_IN_TEXT.sub(r"\1\\_", one).replace("|", "\\|") for one in parts[::2]]
             lines[i] = "".join(parts)
+
+
+def first_line(lines, document):
+    """The summary of a name: its first line, where Sphinx would end at the first period."""
+    return next((line.strip() for line in lines if line.strip()), "")
+
+
+autosummary.extract_summary = first_line
 
 
 def setup(app):
