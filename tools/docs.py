@@ -184,9 +184,10 @@ def write_sources():
     write_live_pages()
     write_api()
     shutil.copy(mathjax(), SOURCE / "_static" / "tex-svg.js")
-    first = SOURCE / "index.md"
-    text = first.read_text(encoding="utf-8").replace("{{VERSION}}", nnmf_nb.__version__)
-    first.write_text(text, encoding="utf-8")
+    for page in SOURCE.glob("*.md"):
+        # docs/ lies beside nbs/, and becomes the top of the site
+        text = page.read_text(encoding="utf-8").replace("](../", "](")
+        page.write_text(text.replace("{{VERSION}}", nnmf_nb.__version__), encoding="utf-8")
 
 
 # --- links ----------------------------------------------------------------------------------------
