@@ -8,6 +8,7 @@ __all__ = ['fit_anndata', 'gensim_matrix', 'xarray_frame', 'pyldavis_arguments']
 # %% ../nbs/bridges.ipynb #b57efe8b
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,7 @@ def _write_results(adata, model, layer, key):
 
 
 def fit_anndata(
-    adata: object,
+    adata: Any,
     model: BaseEstimator,
     layer: str | None = None,
     *,
@@ -190,7 +191,7 @@ def _joined(names, dims):
     return ", ".join(f"{dim}={name}" for dim, name in zip(dims, names))
 
 
-def xarray_frame(array: object, samples: str | None = None) -> pd.DataFrame:
+def xarray_frame(array: Any, samples: str | None = None) -> pd.DataFrame:
     """Turn an array of xarray into a data frame whose names are its coordinates.
 
     Parameters
