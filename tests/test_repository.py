@@ -29,7 +29,8 @@ NOTEBOOKS = sorted(
     for p in (ROOT / "nbs").rglob("*.ipynb")
     if not any(part[0] in "._" for part in p.relative_to(ROOT).parts)
 )
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
+BY_HAND = ("__init__.py", "__main__.py", "_modidx.py")
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in BY_HAND)
 # A module imports only from modules above its own.
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
@@ -47,6 +48,8 @@ selection: _cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live
 texts
 datasets
+bridges
+_command_line
 """
 BORDERS = {"datasets": set()}  # data must load without the models
 

@@ -567,7 +567,7 @@ def cmd_export_check(args):
         for file in ("settings.ini", "pyproject.toml"):
             shutil.copy(ROOT / file, copy)
         shutil.copytree(ROOT / "nbs", copy / "nbs", ignore=shutil.ignore_patterns(".*", "*.png"))
-        for init in (ROOT / "nnmf_nb").rglob("__init__.py"):
+        for init in (ROOT / "nnmf_nb").rglob("__*__.py"):
             (copy / init.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(init, copy / init.relative_to(ROOT))
         # not the user's nbdev settings
