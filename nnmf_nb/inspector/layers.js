@@ -71,8 +71,9 @@ export function layersPane(view) {
   function drawHeading(place, l, k) {
     const outer = l === L - 1 && place.wide;
     const step = L > 1 ? Math.abs(place.x[0] - place.x[L - 1]) / (L - 1) : Infinity;
-    const long = `layer ${l} · ${k} topic${k > 1 ? "s" : ""}`;
-    const text = textWidth("layer 0 · 000 topics", 11) + 8 > step ? `${k}` : long;
+    const unit = k > 1 ? "topics" : "topic";
+    const forms = [`layer ${l} · ${k} ${unit}`, `layer ${l} · ${k}`];
+    const text = forms.find((form) => textWidth(form, 11) + 8 < step) || `${k}`;
     const width = Math.max(240, drawnWidth);
     const out = place.x[l] + textWidth(text, 11) + 4 > width; // at the right edge it ends there
     const x = out ? width : place.x[l] + (outer ? BAR : 0);
