@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from conftest import find_chromium
 
-from nnmf_nb import load
+from nnmf_nb import NMF, datasets, inspect, load
 
 ROOT = Path(__file__).resolve().parent.parent
 LACKING = [
@@ -40,6 +40,7 @@ pytestmark = [
     pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}"),
 ]
 
+VIEW = "application/vnd.jupyter.widget-view+json"
 PATIENCE = 60_000  # milliseconds for one thing to happen, on a machine that has other things to do
 WATCH = """
 import warnings
@@ -168,6 +169,7 @@ def jupyter(tmp_path_factory):
         "print('changes', [what for _, what in model.history_['changes']], model.stop_reason_)",
     )
     write_notebook(folder / "plain.ipynb", PLAIN)
+    write_saved_notebook(folder / "saved.ipynb")
     port = free_port()
     command = [
         "jupyterlab",
@@ -183,6 +185,20 @@ def jupyter(tmp_path_factory):
         "--JupyterNotebookApp.expose_app_in_browser=True",
     ]
     yield from serve(command, port, folder, folder / "server.log")
+
+
+def write_saved_notebook(path):
+    """A notebook as JupyterLab saves it after a view was displayed: the widget, whose kernel is
+    gone, and the still.
+    """
+    cell = nbformat.v4.new_code_cell("view")
+    bundle = inspect(NMF(3, random_state=0).fit(datasets.toy(0).X)).stills()
+    widget = {"model_id": "gone", "version_major": 2, "version_minor": 0}
+    cell.outputs = [
+        nbformat.v4.new_output("display_data", {VIEW: widget}),
+        nbformat.v4.new_output("display_data", bundle),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
 
 
 @pytest.fixture
@@ -307,6 +323,13 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     page.evaluate(PYTHON, "view.select(0, 3)")  # and from Python to the page
     inspector.locator('.node[data-key="0,3"].selected').wait_for()
     assert inspector.locator(".alert").inner_text() == ""
+    # the whole text comes from the kernel
+    example = inspector.locator(".example").first
+    example.locator(".read").click()
+    example.locator(".text mark").first.wait_for()
+    # where the view lives, its still is hidden
+    assert page.locator(".nnmf-still").count() == 2
+    assert not page.locator(".nnmf-still").first.is_visible()
     picture(page, "lab_inspector", tmp_path)
 
     live = page.locator(".nnmf.live")
@@ -319,6 +342,18 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     until(lambda: python(page, "live.progress['looking']"), lambda s: s == "1")
     live.locator('.chip[data-epoch="1"][aria-pressed="true"]').wait_for()
     picture(page, "lab_live_done", tmp_path)
+
+
+def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, tmp_path):
+    context = chromium.new_context(viewport={"width": 1300, "height": 700})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/saved.ipynb?reset")
+    still = page.locator(".nnmf-still")
+    still.wait_for()
+    assert still.locator("tr").count() == 4 and "NMF: 90 data points" in still.inner_text()
+    picture(page, "lab_saved", tmp_path)
+    context.close()
 
 
 @pytest.mark.exhaustive

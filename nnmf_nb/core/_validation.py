@@ -595,11 +595,11 @@ def _checked(model, X, reset):
         text = _text_in(X) if "convert string" in str(error) or np.ndim(X) == 1 else None
         if text is not None:
             place, word = text
-            column = f" (column {X.columns[place[1]]!r})" if hasattr(X, "columns") else ""
+            column = f", in the column {X.columns[place[1]]!r}" if hasattr(X, "columns") else ""
             raise type(error)(
-                f"could not convert string to float: X holds text, the first at {place}{column}: "
-                f"{word[:40]!r}. Count the words of texts first, for example with scikit-learn's "
-                "TfidfVectorizer, and leave out or encode columns of text."
+                f"could not convert string to float: X holds text, the first at {place}: "
+                f"{word[:40]!r}{column}. Count the words of texts first, for example with "
+                "scikit-learn's TfidfVectorizer, and leave out or encode columns of text."
             ) from error
         column = _column_without_numbers(X)
         if column is not None:

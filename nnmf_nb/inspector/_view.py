@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LAMBDAS', 'TOKEN', 'IMPORT', 'PAGE', 'CARD', 'leading_features', 'leading_points', 'shares_within', 'rotated',
-           'main_topics', 'example_points', 'topics_of_points', 'point_errors', 'signif', 'shorten', 'ribbons',
+           'main_topics', 'example_points', 'point_errors', 'signif', 'shorten', 'ribbons', 'topics_of_points',
            'thinned', 'thumbnail', 'reduced', 'slice_sizes', 'light', 'fit_rows', 'history_of', 'check_training_data',
            'check_samples_named', 'check_shape', 'axis_payload', 'leading_classes', 'topics_payload',
            'shares_of_examples', 'points_payload', 'point_images', 'one_layer', 'with_layers', 'headline', 'plural',
@@ -146,20 +146,6 @@ def example_points(layers, l, n):
         for j in range(layers[l].rank)
     ]
 
-# %% ../../nbs/inspector/view.ipynb #1c5f7a04
-def topics_of_points(within, examples, most=5, least=0.04):
-    """The topics of data points at one layer: for each column of `within` (topics x points, shares)
-    the topics in `examples` (a set for each) and the at most `most` others above `least`, as
-    [topic, share], largest first.
-    """
-    listed = []
-    for column, chosen in zip(within.T, examples):
-        order = np.argsort(-column, kind="stable")
-        large = [int(i) for i in order[:most] if column[i] >= least]
-        shown = sorted({*large, *chosen}, key=lambda i: -column[i])
-        listed.append([[i, signif(column[i], 3)] for i in shown])
-    return listed
-
 # %% ../../nbs/inspector/view.ipynb #91f21205
 def point_errors(layers, X, points):
     """Relative error of single data points (rows `points` of X) at every depth: n x layers, 0 for a
@@ -209,6 +195,20 @@ def ribbons(flow, part=0.02, most=6):
         for n, j in enumerate(np.argsort(-up[i], kind="stable")[:most]):
             if up[i, j] > (part if n else 0):
                 listed.append([i, int(j), *signif([up[i, j], down[i, j]], 3)])
+    return listed
+
+# %% ../../nbs/inspector/view.ipynb #1c5f7a04
+def topics_of_points(within, examples, most=5, least=0.04):
+    """The topics of data points at one layer: for each column of `within` (topics x points, shares)
+    the topics in `examples` (a set for each) and the at most `most` others above `least`, as
+    [topic, share], largest first.
+    """
+    listed = []
+    for column, chosen in zip(within.T, examples):
+        order = np.argsort(-column, kind="stable")
+        large = [int(i) for i in order[:most] if column[i] >= least]
+        shown = sorted({*large, *chosen}, key=lambda i: -column[i])
+        listed.append([[i, signif(column[i], 3)] for i in shown])
     return listed
 
 # %% ../../nbs/inspector/view.ipynb #6aa90a00
@@ -1390,16 +1390,22 @@ class View(Selection):
     def __repr__(self):
         return outline(self.payload, self.names)
 
-    def _stills(self):
-        """The view as text and as a table; a live view beside it hides the table."""
+    def stills(self) -> dict[str, str]:
+        """Return the view as text and as a table, which a live view beside it hides.
+
+        Returns
+        -------
+        dict of str
+            A bundle of MIME types.
+        """
         table = f"<div class='nnmf-still'>{still(self.payload, self.names)}</div>"
         return {"text/plain": repr(self), "text/html": table}
 
     def _repr_mimebundle_(self, **kwargs):
-        return with_live(self._stills(), lambda: self.widget, lambda: self.controls)
+        return with_live(self.stills(), lambda: self.widget, lambda: self.controls)
 
     def _ipython_display_(self):
-        display_with_still(self, self._stills())
+        display_with_still(self, self.stills())
 
 # %% ../../nbs/inspector/view.ipynb #c8631992
 def excerpts(model, X, width=40):

@@ -14,7 +14,7 @@ export function examplesPane(view) {
     const [l, j] = view.selected();
     const listed = data.layers[l].topics[j].points;
     const where = data.layers.length > 1 ? ` of layer ${l}` : "";
-    const from = l > 0 ? ", from its different subtopics" : "";
+    const from = l > 0 ? ", from its subtopics" : "";
     const note = `strongest data points${from}, and their topics${where}`;
     const list = h(
       "ol",
