@@ -58,7 +58,7 @@ function drawExample(view, m, l, j) {
 /** The opening of a text; the whole, with the words that speak for the topic marked, on demand. */
 function drawText(view, point, m, l, j) {
   const text = h("p", { class: "text" }, point.text);
-  const read = h("button", { class: "plain read", type: "button" }, "read the whole text");
+  const read = h("button", { class: "plain read", type: "button" }, invitation(point));
   read.setAttribute("aria-expanded", "false");
   const note = h("span", { class: "quiet", role: "status" });
   read.addEventListener(
@@ -83,10 +83,13 @@ function drawText(view, point, m, l, j) {
   return [text, view.canRead ? h("p", { class: "reading" }, read, note) : null];
 }
 
+/** What the button says while the text is folded. */
+const invitation = (point) => (point.cut ? "read the whole text" : "mark its words");
+
 function fold(text, read, point) {
   text.classList.remove("whole");
   text.replaceChildren(point.text);
-  read.textContent = "read the whole text";
+  read.textContent = invitation(point);
   read.setAttribute("aria-expanded", "false");
 }
 

@@ -6,12 +6,12 @@ import { isCurve } from "./payload.js";
 export const BAR = 11; // width of a bar
 const HEAD = 26; // height of a heading
 
-/** Sizes in pixels: `low` of the slot of a topic, `item` of a slot with its gap, and how many
- *  topics of a layer have a bar of their own (`most`) before the layer is opened. */
+/** Sizes in pixels: `low` of the slot of a topic, `item` of a slot with its gap, `limit` of a
+ *  column; and how many topics of a layer have a bar of their own (`most`) until it is opened. */
 function measures(data, narrow) {
-  if (data.shape) return { low: 30, item: 34, most: 18 };
-  if (narrow) return { low: 24, item: 27, most: 22 };
-  return { low: 15, item: 25, most: 36 };
+  if (data.shape) return { low: 24, item: 30, most: 26, limit: 800 };
+  if (narrow) return { low: 24, item: 27, most: 22, limit: 660 };
+  return { low: 15, item: 25, most: 36, limit: 660 };
 }
 
 /** The topics of a layer with a bar of their own (those that are wanted, then the largest), in
@@ -116,13 +116,13 @@ function placeColumn(layer, column, hidden, unit, room) {
 export function layout(data, kin, width, open, wanted) {
   const L = data.layers.length;
   const wide = width >= 560 && L > 1;
-  const { low, item, most } = measures(data, width < 560);
+  const { low, item, most, limit } = measures(data, width < 560);
   const chosen = data.layers.map((layer, l) =>
     ownBars(layer, open.has(l) ? Infinity : most, wanted[l]),
   );
   const count = ({ own, hidden }) => own.length + (hidden.length ? 1 : 0);
   const longest = Math.max(...chosen.map(count));
-  const room = Math.max(300, open.size ? longest * item : Math.min(longest * item, 660));
+  const room = Math.max(300, open.size ? longest * item : Math.min(longest * item, limit));
   const columns = data.layers.map((_, l) => {
     const least = l === L - 1 && wide ? Math.max(low, 30) : low;
     return columnOf(data, kin, l, chosen[l], room, least);
