@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -1423,7 +1424,7 @@ def excerpts(model, X, width=40):
 
 # %% ../../nbs/inspector/view.ipynb #64220695
 def inspect(
-    model: object,
+    model: Any,
     X: ArrayLike | None = None,
     features: Sequence | None = None,
     samples: ArrayLike | None = None,
