@@ -42,6 +42,10 @@ pytestmark = [
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 PATIENCE = 60_000  # milliseconds for one thing to happen, on a machine that has other things to do
+SMALL = """
+from nnmf_nb import NMF, datasets, inspect
+inspect(NMF(3, random_state=0).fit(datasets.toy(0).X))
+"""
 WATCH = """
 import warnings
 import numpy as np
@@ -170,6 +174,7 @@ def jupyter(tmp_path_factory):
     )
     write_notebook(folder / "plain.ipynb", PLAIN)
     write_saved_notebook(folder / "saved.ipynb")
+    write_notebook(folder / "small.ipynb", SMALL)
     port = free_port()
     command = [
         "jupyterlab",
@@ -351,12 +356,40 @@ def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, tmp_
     page.goto(f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/saved.ipynb?reset")
     still = page.locator(".nnmf-still")
     still.wait_for()
-    page.get_by_role("button", name="No Kernel").click()
-    page.get_by_text("Select Kernel").wait_for(state="detached")
+    page.get_by_role("button", name="No Kernel", exact=True).click()
+    page.locator(".jp-Dialog").wait_for(state="detached")
     page.wait_for_timeout(500)
     assert still.is_visible()
     assert still.locator("tr").count() == 4 and "NMF: 90 data points" in still.inner_text()
     picture(page, "lab_saved", tmp_path)
+    context.close()
+
+
+def test_names_after_a_restart_are_said_to_be_lost(jupyter, chromium, tmp_path):
+    context = chromium.new_context(viewport={"width": 1300, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/small.ipynb?reset")
+    inspector = page.locator(".nnmf")
+    inspector.locator(".node.selected").wait_for()
+    page.wait_for_function(IDLE)
+    inspector.locator(".rename").click()
+    page.keyboard.type("in time")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(4500)  # longer than the page waits for an answer
+    assert inspector.locator(".alert").inner_text() == ""
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    )
+    page.wait_for_function(IDLE)
+    inspector.locator(".rename").click()
+    page.keyboard.type("too late")
+    page.keyboard.press("Enter")
+    inspector.locator(".alert", has_text="on this page only").wait_for()
+    with page.expect_download() as download:
+        inspector.get_by_role("button", name="download").click()
+    assert "too late" in Path(download.value.path()).read_text()
+    picture(page, "lab_restarted", tmp_path)
     context.close()
 
 
