@@ -356,7 +356,7 @@ def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, tmp_
     page.goto(f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/saved.ipynb?reset")
     still = page.locator(".nnmf-still")
     still.wait_for()
-    page.get_by_role("button", name="No Kernel", exact=True).click()
+    page.locator(".jp-Dialog button.jp-mod-reject").click()
     page.locator(".jp-Dialog").wait_for(state="detached")
     page.wait_for_timeout(500)
     assert still.is_visible()
