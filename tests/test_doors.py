@@ -13,7 +13,7 @@ from sklearn.decomposition import NMF as OtherNMF
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 import nnmf_nb.evaluation.metrics as metrics
 import nnmf_nb.plot as plot
@@ -476,7 +476,15 @@ MESSAGES = {
     "texts of pandas": (lambda: NMF(2).fit(pd.Series(["a b", "c"])), "TfidfVectorizer"),
     "a column of text": (
         lambda: NeuralNMF((2, 1)).fit(pd.DataFrame({"n": [1, 2], "text": ["a", "b"]})),
-        r"X holds text, the first at \[0, 1\]: 'a'",
+        r"X holds text, the first at \[0, 1\]: 'a', in the column 'text'",
+    ),
+    "a column of dates": (
+        lambda: NMF(1).fit(pd.DataFrame({"n": [1, 2], "when": pd.to_datetime(["2020", "2021"])})),
+        "the column 'when' of X holds datetime64.*not numbers",
+    ),
+    "a step that knows no names": (
+        lambda: inspect(make_pipeline(FunctionTransformer(), doors.fit("NMF", X)), X, ["a"]),
+        "features must be",
     ),
     "pictures": (lambda: DeepSemiNMF(2).fit(np.ones((4, 5, 6))), r"X.reshape\(len\(X\), -1\)"),
     "on its side": (lambda: doors.fit("NMF", X).transform(X.T), r"give X\.T"),

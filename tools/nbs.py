@@ -92,6 +92,11 @@ def progress_bar(output):
     return WIDGET_VIEW in data and bool(PROGRESS.search(data.get("text/plain", "")))
 
 
+def only_widget(output):
+    """Whether `output` is a widget and nothing else: without a kernel it shows nothing."""
+    return {*output.get("data", {})} == {WIDGET_VIEW}
+
+
 def small_png(value):
     """The picture with at most 256 colors and no metadata: two or three times smaller, and not to
     be told apart by eye.
@@ -140,7 +145,11 @@ def tidy(nb):
         cell.metadata = nbformat.from_dict({})
         if cell.cell_type == "code":
             cell.execution_count = None
-            cell.outputs = [output for output in cell.outputs if not progress_bar(output)]
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if not (progress_bar(output) or only_widget(output))
+            ]
             for output in cell.outputs:
                 tidy_output(output)
     nbformat.validate(nb)
