@@ -1291,3 +1291,20 @@ def test_labels_do_not_overprint(open_page, deep_layers, genes, width):
     page.get_by_role("button", name="show all 200 topics of layer 0").click()
     assert page.locator('.node[data-key^="0,"]').count() == 200
     assert page.evaluate(OVERLAPS) == [] and page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+def test_opened_texts_and_names_stay_text(open_page, models, toy, tmp_path):
+    given = dict(features=[f"{NASTY}{i}" for i in range(87)], samples=[(NASTY, NASTY * 3)] * 90)
+    view = inspect(models["stepwise"].layers_, X=toy.X, **given)
+    page = open_page(view)
+    page.goto(view.to_html(tmp_path / "nasty.html", title=NASTY, note=NASTY).as_uri())
+    for button in page.locator(".read").all():
+        button.click()
+    names = {"fit": view.payload["fit"], "names": {"0,1": NASTY, "9,9": "nowhere"}}
+    file = tmp_path / "names.json"
+    file.write_text(json.dumps(names))
+    page.locator("input[type=file]").set_input_files(file)
+    page.locator(".node .name", has_text="<img").first.wait_for()
+    assert page.locator("img").count() == 0 and page.title() != "1"
+    assert page.locator(".alert").inner_text() == ""
