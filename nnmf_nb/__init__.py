@@ -71,6 +71,9 @@ if TYPE_CHECKING:
     from nnmf_nb.persistence._checkpoints import Checkpoint as Checkpoint
     from nnmf_nb.persistence._files import load as load
     from nnmf_nb.persistence._files import save as save
+    from nnmf_nb.selection._consensus import consensus as consensus
+    from nnmf_nb.selection._profiles import ProfileSearch as ProfileSearch
+    from nnmf_nb.selection._rank_search import RankSearch as RankSearch
     from nnmf_nb.tensors._cp import NonnegativeCP as NonnegativeCP
     from nnmf_nb.tensors._neural_ncpd import NeuralNCPD as NeuralNCPD
     from nnmf_nb.texts import fit_texts as fit_texts
