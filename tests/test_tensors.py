@@ -4,10 +4,12 @@ import os
 import pickle
 import warnings
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from matplotlib.figure import Figure
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -17,8 +19,10 @@ from nnmf_nb import (
     NeuralNCPD,
     NeuralNMF,
     NonnegativeCP,
+    datasets,
     load,
     nnls,
+    plot,
     save,
     verify,
 )
@@ -529,6 +533,114 @@ def test_four_numbers_per_rank():
     assert scan["core_consistency"].isna().all() and scan["held_out"].idxmin() == 3
     with pytest.raises(ValueError, match="rank_scan needs a dense X or mask='stored'"):
         rank_scan((np.argwhere(X), X[X != 0], X.shape), (2,))
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+def test_residuals_of_slices_are_those_of_the_slices(kind):
+    X, mask, values, known = tensor((12, 6, 5), kind)
+    for model in (NonnegativeCP(2, random_state=0), NeuralNCPD((3, 2), random_state=0)):
+        model.fit(X, mask=mask)
+        for layer in range(len(model.layer_ranks())):
+            back = model.inverse_transform(model.transform(X, layer=layer, mask=mask), layer=layer)
+            R = np.where(known, values - back, 0)
+            for m, table in enumerate(model.residuals(X, layer, mask)):
+                rest = tuple(j for j in range(3) if j != m)
+                left, all_of_it = (R**2).sum(axis=rest), (values**2).sum(axis=rest)
+                np.testing.assert_allclose(table["error"], np.sqrt(left / all_of_it), rtol=1e-7)
+                np.testing.assert_allclose(table["residual"], left / left.sum(), rtol=1e-7)
+                np.testing.assert_allclose(table["data"], all_of_it / all_of_it.sum())
+    empty = np.zeros((4, 3, 2))
+    empty[0] = 1
+    table = NonnegativeCP(1, random_state=0).fit(empty).residuals(empty)[0]
+    assert table["error"].isna().tolist() == [False, True, True, True]
+    assert not table["residual"].any()  # the fit is exact
+
+
+@pytest.fixture(scope="module")
+def il2_models():
+    il2 = datasets.il2()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        models = {
+            hierarchy: NeuralNCPD((5, 3, 2), hierarchy=hierarchy, max_iter=20, random_state=0)
+            for hierarchy in HIERARCHIES
+        } | {"flat": NonnegativeCP(3, max_iter=20, random_state=0)}
+        return il2, {name: model.fit(il2.X, mask="nan") for name, model in models.items()}
+
+
+@pytest.mark.parametrize("name", [*HIERARCHIES, "flat"])
+def test_pictures_show_the_model(il2_models, name):
+    il2, models = il2_models
+    model, before = models[name], dict(matplotlib.rcParams)
+    fig = Figure(layout="constrained")
+    axes = plot.plot_components(model, il2.names, il2.modes, layer=0, fig=fig)
+    k, order = model.layer_ranks()[0], range(3)
+    if name != "flat":
+        order = plot.tree_order(model)[0]
+        assert np.allclose(axes[1, 1].lines[0].get_color(), plot.topic_colors(model)[0][order[1]])
+    assert axes.shape == (k, 4) and axes[0, 2].get_xscale() == "log"
+    profiles, weights = model._components_of_layer(0)
+    line, bars = axes[1, 1].lines[0].get_ydata(), [one.get_height() for one in axes[1, 3].patches]
+    for drawn, m in ((line, 1), (bars, 3)):
+        profile = profiles[m][:, order[1]]
+        np.testing.assert_allclose(drawn, profile / profile.max())
+    assert f"{weights[order[0]] / weights.sum():.0%}" in axes[0, 0].get_ylabel()
+    fig.canvas.draw()
+    fig = Figure(layout="constrained")
+    axes = plot.plot_slice_residuals(model, il2.X, il2.names, fig=fig)
+    heights = [one.get_height() for one in axes[0].patches]
+    np.testing.assert_allclose(heights, model.residuals(il2.X)[0]["residual"])
+    fig.canvas.draw()
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("hierarchy", HIERARCHIES)
+def test_the_drawn_tree_is_the_printed_one(il2_models, hierarchy):
+    il2, models = il2_models
+    model = models[hierarchy]
+    fig = Figure(figsize=(8, 4), layout="constrained")
+    ax = plot.plot_component_tree(model, il2.names, mode=3, top=2, ax=fig.subplots())
+    drawn = " ".join(text.get_text() for text in ax.texts)
+    for cell in {row.split("  ")[-1] for row in model.tree(3, il2.names[3], top=1).split("\n")}:
+        assert cell in drawn
+    parents = plot.main_parents(model)
+    for l, layer in enumerate(model.layers_[1:]):
+        assert parents[l].tolist() == layer.flow.argmax(axis=1).tolist()
+    fig.canvas.draw()
+    ax = plot.plot_errors(model, flat=[0.2, 0.25, 0.3], ax=Figure().subplots())
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [one.error for one in model.layers_])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [0.2, 0.25, 0.3])
+
+
+def test_pictures_refuse_what_does_not_fit(il2_models):
+    il2, models = il2_models
+    flat, deep = models["flat"], models["shared"]
+    matrix = NMF(2, random_state=0).fit(np.random.default_rng(0).random((8, 6)))
+    cases = {
+        "which has|use plot_topics": lambda: plot.plot_components(matrix),
+        "a NonnegativeCP has no tree": lambda: plot.plot_component_tree(flat),
+        "draw it with plot_components": lambda: plot.plot_tree(deep),
+    }
+    for words, call in cases.items():
+        with pytest.raises(TypeError, match=words):
+            call()
+    cases = {
+        "names must be 4 lists": lambda: plot.plot_components(flat, il2.names[:2]),
+        r"names\[1\] must be 4 names": lambda: plot.plot_components(flat, [None, [1], None, None]),
+        "modes must be 4 titles": lambda: plot.plot_components(flat, modes="abcd"),
+        "layer must be": lambda: plot.plot_components(flat, layer=1),
+        "top must be": lambda: plot.plot_slice_residuals(flat, il2.X, top=0),
+        "mode must hold integers from 0 to 3": lambda: plot.plot_component_tree(deep, mode=4),
+        "flat must be 3 errors": lambda: plot.plot_errors(deep, flat=[0.1]),
+    }
+    for words, call in cases.items():
+        with pytest.raises(ValueError, match=words):
+            call()
+    assert matplotlib.pyplot.get_fignums() == []
 
 
 # --- a fit from outside ---------------------------------------------------------------------------

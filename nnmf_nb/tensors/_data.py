@@ -205,6 +205,17 @@ class DenseTensor(Tensor):
         left, right = (khatri_rao([factors[j] for j in side]) for side in self._sides)
         return residual2(self._whole, left, right.T, identity)
 
+    def squares_of_slices(self):
+        """For each mode the sums of squares of its slices / scale^2 (host, float64)."""
+        sums = [np.zeros(n) for n in self.shape]
+        for i, point in enumerate(to_numpy(self.X)):
+            squares = divided(double(point), self.scale) ** 2
+            sums[0][i] = squares.sum()
+            for m in range(1, self.ndim):
+                rest = tuple(j for j in range(self.ndim - 1) if j != m - 1)
+                sums[m] += squares.sum(axis=rest)
+        return sums
+
     def leading(self, m, k):
         """The leading k left singular vectors (host, N_m x k) of X_(m) and the squares of its
         singular values in units of scale^2, in descending order; fewer where N_m is smaller.
@@ -390,6 +401,13 @@ class SparseTensor(Tensor):
         R = -dense_model([double(U) for U in factors])
         R[tuple(self.index.T)] += self.values
         return inner(R, R)
+
+    def squares_of_slices(self):
+        """For each mode the sums of squares of its slices / scale^2 (float64)."""
+        squares = double(self.values) ** 2
+        return [
+            np.bincount(column, squares, minlength=n) for column, n in zip(self.index.T, self.shape)
+        ]
 
     def leading(self, m, k):
         """As `DenseTensor.leading`; columns of X_(m) without entries are left out."""
