@@ -29,6 +29,7 @@ from nnmf_nb import (
 from nnmf_nb.chain import ChainObjective, every
 from nnmf_nb.core._arrays import asarray, to_numpy
 from nnmf_nb.core._data import as_data
+from nnmf_nb.selection import RankSearch
 from nnmf_nb.solvers.extrapolation import Momentum
 from nnmf_nb.tensors import _data as tensor_data
 from nnmf_nb.tensors import core_consistency, match_cp, mttkrp, rank_scan
@@ -533,6 +534,36 @@ def test_four_numbers_per_rank():
     assert scan["core_consistency"].isna().all() and scan["held_out"].idxmin() == 3
     with pytest.raises(ValueError, match="rank_scan needs a dense X or mask='stored'"):
         rank_scan((np.argwhere(X), X[X != 0], X.shape), (2,))
+
+
+def test_rank_search_takes_tensors():
+    rng = np.random.default_rng(0)
+    X = dense_model([rng.random((n, 3)) for n in (44, 9, 12)])
+    X = np.maximum(X + 0.05 * X.mean() * rng.standard_normal(X.shape), 0)
+    options = dict(n_splits=2, n_crosses=1, n_init=2)
+    search = RankSearch(NonnegativeCP(), range(2, 6), **options).fit(X)
+    assert search.suggested_[0].rank == 3 and search.n_features_in_ == 9 * 12
+    assert search.best_estimator_.error_ < 0.1 and search.best_estimator_.rank == 3
+    again = RankSearch(NonnegativeCP(), range(2, 6), **options).fit(7 * X)
+    for k in (2, 3, 4):
+        np.testing.assert_allclose(again.evidence_.S(k), search.evidence_.S(k), atol=1e-3)
+    # the last mode is the longest, and which one does not matter to the points
+    moved = RankSearch(NonnegativeCP(), range(2, 6), **options).fit(X.transpose(0, 2, 1))
+    assert moved.suggested_[0].rank == 3
+    cases = {
+        "fixed components": (NonnegativeCP(fixed={1: np.ones((9, 10))}), X),
+        "factors to begin with": (NonnegativeCP(init=[np.ones((n, 10)) for n in X.shape]), X),
+        "needs a dense X": (NonnegativeCP(), (np.argwhere(X), X[X > 0], X.shape)),
+        "contains NaN": (NonnegativeCP(), np.where(X > X.min(), X, np.nan)),
+        "at least 4 data points": (NonnegativeCP(), X[:3]),
+        "zero everywhere": (NonnegativeCP(), np.zeros((8, 5, 4))),
+        "ranks must be at most 3": (NonnegativeCP(), X[:4, :2, :6]),
+    }
+    for words, (estimator, data) in cases.items():
+        with pytest.raises(ValueError, match=words):
+            RankSearch(estimator, range(9, 12)).fit(data)
+    with pytest.raises(TypeError, match="or NonnegativeCP, got NeuralNCPD"):
+        RankSearch(NeuralNCPD()).fit(X)
 
 
 # --- pictures -------------------------------------------------------------------------------------
