@@ -677,19 +677,10 @@ def test_pictures_refuse_what_does_not_fit(il2_models):
 # --- a fit from outside ---------------------------------------------------------------------------
 
 
+QUICK = dict(max_iter=12, tol=0, pretrain_iter=5, n_init_upper=1, random_state=0)
 MODELS = [
     NonnegativeCP(3, max_iter=12, tol=0, n_init=1, random_state=0),
-    NeuralNCPD((4, 2), max_iter=12, tol=0, pretrain_iter=5, n_init_upper=1, random_state=0),
-    NeuralNCPD(
-        (4, 2),
-        hierarchy="shared",
-        max_iter=12,
-        tol=0,
-        pretrain_iter=5,
-        n_init=1,
-        n_init_upper=1,
-        random_state=0,
-    ),
+    *(NeuralNCPD((4, 2), hierarchy=hierarchy, n_init=1, **QUICK) for hierarchy in HIERARCHIES),
 ]
 
 
@@ -727,20 +718,24 @@ def test_callbacks_and_interruption(model):
 
 
 @quiet
+@pytest.mark.each_value_once
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("model", MODELS, ids=repr)
-def test_a_checkpoint_goes_on_to_the_same_bits(model, tmp_path):
-    X, _ = noisy((12, 7, 5))
-    whole = clone(model).fit(X)
+def test_a_checkpoint_goes_on_to_the_same_bits(model, kind, tmp_path):
+    X, mask, values, _ = tensor((12, 7, 5), kind)
+    whole = clone(model).fit(X, mask=mask)
     path = tmp_path / "fit"
     watcher = Watcher(interrupt=6)
-    watcher.X = X
-    clone(model).set_callbacks(Checkpoint(path, every=1), watcher).fit(X)
+    watcher.X = values
+    clone(model).set_callbacks(Checkpoint(path, every=1), watcher).fit(X, mask=mask)
     assert os.path.exists(path)
     checkpoint = Checkpoint(path, every=1)
-    again = clone(model).set_callbacks(checkpoint).fit(X)
+    again = clone(model).set_callbacks(checkpoint).fit(X, mask=mask)
     assert checkpoint.resumed > 0
     for one, other in zip(whole.factors_, again.factors_):
         assert np.array_equal(one, other)
+    with pytest.raises(ValueError, match="belongs to|different|other"):
+        clone(model).set_callbacks(Checkpoint(path)).fit(values + 1.0)
 
 
 def test_files_of_other_shapes_are_refused(tmp_path):
@@ -827,10 +822,21 @@ def test_bad_input_is_named(case, Model):
         Model().fit(**given)
 
 
+@pytest.mark.parametrize("door", ["transform", "score", "residuals", "verify"])
+@pytest.mark.parametrize("case", ["NaN", "infinity", "negative", "shape of mask", "all hidden"])
+def test_bad_input_is_named_at_every_door(case, door):
+    given, words = BAD[case]
+    model = NonnegativeCP(2, random_state=0).fit(X3)
+    call = (lambda **given: verify(model, **given)) if door == "verify" else getattr(model, door)
+    with pytest.raises(ValueError, match=words):
+        call(**given)
+
+
 @pytest.mark.parametrize("X", [X3 + 1j, X3.astype(str), np.full((2, 2, 2), "a", dtype=object)])
 def test_what_is_no_number_is_refused(X):
-    with pytest.raises(TypeError, match="X has dtype .* real numbers"):
-        NonnegativeCP(2).fit(X)
+    for model in (NonnegativeCP(2), NeuralNCPD((2, 1))):
+        with pytest.raises(TypeError, match="X has dtype .* real numbers"):
+            model.fit(X)
 
 
 PARAMETERS = {
