@@ -407,32 +407,9 @@ def test_modes_does_not_see_where_lengths_are_and_shared_starts_balanced():
     assert values[0] == pytest.approx(values[1], rel=1e-9)
 
 
-BOXES = """0.75 0:20 0:20 0:20
-0.75 20:40 20:40 20:40
-2 0:12 0:12 0:8
-2 12:20 12:20 8:20
-2 20:27 20:34 20:27
-2 27:40 34:40 27:40
-3.5 0:12 0:6 0:4
-3.5 0:12 6:12 4:8
-3.5 12:17 12:20 8:13
-3.5 17:20 12:20 13:20
-3.5 20:23 20:27 20:27
-3.5 23:27 27:34 20:27"""
-
-
-def nested_blocks(noise=0.1, seed=1):
-    """The synthetic tensor of the papers: boxes in boxes in boxes, and half-normal noise."""
-    X = np.zeros((40, 40, 40))
-    for line in BOXES.split("\n"):
-        level, *box = line.split()
-        X[tuple(slice(*map(int, side.split(":"))) for side in box)] = float(level)
-    return X + noise * np.abs(np.random.RandomState(seed).standard_normal(X.shape))
-
-
 def test_published_tensor():
     """Neural NCPD with frozen factors: 0.0963 / 0.2307 / 0.5303 in the notebooks of its authors."""
-    X = nested_blocks()
+    X = datasets.nested_boxes().X
     model = NeuralNCPD(
         (7, 4, 2), hierarchy="modes", frozen=True, depth_weights=(0, 1, 1), random_state=0
     ).fit(X)
