@@ -854,6 +854,12 @@ def test_what_is_doubtful_is_said():
     with pytest.warns(UserWarning, match="Nothing is known of 1 slices of mode 1, the first at in"):
         model = NonnegativeCP(2, random_state=0).fit(X3, mask=known)
     assert not model.factors_[1][2].any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # rows of other modes are those of the fit
+        model.transform(X3, mask=known)
+    known[1] = False
+    with pytest.warns(UserWarning, match="Nothing is known of 1 slices of mode 0"):
+        assert not model.transform(X3, mask=known)[1].any()
     with pytest.warns(ConvergenceWarning, match="NonnegativeCP stopped at max_iter=1"):
         NonnegativeCP(2, random_state=0, max_iter=1, tol=1e-12).fit(X3)
 

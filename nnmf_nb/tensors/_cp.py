@@ -64,6 +64,7 @@ from nnmf_nb.tensors._data import (
     read_tensor,
     shape_of,
     times,
+    warn_of_unknown_slices,
 )
 
 # %% ../../nbs/tensors/cp.ipynb #6ff7675c
@@ -451,6 +452,7 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
 
     def _read_for_fit(self, X, mask):
         data = read_tensor(X, mask, device=self.device, model=self, reset=True)
+        warn_of_unknown_slices(data, range(data.ndim))
         self.n_features_in_ = math.prod(data.shape[1:])
         has_names = data.ndim == 2 and not is_entries(X)
         if not has_names and hasattr(self, "feature_names_in_"):
@@ -472,6 +474,8 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
             self._check_mode_shape(shape_of(X))
         model = self if len(self.mode_shape_) == 1 else None
         data = read_tensor(X, mask, device=self.device, model=model)
+        # the other modes have their rows from the fit
+        warn_of_unknown_slices(data, (0,))
         self._check_mode_shape(data.shape)
         return data
 

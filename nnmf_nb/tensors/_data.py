@@ -6,8 +6,8 @@
 __all__ = ['khatri_rao', 'entrywise_product', 'dense_model', 'contract_all_but', 'Tensor', 'times', 'DenseTensor',
            'leading_of_gram', 'sparse_kernels', 'lexicographic_order', 'SortedEntries', 'SparseTensor', 'mixed',
            'distinct', 'MaskedTensor', 'place', 'check_entries', 'check_shape', 'is_entries', 'shape_of', 'as_entries',
-           'entries_of_slices', 'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor', 'known_of',
-           'read_array', 'read_matrix', 'read_tensor', 'check_factors', 'mttkrp']
+           'entries_of_slices', 'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor',
+           'warn_of_unknown_slices', 'known_of', 'read_array', 'read_matrix', 'read_tensor', 'check_factors', 'mttkrp']
 
 # %% ../../nbs/tensors/data.ipynb #93761c67
 import functools
@@ -612,19 +612,25 @@ def sparse_tensor(index, values, shape, mask=None):
 
 
 def masked_tensor(index, values, shape):
-    """A `MaskedTensor`; warns of slices of which nothing is known."""
+    """A `MaskedTensor`. Raises `ValueError` if nothing is known of it."""
     if not len(index):
         raise ValueError("mask hides every entry of X: nothing is known of it.")
-    for m, n in enumerate(shape):
-        empty = np.flatnonzero(np.bincount(index[:, m], minlength=n) == 0)
+    return MaskedTensor(index, values, shape)
+
+
+def warn_of_unknown_slices(X, modes):
+    """Warn of slices of a tensor in these modes of which nothing is known."""
+    if not X.has_unknown:
+        return
+    for m in modes:
+        empty = np.flatnonzero(np.bincount(X.index[:, m], minlength=X.shape[m]) == 0)
         if len(empty):
             warnings.warn(
                 f"Nothing is known of {len(empty)} slices of mode {m}, the first at index "
                 f"{empty[0]}: their rows of the factor are 0. Leave them out.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-    return MaskedTensor(index, values, shape)
 
 # %% ../../nbs/tensors/data.ipynb #59cb3c01
 def known_of(X, mask, known):
