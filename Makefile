@@ -62,7 +62,7 @@ experiments: .venv/dev ## run the experiments in full (minutes) and compare with
 	@$(PY) tools/nbs.py check --jobs $(JOBS) nbs/experiments
 
 clean: ## remove what was built and cached (.venv stays: rm -r .venv to start over)
-	rm -rf build dist *.egg-info _docs _proc .pytest_cache .hypothesis .ruff_cache
+	rm -rf build dist *.egg-info _docs _proc .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find nnmf_nb nbs tests tools benchmarks -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf
 
 # The gates of `test`, one by one.

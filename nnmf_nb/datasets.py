@@ -17,7 +17,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import files as package_files
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.io import mminfo, mmread
@@ -494,7 +494,7 @@ def planted_counts(
     >>> counts.X.shape[0], sorted(counts.labels)
     (50, ['theme', 'topic'])
     """
-    levels = (ranks,) if np.isscalar(ranks) else tuple(ranks)
+    levels = tuple(np.atleast_1d(ranks).tolist())
     if len(levels) not in (1, 2) or min(levels) < 1 or list(levels) != sorted(levels)[::-1]:
         raise ValueError(
             "ranks must be a number of topics, or the numbers of topics and of themes (at most as "
@@ -925,7 +925,7 @@ PER_NAME = 120  # bytes for the name of a data point or feature
 PER_ENTRY = 24  # bytes for a stored entry: a number and its place
 
 
-def check_memory(needed, content, max_bytes=None):
+def check_memory(needed: int, content: bytes, max_bytes: int | None = None) -> None:
     """Refuse a file that needs too much memory.
 
     Parameters
@@ -953,7 +953,7 @@ def check_memory(needed, content, max_bytes=None):
         )
 
 
-def memory_of_matrix(n_samples, n_features, n_entries):
+def memory_of_matrix(n_samples: int, n_features: int, n_entries: int) -> int:
     """Return the memory that a matrix with names takes.
 
     Parameters
@@ -971,7 +971,7 @@ def memory_of_matrix(n_samples, n_features, n_entries):
     return PER_NAME * (n_samples + n_features) + PER_ENTRY * n_entries
 
 
-def read_matrix_market(content, max_bytes=None):
+def read_matrix_market(content: bytes, max_bytes: int | None = None) -> Any:
     """Read a MatrixMarket file.
 
     Parameters
@@ -997,7 +997,7 @@ def read_matrix_market(content, max_bytes=None):
     return mmread(io.BytesIO(content), spmatrix=False)
 
 
-def array_sizes(archive):
+def array_sizes(archive: zipfile.ZipFile) -> dict:
     """List the arrays of an open ``.npz`` archive, of which none is read.
 
     Parameters
@@ -1035,7 +1035,7 @@ def array_sizes(archive):
     return found
 
 
-def read_npz(content, max_bytes=None):
+def read_npz(content: bytes, max_bytes: int | None = None) -> Any:
     """Read the matrix of an ``.npz`` archive of SciPy, or the largest matrix of one of NumPy.
 
     Parameters
@@ -1065,12 +1065,13 @@ def read_npz(content, max_bytes=None):
         X = load_npz(io.BytesIO(content))
         if hasattr(X, "check_format"):
             X.check_format(full_check=True)
-        check_memory(memory_of_matrix(*X.shape, X.nnz), content, max_bytes)
+        n_samples, n_features = X.shape
+        check_memory(memory_of_matrix(n_samples, n_features, X.nnz), content, max_bytes)
         return X
     matrices = {name: size for name, (shape, size) in sizes.items() if len(shape) == 2}
     if not matrices:
         raise ValueError("the archive holds no matrix (an array with two dimensions).")
-    name = max(matrices, key=matrices.get)
+    name = max(matrices, key=lambda name: matrices[name])
     n_samples, n_features = sizes[name][0]
     needed = memory_of_matrix(n_samples, n_features, n_samples * n_features)
     check_memory(needed, content, max_bytes)
@@ -1078,7 +1079,7 @@ def read_npz(content, max_bytes=None):
         return arrays[name]
 
 
-def read_texts(content, max_bytes=None):
+def read_texts(content: bytes, max_bytes: int | None = None) -> tuple[list[str], list[str]]:
     """Read the plain texts of a zip archive.
 
     Parameters

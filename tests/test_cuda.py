@@ -241,15 +241,9 @@ def test_blocks_fit_into_shared_memory(limit):
 
 def test_chunks_cover_all_points_in_order():
     for M, per_point, free in ((100, 8, 80), (7, 8, 0), (5, 8, 10**9), (1, 0, 1)):
-        seen = []
-        in_chunks(
-            lambda rows: seen.extend(range(rows.start, rows.stop)),  # noqa: B023
-            M,
-            per_point,
-            free,
-            None,
-        )
-        assert seen == list(range(M))
+        blocks = []
+        in_chunks(blocks.append, M, per_point, free, None)
+        assert [i for rows in blocks for i in range(rows.start, rows.stop)] == list(range(M))
 
 
 def test_out_of_memory_halves_the_block_and_goes_on():

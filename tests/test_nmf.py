@@ -10,7 +10,8 @@ from nnmf_nb import NMF, datasets
 from nnmf_nb.core._arrays import host_rng
 from nnmf_nb.core._data import as_data
 from nnmf_nb.models._base import EarlyStopping
-from nnmf_nb.models._nmf import INITS, Penalties, alternate, half_step
+from nnmf_nb.models._one_layer import INITS
+from nnmf_nb.solvers._flat import Penalties, alternate, half_step
 from nnmf_nb.solvers.initialization import random_start
 
 TOY = datasets.toy(random_state=0).X
@@ -324,3 +325,12 @@ def test_callbacks_see_every_iteration(params):
     model = NMF(4, random_state=0, tol=0, **params).set_callbacks(stopper).fit(TOY)
     assert model.stop_reason_ == "callback" and len(seen) == 5 == model.n_iter_
     assert stopper.best.transform(TOY).shape == (90, 4)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_best_of_several_starts_goes_on_where_it_ended():
+    """The first iteration of the long fit begins at the objective of the best short one."""
+    X = np.random.default_rng(3).gamma(0.5, size=(40, 25))
+    short = NMF(4, init="random", max_iter=30, tol=0, random_state=0).fit(X)
+    again = NMF(4, init="random", max_iter=1, tol=0, n_init=2, random_state=0).fit(X)
+    assert again.history_["objective"][0] <= short.history_["objective"][-1] + 1e-12

@@ -35,11 +35,11 @@ HOUSE = """
 core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
-solvers: gradient _quasi_newton
-chain: _costs _projection _layers _labels
+solvers: gradient _quasi_newton _flat
+chain: _costs _projection _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _tables _base _starts _nmf _ssnmf _hierarchical _deep _semi _unfolded
+models: _tables _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
@@ -234,6 +234,22 @@ def test_module_imports_only_from_modules_above(path):
     )
 
 
+# What models share; `_one_layer` is the base of NMF, SSNMF and GuidedNMF, `_tables` one of `_base`.
+SHARED_BY_MODELS = {"_base", "_starts", "_tables", "_one_layer"}
+
+
+def siblings(path):
+    """Models that a module imports from, besides the modules that models share."""
+    own = path.stem if path.parent.name == "models" else None
+    modules = {name.split(".")[2] for name in imported(path) if name[:15] == "nnmf_nb.models."}
+    return modules - SHARED_BY_MODELS - {own}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("_[a-z]*.py")), ids=relative)
+def test_models_import_nothing_from_each_other(path):
+    assert not siblings(path)
+
+
 # hooks of scikit-learn, named tuples and Jupyter's kernel, whose names are not ours
 FOREIGN_PRIVATE = (
     "_replace _fields _asdict _skl_callbacks _init_callback_context _callback_fit_ctx "
@@ -355,6 +371,53 @@ def public_objects():
         for member, value in members:
             if member[0] != "_" and (inspect.isfunction(value) or isinstance(value, property)):
                 yield f"{module}.{name}.{member}"
+
+
+def signatures_of(one):
+    """(name, signature) of a public function, or of what users call of a public class: `__init__`,
+    public methods and properties, also inherited ones of this package.
+    """
+    if not inspect.isclass(one):
+        yield one.__qualname__, inspect.signature(inspect.unwrap(one))
+        return
+    for kind in one.__mro__:
+        if kind.__module__.split(".")[0] != "nnmf_nb":
+            continue
+        for name, value in vars(kind).items():
+            value = value.fget if isinstance(value, property) else value
+            value = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
+            if inspect.isfunction(value) and (name == "__init__" or not name.startswith("_")):
+                yield value.__qualname__, inspect.signature(value)
+
+
+def without_annotation(signature):
+    """Names of the arguments, and 'return', that have none."""
+    names = [
+        name
+        for name, argument in signature.parameters.items()
+        if argument.annotation is argument.empty and name not in ("self", "cls", "_cls")
+    ]
+    return names + ["return"] * (signature.return_annotation is signature.empty)
+
+
+def test_public_signatures_are_annotated():
+    found = {}
+    for module, _, one in public_names():
+        for name, signature in signatures_of(one):
+            found[f"{module}: {name}"] = without_annotation(signature)
+    assert len(found) > 250 and not {name: names for name, names in found.items() if names}
+
+
+def test_a_missing_annotation_would_be_seen():
+    class Model:
+        def __init__(self, rank, tol: float = 0.0) -> None: ...
+
+        @property
+        def error(self): ...
+
+    Model.__module__ = "nnmf_nb.models"
+    faults = [without_annotation(signature) for _, signature in signatures_of(Model)]
+    assert faults == [["rank"], ["return"]]
 
 
 def test_a_page_lists_the_public_names():

@@ -10,15 +10,9 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from nnmf_nb import DeepSemiNMF, datasets
+from nnmf_nb.chain import _semi_nmf as semi
 from nnmf_nb.chain._labels import read_labels
-from nnmf_nb.core._arrays import host_rng, to_numpy
-from nnmf_nb.core._data import as_data, relative_error
-from nnmf_nb.core._linalg import svd_floors
-from nnmf_nb.evaluation.metrics import label_agreement
-from nnmf_nb.layer._nnls import kkt_residual, nnls
-from nnmf_nb.models import _semi as semi
-from nnmf_nb.models._base import EarlyStopping
-from nnmf_nb.models._semi import (
+from nnmf_nb.chain._semi_nmf import (
     ClassGraph,
     SemiTerms,
     balanced,
@@ -34,6 +28,12 @@ from nnmf_nb.models._semi import (
     train_semi,
     with_unit_columns,
 )
+from nnmf_nb.core._arrays import host_rng, to_numpy
+from nnmf_nb.core._data import as_data, relative_error
+from nnmf_nb.core._linalg import svd_floors
+from nnmf_nb.evaluation.metrics import label_agreement
+from nnmf_nb.layer._nnls import kkt_residual, nnls
+from nnmf_nb.models._base import EarlyStopping
 
 SOLVERS = ("anls", "mu")
 RANKS = (6, 4, 2)

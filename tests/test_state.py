@@ -226,7 +226,7 @@ def test_an_exception_in_a_fit_or_in_nnls_restores_the_threads_of_blas(library):
     fails = lambda *args, **options: seen.append(library.num_threads) or 1 / 0
     for door in (model.transform, model.score, NMF(2).fit, lambda X: nnls(X, X)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("nnmf_nb.models._nmf.coefficients_of", fails)
+            patch.setattr("nnmf_nb.models._one_layer.coefficients_of", fails)
             patch.setattr("nnmf_nb.models._nmf.train", fails)
             patch.setattr("nnmf_nb.nnls._solved", fails, raising=False)
             patch.setattr("nnmf_nb.layer._nnls.solve_layer", fails, raising=False)
@@ -262,7 +262,7 @@ def test_a_fork_during_a_fit_of_another_thread_has_all_threads_of_blas(library):
 
 def test_overlapping_fits_leave_the_filters_of_warnings_alone(monkeypatch):
     """E: another state of the process; the start of DeepSemiNMF hides a warning of k-means."""
-    import nnmf_nb.models._semi as semi
+    import nnmf_nb.chain._semi_nmf as semi
 
     inside, numbers = threading.Semaphore(0), iter((0, 1))
 

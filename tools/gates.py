@@ -72,6 +72,7 @@ def main():
         ("README.md is made from nbs/index.ipynb", ["tools/readme.py", "--check"]),
         ("code is formatted", ["-m", "ruff", "format", "--check", "--quiet", *CODE]),
         ("ruff finds nothing", ["-m", "ruff", "check", "--quiet", *CODE, "nnmf_nb"]),
+        ("types agree", ["-m", "mypy", "--no-error-summary"]),
         (
             "notebooks run and show what is stored; tests",
             pytest_command(args.jobs, *["--exhaustive"][: args.exhaustive], *for_pytest),

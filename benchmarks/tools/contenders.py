@@ -54,8 +54,8 @@ def write_chain(path, N=500, M=1000, ranks=(20, 5), dtype="float64"):
     """Data N x M with planted topics in groups and noise, and the chain with which training
     begins.
     """
+    from nnmf_nb.chain._sequential import sequential
     from nnmf_nb.core._data import as_data
-    from nnmf_nb.models._hierarchical import sequential
 
     rng, (k, groups) = np.random.default_rng(0), ranks[:2]
     words, mixture = (

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core._arrays import ArrayLike, asarray, double, host_rng, inner, namespace
+from ..core._arrays import Array, ArrayLike, asarray, double, host_rng, inner, namespace
 from ..core._data import DataMatrix, as_data, residual2
 from ..core._linalg import column_lengths
 from ..core._validation import is_sparse
@@ -628,8 +628,9 @@ class ChainObjective:
     1
     """
 
-    def __init__(self, X: DataMatrix, cost: Callable[[Forward], Cost]):
-        self.X, self.cost, self._S, self.evaluations = X, cost, None, 0
+    def __init__(self, X: DataMatrix, cost: Callable[[Forward], Cost]) -> None:
+        self.X, self.cost, self.evaluations = X, cost, 0
+        self._S: tuple[Array, ...] | None = None
 
     def __call__(self, A: Sequence[ArrayLike]) -> tuple[float, list, Forward]:
         """Compute the value of the cost and its gradients.

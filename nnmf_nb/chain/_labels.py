@@ -15,7 +15,7 @@ import functools
 import inspect
 import types
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -1000,7 +1000,7 @@ class TopicClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 # %% ../../nbs/chain/labels.ipynb #175b0c3c
-def as_classifier(model):
+def as_classifier(model: Any) -> TopicClassifier:
     """Return a model with labels as a classifier of scikit-learn.
 
     A classifier has stratified folds, every score, and searches. Its own `score` leaves data points

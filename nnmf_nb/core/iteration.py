@@ -8,10 +8,12 @@ __all__ = ['replace_reason', 'Recorder', 'current_recorder', 'recording', 'itera
 # %% ../../nbs/core/iteration.ipynb #7205e2aa
 import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 # %% ../../nbs/core/iteration.ipynb #4155b1d2
-def replace_reason(state, reason):
+def replace_reason(state: Any, reason: str) -> Any:
     """Copy a state with another stop reason.
 
     Parameters
@@ -26,7 +28,7 @@ def replace_reason(state, reason):
     dataclass or named tuple
         A copy of `state` in which only ``reason`` differs.
     """
-    if dataclasses.is_dataclass(state):
+    if dataclasses.is_dataclass(state) and not isinstance(state, type):
         return dataclasses.replace(state, reason=reason)
     return state._replace(reason=reason)
 
@@ -43,7 +45,7 @@ class Recorder:
 
     is_recording = False
 
-    def begin(self, state, max_iter):
+    def begin(self, state: Any, max_iter: int) -> tuple[int, Any]:
         """Choose where a loop begins.
 
         Parameters
@@ -62,7 +64,7 @@ class Recorder:
         """
         return 0, state
 
-    def record(self, n_iter, state):
+    def record(self, n_iter: int, state: Any) -> None:
         """Store the state after an iteration.
 
         Parameters
@@ -73,7 +75,7 @@ class Recorder:
             The state after them.
         """
 
-    def end(self, n_iter, state):
+    def end(self, n_iter: int, state: Any) -> None:
         """Store the last state of a loop that ended by itself or by its callback.
 
         Parameters
@@ -84,14 +86,14 @@ class Recorder:
             The last state.
         """
 
-    def close(self):
+    def close(self) -> None:
         """Store nothing from now on: the fit was interrupted."""
 
 # %% ../../nbs/core/iteration.ipynb #4064521d
 _RECORDER = ContextVar("nnmf_nb.recorder", default=Recorder())  # noqa: B039 - it has no state
 
 
-def current_recorder():
+def current_recorder() -> Recorder:
     """Return the recorder of the current context.
 
     Returns
@@ -103,7 +105,7 @@ def current_recorder():
 
 
 @contextlib.contextmanager
-def recording(recorder):
+def recording(recorder: Recorder) -> Iterator[Recorder]:
     """Let the loops inside a ``with`` block report to a recorder.
 
     Parameters
@@ -123,7 +125,7 @@ def recording(recorder):
         _RECORDER.reset(token)
 
 # %% ../../nbs/core/iteration.ipynb #152c7bff
-def iterate(step, state, max_iter, callback=None):
+def iterate(step: Callable, state: Any, max_iter: int, callback: Callable | None = None) -> Any:
     """Apply a step to a state until a stopping rule is met.
 
     Parameters

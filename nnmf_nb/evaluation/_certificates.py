@@ -21,7 +21,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -1182,7 +1182,7 @@ def arrays_of(model, X):
 
 
 def verify(
-    model: object,
+    model: Any,
     X: ArrayLike,
     mask: ArrayLike | str | None = None,
     weights: ArrayLike | None = None,

@@ -11,7 +11,7 @@ __all__ = ['layers_of', 'layer_index', 'forward', 'errors_per_depth', 'floors', 
 import itertools
 import numbers
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ from ..solvers.coordinate_descent import hals
 from ..solvers.initialization import best_start
 
 # %% ../../nbs/evaluation/metrics.ipynb #2141b2cf
-def layers_of(model: object) -> list:
+def layers_of(model: Any) -> list:
     """Return the layers of a fitted model, or of the last step of a pipeline.
 
     Parameters
@@ -149,7 +149,7 @@ def _topics_of(topics, layer=-1):
 
 # %% ../../nbs/evaluation/metrics.ipynb #d8f56618
 def forward(
-    model: object,
+    model: Any,
     X: ArrayLike,
     mask: ArrayLike | None = None,
     weights: ArrayLike | None = None,
@@ -212,7 +212,7 @@ def forward(
 
 # %% ../../nbs/evaluation/metrics.ipynb #32f650a9
 def errors_per_depth(
-    model: object,
+    model: Any,
     X: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     weights: ArrayLike | None = None,
@@ -416,7 +416,7 @@ def _topic_names(topics):
     return known_feature_names(topics)
 
 
-def match_topics(A: object, B: object, layer: int = -1) -> Matching:
+def match_topics(A: Any, B: Any, layer: int = -1) -> Matching:
     """Pair the topics of A with those of B one to one, with the largest sum of cosines.
 
     Parameters
@@ -628,7 +628,7 @@ _MEASURES = {"npmi": _npmi, "umass": _umass}
 
 # %% ../../nbs/evaluation/metrics.ipynb #cbbbc1a3
 def topic_coherence(
-    topics: object,
+    topics: Any,
     X: ArrayLike,
     layer: int = -1,
     top: int = 10,
@@ -705,7 +705,7 @@ def _mean_pair(score, features):
     return float(score[features[weaker], features[stronger]].mean()) if len(weaker) else 0.0
 
 # %% ../../nbs/evaluation/metrics.ipynb #780b90d3
-def diversity(topics: object, layer: int = -1, top: int = 10) -> float:
+def diversity(topics: Any, layer: int = -1, top: int = 10) -> float:
     """Return the share of distinct features among the strongest features of all topics.
 
     Parameters
@@ -896,7 +896,7 @@ class Parentage(NamedTuple):
         return float(1 - np.nanmean(self.mass))
 
 # %% ../../nbs/evaluation/metrics.ipynb #eda9851e
-def hierarchy_agreement(flow: object, true_parent: ArrayLike, layer: int = 1) -> Parentage:
+def hierarchy_agreement(flow: Any, true_parent: ArrayLike, layer: int = 1) -> Parentage:
     """Measure how much of each subtopic flows to its true parent.
 
     Supertopics are assigned to parents one to one such that the sum of the masses is largest. With

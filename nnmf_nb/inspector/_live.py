@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import traitlets
@@ -414,11 +415,11 @@ class Watched(traitlets.HasTraits):
 
     progress, frame, curves = traitlets.Dict(), traitlets.Dict(), traitlets.Dict()
 
-    def __init__(self, keep=(), memory=12):
+    def __init__(self, keep: Sequence[int] = (), memory: int = 12) -> None:
         self._keep, self._memory = tuple(keep), memory
         self.begin("", None)
 
-    def begin(self, title, most):
+    def begin(self, title: str, most: int | None) -> None:
         """Forget what was seen.
 
         Parameters
@@ -431,7 +432,7 @@ class Watched(traitlets.HasTraits):
         self._remote = Remote()
         self._album = Album(self._keep, self._memory)
         self._history = Curves()
-        self._latest = None
+        self._latest: tuple[int, Any, dict] | None = None
         self._running = None
         self.frame, self.curves = {}, {}
         self.progress = dict(
@@ -445,7 +446,7 @@ class Watched(traitlets.HasTraits):
             settings={},
         )
 
-    def tell(self, **news):
+    def tell(self, **news: Any) -> None:
         """Change entries of `progress`.
 
         Parameters
@@ -455,7 +456,7 @@ class Watched(traitlets.HasTraits):
         """
         self.progress = {**self.progress, **news}
 
-    def see(self, iteration, model, frame):
+    def see(self, iteration: int, model: Any, frame: dict) -> None:
         """Take in what was found in an iteration.
 
         Parameters
@@ -468,7 +469,7 @@ class Watched(traitlets.HasTraits):
             What is shown of it, as `frame_of` returns it.
         """
         self._latest = iteration, model, frame
-        self._album.add(*self._latest)
+        self._album.add(iteration, model, frame)
         self._history.add(iteration, [one["error"] for one in frame["layers"]])
         # the page draws when the frame comes
         if self.progress["looking"] is None:
@@ -762,7 +763,9 @@ def marks_of(model):
 class Looks(Displays):
     """Makes frames of the models of one fit; `features` and `shape` as in `LiveView`."""
 
-    features = shape = _chain = None
+    features: Sequence | None = None
+    shape: tuple[int, ...] | None = None
+    _chain = None
     _number, _labeled = 0, False
 
     def _frame(self, model):
@@ -862,7 +865,7 @@ class LiveView(Looks):
         share: float = 0.04,
         keep: Sequence[int] = (),
         memory: int = 12,
-    ):
+    ) -> None:
         check_number("rate", rate, numbers.Real, 1e-3)
         check_number("share", share, numbers.Real, 1e-6)
         self.features, self.shape, self.rate, self.share = features, shape, rate, share
@@ -875,7 +878,7 @@ class LiveView(Looks):
         options |= dict(keep=self._keep, memory=self._memory)
         return functools.partial(type(self), **options), ()
 
-    def setup(self, estimator: object, context: object) -> None:
+    def setup(self, estimator: Any, context: Any) -> None:
         """Begin a new view when a fit begins.
 
         Parameters
@@ -891,7 +894,7 @@ class LiveView(Looks):
         self._chain = None
         self._due = False
 
-    def on_fit_task_begin(self, estimator: object, context: object, *, y: object = None) -> None:
+    def on_fit_task_begin(self, estimator: Any, context: Any, *, y: object = None) -> None:
         """Show the view when a fit begins, and decide before each iteration whether to look at it.
 
         Parameters
@@ -944,7 +947,7 @@ class LiveView(Looks):
             self.tell(state="running")
         return stop
 
-    def teardown(self, estimator: object, context: object) -> None:
+    def teardown(self, estimator: Any, context: Any) -> None:
         """End the view, also when a fit fails.
 
         Parameters

@@ -23,6 +23,7 @@ import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
 from types import SimpleNamespace
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -1073,7 +1074,7 @@ def excerpts(model, X, width=40, longest=2000):
 
 # %% ../../nbs/inspector/view.ipynb #64220695
 def inspect(
-    model: object,
+    model: Any,
     X: ArrayLike | None = None,
     features: Sequence | None = None,
     samples: ArrayLike | None = None,

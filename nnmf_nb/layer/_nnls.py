@@ -14,7 +14,7 @@ import importlib
 import math
 import numbers
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
@@ -590,8 +590,8 @@ class _ScaledProblem(NamedTuple):
     unit: X.scale 2^(x - a) where it is one ordinary number, else None.
     """
 
-    X: object
-    A: object
+    X: ArrayLike
+    A: Any
     a: object
     x: object
     l1: object

@@ -18,7 +18,9 @@ import math
 import numbers
 import warnings
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -28,7 +30,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ..chain._costs import depth_errors, propagate
+from ..chain._costs import Forward, depth_errors, propagate
 from nnmf_nb.chain._labels import (
     Classifies,
     Supervision,
@@ -45,7 +47,7 @@ from nnmf_nb.chain._layers import (
     text_table,
     topic_features,
 )
-from ..core._arrays import asarray, blas_in_one_thread, floating, to_numpy
+from ..core._arrays import Array, ArrayLike, asarray, blas_in_one_thread, floating, to_numpy
 from nnmf_nb.core._data import (
     DataMatrix,
     coefficient_penalty,
@@ -65,6 +67,7 @@ from nnmf_nb.core._validation import (
     read_samples,
 )
 from nnmf_nb.evaluation._certificates import (
+    Certificate,
     Criteria,
     as_it_was_fitted,
     criteria_with_labels,
@@ -469,10 +472,10 @@ class Trained:
     history: dict
 
 # %% ../../nbs/models/base.ipynb #9c0a1b02
-class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):
+class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Names of the topics of each layer, for estimators of matrices and of tensors."""
 
-    def layer_ranks(self):
+    def layer_ranks(self) -> list[int]:
         """Return the number of topics of each layer.
 
         Returns
@@ -482,7 +485,7 @@ class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_o
         """
         return [one.rank for one in self.layers_]
 
-    def get_feature_names_out(self, input_features=None, layer=-1):
+    def get_feature_names_out(self, input_features: object = None, layer: int = -1) -> np.ndarray:
         """Return the names of the columns of ``transform(X, layer)``.
 
         A name is class and number: nmf0, nmf1, ..; layers below the last say which one they are:
@@ -516,7 +519,7 @@ class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_o
         return np.array([f"{prefix}{topic}" for topic in range(topics[index])], dtype=object)
 
 # %% ../../nbs/models/base.ipynb #b5e00003
-class FactorizationEstimator(
+class FactorizationEstimator(  # type: ignore[call-arg]
     NamesTopics,
     CallbackSupportMixin,
     BaseEstimator,
@@ -541,7 +544,7 @@ class FactorizationEstimator(
         """Check the parameters and all that `fit` was given; return the problem to solve."""
         raise NotImplementedError
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: Any) -> Criteria:
         """Return the `Criteria` of what a fit minimizes, for its certificate.
 
         Parameters
@@ -590,7 +593,7 @@ class FactorizationEstimator(
 
     # Hooks of a fitted model
 
-    def parameter_changes(self):
+    def parameter_changes(self) -> list[tuple[int, dict]]:
         """Return the changes of parameters in the course of the fit.
 
         Returns
@@ -600,7 +603,7 @@ class FactorizationEstimator(
         """
         return list((getattr(self, "history_", None) or {}).get("changes", ()))
 
-    def with_penalty(self, data):
+    def with_penalty(self, data: DataMatrix) -> DataMatrix:
         """Return data with the penalty that their coefficients have in this model.
 
         Parameters
@@ -615,7 +618,7 @@ class FactorizationEstimator(
         """
         return data
 
-    def factor_pairs(self, X):
+    def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges: A and S of each layer.
 
         Parameters
@@ -720,7 +723,9 @@ class FactorizationEstimator(
         with blas_in_one_thread():
             return 1.0 - self._relative_error2(data)
 
-    def inverse_transform(self, S=None, layer=-1, *, X=None):
+    def inverse_transform(
+        self, S: ArrayLike | None = None, layer: int = -1, *, X: ArrayLike | None = None
+    ) -> Array:
         """Return the reconstruction of data from their coefficients.
 
         It is S (A_0 .. A_l)' for the coefficients S of layer l, one row per data point.
@@ -757,7 +762,7 @@ class FactorizationEstimator(
         return self._decode(S, index)
 
     @property
-    def n_components_(self):
+    def n_components_(self) -> int:
         """Number of components of the deepest layer.
 
         It is the number of rows of `components_` and of columns of what `transform` returns.
@@ -770,7 +775,7 @@ class FactorizationEstimator(
         return self.components_.shape[0]
 
     @property
-    def certificate_(self):
+    def certificate_(self) -> Certificate:
         """The `Certificate` of ``verify(model, X)`` for the data of the last fit.
 
         It is computed, with the mask and the weights of the fit, at the first access, and stays
@@ -825,13 +830,13 @@ class FactorizationEstimator(
         return tags
 
 # %% ../../nbs/models/base.ipynb #b5e00005
-class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):
+class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Base of the models for data of any sign."""
 
     _signed = True
 
     @named_topics
-    def transform(self, X, layer=-1):
+    def transform(self, X: ArrayLike, layer: int = -1) -> Array:
         """Return the nonnegative coefficients of X at a layer.
 
         A model may transform on another device or in another dtype than it was trained in.
@@ -863,7 +868,7 @@ class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):
         """
         return self._transform(X, layer)
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the explained share of the squares of X at the deepest layer.
 
         It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
@@ -889,7 +894,7 @@ class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):
         return self._score(X)
 
 # %% ../../nbs/models/base.ipynb #b5e00007
-class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_output_keys=None):
+class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Base of the models with `layers_` of nonnegative A and S. `fit` and `fit_transform` take a
     keyword `sample_weight`, which can be routed.
     """
@@ -898,7 +903,7 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
 
     # Hooks
 
-    def propagate(self, data, A):
+    def propagate(self, data: DataMatrix, A: Sequence[Array]) -> Forward:
         """Return the forward pass of a chain.
 
         Parameters
@@ -969,7 +974,13 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
         return depth_errors(self._forward(data, len(self.layers_)))[-1] ** 2
 
     @named_topics
-    def transform(self, X, layer=-1, mask=None, weights=None):
+    def transform(
+        self,
+        X: ArrayLike,
+        layer: int | str = -1,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Array | list[Array]:
         """Return the coefficients of X at a layer.
 
         This is the forward pass of the fitted layers, q(q(X, A_0), A_1) .., where q solves
@@ -1007,7 +1018,13 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
         """
         return self._transform(X, layer, mask, weights)
 
-    def score(self, X, y=None, mask=None, weights=None):
+    def score(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+    ) -> float:
         """Return the explained share of the squares of X at the deepest layer.
 
         It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
@@ -1037,7 +1054,7 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
         """
         return self._score(X, mask, weights)
 
-    def summary(self):
+    def summary(self) -> str:
         """Return a table of the layers as text.
 
         Returns
@@ -1076,7 +1093,14 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
 class LearnsLabels(Classifies):
     """Mixin: the score of a `NonnegativeEstimator` that learns labels."""
 
-    def score(self, X, y=None, mask=None, weights=None, L=None):
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | dict[int, ArrayLike] | None = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+        L: ArrayLike | dict[int, ArrayLike] | None = None,
+    ) -> float:
         """Return the accuracy of `predict`, or the explained share of the squares of X.
 
         If the model was fitted with labels and y is given, it is the share of the data points with
@@ -1109,7 +1133,7 @@ class LearnsLabels(Classifies):
         """
         known = dict(mask=mask, weights=weights)
         if y is None or not self._has_classes():
-            return super().score(X, None, **known)
+            return super().score(X, None, **known)  # type: ignore[misc]  # of the class beside this one
         return accuracy(self, X, y, L=L, **known)
 
 
@@ -1136,7 +1160,15 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
     _lowest = {"max_iter": 0}
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None, weights=None, L=None, **keywords):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | dict[int, ArrayLike] | None = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+        L: ArrayLike | dict[int, ArrayLike] | None = None,
+        **keywords: Any,
+    ) -> Self:
         """Train on X.
 
         Parameters
@@ -1207,7 +1239,7 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         warn_few_topics(labels, ranks)
         return Supervision(y, labels, float(self.lam), loss)
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: Any) -> Criteria:
         """Return the `Criteria` of what a fit minimizes, with the penalty on the coefficients.
 
         Parameters
@@ -1229,7 +1261,7 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         """The `Criteria` of what is minimized, besides that penalty."""
         return criteria_with_labels() if uses_labels(supervision) else Criteria()
 
-    def with_penalty(self, data):
+    def with_penalty(self, data: DataMatrix) -> DataMatrix:
         """Return data with the penalty `alpha_W` on their coefficients.
 
         Parameters
@@ -1263,7 +1295,15 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         of_labels = training.problem.supervision.attributes(fwd.S, training.data.scale)
         return super()._attributes(training, A, fwd) | of_labels
 
-    def fit_transform(self, X, y=None, mask=None, weights=None, L=None, **keywords):
+    def fit_transform(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | dict[int, ArrayLike] | None = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+        L: ArrayLike | dict[int, ArrayLike] | None = None,
+        **keywords: Any,
+    ) -> Array:
         """Train on X and return the coefficients of the deepest layer.
 
         The result is the same as that of ``fit(X, y).transform(X)``.

@@ -12,7 +12,8 @@ import contextlib
 import functools
 import math
 import numbers
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from nnmf_nb.chain._costs import (
     COSTS,
     ChainObjective,
     Cost,
+    Forward,
     depth_errors,
     on_unit_columns,
     propagate,
@@ -27,8 +29,8 @@ from nnmf_nb.chain._costs import (
 )
 from ..chain._labels import check_supervision, fixed_classifier_loss, with_labels
 from ..chain._projection import PROJECTED_COSTS, ProjectedObjective, layers_between, project
-from ..core._arrays import asarray, namespace
-from ..core._data import namespace_like
+from ..core._arrays import Array, ArrayLike, RandomState, asarray, namespace
+from ..core._data import DataMatrix, namespace_like
 from ..core._linalg import unit_columns
 from ..core._validation import read_ranks
 from ..core.iteration import iterate
@@ -558,27 +560,27 @@ class NeuralNMF(LayeredNMF):
 
     def __init__(
         self,
-        ranks=(20, 6),
+        ranks: int | Sequence[int] = (20, 6),
         *,
-        cost="every",
-        coefficients="chain",
-        depth_weights=None,
-        lam=1.0,
-        label_loss="frobenius",
-        alpha_W="auto",
-        optimizer="lbfgs",
-        step=None,
-        batch_size=256,
-        init="auto",
-        n_init="auto",
-        max_iter=500,
-        tol=1e-4,
-        warm_start=False,
-        check_gradient=True,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        cost: str | Callable = "every",
+        coefficients: str = "chain",
+        depth_weights: Sequence[float] | None = None,
+        lam: float = 1.0,
+        label_loss: str = "frobenius",
+        alpha_W: float | str = "auto",
+        optimizer: str = "lbfgs",
+        step: float | None = None,
+        batch_size: int = 256,
+        init: str | Sequence[ArrayLike] = "auto",
+        n_init: int | str = "auto",
+        max_iter: int = 500,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        check_gradient: bool = True,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.ranks = ranks
         self.cost = cost
         self.coefficients = coefficients
@@ -599,7 +601,7 @@ class NeuralNMF(LayeredNMF):
         self.verbose = verbose
         self.device = device
 
-    def propagate(self, data, A):
+    def propagate(self, data: DataMatrix, A: Sequence[Array]) -> Forward:
         """Return the forward pass of a chain, by the `coefficients` of this model.
 
         Parameters
@@ -671,7 +673,7 @@ class NeuralNMF(LayeredNMF):
         self.init_, A, interrupted = best_by_cost(chains, train_briefly)
         return A, interrupted
 
-    def change(self, **params):
+    def change(self, **params: Any) -> Self:
         """Let the fit that is running go on with other parameters.
 
         Call it from a callback or from another thread: the fit goes on with them after the present
@@ -703,7 +705,7 @@ class NeuralNMF(LayeredNMF):
         changes.requested.append(params)
         return self
 
-    def parameter_changes(self):
+    def parameter_changes(self) -> list[tuple[int, dict]]:
         """Return the changes of the fit, running or finished.
 
         Returns

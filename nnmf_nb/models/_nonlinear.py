@@ -10,13 +10,18 @@ __all__ = ['ACTIVATIONS', 'Activation', 'decode', 'backpropagate', 'NonlinearObj
 # %% ../../nbs/models/nonlinear.ipynb #3bf70698
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from sklearn.callback import with_callbacks
 
+from ..chain._semi_nmf import SemiTerms, pretrain_semi
 from nnmf_nb.core._arrays import (
+    Array,
+    ArrayLike,
+    RandomState,
     asarray,
     double,
     gram,
@@ -25,7 +30,7 @@ from nnmf_nb.core._arrays import (
     to_numpy,
 )
 from ..core._data import DataMatrix, in_chunks, namespace_like, residual2
-from ..evaluation._certificates import not_judged
+from ..evaluation._certificates import Criteria, not_judged
 from ..layer._nnls import solve_gram, solve_layer
 from nnmf_nb.models._base import (
     FromFit,
@@ -36,7 +41,6 @@ from nnmf_nb.models._base import (
     factor_like,
     progress_bar,
 )
-from ._semi import SemiTerms, pretrain_semi
 from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack
 
@@ -464,17 +468,17 @@ class NonlinearSemiNMF(SignedEstimator):
 
     def __init__(
         self,
-        ranks=(20, 6),
+        ranks: int | Sequence[int] = (20, 6),
         *,
-        activation="softplus",
-        ridge=1e-3,
-        pretrain_iter=50,
-        max_iter=1000,
-        tol=1e-3,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        activation: str = "softplus",
+        ridge: float = 1e-3,
+        pretrain_iter: int = 50,
+        max_iter: int = 1000,
+        tol: float = 1e-3,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.ranks = ranks
         self.activation = activation
         self.ridge = ridge
@@ -486,7 +490,7 @@ class NonlinearSemiNMF(SignedEstimator):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train on X.
 
         A KeyboardInterrupt ends the training and leaves what there is.
@@ -519,7 +523,7 @@ class NonlinearSemiNMF(SignedEstimator):
     def _check(self, data, X, y):
         return NonlinearProblem(*check_nonlinear(self))
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: NonlinearProblem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
         Parameters
@@ -580,7 +584,7 @@ class NonlinearSemiNMF(SignedEstimator):
         self.reconstruction_err_ = math.sqrt(self._error2(data, H)) * data.scale
         self.codes_ = namespace(H).astype(H.T, data.dtype)
 
-    def layer_ranks(self):
+    def layer_ranks(self) -> list[int]:
         """Return the number of topics of each layer.
 
         Returns
@@ -590,7 +594,7 @@ class NonlinearSemiNMF(SignedEstimator):
         """
         return [Z.shape[1] for Z in self.factors_]
 
-    def factor_pairs(self, X):
+    def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges.
 
         It is X ~ Z_1 C with C = g(Z_2 g(.. H)), the codes of the first layer.
@@ -647,7 +651,7 @@ class NonlinearSemiNMF(SignedEstimator):
             ACTIVATIONS[self.activation],
         )[0][l]
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the explained share of the squares of X.
 
         It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
@@ -672,7 +676,7 @@ class NonlinearSemiNMF(SignedEstimator):
         """
         return self._score(X)
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: ArrayLike, y: object = None) -> Array:
         """Train on X and return the codes of the last layer.
 
         The result is the same as that of ``fit(X).transform(X)``.

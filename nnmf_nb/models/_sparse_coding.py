@@ -11,8 +11,9 @@ __all__ = ['Coded', 'code_forward', 'CodeGradient', 'code_backward', 'improve_at
 # %% ../../nbs/models/sparse_coding.ipynb #e6482650
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from sklearn.callback import with_callbacks
@@ -28,6 +29,9 @@ from nnmf_nb.chain._labels import (
     warn_few_topics,
 )
 from nnmf_nb.core._arrays import (
+    Array,
+    ArrayLike,
+    RandomState,
     asarray,
     double,
     gram,
@@ -39,7 +43,7 @@ from ..core._data import DataMatrix, is_sparse, namespace_like, residual2
 from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import read_ranks
 from ..core.iteration import iterate
-from ..evaluation._certificates import only_coefficients
+from ..evaluation._certificates import Criteria, only_coefficients
 from ..layer._nnls import adjoint, layer_vjp, solve_layer
 from nnmf_nb.models._base import (
     FromFit,
@@ -209,6 +213,10 @@ class Network(NamedTuple):
     W: object = None
     b: object = None
 
+    def with_layer(self, D, l1, l2):
+        """This network with one more layer on top, without a classifier."""
+        return Network([*self.D, D], [*self.l1, l1], [*self.l2, l2])
+
 
 def typical_length(X):
     """Root mean square length of the data points of a `DataMatrix`, in units of X.scale; 1 for
@@ -227,22 +235,25 @@ def pretrain(X, ranks, l1, l2, rng, *, max_iter=50, tol=1e-4, callback=None):
     net, fits, data = Network([], [], []), [], X
     for k in ranks:
         stopped = bool(fits) and fits[-1].reason in ("interrupted", "callback")
-        below, penalty = net, float(l1) * typical_length(data)
-        grown = lambda D: Network([*below.D, D], [*below.l1, penalty], [*below.l2, float(l2)])
-        report = None if callback is None else lambda n, cost, D: callback(cost, grown(D))
+        own = float(l1) * typical_length(data), float(l2)
+        report = None
+        if callback is not None:
+
+            def report(n, cost, D, below=net, own=own):
+                return callback(cost, below.with_layer(D, *own))
+
         D = asarray(some_points(data, k, rng), namespace_like(data), data.dtype)
         fit = learn_dictionary(
             data,
             D,
-            penalty,
-            float(l2),
+            *own,
             rng,
             max_iter=0 if stopped else max_iter,
             tol=tol,
             callback=report,
         )
         fits.append(fit._replace(reason=fits[-1].reason) if stopped else fit)
-        net, data = grown(fit.D), DataMatrix(fit.S, scale=1.0)
+        net, data = net.with_layer(fit.D, *own), DataMatrix(fit.S, scale=1.0)
     return net, fits
 
 # %% ../../nbs/models/sparse_coding.ipynb #6ceb426d
@@ -522,18 +533,18 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
 
     def __init__(
         self,
-        ranks=(32, 16),
+        ranks: int | Sequence[int] = (32, 16),
         *,
-        l1=0.1,
-        l2=0.01,
-        ridge=1e-3,
-        pretrain_iter=50,
-        max_iter=300,
-        tol=1e-3,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        l1: float = 0.1,
+        l2: float = 0.01,
+        ridge: float = 1e-3,
+        pretrain_iter: int = 50,
+        max_iter: int = 300,
+        tol: float = 1e-3,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.ranks = ranks
         self.l1 = l1
         self.l2 = l2
@@ -546,7 +557,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | dict[int, ArrayLike] | None = None) -> Self:
         """Train on X and the labels.
 
         Unlabeled data points take part in the dictionary learning of the start only.
@@ -584,7 +595,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         self.classes_ = np.empty(0, dtype=int) if labels is None else labels.classes
         return NetworkProblem(ranks, labels)
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: NetworkProblem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
         Parameters
@@ -696,7 +707,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         hint = hints[self.stop_reason_]
         return f"ended ({self.stop_reason_}) before it reached tol={self.tol:g}: {hint}"
 
-    def layer_ranks(self):
+    def layer_ranks(self) -> list[int]:
         """Return the number of atoms of each layer.
 
         Returns
@@ -706,7 +717,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         """
         return [D.shape[1] for D in self.dictionaries_]
 
-    def factor_pairs(self, X):
+    def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges: dictionary and codes of each layer.
 
         Parameters

@@ -14,7 +14,8 @@ __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 
 import difflib
 import functools
 import numbers
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,17 @@ from nnmf_nb.chain._labels import (
     warn_few_topics,
 )
 from ..chain._layers import by_share, describe, feature_names, top_features, topic_shares
-from ..core._arrays import asarray, double, gram, inner, namespace, to_numpy
+from nnmf_nb.core._arrays import (
+    Array,
+    ArrayLike,
+    RandomState,
+    asarray,
+    double,
+    gram,
+    inner,
+    namespace,
+    to_numpy,
+)
 from nnmf_nb.core._data import (
     DataMatrix,
     WeightedDataMatrix,
@@ -44,19 +55,11 @@ from nnmf_nb.core._data import (
 from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import check_matrix, is_frame, name_text
 from ..core.iteration import iterate
-from ..evaluation._certificates import criteria_with_labels, only_coefficients
+from ..evaluation._certificates import Criteria, criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from ._base import LearnsLabels, Trained, progress_bar
-from nnmf_nb.models._nmf import (
-    INITS,
-    NMF,
-    OneLayer,
-    Problem,
-    check_problem,
-    filled_start,
-    half_step,
-    train,
-)
+from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train
+from ..solvers._flat import Problem, filled_start, half_step
 from ..solvers.coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
     _column_divergences,
@@ -424,7 +427,7 @@ def train_joint(J, pairs, run, model, report, B=None):
 class JointNMF(OneLayer):
     """What `SSNMF` and `GuidedNMF` share: `fit_transform` of a model whose fit has no W and H."""
 
-    def fit_transform(self, X, y=None, **given):
+    def fit_transform(self, X: ArrayLike, y: object = None, **given: Any) -> Array:
         """Train on X and return its coefficients.
 
         The result is the same as that of ``fit(X, y, ..).transform(X)``.
@@ -684,20 +687,20 @@ class SSNMF(LearnsLabels, JointNMF):
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: int | str | None = "auto",
         *,
-        beta_loss="frobenius",
-        label_loss="frobenius",
-        lam=1.0,
-        solver="auto",
-        init=None,
-        max_iter=500,
-        tol=1e-4,
-        n_init=1,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        beta_loss: str = "frobenius",
+        label_loss: str = "frobenius",
+        lam: float = 1.0,
+        solver: str = "auto",
+        init: str | None = None,
+        max_iter: int = 500,
+        tol: float = 1e-4,
+        n_init: int = 1,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.n_components = n_components
         self.beta_loss = beta_loss
         self.label_loss = label_loss
@@ -712,7 +715,18 @@ class SSNMF(LearnsLabels, JointNMF):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None, weights=None, L=None, W=None, H=None, B=None, **keywords):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+        L: ArrayLike | None = None,
+        W: ArrayLike | None = None,
+        H: ArrayLike | None = None,
+        B: ArrayLike | None = None,
+        **keywords: Any,
+    ) -> Self:
         """Train on X.
 
         Parameters
@@ -765,12 +779,14 @@ class SSNMF(LearnsLabels, JointNMF):
         return self._fit(X, y, mask, weights, sample_weight, L=L, W=W, H=H, B=B)
 
     def _flat(self, solver="mu"):
-        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
-        return NMF(
+        return FlatParameters(
             self.n_components,
-            solver=solver,
-            beta_loss=self.beta_loss,
-            **{name: getattr(self, name) for name in names},
+            self.init,
+            solver,
+            self.beta_loss,
+            self.tol,
+            self.max_iter,
+            n_init=self.n_init,
         )
 
     def _check(self, data, X, y, L, W, H, B):
@@ -782,7 +798,7 @@ class SSNMF(LearnsLabels, JointNMF):
             warn_few_topics({0: labels}, problem.ranks)
         return LabelProblem(problem, B, labels)
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: LabelProblem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
         Parameters
@@ -813,9 +829,8 @@ class SSNMF(LearnsLabels, JointNMF):
             fit = self._train_jointly(training)
             values = fit.values
         else:
-            flat = self._flat(problem.solver)
             report = lambda A: training.report([A])
-            fit = train(data, problem, flat, training.svd, training.rng, report)
+            fit = train(data, problem, self, training.svd, training.rng, report)
             values = fit.errors
         layers = describe(self._forward_pass(data, [fit.A]), training.floors)
         self.joint_ = self._joint_factors(fit, layers, data.scale)
@@ -1058,19 +1073,19 @@ class GuidedNMF(JointNMF):
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: int | str | None = "auto",
         *,
-        seeds=(),
-        features=None,
-        lam=0.03,
-        init=None,
-        max_iter=500,
-        tol=1e-4,
-        n_init=1,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        seeds: Any = (),
+        features: Sequence[str | int] | None = None,
+        lam: float = 0.03,
+        init: str | None = None,
+        max_iter: int = 500,
+        tol: float = 1e-4,
+        n_init: int = 1,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.n_components = n_components
         self.seeds = seeds
         self.features = features
@@ -1084,7 +1099,14 @@ class GuidedNMF(JointNMF):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None, weights=None, **keywords):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+        **keywords: Any,
+    ) -> Self:
         """Train on X.
 
         Parameters
@@ -1127,8 +1149,13 @@ class GuidedNMF(JointNMF):
         return self._fit(X, y, mask, weights, self._sample_weight(keywords))
 
     def _flat(self):
-        names = ("init", "tol", "max_iter", "random_state", "n_init", "verbose", "device")
-        return NMF(self.n_components, **{name: getattr(self, name) for name in names})
+        return FlatParameters(
+            self.n_components,
+            self.init,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            n_init=self.n_init,
+        )
 
     def _names(self, features):
         return super()._names(self.features if features is None else features)
@@ -1147,7 +1174,7 @@ class GuidedNMF(JointNMF):
             )
         return SeedProblem(problem, labels)
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: SeedProblem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
         Parameters
@@ -1176,7 +1203,7 @@ class GuidedNMF(JointNMF):
             values, A = fit.values, unit_columns(fit.S.T)
         else:
             report = lambda A: training.report([unit_columns(A)])
-            fit = train(data, problem, self._flat(), training.svd, training.rng, report)
+            fit = train(data, problem, self, training.svd, training.rng, report)
             values, A = fit.errors, unit_columns(fit.A)
         (A,) = self._by_share(training, [A])
         order = asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64)
@@ -1200,7 +1227,7 @@ class GuidedNMF(JointNMF):
         groups = {"groups_": labels.classes, "seed_shares_": seed_shares(labels, A[0])}
         return super()._attributes(training, A, fwd) | groups
 
-    def guide(self, features=None, top=8):
+    def guide(self, features: Sequence[str] | None = None, top: int = 8) -> pd.DataFrame:
         """Return a table of the groups of seeds.
 
         Parameters

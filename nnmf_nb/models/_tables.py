@@ -12,8 +12,9 @@ __all__ = ['fingerprint', 'keep_names', 'keep_returns', 'returns_of', 'stored_na
 import functools
 import numbers
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.chain._layers import (
+    Tree,
     check_top,
     feature_names,
     flows,
@@ -31,7 +33,7 @@ from nnmf_nb.chain._layers import (
     topic_tree,
     valid_text,
 )
-from ..core._arrays import to_numpy
+from ..core._arrays import ArrayLike, to_numpy
 from ..core._validation import is_frame, is_sparse, read_samples
 
 # %% ../../nbs/models/tables.ipynb #4c2923b6
@@ -461,6 +463,10 @@ class DescribesTopics:
     A model has `_index(layer)`, `_names(features)` and `_coefficients(X, depth, mask, weights)`.
     """
 
+    layers_: list
+    _index: Callable
+    _names: Callable
+
     def _layers_for(self, X, mask, weights):
         """The fitted layers, with the coefficients of X in the place of those of the fit."""
         check_is_fitted(self)
@@ -471,7 +477,7 @@ class DescribesTopics:
         S = self._coefficients(X, len(self.layers_), mask, weights)
         return [replace(one, S=own) for one, own in zip(self.layers_, S)]
 
-    def get_feature_names_out(self, input_features=None, layer=-1):
+    def get_feature_names_out(self, input_features: object = None, layer: int = -1) -> np.ndarray:
         """Names of the columns of `transform(X, layer)`: those given with `rename` or in the
         inspector, else class and number (nmf0, nmf1, ..; neuralnmf_layer0_0, .. below the last
         layer).
@@ -502,10 +508,11 @@ class DescribesTopics:
         >>> model.rename(0, 1, "fish").get_feature_names_out().tolist()
         ['nmf0', 'fish']
         """
-        defaults = super().get_feature_names_out(input_features, layer)
+        of_model = super().get_feature_names_out  # type: ignore[misc]  # of the class beside this
+        defaults = of_model(input_features, layer)
         return named_columns(defaults, stored_names(self), self._index(layer))
 
-    def rename(self, layer, topic, name):
+    def rename(self, layer: int, topic: int | str, name: str) -> Self:
         """Give a topic a name, which `topics`, `tree`, `shares`, `transform` after `set_output` and
         the inspector show.
 
@@ -549,7 +556,13 @@ class DescribesTopics:
         keep_names(self, names | {key: name} if name else names)
         return self
 
-    def topics(self, layer=-1, features=None, top=10, by="weight"):
+    def topics(
+        self,
+        layer: int = -1,
+        features: Sequence[str] | None = None,
+        top: int = 10,
+        by: str = "weight",
+    ) -> pd.DataFrame:
         """The topics of a layer as a table.
 
         Parameters
@@ -602,7 +615,7 @@ class DescribesTopics:
             table.insert(0, "name", self.get_feature_names_out(layer=index))
         return table
 
-    def tree(self, features=None, top=6):
+    def tree(self, features: Sequence[str] | None = None, top: int = 6) -> Tree:
         """The hierarchy as text, supertopics first; prints as it is.
 
         Parameters
@@ -634,7 +647,13 @@ class DescribesTopics:
         check_is_fitted(self)
         return topic_tree(self.layers_, self._names(features), top, stored_names(self))
 
-    def shares(self, X=None, layer=-1, mask=None, weights=None):
+    def shares(
+        self,
+        X: ArrayLike | None = None,
+        layer: int = -1,
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> pd.DataFrame:
         """Shares of the topics in each data point.
 
         The share of topic k in data point j is the mass of column k of A_0 .. A_l times s_kj, over
@@ -679,7 +698,15 @@ class DescribesTopics:
             columns=self.get_feature_names_out(layer=index),
         )
 
-    def topic_info(self, X=None, features=None, top=10, samples=3, mask=None, weights=None):
+    def topic_info(
+        self,
+        X: ArrayLike | None = None,
+        features: Sequence[str] | None = None,
+        top: int = 10,
+        samples: int = 3,
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> pd.DataFrame:
         """All topics of all layers, with what is typical of them.
 
         Parameters
@@ -733,7 +760,12 @@ class DescribesTopics:
             table.loc[table["layer"] == len(layers) - 1, "came_back"] = returns
         return table
 
-    def document_info(self, X=None, mask=None, weights=None):
+    def document_info(
+        self,
+        X: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> pd.DataFrame:
         """The strongest topic of each data point, layer by layer.
 
         Parameters
@@ -778,7 +810,15 @@ class DescribesTopics:
             columns[f"layer {l} share"] = own[np.arange(len(own)), first]
         return pd.DataFrame(columns, index=sample_index(X, layers[0].S.shape[1]))
 
-    def samples_of(self, topic, layer=-1, X=None, top=10, mask=None, weights=None):
+    def samples_of(
+        self,
+        topic: int | str,
+        layer: int = -1,
+        X: ArrayLike | None = None,
+        top: int = 10,
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> pd.DataFrame:
         """The data points with the largest shares of a topic.
 
         Parameters
@@ -826,7 +866,9 @@ class DescribesTopics:
             index=sample_index(X, len(own))[first],
         )
 
-    def topics_of(self, feature, layer=-1, features=None):
+    def topics_of(
+        self, feature: int | str, layer: int = -1, features: Sequence[str] | None = None
+    ) -> pd.DataFrame:
         """The topics in which a feature is.
 
         Parameters
@@ -877,7 +919,13 @@ class DescribesTopics:
         table = table[table["share"] > 0]
         return table.sort_values("share", ascending=False, kind="stable")
 
-    def residuals(self, X, layer=-1, mask=None, weights=None):
+    def residuals(
+        self,
+        X: ArrayLike,
+        layer: int = -1,
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> Residuals:
         """What no topic explains of each data point and of each feature.
 
         Parameters

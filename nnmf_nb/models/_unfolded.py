@@ -10,14 +10,17 @@ __all__ = ['Step', 'Unfolded', 'unfold_forward', 'source_bases', 'separate', 'Sp
 
 # %% ../../nbs/models/unfolded.ipynb #89532172
 import numbers
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.core._arrays import (
+    Array,
+    ArrayLike,
     asarray,
     double,
     host_rng,
@@ -25,7 +28,7 @@ from nnmf_nb.core._arrays import (
     namespace,
     to_numpy,
 )
-from ..core._data import as_data, in_chunks, namespace_like
+from ..core._data import DataMatrix, as_data, in_chunks, namespace_like
 from nnmf_nb.core._validation import (
     check_matrix,
     check_nonnegative,
@@ -33,7 +36,7 @@ from nnmf_nb.core._validation import (
     refuse_masked,
 )
 from ..core.iteration import iterate
-from ..evaluation._certificates import not_judged
+from ..evaluation._certificates import Criteria, not_judged
 from nnmf_nb.models._base import (
     FactorizationEstimator,
     FromFit,
@@ -585,19 +588,19 @@ class UnfoldedNMF(FactorizationEstimator):
 
     def __init__(
         self,
-        n_components=5,
+        n_components: int | Sequence[int] = 5,
         *,
-        n_layers=5,
-        beta=1.0,
-        cost_beta=1.0,
-        sparsity=0.0,
-        source_weights=1.0,
-        pretrain_iter=200,
-        max_iter=200,
-        tol=1e-4,
-        verbose=0,
-        device="auto",
-    ):
+        n_layers: int = 5,
+        beta: float = 1.0,
+        cost_beta: float = 1.0,
+        sparsity: float = 0.0,
+        source_weights: float | Sequence[float] = 1.0,
+        pretrain_iter: int = 200,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.n_components = n_components
         self.n_layers = n_layers
         self.beta = beta
@@ -611,7 +614,7 @@ class UnfoldedNMF(FactorizationEstimator):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train on mixtures and their sources.
 
         Parameters
@@ -649,7 +652,7 @@ class UnfoldedNMF(FactorizationEstimator):
         weights = per_source("source_weights", self.source_weights, L, numbers.Real, 0)
         return UnfoldedProblem(sources, ranks, weights)
 
-    def declared_criteria(self, data, problem):
+    def declared_criteria(self, data: DataMatrix, problem: UnfoldedProblem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
         Parameters
@@ -732,7 +735,7 @@ class UnfoldedNMF(FactorizationEstimator):
     def _placed_bases(self, data):
         return [asarray(to_numpy(w), namespace_like(data)) for w in self.bases_]
 
-    def layer_ranks(self):
+    def layer_ranks(self) -> list[int]:
         """Return the number of topics: the layers of the network share them.
 
         Returns
@@ -742,7 +745,7 @@ class UnfoldedNMF(FactorizationEstimator):
         """
         return [sum(self.ranks_)]
 
-    def factor_pairs(self, X):
+    def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges: the last basis and its coefficients.
 
         Parameters
@@ -767,7 +770,7 @@ class UnfoldedNMF(FactorizationEstimator):
     def _relative_error2(self, data):
         return self._residual2(data, self._placed_bases(data)) / (data.norm2 or 1.0)
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> Array:
         """Return the coefficients of X, the output of the last layer.
 
         A row depends on no other row.
@@ -789,7 +792,7 @@ class UnfoldedNMF(FactorizationEstimator):
         """
         return self._transform(X)
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the explained share of the squares of X.
 
         It is 1 - ||X - reconstruction||^2 / ||X||^2, dimensionless: 1 is perfect.
@@ -813,7 +816,7 @@ class UnfoldedNMF(FactorizationEstimator):
         """
         return self._score(X)
 
-    def separate(self, X):
+    def separate(self, X: ArrayLike) -> list[Array]:
         """Return estimates of the sources in X.
 
         Parameters

@@ -657,7 +657,7 @@ class Checkpoint:
         *,
         every: int | None = None,
         seconds: float | None = None,
-    ):
+    ) -> None:
         for name, value, kind in (
             ("every", every, numbers.Integral),
             ("seconds", seconds, numbers.Real),

@@ -643,7 +643,7 @@ def save(model: BaseEstimator, path: str | os.PathLike) -> None:
     >>> np.array_equal(again.components_, model.components_)
     True
     """
-    tensors = {}
+    tensors: dict = {}
     write = pipeline_tree if type(model) is Pipeline else model_tree
     tree = write(model, tensors)
     write_atomically(path, packed(KEY, tree, tensors))

@@ -12,6 +12,7 @@ import functools
 import textwrap
 import unicodedata
 import warnings
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import to_rgba
@@ -23,7 +24,7 @@ from ..core._validation import known_feature_names
 from ..evaluation.metrics import layers_of
 
 # %% ../../nbs/plot/colors.ipynb #b137f0ad
-def main_parents(model: object) -> list[np.ndarray]:
+def main_parents(model: Any) -> list[np.ndarray]:
     """Return the main parent of each topic: the supertopic that takes most of it.
 
     Parameters
@@ -58,7 +59,7 @@ def main_parents(model: object) -> list[np.ndarray]:
     return [np.where(flow.any(axis=1), flow.argmax(axis=1), -1) for flow in upwards]
 
 # %% ../../nbs/plot/colors.ipynb #08339712
-def tree_order(model: object) -> list[np.ndarray]:
+def tree_order(model: Any) -> list[np.ndarray]:
     """Return the order in which the topics of every layer are drawn.
 
     Supertopics stand by index, below them their topics family by family (a family are the topics
@@ -117,7 +118,7 @@ def base_color(i):
     return mix(shade, ("white", "white", "black")[cycle], (0, 0.45, 0.35)[cycle])
 
 # %% ../../nbs/plot/colors.ipynb #e79e57f6
-def topic_colors(model: object) -> list[np.ndarray]:
+def topic_colors(model: Any) -> list[np.ndarray]:
     """Return the colors of all topics, the same whenever it is called on a fitted model.
 
     Supertopics have the base palette (`PALETTE`). All topics below that belong to one by their

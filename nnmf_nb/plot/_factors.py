@@ -8,14 +8,14 @@ __all__ = ['CELLS', 'grouped', 'averager', 'plot_factor', 'plot_reconstructions'
 
 # %% ../../nbs/plot/factors.ipynb #94bc59de
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from ..chain._costs import depth_errors, unfold
 from ..chain._layers import check_top, valid_text
-from ..core._arrays import to_numpy
+from ..core._arrays import ArrayLike, to_numpy
 from ..core._data import WeightedDataMatrix, is_sparse
 from ..core._linalg import svd_floors
 from ..core._validation import opened
@@ -61,7 +61,7 @@ def averager(order):
 # %% ../../nbs/plot/factors.ipynb #8827bc6c
 @with_fonts
 def plot_factor(
-    model: object,
+    model: Any,
     layer: int = 0,
     features: Sequence[str] | None = None,
     top: int | None = None,
@@ -154,11 +154,11 @@ def _label_factor(ax, l, columns, rows, n_shown):
 # %% ../../nbs/plot/factors.ipynb #ea6b6577
 @with_fonts
 def plot_reconstructions(
-    model: object,
-    X: object,
+    model: Any,
+    X: ArrayLike,
     depths: Sequence[int] | None = None,
     order: str | Sequence[np.ndarray] | None = None,
-    mask: object = None,
+    mask: ArrayLike = None,
     fig: "Figure | SubFigure | None" = None,
 ) -> np.ndarray:
     """Draw the data and their reconstruction at each depth side by side.
@@ -296,7 +296,7 @@ def _side_by_side(images, titles, shape, remark, fig):
 
 # %% ../../nbs/plot/factors.ipynb #616ee347
 def plot_errors(
-    models: object,
+    models: Any,
     names: Sequence[str] | None = None,
     flat: Sequence[float] | None = None,
     ax: "Axes | None" = None,
@@ -411,7 +411,7 @@ def _draw_floors(ax, chains):
     ax.margins(x=0.12)
 
 # %% ../../nbs/plot/factors.ipynb #ddc691b2
-def plot_training(model: object, ax: "Axes | None" = None) -> "Axes":
+def plot_training(model: Any, ax: "Axes | None" = None) -> "Axes":
     """Draw the error divided by its floor against the iterations of the training, per depth.
 
     A jointly trained model is followed in the error of X at every depth, a model that was fitted

@@ -7,7 +7,7 @@ __all__ = ['STEP', 'plot_images', 'axis_of', 'plot_curves']
 
 # %% ../../nbs/plot/images.ipynb #cc5bccbb
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # %% ../../nbs/plot/images.ipynb #f42a1fa7
 @with_fonts
 def plot_images(
-    model: object,
+    model: Any,
     layer: int = 0,
     shape: tuple[int, int] | None = None,
     columns: int | None = None,
@@ -143,7 +143,7 @@ def axis_of(features, n):
 # %% ../../nbs/plot/images.ipynb #9f9b832c
 @with_fonts
 def plot_curves(
-    model: object,
+    model: Any,
     layer: int = 0,
     axis: object = None,
     ax: "Axes | None" = None,

@@ -8,14 +8,14 @@ __all__ = ['best_paths', 'path_shares', 'paths_of', 'plot_paths', 'labeled_layer
 
 # %% ../../nbs/plot/paths.ipynb #741b0ec1
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.ticker import PercentFormatter
 
 from ..chain._layers import top_features, topic_features
-from ..core._arrays import to_numpy
+from ..core._arrays import ArrayLike, to_numpy
 from ..core._validation import opened
 from ..evaluation.metrics import forward, layer_index, layers_of
 from nnmf_nb.plot._colors import (
@@ -115,9 +115,9 @@ def paths_of(layers, S, n):
 # %% ../../nbs/plot/paths.ipynb #df2bd56a
 @with_fonts
 def plot_paths(
-    model: object,
+    model: Any,
     point: int,
-    X: object = None,
+    X: ArrayLike = None,
     features: Sequence[str] | None = None,
     top: int = 6,
     ax: "Axes | None" = None,
@@ -239,7 +239,7 @@ def labeled_layer(model, layer=None):
     return l
 
 # %% ../../nbs/plot/paths.ipynb #7cf867ed
-def class_weights(model: object, layer: int | None = None) -> tuple[list[str], np.ndarray]:
+def class_weights(model: Any, layer: int | None = None) -> tuple[list[str], np.ndarray]:
     """Return what each topic of a labeled layer adds to the scores of the classes.
 
     The weight of class c and topic j is B_cj, the entry of the classifier, times the mean of the
@@ -288,7 +288,7 @@ def class_weights(model: object, layer: int | None = None) -> tuple[list[str], n
 # %% ../../nbs/plot/paths.ipynb #a4153c5b
 @with_fonts
 def plot_classes(
-    model: object,
+    model: Any,
     layer: int | None = None,
     features: Sequence[str] | None = None,
     top: int = 2,

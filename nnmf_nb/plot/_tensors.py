@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['fitted_tensor_model', 'names_of_modes', 'titles_of_modes', 'is_ordered', 'is_geometric', 'component_colors',
-           'shown_order', 'draw_profile', 'draw_strongest', 'width_of_mode', 'plot_components', 'words_of_components',
-           'text_of', 'plot_component_tree', 'plot_slice_residuals', 'draw_slices']
+           'profiles_of', 'shown_order', 'draw_profile', 'draw_strongest', 'width_of_mode', 'plot_components',
+           'words_of_components', 'text_of', 'plot_component_tree', 'plot_slice_residuals', 'draw_slices']
 
 # %% ../../nbs/plot/tensors.ipynb #67a0b062
 import numbers
@@ -102,6 +102,15 @@ def component_colors(model, layer):
     if hasattr(model, "layers_"):
         return topic_colors(model)[layer]
     return np.array([base_color(r) for r in range(len(model.weights_))])
+
+
+def profiles_of(model, layer):
+    """The profiles (one N_m x k host array per mode) and the weights of a layer."""
+    if hasattr(model, "layers_"):
+        factors, weights = model.layers_[layer].profiles, model.layers_[layer].weights
+    else:
+        factors, weights = model.factors_, model.weights_
+    return [to_numpy(U) for U in factors], to_numpy(weights)
 
 
 def shown_order(model, layer):
@@ -210,9 +219,8 @@ def plot_components(
     """
     model = fitted_tensor_model(model)
     check_top(top)
-    layer = check_layer(layer, model._n_layers())
-    factors, weights = model._components_of_layer(layer)
-    factors, weights = [to_numpy(U) for U in factors], to_numpy(weights)
+    layer = check_layer(layer, len(model.layer_ranks()))
+    factors, weights = profiles_of(model, layer)
     names = names_of_modes(names, [len(U) for U in factors])
     titles = titles_of_modes(modes, len(factors))
     order, colors = shown_order(model, layer), component_colors(model, layer)
@@ -252,8 +260,8 @@ def words_of_components(profiles, names, modes, top):
         )
     found = []
     for of_modes in zip(*columns):
-        in_turn = [words[i] for i in range(top) for words in of_modes if i < len(words)]
-        found.append(in_turn[:top])
+        mixed = [words[i] for i in range(top) for words in of_modes if i < len(words)]
+        found.append(mixed[:top])
     return found
 
 

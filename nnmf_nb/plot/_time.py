@@ -10,7 +10,7 @@ import datetime
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from matplotlib.ticker import PercentFormatter
 from sklearn.isotonic import isotonic_regression
 
 from ..chain._layers import top_features, topic_features, valid_text
-from ..core._arrays import to_numpy
+from ..core._arrays import ArrayLike, to_numpy
 from ..core._validation import check_same_points
 from ..evaluation.metrics import forward, layer_index, layers_of
 from nnmf_nb.plot._colors import (
@@ -157,11 +157,11 @@ def _coefficients(model, l, X, S):
 
 # %% ../../nbs/plot/time.ipynb #8c31af84
 def shares_over(
-    model: object,
+    model: Any,
     layer: int = -1,
-    when: object = None,
-    X: object = None,
-    S: object = None,
+    when: ArrayLike = None,
+    X: ArrayLike = None,
+    S: ArrayLike = None,
     width: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the share of every topic of a layer in bins of an ordered number.
@@ -260,11 +260,11 @@ def spread(wanted, distance, low, high):
 # %% ../../nbs/plot/time.ipynb #8868255b
 @with_fonts
 def plot_over_time(
-    model: object,
+    model: Any,
     layer: int = -1,
-    when: object = None,
-    X: object = None,
-    S: object = None,
+    when: ArrayLike = None,
+    X: ArrayLike = None,
+    S: ArrayLike = None,
     features: Sequence[str] | None = None,
     width: float | None = None,
     top: int = 3,
@@ -393,11 +393,11 @@ def _label_ends(ax, ends, labels, colors):
 
 # %% ../../nbs/plot/time.ipynb #4f3b0313
 def shares_by_group(
-    model: object,
-    groups: object,
+    model: Any,
+    groups: ArrayLike,
     layer: int = -1,
-    X: object = None,
-    S: object = None,
+    X: ArrayLike = None,
+    S: ArrayLike = None,
 ) -> pd.DataFrame:
     """Return the mean share of every topic of a layer in groups of data points.
 
@@ -474,11 +474,11 @@ def _groups(groups, n):
 # %% ../../nbs/plot/time.ipynb #ee231069
 @with_fonts
 def plot_by_group(
-    model: object,
-    groups: object,
+    model: Any,
+    groups: ArrayLike,
     layer: int = -1,
-    X: object = None,
-    S: object = None,
+    X: ArrayLike = None,
+    S: ArrayLike = None,
     features: Sequence[str] | None = None,
     top: int = 3,
     ax: "Axes | None" = None,

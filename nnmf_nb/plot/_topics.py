@@ -8,12 +8,13 @@ __all__ = ['frequencies', 'plot_topics']
 # %% ../../nbs/plot/topics.ipynb #de9d8696
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from ..chain._layers import check_top, topic_features, topic_shares
+from ..core._arrays import ArrayLike
 from ..core._data import is_sparse
 from ..core._validation import opened, samples_with_gaps
 from ..evaluation.metrics import layer_index, layers_of
@@ -57,12 +58,12 @@ def frequencies(model, X=None):
 # %% ../../nbs/plot/topics.ipynb #6695a698
 @with_fonts
 def plot_topics(
-    model: object,
+    model: Any,
     layer: int = -1,
     features: Sequence[str] | None = None,
     top: int = 8,
     lam: float = 1.0,
-    X: object = None,
+    X: ArrayLike = None,
     fig: "Figure | SubFigure | None" = None,
 ) -> np.ndarray:
     """Draw the most relevant features of every topic of a layer as bars, one panel per topic.

@@ -10,7 +10,7 @@ __all__ = ['BAR', 'LINE', 'DOT', 'HEAD', 'FOOT', 'HAIR', 'text_width', 'fit_word
 
 # %% ../../nbs/plot/tree.ipynb #100635c9
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.font_manager import FontProperties
@@ -271,7 +271,7 @@ def empty_box(ax):
 # %% ../../nbs/plot/tree.ipynb #8d3c9c8a
 @with_fonts
 def plot_tree(
-    model: object,
+    model: Any,
     features: Sequence[str] | None = None,
     top: int = 4,
     ax: "Axes | None" = None,

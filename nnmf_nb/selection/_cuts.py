@@ -22,7 +22,8 @@ from ..core._linalg import top_svd
 from ..core._validation import is_sparse
 from ..evaluation.metrics import match_topics
 from ..layer._nnls import solve_gram, solve_layer
-from ..models._nmf import check_problem, filled_start, penalties, solve
+from ..models._one_layer import check_problem, penalties
+from ..solvers._flat import filled_start, solve
 from ..solvers.divergences import beta_of, mu_step
 
 # %% ../../nbs/selection/cuts.ipynb #c62e2d4f

@@ -7,8 +7,9 @@ __all__ = ['Profile', 'ProfileSearch']
 
 # %% ../../nbs/selection/profiles.ipynb #50f296ab
 import numbers
+import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,7 @@ class ProfileSearch(RankSearch):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         ranks: int | Sequence[int] = range(2, 21),
         *,
         n_splits: int = 5,
@@ -135,9 +136,9 @@ class ProfileSearch(RankSearch):
         tol: float = 1e-3,
         n_jobs: int | None = None,
         random_state: int | None = 0,
-        checkpoint=None,
+        checkpoint: str | os.PathLike | None = None,
         verbose: int = 0,
-    ):
+    ) -> None:
         super().__init__(
             estimator,
             ranks,
@@ -176,7 +177,7 @@ class ProfileSearch(RankSearch):
             model.set_params(n_init=max(model.n_init, self.n_init))
         return model.fit(X)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Sequence[Any] | None = None) -> np.ndarray:
         """Plot separation, held-out error and agreement of parents, with the profile.
 
         Parameters

@@ -12,6 +12,7 @@ import numbers
 import os
 import warnings
 from collections.abc import Sequence
+from typing import Any, Self
 
 import joblib
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ..core._arrays import to_numpy
+from ..core._arrays import ArrayLike, to_numpy
 from ..core._validation import is_sparse, read_samples
 from ..models._base import check_number
 from ..models._nmf import NMF
@@ -160,8 +161,8 @@ def _largest_rank(shape):
     if len(shape) == 2:
         return min(shape) // 2
     longest = 1 + int(np.argmax(shape[1:]))
-    halves = [n // 2 if m in (0, longest) else n for m, n in enumerate(shape)]
-    return math.prod(sorted(halves)[:-1]) - 1
+    of_block = [n // 2 if m in (0, longest) else n for m, n in enumerate(shape)]
+    return math.prod(sorted(of_block)[:-1]) - 1
 
 
 def _full_ranks(ranks, largest):
@@ -279,7 +280,7 @@ class RankSearch(BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         ranks: int | Sequence[int] = range(2, 21),
         *,
         n_splits: int = 5,
@@ -291,7 +292,7 @@ class RankSearch(BaseEstimator):
         random_state: int | None = 0,
         checkpoint: str | os.PathLike | None = None,
         verbose: int = 0,
-    ):
+    ) -> None:
         self.estimator = estimator
         self.ranks = ranks
         self.n_splits = n_splits
@@ -304,7 +305,7 @@ class RankSearch(BaseEstimator):
         self.checkpoint = checkpoint
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Fit all ranks to the parts of X, judge them, and fit the suggested model.
 
         Parameters
@@ -466,7 +467,7 @@ class RankSearch(BaseEstimator):
         model.set_params(**{name: rank}, n_init=n_init, random_state=self.random_state_)
         return model.fit(X)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Sequence[Any] | None = None) -> np.ndarray:
         """Plot separation and held-out error by rank, with the suggestion and its reason.
 
         Parameters

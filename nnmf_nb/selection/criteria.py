@@ -9,14 +9,14 @@ __all__ = ['separation', 'bicrossvalidation', 'count_thinning', 'subsample_silho
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_samples
 
-from ..core._arrays import serial
+from ..core._arrays import ArrayLike, serial
 from ..core._data import relative_error
 from ..core._linalg import top_svd
 from ..core._validation import is_sparse, read_samples
@@ -25,7 +25,7 @@ from ..models._nmf import NMF
 from ._cuts import Fits, as_features, fit_blocks, fit_topics
 
 # %% ../../nbs/selection/criteria.ipynb #bed16016
-def separation(A: object, B: object, layer: int = -1) -> np.ndarray:
+def separation(A: Any, B: Any, layer: int = -1) -> np.ndarray:
     """Return how much nearer each topic of A is to its partner in B than to any other topic.
 
     Parameters
@@ -145,7 +145,7 @@ def bicrossvalidation(
     """
     X = read_samples(X, takes_mask=False, device="cpu").X
     fits = Fits(NMF() if estimator is None else estimator, random_state, n_init)
-    columns = {}
+    columns: dict = {}
     for n in range(n_crosses):
         blocks = fit_blocks(X, sorted({1, *ranks}), fits, n)
         columns |= {f"{n}: {i}, {j}": block.errors for (i, j), block in blocks.items()}

@@ -8,12 +8,13 @@ __all__ = ['BlockUpdate', 'coordinate_descent', 'exact_block_update', 'Factoriza
 # %% ../../nbs/solvers/coordinate_descent.ipynb #b3e911f2
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core._arrays import double, gram, in_threads, inner, namespace
-from ..core._data import WeightedDataMatrix, residual2, transposed
+from ..core._arrays import Array, double, gram, in_threads, inner, namespace
+from ..core._data import DataMatrix, WeightedDataMatrix, residual2, transposed
 from ..core._linalg import column_lengths, unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import compiled, cpu_kernels, ridged, solve_gram, solve_layer
@@ -39,7 +40,7 @@ class BlockUpdate:
     n_sweeps: float = 0.0
 
 # %% ../../nbs/solvers/coordinate_descent.ipynb #55f50fe9
-def coordinate_descent(G, F, S, max_sweeps=4):
+def coordinate_descent(G: Array, F: Array, S: Array, max_sweeps: int = 4) -> BlockUpdate:
     """Reduce s'G s/2 - f's over s >= 0, for each row s of S and f of F.
 
     Parameters
@@ -101,7 +102,7 @@ def _portable_coordinate_descent(G, F, S, n_sweeps):
     return S
 
 # %% ../../nbs/solvers/coordinate_descent.ipynb #dd2fd7ec
-def exact_block_update(G, F, S):
+def exact_block_update(G: Array, F: Array, S: Array) -> BlockUpdate:
     """Minimize s'G s/2 - f's over s >= 0, for each row f of F.
 
     Parameters
@@ -147,7 +148,9 @@ class Factorization:
     stationarity: list = dataclasses.field(default_factory=list)
     reason: str = "max_iter"
 
-    def next(self, A, S, error, gradient_norm, tol):
+    def next(
+        self, A: Array, S: Array, error: float, gradient_norm: float, tol: float
+    ) -> "Factorization":
         """Append an iteration.
 
         Parameters
@@ -175,7 +178,16 @@ class Factorization:
         )
 
 # %% ../../nbs/solvers/coordinate_descent.ipynb #7bac67d5
-def hals(X, A, S, *, max_iter=200, tol=1e-4, max_sweeps=4, callback=None):
+def hals(
+    X: DataMatrix,
+    A: Array,
+    S: Array,
+    *,
+    max_iter: int = 200,
+    tol: float = 1e-4,
+    max_sweeps: int = 4,
+    callback: Callable | None = None,
+) -> Factorization:
     """Factorize X by accelerated HALS, or by alternating NNLS if X has weights.
 
     Parameters
@@ -220,7 +232,7 @@ def hals(X, A, S, *, max_iter=200, tol=1e-4, max_sweeps=4, callback=None):
     return iterate(step, initial, max_iter, on_factorization(callback))
 
 
-def on_factorization(callback):
+def on_factorization(callback: Callable | None) -> Callable | None:
     """Adapt a callback of a solver to the states that `iterate` reports.
 
     Parameters

@@ -8,12 +8,14 @@ __all__ = ['CountState', 'count_descent']
 # %% ../../nbs/solvers/count_descent.ipynb #b80de3ad
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..core._arrays import double, inner
-from ..core._data import WeightedDataMatrix, transposed
+from ..core._arrays import Array, double, inner
+from ..core._data import DataMatrix, WeightedDataMatrix, transposed
 from ..core.iteration import iterate
 from nnmf_nb.layer._kl import (
     descended,
@@ -154,11 +156,18 @@ class CountState:
     reason: str = "max_iter"
 
     @property
-    def lowest(self):
+    def lowest(self) -> float:
         """The objective of (A, S), infinite before the first iteration."""
         return self.errors[-1] if self.errors else math.inf
 
-    def followed_by(self, updated, extrapolated, value, stationarity, **changes):
+    def followed_by(
+        self,
+        updated: Factors,
+        extrapolated: Factors,
+        value: float,
+        stationarity: float,
+        **changes: Any,
+    ) -> "CountState":
         """Return the state after an iteration that did not raise the objective.
 
         Parameters
@@ -187,7 +196,7 @@ class CountState:
             **changes,
         )
 
-    def rejected(self, stationarity):
+    def rejected(self, stationarity: float) -> "CountState":
         """Return to the best pair after an iteration that raised the objective.
 
         Parameters
@@ -289,8 +298,17 @@ def _judged(problem, state, tol, size):
 
 # %% ../../nbs/solvers/count_descent.ipynb #4360191d
 def count_descent(
-    X, A, S, *, on_A=(0.0, 0.0), on_S=(0.0, 0.0), first=0, max_iter=200, tol=1e-4, callback=None
-):
+    X: DataMatrix,
+    A: Array,
+    S: Array,
+    *,
+    on_A: tuple[float, float] = (0.0, 0.0),
+    on_S: tuple[float, float] = (0.0, 0.0),
+    first: int = 0,
+    max_iter: int = 200,
+    tol: float = 1e-4,
+    callback: Callable | None = None,
+) -> CountState:
     """Factorize X under the Kullback-Leibler divergence.
 
     Minimizes D(X || A S) and penalties l1 sum(F) + l2/2 ||F||^2 on both factors by multiplicative

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..core._arrays import ArrayLike, double, in_threads, inner, namespace, to_numpy
+from ..core._arrays import Array, ArrayLike, double, in_threads, inner, namespace, to_numpy
 from nnmf_nb.core._data import (
     DataMatrix,
     Rows,
@@ -73,11 +73,13 @@ def beta_of(loss: str | float) -> float:
     """
     if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]
-    is_number = isinstance(loss, numbers.Real) and not isinstance(loss, bool)
-    if is_number and -LARGEST_BETA <= loss <= LARGEST_BETA:
-        return float(loss)
+    beta = math.nan
+    if not isinstance(loss, str | bool) and isinstance(loss, numbers.Real):
+        beta = float(loss)
+    if -LARGEST_BETA <= beta <= LARGEST_BETA:
+        return beta
     reason = ""
-    if is_number and math.isfinite(loss):
+    if math.isfinite(beta):
         reason = (
             " The powers of the data that it asks for leave the range of floating-point numbers."
         )
@@ -327,7 +329,7 @@ def _power_of_scale(scale, exponent):
         return float(min(np.power(np.float64(scale), exponent), np.finfo(float).max))
 
 
-def divergence_floor(X, k, beta):
+def divergence_floor(X: DataMatrix, k: int, beta: float) -> float:
     """Return a lower bound of the divergence of X from all matrices of a rank.
 
     Parameters
@@ -874,7 +876,7 @@ def _newton_step(X, A, S, beta, numerator, denominator, l1=0.0, l2=0.0):
     return xp.where(todo[None, :], mu_step(X, A, S, beta, l1, l2), new)
 
 # %% ../../nbs/solvers/divergences.ipynb #44e9dcfb
-def points_of(X, index):
+def points_of(X: DataMatrix, index: Array) -> DataMatrix:
     """Return the data of some data points, in the same unit and with the same penalties.
 
     Parameters

@@ -8,12 +8,13 @@ __all__ = ['Momentum', 'Factors', 'ExtrapolationState', 'extrapolated_nmf']
 # %% ../../nbs/solvers/extrapolation.ipynb #265c72d9
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core._arrays import double, gram, in_threads, inner, namespace
-from ..core._data import residual2
+from ..core._arrays import Array, double, gram, in_threads, inner, namespace
+from ..core._data import DataMatrix, residual2
 from ..core._linalg import unit_columns
 from ..core.iteration import iterate
 from ..layer import _cuda_kernels as cuda_kernels
@@ -49,7 +50,7 @@ class Momentum:
     beta: float = 0.5
     bound: float = 1.0
 
-    def increased(self):
+    def increased(self) -> "Momentum":
         """Increase `beta` and its bound, after an accepted iteration.
 
         Returns
@@ -60,7 +61,7 @@ class Momentum:
         beta = min(self.bound, _BETA_GROWTH * self.beta)
         return Momentum(beta, min(1.0, _BOUND_GROWTH * self.bound))
 
-    def decreased(self):
+    def decreased(self) -> "Momentum":
         """Decrease `beta` and make its value the bound, after a rejected iteration.
 
         Returns
@@ -83,8 +84,8 @@ class Factors:
         Second factor, in units of ``X.scale``.
     """
 
-    A: object
-    S: object
+    A: Array
+    S: Array
 
 # %% ../../nbs/solvers/extrapolation.ipynb #50cac3ec
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class ExtrapolationState:
     reason: str = "max_iter"
 
     @classmethod
-    def initial(cls, A, S, exact):
+    def initial(cls, A: Array, S: Array, exact: bool) -> "ExtrapolationState":
         """Begin without a previous iteration.
 
         Parameters
@@ -143,11 +144,13 @@ class ExtrapolationState:
         return cls(A, S, updated=start, extrapolated=start, exact=exact)
 
     @property
-    def lowest_error(self):
+    def lowest_error(self) -> float:
         """Relative error of (A, S), infinite before the first iteration."""
         return self.errors[-1] if self.errors else math.inf
 
-    def accepted(self, new, error, *, exact, gradient_norm, tol):
+    def accepted(
+        self, new: "_UpdatedFactors", error: float, *, exact: bool, gradient_norm: float, tol: float
+    ) -> "ExtrapolationState":
         """Continue from an iteration that did not increase the error.
 
         Parameters
@@ -180,7 +183,7 @@ class ExtrapolationState:
             reason="stationary" if gradient_norm <= tol else "max_iter",
         )
 
-    def rejected(self, *, exact, gradient_norm, tol):
+    def rejected(self, *, exact: bool, gradient_norm: float, tol: float) -> "ExtrapolationState":
         """Go back to the best pair, after an iteration that increased the error.
 
         Parameters
@@ -399,7 +402,16 @@ def _writable_rows(array):
 _SLOW_SWEEPS = 12  # per row, both block updates: exact updates then get further in the same time
 
 
-def extrapolated_nmf(X, A, S, *, max_iter=200, tol=1e-4, exact=None, callback=None):
+def extrapolated_nmf(
+    X: DataMatrix,
+    A: Array,
+    S: Array,
+    *,
+    max_iter: int = 200,
+    tol: float = 1e-4,
+    exact: bool | None = None,
+    callback: Callable | None = None,
+) -> ExtrapolationState:
     """Factorize X by alternating block updates with extrapolation.
 
     Parameters

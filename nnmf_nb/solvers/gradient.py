@@ -9,7 +9,7 @@ __all__ = ['OPTIMIZERS', 'Iterate', 'Trace', 'OptimizationState', 'run', 'gradie
 # %% ../../nbs/solvers/gradient.ipynb #57a68ff0
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,8 @@ class Iterate(NamedTuple):
     A: tuple[ArrayLike, ...]
     value: float
     dA: list[ArrayLike]
-    fwd: object
-    memory: object = None
+    fwd: Any
+    memory: Any = None
 
 # %% ../../nbs/solvers/gradient.ipynb #1b2b0d61
 class Trace:
@@ -78,11 +78,11 @@ class Trace:
         callback: Callable | None = None,
         patience: int | None = None,
         note: Callable | None = None,
-    ):
-        self.values = []
-        self.stationarity = []
-        self.notes = []
-        self.A = None
+    ) -> None:
+        self.values: list[float] = []
+        self.stationarity: list[float] = []
+        self.notes: list = []
+        self.A: tuple[ArrayLike, ...] | None = None
         self.value = math.inf
         self.reason = "max_iter"
         self.callback, self.patience, self.note = callback, patience, note
@@ -119,7 +119,7 @@ class OptimizationState(NamedTuple):
     """
 
     A: tuple[ArrayLike, ...]
-    memory: object
+    memory: Any
     values: list[float]
     stationarity: list[float]
     notes: list
@@ -216,7 +216,7 @@ def run(
     *,
     max_iter: int = 1000,
     tol: float = 1e-4,
-    **options,
+    **options: Any,
 ) -> Trace:
     """Train a chain with an optimizer until it is stationary.
 
@@ -403,8 +403,8 @@ def backtracking_descent(objective: Callable, at: Iterate, *, step: float = 1.0)
     found = _line_search(objective, *at[:3], [-g for g in at.dA], at.memory or step)
     if found is None:
         return None
-    *new, t = found
-    return Iterate(*new, 2 * t)
+    A, value, dA, fwd, t = found
+    return Iterate(A, value, dA, fwd, 2 * t)
 
 # %% ../../nbs/solvers/gradient.ipynb #e884f06b
 def adam(
@@ -556,7 +556,7 @@ def lbfgs(objective: Callable, at: Iterate, *, memory: int = 10) -> Iterate | No
     return Iterate(A, value, dA, fwd, [*pairs, (_pack(A) - x, _pack(dA) - g)][-memory:])
 
 # %% ../../nbs/solvers/gradient.ipynb #0ead7420
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable] = {
     "lbfgs": lbfgs,
     "gd": gradient_descent,
     "backtracking": backtracking_descent,

@@ -11,13 +11,13 @@ import math
 
 import numpy as np
 
-from ..core._arrays import asarray, namespace
-from ..core._data import WeightedDataMatrix, namespace_like
+from ..core._arrays import Array, asarray, namespace
+from ..core._data import DataMatrix, WeightedDataMatrix, namespace_like
 from ..core._linalg import column_lengths, top_svd, unit_columns
-from .coordinate_descent import hals
+from .coordinate_descent import Factorization, hals
 
 # %% ../../nbs/solvers/initialization.ipynb #c8d924d0
-def random_start(X, k, rng):
+def random_start(X: DataMatrix, k: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Draw random initial factors.
 
     Parameters
@@ -45,7 +45,9 @@ def random_start(X, k, rng):
     return unit_columns(A), St.T
 
 # %% ../../nbs/solvers/initialization.ipynb #7932bfc3
-def nndsvd(X, k, svd=None):
+def nndsvd(
+    X: DataMatrix, k: int, svd: tuple[Array, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute the NNDSVD factors, including their zeros.
 
     Parameters
@@ -97,7 +99,7 @@ def _dominant_part(u, v, sigma):
     return u / length, sigma * length * v
 
 # %% ../../nbs/solvers/initialization.ipynb #4fe395b5
-def svd_start(X, k, svd=None):
+def svd_start(X: DataMatrix, k: int, svd: tuple[Array, ...] | None = None) -> tuple[Array, Array]:
     """Compute NNDSVD factors whose zeros are replaced by a hundredth of the typical entry.
 
     Parameters
@@ -124,7 +126,7 @@ def svd_start(X, k, svd=None):
     return unit_columns(asarray(A, like, X.dtype)), asarray(St, like, X.dtype).T
 
 # %% ../../nbs/solvers/initialization.ipynb #3d90b1c2
-def exact_start(X, k):
+def exact_start(X: DataMatrix, k: int) -> tuple[Array, ...] | None:
     """Return factors without error where there are as many topics as features or data points.
 
     Parameters
@@ -157,7 +159,15 @@ def exact_start(X, k):
     return unit_columns(A), S * xp.astype(lengths, A.dtype)[:, None]
 
 # %% ../../nbs/solvers/initialization.ipynb #7127d299
-def best_start(X, k, n_init, rng, *, max_iter=30, svd=None):
+def best_start(
+    X: DataMatrix,
+    k: int,
+    n_init: int,
+    rng: np.random.Generator,
+    *,
+    max_iter: int = 30,
+    svd: tuple[Array, ...] | None = None,
+) -> Factorization:
     """Run HALS briefly from several starts and return the best result.
 
     Parameters
@@ -184,12 +194,13 @@ def best_start(X, k, n_init, rng, *, max_iter=30, svd=None):
     exact = exact_start(X, k) if k >= X.shape[0] else None
     if exact is not None:
         return hals(X, *exact, max_iter=1)
-    best = None
-    for n in range(n_init):
-        A, S = svd_start(X, k, svd) if n == 0 else random_start(X, k, rng)
-        fit = hals(X, A, S, max_iter=max_iter, tol=0.0)
-        if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]):
-            best = fit
+    best = fit = hals(X, *svd_start(X, k, svd), max_iter=max_iter, tol=0.0)
+    for _ in range(1, n_init):
         if fit.reason == "interrupted":
-            return dataclasses.replace(best, reason="interrupted")
+            break
+        fit = hals(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
+        if fit.errors and fit.errors[-1] < best.errors[-1]:
+            best = fit
+    if fit.reason == "interrupted":
+        return dataclasses.replace(best, reason="interrupted")
     return best

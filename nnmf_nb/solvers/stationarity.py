@@ -8,10 +8,11 @@ __all__ = ['CONVERGED', 'convergence_limit', 'projected_gradient_norm', 'scaled_
 
 # %% ../../nbs/solvers/stationarity.ipynb #b5240677
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..core._arrays import double, in_threads, inner, namespace
+from ..core._arrays import Array, double, in_threads, inner, namespace
 from ..core._linalg import column_lengths
 from ..layer._nnls import compiled, cpu_kernels
 
@@ -19,7 +20,7 @@ from ..layer._nnls import compiled, cpu_kernels
 CONVERGED = ("stationary", "no progress")
 
 
-def convergence_limit(tol, reason="stationary"):
+def convergence_limit(tol: float, reason: str = "stationary") -> float:
     """Return the largest stationarity that passes for converged at the end of a fit.
 
     Parameters
@@ -39,7 +40,7 @@ def convergence_limit(tol, reason="stationary"):
     return max(limit, 1e-3) if reason == "no progress" else limit
 
 # %% ../../nbs/solvers/stationarity.ipynb #c9e2b7f8
-def projected_gradient_norm(factors, gradients):
+def projected_gradient_norm(factors: Sequence[Array], gradients: Sequence[Array]) -> float:
     """Compute the norm of the projected gradient over all factors.
 
     Parameters
@@ -69,7 +70,7 @@ def projected_gradient_norm(factors, gradients):
     return math.sqrt(norm2)
 
 # %% ../../nbs/solvers/stationarity.ipynb #b5e00022
-def scaled_gradient_norm(V, gradient, curvature, total):
+def scaled_gradient_norm(V: Array, gradient: Array, curvature: Array, total: float) -> float:
     """Compute the norm of the projected gradient of a factor, scaled by the size of the data.
 
     Parameters
@@ -92,7 +93,7 @@ def scaled_gradient_norm(V, gradient, curvature, total):
     return projected_gradient_norm([V], [2 / total * xp.minimum(double(gradient), curvature * V)])
 
 # %% ../../nbs/solvers/stationarity.ipynb #39b7e3e5
-def projected_gradient_norm_from_products(A, G, H, Q):
+def projected_gradient_norm_from_products(A: Array, G: Array, H: Array, Q: Array) -> float:
     """Compute the norm of the projected gradient of ||X - A S||^2 / 2 with respect to A.
 
     Parameters

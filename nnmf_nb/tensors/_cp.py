@@ -14,7 +14,9 @@ import dataclasses
 import math
 import numbers
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -26,6 +28,9 @@ from sklearn.utils.validation import check_is_fitted
 from ..chain._layers import check_top, dead_topics, duplicate_topics, feature_names, kkt_words
 from nnmf_nb.core._arrays import (
     DEGENERATE,
+    Array,
+    ArrayLike,
+    RandomState,
     asarray,
     blas_in_one_thread,
     double,
@@ -37,6 +42,7 @@ from nnmf_nb.core._arrays import (
 from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import is_sparse, read_coefficients
 from ..core.iteration import iterate
+from ..evaluation._certificates import Certificate
 from ..layer._nnls import solve_gram, warn_not_converged
 from nnmf_nb.models._base import (
     NamesTopics,
@@ -441,7 +447,7 @@ def certificate_of(X, factors, floor, status, fixed=()):
     )
 
 # %% ../../nbs/tensors/cp.ipynb #5db07c4a
-class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wrap_output_keys=None):
+class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Base of the estimators for tensors, with `factors_` and `weights_` of depth 0."""
 
     _criteria_of_fit = None  # what callbacks of the other models are told
@@ -500,7 +506,9 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
         """The fitted factors of modes 1, 2, .. beside the data, after None for mode 0."""
         return [None, *(asarray(to_numpy(U), data.like) for U in self.factors_[1:])]
 
-    def components(self, mode, layer=-1, names=None, top=10):
+    def components(
+        self, mode: int, layer: int = -1, names: Sequence[str] | None = None, top: int = 10
+    ) -> pd.DataFrame:
         """Return the strongest entries of every component in one mode.
 
         Parameters
@@ -543,7 +551,7 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
         table.insert(0, "share", (weights / (weights.sum() or 1.0)).round(3))
         return table.rename_axis("component")
 
-    def score(self, X, y=None, mask=None):
+    def score(self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None) -> float:
         """Return the explained share of the squares of X.
 
         It is 1 - ||X - reconstruction||^2 / ||X||^2 over the known entries, at the deepest layer,
@@ -574,7 +582,9 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
             S, _ = self._coefficients(data, self._n_layers() - 1)
             return 1.0 - data.error(self._reconstruction(S, self._n_layers() - 1)) ** 2
 
-    def residuals(self, X, layer=-1, mask=None):
+    def residuals(
+        self, X: ArrayLike, layer: int = -1, mask: ArrayLike | str | None = None
+    ) -> list[pd.DataFrame]:
         """Return what no component explains of each slice of each mode.
 
         A slice whose part of the residual is much larger than its part of the data is what the
@@ -630,7 +640,9 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
         return tables
 
     @named_topics
-    def transform(self, X, layer=-1, mask=None):
+    def transform(
+        self, X: ArrayLike, layer: int = -1, mask: ArrayLike | str | None = None
+    ) -> Array:
         """Return the coefficients of data points.
 
         Parameters
@@ -667,7 +679,7 @@ class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wra
         warn_not_converged(status)
         return S * data.scale
 
-    def inverse_transform(self, S, layer=-1):
+    def inverse_transform(self, S: ArrayLike, layer: int = -1) -> Array:
         """Return the reconstruction of data points from their coefficients.
 
         Parameters
@@ -882,17 +894,17 @@ class NonnegativeCP(TensorEstimator):
 
     def __init__(
         self,
-        rank=10,
+        rank: int = 10,
         *,
-        init="svd",
-        n_init=5,
-        fixed=None,
-        max_iter=500,
-        tol=1e-4,
-        random_state=None,
-        verbose=0,
-        device="auto",
-    ):
+        init: str | Sequence[ArrayLike] = "svd",
+        n_init: int = 5,
+        fixed: dict[int, ArrayLike] | None = None,
+        max_iter: int = 500,
+        tol: float = 1e-4,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        device: str = "auto",
+    ) -> None:
         self.rank = rank
         self.init = init
         self.n_init = n_init
@@ -904,7 +916,7 @@ class NonnegativeCP(TensorEstimator):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None):
+    def fit(self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None) -> Self:
         """Train on X.
 
         Parameters
@@ -1046,7 +1058,9 @@ class NonnegativeCP(TensorEstimator):
         )
         return attributes, factors, status
 
-    def fit_transform(self, X, y=None, mask=None):
+    def fit_transform(
+        self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None
+    ) -> Array:
         """Train on X and return its coefficients.
 
         The result is the same as that of ``fit(X).transform(X)``.
@@ -1067,7 +1081,7 @@ class NonnegativeCP(TensorEstimator):
         """
         return self.fit(X, y, mask).transform(X, mask=mask)
 
-    def certify_fit(self, X, mask):
+    def certify_fit(self, X: ArrayLike, mask: ArrayLike | str | None) -> Certificate:
         """Certify the fitted arrays on the data of the fit; `verify` calls it.
 
         Parameters
@@ -1090,7 +1104,7 @@ class NonnegativeCP(TensorEstimator):
         floor = cp_floors(data, (self.rank,))[0]
         return certificate_of(data, factors, floor, status, tuple(self.fixed or ()))
 
-    def layer_ranks(self):
+    def layer_ranks(self) -> list[int]:
         """Return the number of components.
 
         Returns

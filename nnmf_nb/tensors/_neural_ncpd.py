@@ -13,8 +13,9 @@ __all__ = ['HIERARCHIES', 'DESCRIBED', 'OBJECTIVES', 'STARTS', 'chain_forward', 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #15d775be
 import math
 import numbers
+from collections import abc
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -31,9 +32,21 @@ from nnmf_nb.chain._labels import (
     warn_few_topics,
 )
 from ..chain._layers import Tree, text_table
-from ..core._arrays import asarray, blas_in_one_thread, double, gram, inner, to_numpy
+from ..chain._sequential import sequential
+from nnmf_nb.core._arrays import (
+    Array,
+    ArrayLike,
+    RandomState,
+    asarray,
+    blas_in_one_thread,
+    double,
+    gram,
+    inner,
+    to_numpy,
+)
 from ..core._data import DataMatrix
 from ..core._linalg import unit_columns
+from ..evaluation._certificates import Certificate
 from nnmf_nb.layer._nnls import (
     adjoint,
     adjoint_gram,
@@ -43,7 +56,6 @@ from nnmf_nb.layer._nnls import (
     warn_not_converged,
 )
 from ..models._base import check_number, check_ranks, progress_bar, reporter
-from ..models._hierarchical import sequential
 from ..persistence._checkpoints import keeping
 from ..solvers.gradient import Trace, lbfgs, run
 from ..solvers.stationarity import CONVERGED, projected_gradient_norm
@@ -674,21 +686,21 @@ class NeuralNCPD(Classifies, TensorEstimator):
 
     def __init__(
         self,
-        ranks=(12, 4),
+        ranks: int | abc.Sequence[int] = (12, 4),
         *,
-        hierarchy="samples",
-        depth_weights=None,
-        frozen=False,
-        lam=1.0,
-        label_loss="frobenius",
-        n_init=5,
-        n_init_upper=5,
-        pretrain_iter=50,
-        max_iter=500,
-        tol=1e-4,
-        random_state=None,
-        verbose=0,
-    ):
+        hierarchy: str = "samples",
+        depth_weights: abc.Sequence[float] | None = None,
+        frozen: bool = False,
+        lam: float = 1.0,
+        label_loss: str = "frobenius",
+        n_init: int = 5,
+        n_init_upper: int = 5,
+        pretrain_iter: int = 50,
+        max_iter: int = 500,
+        tol: float = 1e-4,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.ranks = ranks
         self.hierarchy = hierarchy
         self.depth_weights = depth_weights
@@ -704,7 +716,13 @@ class NeuralNCPD(Classifies, TensorEstimator):
         self.verbose = verbose
 
     @with_callbacks
-    def fit(self, X, y=None, mask=None, L=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | dict[int, ArrayLike] | None = None,
+        mask: ArrayLike | str | None = None,
+        L: ArrayLike | dict[int, ArrayLike] | None = None,
+    ) -> Self:
         """Train on X.
 
         Parameters
@@ -844,7 +862,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         floors = tuple(one.floor for one in self.layers_)
         return NCPDCertificate(tuple(found.errors), floors, stationarity)
 
-    def certify_fit(self, X, mask):
+    def certify_fit(self, X: ArrayLike, mask: ArrayLike | str | None) -> Certificate:
         """Certify the fitted arrays on the data of the fit; `verify` calls it.
 
         Parameters
@@ -885,7 +903,13 @@ class NeuralNCPD(Classifies, TensorEstimator):
             _n_features_out=layers[-1].rank,
         ) | supervision.attributes(S, data.scale)
 
-    def fit_transform(self, X, y=None, mask=None, L=None):
+    def fit_transform(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | dict[int, ArrayLike] | None = None,
+        mask: ArrayLike | str | None = None,
+        L: ArrayLike | dict[int, ArrayLike] | None = None,
+    ) -> Array:
         """Train on X and return the coefficients of the deepest layer.
 
         The result is the same as that of ``fit(X).transform(X)``.
@@ -908,7 +932,13 @@ class NeuralNCPD(Classifies, TensorEstimator):
         """
         return self.fit(X, y, mask, L).transform(X, mask=mask)
 
-    def score(self, X, y=None, mask=None, L=None):
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | dict[int, ArrayLike] | None = None,
+        mask: ArrayLike | str | None = None,
+        L: ArrayLike | dict[int, ArrayLike] | None = None,
+    ) -> float:
         """Return the accuracy of `predict`, or the explained share of the squares of X.
 
         If the model was fitted with labels and y is given, it is the share of the data points with
@@ -941,7 +971,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
             return super().score(X, None, mask)
         return accuracy(self, X, y, L=L, mask=mask)
 
-    def tree(self, mode=1, names=None, top=4):
+    def tree(self, mode: int = 1, names: abc.Sequence[str] | None = None, top: int = 4) -> str:
         """Return the hierarchy as text.
 
         Components of the deepest layer come in the order of their weight, below each those of the
@@ -970,7 +1000,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         """
         check_is_fitted(self)
         tables = [self.components(mode, l, names, top) for l in range(len(self.layers_))]
-        lines = []
+        lines: list[str] = []
         for r in range(self.layers_[-1].rank):
             self._branch(lines, tables, len(self.layers_) - 1, r, "")
         return Tree("\n".join(lines))
@@ -985,7 +1015,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         for child in np.flatnonzero(self.layers_[l].flow.argmax(axis=1) == r):
             self._branch(lines, tables, l - 1, child, indent + "    ")
 
-    def summary(self):
+    def summary(self) -> str:
         """Return a table of the layers as text.
 
         Returns
