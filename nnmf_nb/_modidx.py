@@ -56,6 +56,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                   'nnmf_nb.datasets.gene_ontology': ('datasets.html#gene_ontology', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets.il2': ('datasets.html#il2', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets.memory_of_matrix': ('datasets.html#memory_of_matrix', 'nnmf_nb/datasets.py'),
+                                  'nnmf_nb.datasets.nested_boxes': ('datasets.html#nested_boxes', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets.newsgroups': ('datasets.html#newsgroups', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets.planted_counts': ('datasets.html#planted_counts', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets.planted_news': ('datasets.html#planted_news', 'nnmf_nb/datasets.py'),

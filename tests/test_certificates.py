@@ -1131,7 +1131,7 @@ def test_inside_a_search_and_a_pipeline():
     assert verify(pipe[-1], pipe[:-1].transform(X)).layers
 
 
-@pytest.mark.parametrize("name", zoo.one_of_each(zoo.ZOO))
+@pytest.mark.parametrize("name", zoo.one_of_each(zoo.EVERY))
 def test_histories_have_one_vocabulary(name):
     """A model keeps the keys of the others for the same things, one number per iteration."""
     history = zoo.fit(name, zoo.planted(14, 9, seed=1), max_iter=3).history_

@@ -39,7 +39,7 @@ MORE = {
     "NeuralNMF-gd": lambda: NeuralNMF(ranks=(3, 2), optimizer="gd", step=0.1, random_state=0),
     "NonlinearSemiNMF": lambda: NonlinearSemiNMF(ranks=(3, 2), random_state=0),
 }
-NAMES = [*zoo.ZOO, *MORE]
+NAMES = [*zoo.EVERY, *MORE]
 
 
 def new(name, **change):
@@ -48,7 +48,7 @@ def new(name, **change):
 
 
 def fit(name, X=X, callbacks=(), **change):
-    y = zoo.labels(len(X)) if name in zoo.ZOO and zoo.ZOO[name][2] else None
+    y = zoo.labels(len(X)) if name in zoo.EVERY and zoo.EVERY[name][2] else None
     return new(name, **change).set_callbacks(*callbacks).fit(X, y)
 
 

@@ -37,7 +37,7 @@ EQUAL = {
 
 
 @pytest.mark.parametrize("kind", ["identity", "zeros"])
-@pytest.mark.parametrize("name", zoo.one_of_each(zoo.ZOO))
+@pytest.mark.parametrize("name", zoo.one_of_each(zoo.EVERY))
 def test_every_model_takes_equal_singular_values_and_zeros(name, kind):
     """P: ArpackError in fit, certificate, verify."""
     X = EQUAL[kind]
@@ -97,7 +97,7 @@ def test_floors_of_long_constant_data_are_bounds(shape, value):
 
 
 # its penalties make codes, and so errors, depend on the typical length of the data
-SCALED = zoo.one_of_each([name for name in zoo.ZOO if name != "SparseCodingNetwork"])
+SCALED = zoo.one_of_each([name for name in zoo.EVERY if name != "SparseCodingNetwork"])
 
 
 def random_problem(N=12, k=4, M=9, seed=0):

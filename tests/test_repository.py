@@ -43,8 +43,8 @@ persistence: _text_steps _files _checkpoints
 models: _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
-plot: _colors _factors _tree _topics _time _images _paths
-selection: _cuts _rules criteria _rank_search _profiles _consensus
+plot: _colors _factors _tree _topics _time _images _paths _tensors
+selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live
 texts
 datasets

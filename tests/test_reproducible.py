@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
-from zoo import ZOO, factors, fit, one_of_each, planted, same, transform
+from zoo import EVERY, factors, fit, one_of_each, planted, same, transform
 
 from nnmf_nb import certify, nnls, verify
 from nnmf_nb.core import _arrays as backend
 from nnmf_nb.core import _data as data
 from nnmf_nb.layer import _nnls as layer
 
-every_model = pytest.mark.parametrize("name", one_of_each(ZOO))
+every_model = pytest.mark.parametrize("name", one_of_each(EVERY))
 # relative to the largest entry; iterated coefficients (Kullback-Leibler, UnfoldedNMF) need their
 # tolerance
 CLOSE = 1e-10
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_bits(name, kind):
     np.testing.assert_array_equal(transform(a, X), transform(a, X))
 
 
-@pytest.mark.parametrize("name", one_of_each(ZOO))
+@pytest.mark.parametrize("name", one_of_each(EVERY))
 def test_threads_do_not_matter(name, monkeypatch):
     X, n = LARGE, 2
     with threads(1, monkeypatch) as used:

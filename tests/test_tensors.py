@@ -4,10 +4,12 @@ import os
 import pickle
 import warnings
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from matplotlib.figure import Figure
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -17,14 +19,17 @@ from nnmf_nb import (
     NeuralNCPD,
     NeuralNMF,
     NonnegativeCP,
+    datasets,
     load,
     nnls,
+    plot,
     save,
     verify,
 )
 from nnmf_nb.chain import ChainObjective, every
 from nnmf_nb.core._arrays import asarray, to_numpy
 from nnmf_nb.core._data import as_data
+from nnmf_nb.selection import RankSearch
 from nnmf_nb.solvers.extrapolation import Momentum
 from nnmf_nb.tensors import _data as tensor_data
 from nnmf_nb.tensors import core_consistency, match_cp, mttkrp, rank_scan
@@ -402,32 +407,9 @@ def test_modes_does_not_see_where_lengths_are_and_shared_starts_balanced():
     assert values[0] == pytest.approx(values[1], rel=1e-9)
 
 
-BOXES = """0.75 0:20 0:20 0:20
-0.75 20:40 20:40 20:40
-2 0:12 0:12 0:8
-2 12:20 12:20 8:20
-2 20:27 20:34 20:27
-2 27:40 34:40 27:40
-3.5 0:12 0:6 0:4
-3.5 0:12 6:12 4:8
-3.5 12:17 12:20 8:13
-3.5 17:20 12:20 13:20
-3.5 20:23 20:27 20:27
-3.5 23:27 27:34 20:27"""
-
-
-def nested_blocks(noise=0.1, seed=1):
-    """The synthetic tensor of the papers: boxes in boxes in boxes, and half-normal noise."""
-    X = np.zeros((40, 40, 40))
-    for line in BOXES.split("\n"):
-        level, *box = line.split()
-        X[tuple(slice(*map(int, side.split(":"))) for side in box)] = float(level)
-    return X + noise * np.abs(np.random.RandomState(seed).standard_normal(X.shape))
-
-
 def test_published_tensor():
     """Neural NCPD with frozen factors: 0.0963 / 0.2307 / 0.5303 in the notebooks of its authors."""
-    X = nested_blocks()
+    X = datasets.nested_boxes().X
     model = NeuralNCPD(
         (7, 4, 2), hierarchy="modes", frozen=True, depth_weights=(0, 1, 1), random_state=0
     ).fit(X)
@@ -531,22 +513,151 @@ def test_four_numbers_per_rank():
         rank_scan((np.argwhere(X), X[X != 0], X.shape), (2,))
 
 
+def test_rank_search_takes_tensors():
+    rng = np.random.default_rng(0)
+    X = dense_model([rng.random((n, 3)) for n in (44, 9, 12)])
+    X = np.maximum(X + 0.05 * X.mean() * rng.standard_normal(X.shape), 0)
+    options = dict(n_splits=2, n_crosses=1, n_init=2)
+    search = RankSearch(NonnegativeCP(), range(2, 6), **options).fit(X)
+    assert search.suggested_[0].rank == 3 and search.n_features_in_ == 9 * 12
+    assert search.best_estimator_.error_ < 0.1 and search.best_estimator_.rank == 3
+    again = RankSearch(NonnegativeCP(), range(2, 6), **options).fit(7 * X)
+    for k in (2, 3, 4):
+        np.testing.assert_allclose(again.evidence_.S(k), search.evidence_.S(k), atol=1e-3)
+    # the last mode is the longest, and which one does not matter to the points
+    moved = RankSearch(NonnegativeCP(), range(2, 6), **options).fit(X.transpose(0, 2, 1))
+    assert moved.suggested_[0].rank == 3
+    cases = {
+        "fixed components": (NonnegativeCP(fixed={1: np.ones((9, 10))}), X),
+        "factors to begin with": (NonnegativeCP(init=[np.ones((n, 10)) for n in X.shape]), X),
+        "needs a dense X": (NonnegativeCP(), (np.argwhere(X), X[X > 0], X.shape)),
+        "contains NaN": (NonnegativeCP(), np.where(X > X.min(), X, np.nan)),
+        "at least 4 data points": (NonnegativeCP(), X[:3]),
+        "zero everywhere": (NonnegativeCP(), np.zeros((8, 5, 4))),
+        "ranks must be at most 3": (NonnegativeCP(), X[:4, :2, :6]),
+    }
+    for words, (estimator, data) in cases.items():
+        with pytest.raises(ValueError, match=words):
+            RankSearch(estimator, range(9, 12)).fit(data)
+    with pytest.raises(TypeError, match="or NonnegativeCP, got NeuralNCPD"):
+        RankSearch(NeuralNCPD()).fit(X)
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+def test_residuals_of_slices_are_those_of_the_slices(kind):
+    X, mask, values, known = tensor((12, 6, 5), kind)
+    for model in (NonnegativeCP(2, random_state=0), NeuralNCPD((3, 2), random_state=0)):
+        model.fit(X, mask=mask)
+        for layer in range(len(model.layer_ranks())):
+            back = model.inverse_transform(model.transform(X, layer=layer, mask=mask), layer=layer)
+            R = np.where(known, values - back, 0)
+            for m, table in enumerate(model.residuals(X, layer, mask)):
+                rest = tuple(j for j in range(3) if j != m)
+                left, all_of_it = (R**2).sum(axis=rest), (values**2).sum(axis=rest)
+                np.testing.assert_allclose(table["error"], np.sqrt(left / all_of_it), rtol=1e-7)
+                np.testing.assert_allclose(table["residual"], left / left.sum(), rtol=1e-7)
+                np.testing.assert_allclose(table["data"], all_of_it / all_of_it.sum())
+    empty = np.zeros((4, 3, 2))
+    empty[0] = 1
+    table = NonnegativeCP(1, random_state=0).fit(empty).residuals(empty)[0]
+    assert table["error"].isna().tolist() == [False, True, True, True]
+    assert not table["residual"].any()  # the fit is exact
+
+
+@pytest.fixture(scope="module")
+def il2_models():
+    il2 = datasets.il2()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        models = {
+            hierarchy: NeuralNCPD((5, 3, 2), hierarchy=hierarchy, max_iter=20, random_state=0)
+            for hierarchy in HIERARCHIES
+        } | {"flat": NonnegativeCP(3, max_iter=20, random_state=0)}
+        return il2, {name: model.fit(il2.X, mask="nan") for name, model in models.items()}
+
+
+@pytest.mark.parametrize("name", [*HIERARCHIES, "flat"])
+def test_pictures_show_the_model(il2_models, name):
+    il2, models = il2_models
+    model, before = models[name], dict(matplotlib.rcParams)
+    fig = Figure(layout="constrained")
+    axes = plot.plot_components(model, il2.names, il2.modes, layer=0, fig=fig)
+    k, order = model.layer_ranks()[0], range(3)
+    if name != "flat":
+        order = plot.tree_order(model)[0]
+        assert np.allclose(axes[1, 1].lines[0].get_color(), plot.topic_colors(model)[0][order[1]])
+    assert axes.shape == (k, 4) and axes[0, 2].get_xscale() == "log"
+    profiles, weights = model._components_of_layer(0)
+    line, bars = axes[1, 1].lines[0].get_ydata(), [one.get_height() for one in axes[1, 3].patches]
+    for drawn, m in ((line, 1), (bars, 3)):
+        profile = profiles[m][:, order[1]]
+        np.testing.assert_allclose(drawn, profile / profile.max())
+    assert f"{weights[order[0]] / weights.sum():.0%}" in axes[0, 0].get_ylabel()
+    fig.canvas.draw()
+    fig = Figure(layout="constrained")
+    axes = plot.plot_slice_residuals(model, il2.X, il2.names, fig=fig)
+    heights = [one.get_height() for one in axes[0].patches]
+    np.testing.assert_allclose(heights, model.residuals(il2.X)[0]["residual"])
+    fig.canvas.draw()
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("hierarchy", HIERARCHIES)
+def test_the_drawn_tree_is_the_printed_one(il2_models, hierarchy):
+    il2, models = il2_models
+    model = models[hierarchy]
+    fig = Figure(figsize=(8, 4), layout="constrained")
+    ax = plot.plot_component_tree(model, il2.names, mode=3, top=2, ax=fig.subplots())
+    drawn = " ".join(text.get_text() for text in ax.texts)
+    for cell in {row.split("  ")[-1] for row in model.tree(3, il2.names[3], top=1).split("\n")}:
+        assert cell in drawn
+    parents = plot.main_parents(model)
+    for l, layer in enumerate(model.layers_[1:]):
+        assert parents[l].tolist() == layer.flow.argmax(axis=1).tolist()
+    fig.canvas.draw()
+    ax = plot.plot_errors(model, flat=[0.2, 0.25, 0.3], ax=Figure().subplots())
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [one.error for one in model.layers_])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [0.2, 0.25, 0.3])
+
+
+def test_pictures_refuse_what_does_not_fit(il2_models):
+    il2, models = il2_models
+    flat, deep = models["flat"], models["shared"]
+    matrix = NMF(2, random_state=0).fit(np.random.default_rng(0).random((8, 6)))
+    cases = {
+        "which has|use plot_topics": lambda: plot.plot_components(matrix),
+        "a NonnegativeCP has no tree": lambda: plot.plot_component_tree(flat),
+        "draw it with plot_components": lambda: plot.plot_tree(deep),
+    }
+    for words, call in cases.items():
+        with pytest.raises(TypeError, match=words):
+            call()
+    cases = {
+        "names must be 4 lists": lambda: plot.plot_components(flat, il2.names[:2]),
+        r"names\[1\] must be 4 names": lambda: plot.plot_components(flat, [None, [1], None, None]),
+        "modes must be 4 titles": lambda: plot.plot_components(flat, modes="abcd"),
+        "layer must be": lambda: plot.plot_components(flat, layer=1),
+        "top must be": lambda: plot.plot_slice_residuals(flat, il2.X, top=0),
+        "mode must hold integers from 0 to 3": lambda: plot.plot_component_tree(deep, mode=4),
+        "flat must be 3 errors": lambda: plot.plot_errors(deep, flat=[0.1]),
+    }
+    for words, call in cases.items():
+        with pytest.raises(ValueError, match=words):
+            call()
+    assert matplotlib.pyplot.get_fignums() == []
+
+
 # --- a fit from outside ---------------------------------------------------------------------------
 
 
+QUICK = dict(max_iter=12, tol=0, pretrain_iter=5, n_init_upper=1, random_state=0)
 MODELS = [
     NonnegativeCP(3, max_iter=12, tol=0, n_init=1, random_state=0),
-    NeuralNCPD((4, 2), max_iter=12, tol=0, pretrain_iter=5, n_init_upper=1, random_state=0),
-    NeuralNCPD(
-        (4, 2),
-        hierarchy="shared",
-        max_iter=12,
-        tol=0,
-        pretrain_iter=5,
-        n_init=1,
-        n_init_upper=1,
-        random_state=0,
-    ),
+    *(NeuralNCPD((4, 2), hierarchy=hierarchy, n_init=1, **QUICK) for hierarchy in HIERARCHIES),
 ]
 
 
@@ -584,20 +695,24 @@ def test_callbacks_and_interruption(model):
 
 
 @quiet
+@pytest.mark.each_value_once
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("model", MODELS, ids=repr)
-def test_a_checkpoint_goes_on_to_the_same_bits(model, tmp_path):
-    X, _ = noisy((12, 7, 5))
-    whole = clone(model).fit(X)
+def test_a_checkpoint_goes_on_to_the_same_bits(model, kind, tmp_path):
+    X, mask, values, _ = tensor((12, 7, 5), kind)
+    whole = clone(model).fit(X, mask=mask)
     path = tmp_path / "fit"
     watcher = Watcher(interrupt=6)
-    watcher.X = X
-    clone(model).set_callbacks(Checkpoint(path, every=1), watcher).fit(X)
+    watcher.X = values
+    clone(model).set_callbacks(Checkpoint(path, every=1), watcher).fit(X, mask=mask)
     assert os.path.exists(path)
     checkpoint = Checkpoint(path, every=1)
-    again = clone(model).set_callbacks(checkpoint).fit(X)
+    again = clone(model).set_callbacks(checkpoint).fit(X, mask=mask)
     assert checkpoint.resumed > 0
     for one, other in zip(whole.factors_, again.factors_):
         assert np.array_equal(one, other)
+    with pytest.raises(ValueError, match="belongs to|different|other"):
+        clone(model).set_callbacks(Checkpoint(path)).fit(values + 1.0)
 
 
 def test_files_of_other_shapes_are_refused(tmp_path):
@@ -684,10 +799,21 @@ def test_bad_input_is_named(case, Model):
         Model().fit(**given)
 
 
+@pytest.mark.parametrize("door", ["transform", "score", "residuals", "verify"])
+@pytest.mark.parametrize("case", ["NaN", "infinity", "negative", "shape of mask", "all hidden"])
+def test_bad_input_is_named_at_every_door(case, door):
+    given, words = BAD[case]
+    model = NonnegativeCP(2, random_state=0).fit(X3)
+    call = (lambda **given: verify(model, **given)) if door == "verify" else getattr(model, door)
+    with pytest.raises(ValueError, match=words):
+        call(**given)
+
+
 @pytest.mark.parametrize("X", [X3 + 1j, X3.astype(str), np.full((2, 2, 2), "a", dtype=object)])
 def test_what_is_no_number_is_refused(X):
-    with pytest.raises(TypeError, match="X has dtype .* real numbers"):
-        NonnegativeCP(2).fit(X)
+    for model in (NonnegativeCP(2), NeuralNCPD((2, 1))):
+        with pytest.raises(TypeError, match="X has dtype .* real numbers"):
+            model.fit(X)
 
 
 PARAMETERS = {
@@ -728,6 +854,12 @@ def test_what_is_doubtful_is_said():
     with pytest.warns(UserWarning, match="Nothing is known of 1 slices of mode 1, the first at in"):
         model = NonnegativeCP(2, random_state=0).fit(X3, mask=known)
     assert not model.factors_[1][2].any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # rows of other modes are those of the fit
+        model.transform(X3, mask=known)
+    known[1] = False
+    with pytest.warns(UserWarning, match="Nothing is known of 1 slices of mode 0"):
+        assert not model.transform(X3, mask=known)[1].any()
     with pytest.warns(ConvergenceWarning, match="NonnegativeCP stopped at max_iter=1"):
         NonnegativeCP(2, random_state=0, max_iter=1, tol=1e-12).fit(X3)
 

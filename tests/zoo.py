@@ -38,10 +38,19 @@ ZOO = {
     "UnfoldedNMF": ("UnfoldedNMF", dict(n_components=3, n_layers=2), ""),
     "SparseCodingNetwork": ("SparseCodingNetwork", dict(ranks=(4, 3), random_state=0), LABELED),
 }
-# models of tensors, whose contracts are in test_tensors.py
+# models of tensors, which take matrices, too; what holds of tensors only is in test_tensors.py
 TENSORS = ("NeuralNCPD", "NonnegativeCP")
 # searches over models, which are no models themselves; their contracts are in test_selection.py
 SEARCHES = ("ProfileSearch", "RankSearch")
+_QUICK = DEEP | dict(n_init=1, n_init_upper=1, pretrain_iter=5)
+TENSOR_ZOO = {
+    "NonnegativeCP": ("NonnegativeCP", dict(rank=3, n_init=2, random_state=0), ""),
+    "NeuralNCPD": ("NeuralNCPD", _QUICK, ""),
+    "NeuralNCPD-labels": ("NeuralNCPD", _QUICK, LABELED),
+    "NeuralNCPD-modes": ("NeuralNCPD", _QUICK | dict(hierarchy="modes"), ""),
+    "NeuralNCPD-shared": ("NeuralNCPD", _QUICK | dict(hierarchy="shared"), ""),
+}
+EVERY = ZOO | TENSOR_ZOO
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
 # fit has a mask
 MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]
@@ -56,7 +65,7 @@ def one_of_each(names):
 
 def new(name, **change):
     """An unfitted model of the zoo; `change` overrides its parameters."""
-    kind, params, _ = ZOO[name]
+    kind, params, _ = EVERY[name]
     return getattr(nnmf_nb, kind)(**{**params, **change})
 
 
@@ -74,7 +83,7 @@ def fit(name, X, y=None, extra=None, **change):
     number of iterations.
     """
     model = new(name, **{"max_iter": 40, **change})
-    if y is None and ZOO[name][2]:
+    if y is None and EVERY[name][2]:
         y = labels(samples(X))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -89,6 +98,9 @@ def transform(model, X, **extra):
 
 def factors(model):
     """All fitted factors as host arrays: those that face the features first, then coefficients."""
+    if hasattr(model, "mode_shape_"):
+        deeper = [one.profiles for one in getattr(model, "layers_", ())]
+        return [to_numpy(U) for of_layer in (model.factors_[::-1], *deeper) for U in of_layer]
     if hasattr(model, "layers_"):
         pairs = [(one.A, one.S) if hasattr(one, "A") else (one.Z, one.H) for one in model.layers_]
         return [to_numpy(a) for a, _ in pairs] + [to_numpy(s) for _, s in pairs]

@@ -112,8 +112,10 @@ def topic_features(layers, layer=-1):
 # %% ../../nbs/chain/layers.ipynb #20020d1c
 def topic_shares(layers, layer=-1):
     """Share of the reconstructed mass sum(Phi_l S_l) that each topic of a layer explains: k_l
-    numbers that add up to 1 (0 if all are dead).
+    numbers that add up to 1 (0 if all are dead). Layers of tensors bring them along as `weights`.
     """
+    if hasattr(layers[layer], "weights"):
+        return layers[layer].weights
     mass = topic_features(layers, layer).sum(axis=0, dtype=np.float64) * _activity(layers[layer].S)
     return mass / mass.sum() if mass.sum() > 0 else mass
 
@@ -129,10 +131,13 @@ def flows(layers, layer):
     add up to 1; all 0 if the layer is dead).
 
     Column sums are the shares of the supertopics; row sums those of the topics as the upper layer
-    reconstructs them.
+    reconstructs them. Layers of tensors bring along how each component divides (`flow`): there row
+    sums are the shares of the components.
     """
     if not 1 <= layer < len(layers):
         raise ValueError(f"layer must be between 1 and {len(layers) - 1}, got {layer}.")
+    if hasattr(layers[layer], "flow"):
+        return layers[layer - 1].weights[:, None] * layers[layer].flow
     below = topic_features(layers, layer - 1).sum(axis=0, dtype=np.float64)
     mass = below[:, None] * to_numpy(layers[layer].A) * _activity(layers[layer].S)[None, :]
     return mass / mass.sum() if mass.sum() > 0 else mass

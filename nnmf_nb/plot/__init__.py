@@ -4,6 +4,7 @@ from nnmf_nb.plot._colors import PALETTE, main_parents, topic_colors, tree_order
 from nnmf_nb.plot._factors import plot_errors, plot_factor, plot_reconstructions, plot_training
 from nnmf_nb.plot._images import plot_curves, plot_images
 from nnmf_nb.plot._paths import class_weights, path_shares, plot_classes, plot_paths
+from nnmf_nb.plot._tensors import plot_component_tree, plot_components, plot_slice_residuals
 from nnmf_nb.plot._time import plot_by_group, plot_over_time, shares_by_group, shares_over
 from nnmf_nb.plot._topics import plot_topics
 from nnmf_nb.plot._tree import plot_tree
@@ -15,6 +16,8 @@ __all__ = [
     "path_shares",
     "plot_by_group",
     "plot_classes",
+    "plot_component_tree",
+    "plot_components",
     "plot_curves",
     "plot_errors",
     "plot_factor",
@@ -22,6 +25,7 @@ __all__ = [
     "plot_over_time",
     "plot_paths",
     "plot_reconstructions",
+    "plot_slice_residuals",
     "plot_topics",
     "plot_training",
     "plot_tree",

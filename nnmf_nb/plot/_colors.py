@@ -193,10 +193,18 @@ def quiet(ax):
 
 # %% ../../nbs/plot/colors.ipynb #254961e8
 def names_of(model, features):
-    """Names of the features: those given, else those the model saw in fit, else x0, x1, .."""
+    """Names of the features: those given, else those the model saw in fit, else x0, x1, ..
+
+    Raises `TypeError` for a model of tensors, which has names for every mode.
+    """
+    layers = layers_of(model)
+    if hasattr(layers[0], "profiles"):
+        raise TypeError(
+            f"{type(model).__name__} is a model of tensors: draw it with plot_components and "
+            "plot_component_tree."
+        )
     return feature_names(
-        known_feature_names(model) if features is None else features,
-        layers_of(model)[0].A.shape[0],
+        known_feature_names(model) if features is None else features, layers[0].A.shape[0]
     )
 
 # %% ../../nbs/plot/colors.ipynb #6f7ea72c

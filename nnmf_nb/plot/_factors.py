@@ -298,12 +298,14 @@ def _side_by_side(images, titles, shape, remark, fig):
 def plot_errors(
     models: Any,
     names: Sequence[str] | None = None,
+    flat: Sequence[float] | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
     """Draw the relative error at every depth, of one or several models, beside the SVD floor.
 
-    The floor is the lowest relative error that any matrix of the same rank can have; it is left out
-    where it is unknown (weighted data). All numbers are dimensionless.
+    The floor is the lowest relative error that any matrix of the same rank can have (of tensors: a
+    bound from the SVD of the unfoldings); it is left out where it is unknown (weighted data,
+    unknown entries). All numbers are dimensionless.
 
     Parameters
     ----------
@@ -312,6 +314,9 @@ def plot_errors(
     names : sequence of str, optional
         One name per model for the legend. Default: the name of its class, or "model i" for a list
         of layers.
+    flat : sequence of float, optional
+        Relative errors of models of one layer, one for each depth and with its rank: what a
+        hierarchy is compared with, such as `metrics.flat_floors`. It is no bound.
     ax : matplotlib.axes.Axes, optional
         Axes to draw into. Default: those of a new figure.
 
@@ -325,7 +330,7 @@ def plot_errors(
     NotFittedError
         If a model has not been fitted.
     ValueError
-        If the number of names is not that of the models.
+        If the number of names is not that of the models, or of flat errors not that of the depths.
 
     Examples
     --------
@@ -349,6 +354,9 @@ def plot_errors(
     if len(names) != len(models):
         raise ValueError(f"names must be {len(models)} names, one per model, got {len(names)}.")
     chains = [layers_of(one) for one in models]
+    n_depths = max(map(len, chains))
+    if flat is not None and len(flat) != n_depths:
+        raise ValueError(f"flat must be {n_depths} errors, one per depth, got {len(flat)}.")
     if ax is None:
         ax = new_figure(4.8, 3).subplots()
     for i, (layers, name) in enumerate(zip(chains, names)):
@@ -360,6 +368,10 @@ def plot_errors(
             ms=6,
             label=valid_text(name),
             zorder=3,
+        )
+    if flat is not None:
+        ax.plot(
+            flat, "s--", color=PALE, lw=1, ms=9, mfc="none", label="flat, of each rank", zorder=5
         )
     _draw_floors(quiet(ax), chains)
     ax.set(

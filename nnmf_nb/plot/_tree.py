@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BAR', 'LINE', 'DOT', 'HEAD', 'FOOT', 'HAIR', 'text_width', 'fit_words', 'slots', 'unit_height', 'ribbon',
            'label_size', 'family_gaps', 'stack_bars', 'draw_ribbons', 'draw_bars', 'percent', 'roomy', 'write',
-           'label_leaves', 'label_roots', 'label_between', 'empty_box', 'plot_tree', 'two_lines', 'tree_columns',
-           'label_tree']
+           'label_leaves', 'label_roots', 'label_between', 'empty_box', 'plot_tree', 'draw_tree', 'two_lines',
+           'tree_columns', 'label_tree']
 
 # %% ../../nbs/plot/tree.ipynb #100635c9
 from collections.abc import Sequence
@@ -321,6 +321,13 @@ def plot_tree(
     True
     """
     layers, names = layers_of(model), names_of(model, features)
+    words = [top_features(layers, l, names, top) for l in range(len(layers))]
+    return draw_tree(model, words, ax)
+
+
+def draw_tree(model, words, ax, noun="topic"):
+    """The tree of a model, or of its layers; words: for each layer a list per topic."""
+    layers = layers_of(model)
     if ax is None:
         most = max(one.rank for one in layers)
         ax = new_figure(
@@ -328,16 +335,14 @@ def plot_tree(
         ).subplots()
     width, height = empty_box(ax)
     size = label_size(layers, height)
-    words = [
-        [w or ["(dead)"] for w in top_features(layers, l, names, top)] for l in range(len(layers))
-    ]
+    words = [[one or ["(dead)"] for one in of_layer] for of_layer in words]
     x, labels = tree_columns(words, width, size)
     (tops, talls), colors = stack_bars(model, height, size), topic_colors(model)
     for l in range(1, len(layers)):
         draw_ribbons(ax, model, l, x, tops, talls, colors)
     for l in range(len(layers)):
         draw_bars(ax, x[l], tops[l], talls[l], colors[l])
-    label_tree(ax, layers, x, tops, talls, labels, colors, size)
+    label_tree(ax, layers, x, tops, talls, labels, colors, size, noun)
     return ax
 
 # %% ../../nbs/plot/tree.ipynb #8e89f7ac
@@ -373,7 +378,7 @@ def tree_columns(words, width, size):
     return x, labels
 
 # %% ../../nbs/plot/tree.ipynb #bce47f60
-def label_tree(ax, layers, x, tops, talls, labels, colors, size):
+def label_tree(ax, layers, x, tops, talls, labels, colors, size, noun):
     """All words of a tree: topics, headings, and what the widths mean."""
     last, height = len(layers) - 1, ax.get_ylim()[0]
     shares = [topic_shares(layers, l) for l in range(last + 1)]
@@ -390,14 +395,15 @@ def label_tree(ax, layers, x, tops, talls, labels, colors, size):
             ax,
             x[l] + shift,
             0.04,
-            str(one.rank) if narrow else f"layer {l}: {one.rank} topic{'s' * (one.rank > 1)}",
+            str(one.rank) if narrow else f"layer {l}: {one.rank} {noun}{'s' * (one.rank > 1)}",
             8,
             PALE,
             ha=side,
             va="top",
         )
+    above = "a supertopic" if noun == "topic" else "a group"
     meaning = "bar: share of the reconstruction" + (
-        "    ribbon: share of a topic that flows to a supertopic" if last else ""
+        f"    ribbon: share of a {noun} that flows to {above}" if last else ""
     )
     # hinting makes small letters up to 8% wider
     start = min(x[last], ax.get_xlim()[1] - 1.08 * text_width(meaning, 7.5))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCREENING', 'Fits', 'Topics', 'fit_topics', 'as_features', 'fit_ranks', 'code', 'split_points', 'fit_split', 'Block',
-           'cut_blocks', 'fit_blocks', 'predict_block', 'fit_subsamples', 'parents_of', 'parents_agreement',
-           'code_agreement']
+           'cut_blocks', 'fit_blocks', 'predict_block', 'fit_subsamples', 'subsample_points', 'parents_of',
+           'parents_agreement', 'code_agreement']
 
 # %% ../../nbs/selection/cuts.ipynb #12333ba8
 import math
@@ -258,9 +258,14 @@ _SUBSAMPLE = 9
 
 def fit_subsamples(X, ranks, fits, n):
     """Fit subsample n of 80 % of the data points: {k: Topics}."""
-    splitter = ShuffleSplit(n_splits=1, train_size=0.8, random_state=_sub_seed(fits.seed, n))
-    rows, _ = next(splitter.split(np.empty((X.shape[0], 0))))
-    return fit_ranks(X[np.sort(rows)], ranks, fits, (_SUBSAMPLE, n))
+    return fit_ranks(X[subsample_points(X.shape[0], fits.seed, n)], ranks, fits, (_SUBSAMPLE, n))
+
+
+def subsample_points(n_samples, seed, n):
+    """The data points of subsample n, in ascending order."""
+    splitter = ShuffleSplit(n_splits=1, train_size=0.8, random_state=_sub_seed(seed, n))
+    rows, _ = next(splitter.split(np.empty((n_samples, 0))))
+    return np.sort(rows)
 
 
 def _sub_seed(seed, n):

@@ -21,21 +21,15 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ..core._arrays import ArrayLike
+from ..core._arrays import ArrayLike, to_numpy
 from ..core._validation import is_sparse, read_samples
 from ..models._base import check_number
 from ..models._nmf import NMF
 from ..persistence._checkpoints import hashed, package_version
 from ..persistence._files import decode, encode, packed, read, write_atomically
 from ..plot._colors import new_figure
-from nnmf_nb.selection._cuts import (
-    Fits,
-    code_agreement,
-    fit_blocks,
-    fit_split,
-    fit_subsamples,
-    parents_agreement,
-)
+from . import _cuts, _tensor_cuts
+from ._cuts import Fits, code_agreement, parents_agreement
 from nnmf_nb.selection._rules import (
     _FEW_POINTS,
     LEVEL,
@@ -48,8 +42,15 @@ from nnmf_nb.selection._rules import (
     suggest,
 )
 from .criteria import separation, subsample_silhouettes
+from ..tensors._cp import NonnegativeCP
+from ..tensors._data import DenseTensor, read_tensor
 
 # %% ../../nbs/selection/rank_search.ipynb #32dc3f0b
+def _cuts_of(model):
+    """The module that cuts and fits the data of a model."""
+    return _tensor_cuts if isinstance(model, NonnegativeCP) else _cuts
+
+
 def _split_task(X, ranks, fits, n):
     """Numbers of cut n of the data points, as plain lists.
 
@@ -59,7 +60,8 @@ def _split_task(X, ranks, fits, n):
         'separation': [[rank, worst separation]], 'parents': [[fine, coarse, ARI]], 'unfinished':
         [[rank, fits that did not converge, fits]].
     """
-    first, second = fit_split(X, [k for k in ranks if k > 1], fits, n)
+    cuts = _cuts_of(fits.model)
+    first, second = cuts.fit_split(X, [k for k in ranks if k > 1], fits, n)
     both = sorted({*first} & {*second})
     worst = {k: float(separation(first[k].H.T, second[k].H.T).min()) for k in both}
     parents = [
@@ -81,7 +83,7 @@ def _block_task(X, ranks, fits, n):
         'error': [[rank, *errors of the blocks]], 'codes': [[rank, *agreements]], 'unfinished':
         [[rank, fits that did not converge, fits]].
     """
-    blocks = fit_blocks(X, sorted({1, *ranks}), fits, n)
+    blocks = _cuts_of(fits.model).fit_blocks(X, sorted({1, *ranks}), fits, n)
     agreement = code_agreement(blocks)
     found = [block.fits for block in blocks.values()]
     return {
@@ -93,7 +95,7 @@ def _block_task(X, ranks, fits, n):
 
 def _subsample_task(X, ranks, fits, n):
     """Topics of subsample n: [[rank, H]]."""
-    found = fit_subsamples(X, [k for k in ranks if k > 1], fits, n)
+    found = _cuts_of(fits.model).fit_subsamples(X, [k for k in ranks if k > 1], fits, n)
     return {"topics": [[k, one.H] for k, one in found.items()]}
 
 
@@ -152,6 +154,17 @@ class _Store:
         write_atomically(self.path, packed(_KEY, tree, tensors))
 
 # %% ../../nbs/selection/rank_search.ipynb #da7712ff
+def _largest_rank(shape):
+    """The largest rank that can be judged: of halves, or of tensors with halved modes, of which
+    not every one has a CP of this rank.
+    """
+    if len(shape) == 2:
+        return min(shape) // 2
+    longest = 1 + int(np.argmax(shape[1:]))
+    of_block = [n // 2 if m in (0, longest) else n for m, n in enumerate(shape)]
+    return math.prod(sorted(of_block)[:-1]) - 1
+
+
 def _full_ranks(ranks, largest):
     """The ranks to fit: without gaps, four at least, and none that half of the data cannot have."""
     given = [ranks] if isinstance(ranks, numbers.Integral) else list(ranks)
@@ -165,8 +178,8 @@ def _full_ranks(ranks, largest):
         )
     if wanted[0] > largest:
         raise ValueError(
-            f"ranks must be at most {largest}, half of the smaller side of X; "
-            f"the smallest one is {wanted[0]}."
+            f"ranks must be at most {largest}, what half of X allows (of a matrix, half of its "
+            f"smaller side); the smallest one is {wanted[0]}."
         )
     end = wanted[-1] + 2 if len(wanted) < 4 else wanted[-1]
     full = [*range(wanted[0], min(end, largest) + 1)]
@@ -190,8 +203,9 @@ class RankSearch(BaseEstimator):
 
     Parameters
     ----------
-    estimator : NMF or None, default=None
+    estimator : NMF, NonnegativeCP or None, default=None
         The model whose number of topics is searched, with any loss and penalties. None: ``NMF()``.
+        With a `NonnegativeCP` X is a dense tensor whose entries are all known.
         Its starts, iterations and tolerance hold for `best_estimator_` only.
     ranks : int or sequence of int, default=range(2, 21)
         Numbers of topics, >= 2. Gaps are filled and fewer than four are extended by two, with a
@@ -235,7 +249,7 @@ class RankSearch(BaseEstimator):
         Ranks of a second level below the first suggestion, the largest elbow first.
     plateaus_ : list of Plateau
         Neighboring ranks that come back equally well, with their elbows.
-    best_estimator_ : NMF or None
+    best_estimator_ : NMF, NonnegativeCP or None
         `estimator` fitted to all data with the first suggested rank; None without one.
     n_splits_, n_crosses_ : int
         Number of cuts that were done: fewer than asked for after an interruption.
@@ -297,7 +311,8 @@ class RankSearch(BaseEstimator):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            The data, finite and >= 0, on the host.
+            The data, finite and >= 0, on the host; for a `NonnegativeCP` an array of two or more
+            modes, data points first.
         y : object, default=None
             Ignored: scikit-learn's convention.
 
@@ -326,7 +341,7 @@ class RankSearch(BaseEstimator):
             check_number(name, getattr(self, name), numbers.Integral, 1)
         check_number("tol", self.tol, numbers.Real, 0)
         data = self._read(X)
-        ranks = _full_ranks(self.ranks, min(data.shape) // 2)
+        ranks = _full_ranks(self.ranks, _largest_rank(data.shape))
         self.random_state_ = self._seed()
         fits = Fits(model, self.random_state_, self.n_init, self.max_iter, self.tol)
         done = self._run(data, ranks, fits)
@@ -343,20 +358,23 @@ class RankSearch(BaseEstimator):
     def _checked_model(self):
         """The model of the fits. Raises `TypeError` or `ValueError` for one that does not fit."""
         model = NMF() if self.estimator is None else self.estimator
-        if not isinstance(model, NMF):
+        if not isinstance(model, (NMF, NonnegativeCP)):
             raise TypeError(
-                f"RankSearch searches the rank of NMF (any loss and penalties), got "
-                f"{type(model).__name__}. Search with NMF() and give the rank to your model."
+                f"RankSearch searches the rank of NMF (any loss and penalties) or NonnegativeCP, "
+                f"got {type(model).__name__}. Search with NMF() and give the rank to your model."
             )
-        if model.fixed is not None or model.init == "custom":
+        is_named = model.init is None or isinstance(model.init, str)
+        if model.fixed is not None or not is_named or model.init == "custom":
             raise ValueError(
-                "RankSearch needs an estimator without fixed components and without "
-                "init='custom': they belong to one rank and to all features."
+                "RankSearch needs an estimator without fixed components and without factors to "
+                "begin with (init): they belong to one rank and to all features."
             )
         return model
 
     def _read(self, X):
         """X on the host. Raises `ValueError` for data in which nothing can be found."""
+        if isinstance(self.estimator, NonnegativeCP):
+            return self._read_tensor(X)
         data = read_samples(X, model=self, reset=True, takes_mask=False, device="cpu").X
         if min(data.shape) < 4:
             raise ValueError(
@@ -369,6 +387,24 @@ class RankSearch(BaseEstimator):
         if np.issubdtype(data.dtype, np.floating):
             return data
         return data.astype(np.float64)
+
+    def _read_tensor(self, X):
+        """A dense tensor on the host. Raises `ValueError` as `_read`."""
+        data = read_tensor(X, device="cpu")
+        if not isinstance(data, DenseTensor):
+            raise ValueError(
+                "RankSearch with a NonnegativeCP needs a dense X whose entries are all known; "
+                "nnmf_nb.tensors.rank_scan takes masks."
+            )
+        if data.shape[0] < 4 or max(data.shape[1:]) < 4:
+            raise ValueError(
+                "RankSearch needs at least 4 data points and a mode of at least 4 entries to cut "
+                f"in two, got shape {data.shape}."
+            )
+        if not data.norm2 > 0:
+            raise ValueError("X is zero everywhere: there is nothing to find.")
+        self.n_features_in_ = math.prod(data.shape[1:])
+        return to_numpy(data.X)
 
     def _seed(self):
         """The seed of the search."""
@@ -433,7 +469,8 @@ class RankSearch(BaseEstimator):
             return None
         model = clone(NMF() if self.estimator is None else self.estimator)
         n_init = max(model.n_init, self.n_init)
-        model.set_params(n_components=rank, n_init=n_init, random_state=self.random_state_)
+        name = "rank" if isinstance(model, NonnegativeCP) else "n_components"
+        model.set_params(**{name: rank}, n_init=n_init, random_state=self.random_state_)
         return model.fit(X)
 
     def plot(self, axes: Sequence[Any] | None = None) -> np.ndarray:

@@ -6,8 +6,8 @@
 __all__ = ['khatri_rao', 'entrywise_product', 'dense_model', 'contract_all_but', 'Tensor', 'times', 'DenseTensor',
            'leading_of_gram', 'sparse_kernels', 'lexicographic_order', 'SortedEntries', 'SparseTensor', 'mixed',
            'distinct', 'MaskedTensor', 'place', 'check_entries', 'check_shape', 'is_entries', 'shape_of', 'as_entries',
-           'entries_of_slices', 'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor', 'known_of',
-           'read_array', 'read_matrix', 'read_tensor', 'check_factors', 'mttkrp']
+           'entries_of_slices', 'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor',
+           'warn_of_unknown_slices', 'known_of', 'read_array', 'read_matrix', 'read_tensor', 'check_factors', 'mttkrp']
 
 # %% ../../nbs/tensors/data.ipynb #93761c67
 import functools
@@ -205,6 +205,17 @@ class DenseTensor(Tensor):
         left, right = (khatri_rao([factors[j] for j in side]) for side in self._sides)
         return residual2(self._whole, left, right.T, identity)
 
+    def squares_of_slices(self):
+        """For each mode the sums of squares of its slices / scale^2 (host, float64)."""
+        sums = [np.zeros(n) for n in self.shape]
+        for i, point in enumerate(to_numpy(self.X)):
+            squares = divided(double(point), self.scale) ** 2
+            sums[0][i] = squares.sum()
+            for m in range(1, self.ndim):
+                rest = tuple(j for j in range(self.ndim - 1) if j != m - 1)
+                sums[m] += squares.sum(axis=rest)
+        return sums
+
     def leading(self, m, k):
         """The leading k left singular vectors (host, N_m x k) of X_(m) and the squares of its
         singular values in units of scale^2, in descending order; fewer where N_m is smaller.
@@ -390,6 +401,13 @@ class SparseTensor(Tensor):
         R = -dense_model([double(U) for U in factors])
         R[tuple(self.index.T)] += self.values
         return inner(R, R)
+
+    def squares_of_slices(self):
+        """For each mode the sums of squares of its slices / scale^2 (float64)."""
+        squares = double(self.values) ** 2
+        return [
+            np.bincount(column, squares, minlength=n) for column, n in zip(self.index.T, self.shape)
+        ]
 
     def leading(self, m, k):
         """As `DenseTensor.leading`; columns of X_(m) without entries are left out."""
@@ -594,19 +612,25 @@ def sparse_tensor(index, values, shape, mask=None):
 
 
 def masked_tensor(index, values, shape):
-    """A `MaskedTensor`; warns of slices of which nothing is known."""
+    """A `MaskedTensor`. Raises `ValueError` if nothing is known of it."""
     if not len(index):
         raise ValueError("mask hides every entry of X: nothing is known of it.")
-    for m, n in enumerate(shape):
-        empty = np.flatnonzero(np.bincount(index[:, m], minlength=n) == 0)
+    return MaskedTensor(index, values, shape)
+
+
+def warn_of_unknown_slices(X, modes):
+    """Warn of slices of a tensor in these modes of which nothing is known."""
+    if not X.has_unknown:
+        return
+    for m in modes:
+        empty = np.flatnonzero(np.bincount(X.index[:, m], minlength=X.shape[m]) == 0)
         if len(empty):
             warnings.warn(
                 f"Nothing is known of {len(empty)} slices of mode {m}, the first at index "
                 f"{empty[0]}: their rows of the factor are 0. Leave them out.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-    return MaskedTensor(index, values, shape)
 
 # %% ../../nbs/tensors/data.ipynb #59cb3c01
 def known_of(X, mask, known):

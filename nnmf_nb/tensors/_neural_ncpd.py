@@ -891,12 +891,13 @@ class NeuralNCPD(Classifies, TensorEstimator):
         P = by_weight(P, layers, self.hierarchy, data.ndim)
         found = objective(P)[2]
         layers = described_layers(data, P, found, self.hierarchy, floors)
-        units, lengths = unit_factors(layers[0].factors)
+        first, *others = layers[0].factors
+        units, lengths = unit_factors([first / data.scale, *others])
         S = found.S if self.hierarchy == "samples" else []
         return dict(
             layers_=layers,
             factors_=units,
-            weights_=lengths,
+            weights_=lengths * data.scale,
             reconstruction_err_=layers[-1].error * math.sqrt(data.norm2) * data.scale,
             _n_features_out=layers[-1].rank,
         ) | supervision.attributes(S, data.scale)
