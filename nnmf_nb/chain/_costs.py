@@ -39,6 +39,8 @@ class Forward(NamedTuple):
         The product A_0'X, in units of ``X.scale``.
     of_product : bool, default=False
         Whether S_l = q(X, A_0 .. A_l), fitted to the data, instead of q(S_(l-1), A_l).
+    beta : float, default=2.0
+        The divergence that q minimizes: 2 for the squared error, 1 for Kullback-Leibler.
     """
 
     X: DataMatrix
@@ -47,6 +49,7 @@ class Forward(NamedTuple):
     status: tuple
     P: ArrayLike
     of_product: bool = False
+    beta: float = 2.0
 
 # %% ../../nbs/chain/costs.ipynb #bcf44392
 def propagate(
