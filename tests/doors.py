@@ -35,8 +35,8 @@ EVERY_CONTAINER = ("NMF", "SparseCodingNetwork")  # with data >= 0, of any sign;
 QUICK = {
     "DeepSemiNMF": dict(pretrain_iter=3),
     "NonlinearSemiNMF": dict(pretrain_iter=3),
-    "SparseCodingNetwork": dict(start_iter=3),
-    "UnfoldedNMF": dict(start_iter=3),
+    "SparseCodingNetwork": dict(pretrain_iter=3),
+    "UnfoldedNMF": dict(pretrain_iter=3),
 }
 # fit, transform, .. have mask and weights
 MASKED = [name for name in MODELS if name in zoo.MASKED]

@@ -36,12 +36,12 @@ OBJECTIVE = {
         l1_ratio=JUDGED,
         fixed=JUDGED,
     ),
-    "SSNMF": ONE | dict(solver=SEARCH, loss=OPEN, label_loss=OPEN, lam=OPEN),
+    "SSNMF": ONE | dict(solver=SEARCH, beta_loss=OPEN, label_loss=OPEN, lam=OPEN),
     "GuidedNMF": ONE | dict(lam=OPEN, seeds=OPEN, features=OPEN),
     "HierarchicalNMF": CHAIN | STARTS,
     "DeepNMF": CHAIN
     | STARTS
-    | dict(coupling=OPEN, pool_size=OPEN, pooling=OPEN, solver=SEARCH, start_iter=SEARCH),
+    | dict(coupling=OPEN, pool_size=OPEN, pooling=OPEN, solver=SEARCH, pretrain_iter=SEARCH),
     "NeuralNMF": CHAIN
     | dict(
         init=SEARCH,
@@ -68,10 +68,12 @@ OBJECTIVE = {
         cost_beta=OPEN,
         sparsity=OPEN,
         source_weights=OPEN,
-        start_iter=SEARCH,
+        pretrain_iter=SEARCH,
     ),
     "SparseCodingNetwork": COMMON
-    | dict(ranks=SEARCH, random_state=SEARCH, l1=JUDGED, l2=JUDGED, ridge=OPEN, start_iter=SEARCH),
+    | dict(
+        ranks=SEARCH, random_state=SEARCH, l1=JUDGED, l2=JUDGED, ridge=OPEN, pretrain_iter=SEARCH
+    ),
 }
 CASES = [(kind, name) for kind in OBJECTIVE for name in EFFECTS[kind][1]]
 SMALL = np.random.default_rng(0).random((60, 25))
@@ -91,7 +93,7 @@ def same(one, other):
 
 def few_iterations(kind, other_than=""):
     """Parameters for a quick fit."""
-    few = dict(max_iter=2, pretrain_iter=2, start_iter=2)
+    few = dict(max_iter=2, pretrain_iter=2)
     return {name: n for name, n in few.items() if name in OBJECTIVE[kind] and name != other_than}
 
 

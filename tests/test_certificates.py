@@ -768,7 +768,7 @@ def test_other_losses_are_judged_by_their_own(beta, given, X):
 
 
 def test_ssnmf_with_another_loss_is_judged_by_it(X):
-    model = fitted(SSNMF(3, loss="kullback-leibler", max_iter=5000, random_state=0), X)
+    model = fitted(SSNMF(3, beta_loss="kullback-leibler", max_iter=5000, random_state=0), X)
     assert verify(model, X).color == "green"
 
 
@@ -1129,3 +1129,12 @@ def test_inside_a_search_and_a_pipeline():
     pipe = fitted(make_pipeline(MaxAbsScaler(), zoo.new("NMF")), X)
     no_certificate(pipe[-1], "X of its fit is gone")
     assert verify(pipe[-1], pipe[:-1].transform(X)).layers
+
+
+@pytest.mark.parametrize("name", zoo.one_of_each(zoo.ZOO))
+def test_histories_have_one_vocabulary(name):
+    """A model keeps the same keys as the others for the same things, and one number per iteration."""
+    history = zoo.fit(name, zoo.planted(14, 9, seed=1), max_iter=3).history_
+    assert set(history) <= {"objective", "stationarity", "errors", "pretraining", "changes"}
+    assert ("objective" in history) == (not name.startswith("HierarchicalNMF"))
+    assert np.isfinite(history.get("objective", [0.0])).all()

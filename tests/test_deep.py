@@ -398,7 +398,7 @@ def test_toy_is_at_least_as_good_as_layer_by_layer(seed):
         DeepNMF(ranks=(9, 4, 2), random_state=seed).fit(X),
         HierarchicalNMF(ranks=(9, 4, 2), random_state=seed).fit(X),
     )
-    assert deep.converged_ and (np.diff(deep.history_["energy"]) <= 1e-13).all()
+    assert deep.converged_ and (np.diff(deep.history_["objective"]) <= 1e-13).all()
     assert deep.layers_[0].error < 1.03 * deep.layers_[0].floor
     for a, b in zip(deep.layers_[1:], single.layers_[1:]):
         assert a.error < b.error and a.error < 1.02 * a.floor
@@ -452,11 +452,11 @@ def test_scale_never_matters(scale, params):
 def test_weights_of_one_change_nothing_for_multiplicative_steps():
     X = planted()
     # one start each: which of several is the best may be decided by rounding
-    params = dict(random_state=0, solver="mu", max_iter=30, start_iter=0, n_init_upper=1)
+    params = dict(random_state=0, solver="mu", max_iter=30, pretrain_iter=0, n_init_upper=1)
     a, b = (
         quiet(DeepNMF(ranks=(4, 2), **params), X, **w) for w in ({}, dict(weights=np.ones(X.shape)))
     )
-    np.testing.assert_allclose(a.history_["energy"], b.history_["energy"], rtol=1e-9)
+    np.testing.assert_allclose(a.history_["objective"], b.history_["objective"], rtol=1e-9)
 
 
 def test_what_a_mask_hides_is_not_seen():
@@ -468,7 +468,7 @@ def test_what_a_mask_hides_is_not_seen():
         for junk in (0.0, np.nan)
     )
     np.testing.assert_array_equal(a.layers_[0].A, b.layers_[0].A)
-    assert (np.diff(a.history_["energy"]) <= 1e-13).all()
+    assert (np.diff(a.history_["objective"]) <= 1e-13).all()
 
 
 @pytest.mark.each_value_once
@@ -508,7 +508,7 @@ def test_degenerate_data(case, solver):
             and one.S.min() >= 0
         )
         assert 0 <= one.error <= 1 and one.kkt < 1e-10
-    energy = np.array(model.history_["energy"])
+    energy = np.array(model.history_["objective"])
     assert np.isfinite(energy).all() and (np.diff(energy) <= 1e-13).all()
 
 
@@ -519,9 +519,9 @@ def test_pooling_has_an_effect():
         for size, p in ((2, "mean"), (2, "max"), (1, "max"))
     )
     assert (
-        mean.history_["energy"] != most.history_["energy"]
-        and alone.history_["energy"]
-        == quiet(DeepNMF(ranks=(6, 3), max_iter=8, random_state=0), X).history_["energy"]
+        mean.history_["objective"] != most.history_["objective"]
+        and alone.history_["objective"]
+        == quiet(DeepNMF(ranks=(6, 3), max_iter=8, random_state=0), X).history_["objective"]
     )
     assert not np.allclose(mean.layers_[1].A, most.layers_[1].A, atol=1e-2)
 
@@ -531,7 +531,7 @@ def test_random_state_has_an_effect():
     runs = [
         quiet(
             DeepNMF(ranks=(6, 3), n_init=6, n_init_upper=20, max_iter=3, random_state=seed), X
-        ).history_["energy"]
+        ).history_["objective"]
         for seed in (0, 0, 1)
     ]
     assert runs[0] == runs[1] != runs[2]
@@ -554,7 +554,7 @@ def test_verbose_shows_a_bar(capsys):
         (dict(pool_size=4), "multiples of pool_size"),
         (dict(solver="adam"), "solver must be"),
         (dict(pooling="median"), "pooling must be"),
-        (dict(start_iter=-1), "start_iter"),
+        (dict(pretrain_iter=-1), "pretrain_iter"),
         (dict(ranks=(0,)), "ranks"),
         (dict(device="tpu"), "device"),
     ],
@@ -577,7 +577,7 @@ def test_on_any_array_library(xp_device, params):
     X = planted(40, 30)
     there = xp_device.asarray(X.tolist())
     model, host = (
-        quiet(DeepNMF(ranks=(4, 2), random_state=0, start_iter=20, max_iter=5, **params), x)
+        quiet(DeepNMF(ranks=(4, 2), random_state=0, pretrain_iter=20, max_iter=5, **params), x)
         for x in (there, X)
     )
     S = model.transform(there)

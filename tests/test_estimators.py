@@ -62,7 +62,7 @@ def planted(n=60, m=40, seed=0, dtype=np.float64):
 EVERY_MODEL = [
     NMF(),
     SSNMF(),
-    SSNMF(loss="kullback-leibler", label_loss="kullback-leibler", max_iter=20),
+    SSNMF(beta_loss="kullback-leibler", label_loss="kullback-leibler", max_iter=20),
     GuidedNMF(),
     HierarchicalNMF(),
     DeepNMF(),
@@ -474,7 +474,7 @@ def test_interrupt_in_joint_training_keeps_the_best():
     params = dict(cost=cost, check_gradient=False, random_state=0, tol=0)
     model = NeuralNMF(ranks=(3,), **params).fit(planted())
     assert model.stop_reason_ == "interrupted"
-    best = min(model.history_["cost"])
+    best = min(model.history_["objective"])
     X = planted()
     assert np.linalg.norm(X - model.inverse_transform(model.transform(X))) ** 2 == pytest.approx(
         best, rel=1e-6
@@ -525,7 +525,7 @@ def test_step_matters():
         )
         for step in (0.01, 0.1)
     )
-    assert a.history_["cost"][-1] != b.history_["cost"][-1]
+    assert a.history_["objective"][-1] != b.history_["objective"][-1]
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -546,7 +546,7 @@ def test_cost_falls(optimizer, cost):
         ),
         TOY.X,
     )
-    values = np.array(model.history_["cost"])
+    values = np.array(model.history_["objective"])
     assert values.min() < values[0]
     if optimizer in ("lbfgs", "backtracking"):
         assert (np.diff(values) <= 0).all()

@@ -159,7 +159,7 @@ def test_zero_locking(name, change):
         "NMF": dict(solver="hals"),
         "SSNMF": dict(solver="hals"),
         "DeepNMF": dict(solver="hals"),
-        "DeepSemiNMF": dict(solver="nnls"),
+        "DeepSemiNMF": dict(solver="anls"),
     }[name]
     start = {}
     if change.get("init") == "custom":
@@ -551,7 +551,7 @@ def test_sparse_memory(name, monkeypatch):
         original = kind.toarray
         monkeypatch.setattr(kind, "toarray", refuse)
     change = dict(max_iter=2) | (
-        dict(start_iter=2) if "start_iter" in new(name).get_params() else {}
+        dict(pretrain_iter=2) if "pretrain_iter" in new(name).get_params() else {}
     )
     fit(name, data[:300], **change)  # compile and import outside the measurement
     tracemalloc.start()

@@ -439,7 +439,7 @@ def test_long_curves_are_thinned():
     assert inspect(layers, features=np.r_[np.zeros(2500), np.ones(2500)]).payload["shape"] is None
 
 
-@pytest.mark.parametrize("label_loss", ["l2", "cross_entropy"])
+@pytest.mark.parametrize("label_loss", ["frobenius", "cross_entropy"])
 def test_topics_say_for_which_classes_they_speak(toy, label_loss):
     y = np.array([f"class <{c}>" for c in toy.labels["level_4"]])
     model = fit(
@@ -460,7 +460,7 @@ def test_history_begins_and_ends_where_training_did(models, kind):
     history = models[kind].history_
     want = {
         "NMF": lambda: [history["objective"]],
-        "deep": lambda: [history["energy"]],
+        "deep": lambda: [history["objective"]],
         "stepwise": lambda: history["errors"],
         "neural": lambda: history["errors"].T,
     }[kind]()

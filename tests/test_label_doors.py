@@ -36,7 +36,7 @@ TAKE = {
     "HierarchicalNMF": dict(ranks=(4, 3)),
     "DeepNMF": dict(ranks=(4, 3)),
     "DeepSemiNMF": dict(ranks=(4, 3), pretrain_iter=2),
-    "SparseCodingNetwork": dict(ranks=(4, 3), start_iter=5),
+    "SparseCodingNetwork": dict(ranks=(4, 3), pretrain_iter=5),
     "NeuralNCPD": dict(ranks=(4, 3), n_init=1, n_init_upper=1),
 }
 PREDICT = [name for name in TAKE if name != "DeepSemiNMF"]
@@ -299,7 +299,7 @@ def test_words_for_missing_are_classes_and_warn(name):
     assert not warned(labels_per_layer, ["none of these", "ant"], 1, 2)
 
 
-@pytest.mark.parametrize("loss", ["l2", "cross_entropy"])
+@pytest.mark.parametrize("loss", ["frobenius", "cross_entropy"])
 @pytest.mark.parametrize("name", PREDICT)
 def test_two_classes_have_one_decision(name, loss):
     """K: one number per data point, above 0 exactly where classes_[1] is predicted, in the order of
@@ -483,7 +483,7 @@ def test_a_guided_topic_without_data_is_called_dead():
     assert fitted.topics().loc[0, "feature 1"] == "(dead)"
 
 
-@pytest.mark.parametrize("loss", ["l2", "cross_entropy"])
+@pytest.mark.parametrize("loss", ["frobenius", "cross_entropy"])
 @pytest.mark.parametrize("name", WITH_L)
 def test_empty_data_points_get_the_most_frequent_class(name, loss):
     """H: one warning counts them; probabilities are the frequencies, and all doors agree."""

@@ -117,14 +117,14 @@ def test_picking_is_undone(xp_device):
 
 def case(loss, seed=0, k=4, M=30, c=3):
     rng = np.random.default_rng(seed)
-    if loss == "l2 partly known":
+    if loss == "frobenius partly known":
         labels = read_labels(rng.random((M, c)), M, rng.random((M, c)) < 0.6)
     else:
         labels = read_labels([*rng.integers(0, c, M - 10), *[-1] * 10], M)
     return labels, rng.random((k, M)), rng
 
 
-@pytest.mark.parametrize("loss", ["l2", "l2 partly known", "cross_entropy"])
+@pytest.mark.parametrize("loss", ["frobenius", "frobenius partly known", "cross_entropy"])
 def test_derivative_against_central_differences(loss):
     labels, S, rng = case(loss)
     value = LABEL_LOSSES[loss.split()[0]](labels, S)
@@ -136,12 +136,12 @@ def test_derivative_against_central_differences(loss):
         )
 
 
-@pytest.mark.parametrize("loss", ["l2", "l2 partly known"])
+@pytest.mark.parametrize("loss", ["frobenius", "frobenius partly known"])
 def test_classifier_is_the_best_nonnegative_one(loss):
     labels, S, _ = case(loss)
     T, L = S[:, labels.known], np.ones_like(labels.Y) if labels.L is None else labels.L
     B = np.array([scipy_nnls((T * row).T, y * row)[0] for y, row in zip(labels.Y, L)])
-    found = LABEL_LOSSES["l2"](labels, S)(S)
+    found = LABEL_LOSSES["frobenius"](labels, S)(S)
     assert np.allclose(found.B, B, atol=1e-10)
     assert found.value == pytest.approx((L * (labels.Y - B @ T) ** 2).sum() / (labels.Y**2).sum())
 
@@ -186,7 +186,7 @@ def test_coefficients_of_zero(loss):
     assert np.isfinite(found.value) and np.isfinite(found.dS).all()
 
 
-@pytest.mark.parametrize("loss", ["l2", "l2 partly known", "cross_entropy"])
+@pytest.mark.parametrize("loss", ["frobenius", "frobenius partly known", "cross_entropy"])
 def test_batches_with_a_held_classifier_add_up(loss):
     labels, S, _ = case(loss)
     name = loss.split()[0]
@@ -204,8 +204,8 @@ def test_batches_with_a_held_classifier_add_up(loss):
 
 
 def test_cross_entropy_refuses_single_entries():
-    labels, S, _ = case("l2 partly known")
-    with pytest.raises(ValueError, match="label_loss='l2'"):
+    labels, S, _ = case("frobenius partly known")
+    with pytest.raises(ValueError, match="label_loss='frobenius'"):
         LABEL_LOSSES["cross_entropy"](labels, S)
 
 
@@ -357,7 +357,7 @@ def test_label_loss(loss):
     assert quiet(model, TOY.X, Y40).score(TOY.X[HIDDEN], GROUP[HIDDEN]) == 1
     assert (
         model.classifiers_[1].loss == loss
-        and (np.diff(model.history_["cost"]) <= 1e-12).all()
+        and (np.diff(model.history_["objective"]) <= 1e-12).all()
         and min(float(l.A.min()) for l in model.layers_) >= 0
     )
     with pytest.raises(ValueError, match="label_loss must be one of"):
@@ -372,15 +372,15 @@ def test_sgd(y, loss):
     options = dict(ranks=(9, 4), init=rough, optimizer="sgd", label_loss=loss, max_iter=30)
     options["random_state"] = 0
     model = quiet(NeuralNMF(**options, batch_size=20), TOY.X, y)
-    cost = model.history_["cost"]
+    cost = model.history_["objective"]
     assert (
         (np.diff(cost) <= 0).all()
         and cost[-1] < 0.9 * cost[0]
         and min(float(l.A.min()) for l in model.layers_) >= 0
     )
-    assert quiet(NeuralNMF(**options, batch_size=90), TOY.X, y).history_["cost"] != cost
+    assert quiet(NeuralNMF(**options, batch_size=90), TOY.X, y).history_["objective"] != cost
     # same seed, same batches
-    assert quiet(NeuralNMF(**options, batch_size=20), TOY.X, y).history_["cost"] == cost
+    assert quiet(NeuralNMF(**options, batch_size=20), TOY.X, y).history_["objective"] == cost
 
 
 def test_sgd_on_masked_and_sparse_data():
@@ -393,7 +393,7 @@ def test_sgd_on_masked_and_sparse_data():
             X,
             **extra,
         )
-        assert model.history_["cost"][-1] < model.history_["cost"][0]
+        assert model.history_["objective"][-1] < model.history_["objective"][0]
 
 
 def test_bad_sgd():
@@ -437,7 +437,7 @@ def test_energy_of_deep_nmf_with_labels_never_rises():
                 y,
                 L=L,
             )
-            energy = np.array(model.history_["energy"])
+            energy = np.array(model.history_["objective"])
             assert (np.diff(energy) <= 1e-12).all() and all(
                 float(layer.A.min()) >= 0 for layer in model.layers_
             )

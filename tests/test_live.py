@@ -52,7 +52,7 @@ MODELS = {
     "guided": GuidedNMF(5, seeds=[[0, 1], [40]], max_iter=12, tol=0, random_state=0),
     "nonlinear": NonlinearSemiNMF(ranks=(6, 2), max_iter=6, pretrain_iter=6, tol=0, random_state=0),
     "sparse coding": SparseCodingNetwork(
-        ranks=(6, 2), start_iter=6, max_iter=6, tol=0, random_state=0
+        ranks=(6, 2), pretrain_iter=6, max_iter=6, tol=0, random_state=0
     ),
 }
 
@@ -365,7 +365,7 @@ def test_change_from_another_thread(paused):
         and said == [paused]
     )
     assert n == 2 if paused else n > 2
-    assert view.curves["marks"] == [n] and view._number == len(model.history_["cost"]) == 61
+    assert view.curves["marks"] == [n] and view._number == len(model.history_["objective"]) == 61
     assert view.restore(n).step == 0.05 and view.restore(n + 1).step == 0.001
     assert view.progress["settings"] == dict(step=0.001, lam=0.5)
     with pytest.raises(ValueError, match="No fit is running.*warm_start"):
@@ -405,10 +405,12 @@ def test_a_restored_model_goes_on(iteration):
     view, model = watched(y=TOY.labels["level_4"])
     old = view.restore(iteration).set_params(warm_start=True)
     again = old.fit(TOY.X, TOY.labels["level_4"])
-    assert again.history_["cost"][0] == pytest.approx(
-        model.history_["cost"][iteration - 1], rel=1e-9
+    assert again.history_["objective"][0] == pytest.approx(
+        model.history_["objective"][iteration - 1], rel=1e-9
     )
-    assert min(again.history_["cost"]) <= again.history_["cost"][0] and again.n_iter_ == 12
+    assert (
+        min(again.history_["objective"]) <= again.history_["objective"][0] and again.n_iter_ == 12
+    )
     lower = (
         view.restore(iteration)
         .set_params(warm_start=True, optimizer="adam", step=0.001, lam=0.1)

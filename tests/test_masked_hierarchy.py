@@ -207,7 +207,7 @@ def test_no_iteration_raises_the_penalized_objective(alpha_W):
     scaled = fitted("HierarchicalNMF", X * 1e-30, (4, 2), mask=known, alpha_W=alpha_W)
     assert np.allclose(scaled.components_, model.components_, rtol=1e-6, atol=1e-9)
     deep = fitted("DeepNMF", X, (4, 2), mask=known, alpha_W=alpha_W, max_iter=50)
-    assert (np.diff(deep.history_["energy"]) < 1e-12).all()
+    assert (np.diff(deep.history_["objective"]) < 1e-12).all()
     weighted = [
         NeuralNMF((4, 2), depth_weights=(c, 2 * c), alpha_W=alpha_W, random_state=0).fit(
             X, mask=known
@@ -255,7 +255,9 @@ def test_the_joint_factors_have_the_objective_that_was_trained(loss, label_loss,
     """Z: joint_ holds the A, B and S that were optimized together; layers_ do not."""
     X, y = half_labeled()
     X = 1e-3 * X
-    model = SSNMF(3, loss=loss, label_loss=label_loss, solver=solver, lam=2.0, max_iter=60, tol=0)
+    model = SSNMF(
+        3, beta_loss=loss, label_loss=label_loss, solver=solver, lam=2.0, max_iter=60, tol=0
+    )
     quiet(model, X, y)
     A, B, S = model.joint_
     known, Y = y >= 0, np.eye(3)[y[y >= 0]].T
@@ -296,7 +298,7 @@ def test_the_joint_factors_recover_noisy_data():
 
     model = SSNMF(
         r,
-        loss="kullback-leibler",
+        beta_loss="kullback-leibler",
         label_loss="kullback-leibler",
         lam=Y.sum() / X.sum(),  # an absolute weight of 1
         init="custom",

@@ -134,7 +134,7 @@ def test_labels_masks_and_batches():
         model = NeuralNMF((6, 3), coefficients="data", random_state=0, **params)
         model = quiet(model, X, y, mask=known)
         assert model.predict(X, mask=known).shape == (60,)
-        assert np.isfinite(model.history_["cost"]).all()
+        assert np.isfinite(model.history_["objective"]).all()
         assert verify(model, X, mask=known).color != "red"
 
 

@@ -35,7 +35,7 @@ from nnmf_nb.models._semi import (
     with_unit_columns,
 )
 
-SOLVERS = ("nnls", "mu")
+SOLVERS = ("anls", "mu")
 RANKS = (6, 4, 2)
 
 

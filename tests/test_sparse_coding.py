@@ -288,8 +288,8 @@ def test_it_learns_and_describes_itself():
     assert model.components_ == pytest.approx((model.dictionaries_[0] @ model.dictionaries_[1]).T)
     logits = model.transform(X) @ model.coef_.T + model.intercept_
     assert (model.classes_[logits.argmax(axis=1)] == model.predict(X)).all()
-    assert (np.diff(model.history_["cost"]) <= 1e-12).all() and model.n_iter_ == len(
-        model.history_["cost"]
+    assert (np.diff(model.history_["objective"]) <= 1e-12).all() and model.n_iter_ == len(
+        model.history_["objective"]
     ) - 1
     assert model.inverse_transform(model.transform(X)).shape == X.shape
     assert (pickle.loads(pickle.dumps(model)).predict(X) == model.predict(X)).all()
@@ -350,29 +350,29 @@ def test_all_unknown_is_unsupervised_exactly():
     assert (
         not hasattr(none, "predict")
         and not hasattr(unknown, "score")
-        and none.history_["cost"] == []
+        and none.history_["objective"] == []
     )
 
 
 def test_unknown_points_shape_the_start_only():
     y = np.where(np.arange(60) < 40, Y, -1)
     some, whole = (
-        quiet(SparseCodingNetwork(**SMALL | dict(start_iter=0, ranks=8)), X, labels)
+        quiet(SparseCodingNetwork(**SMALL | dict(pretrain_iter=0, ranks=8)), X, labels)
         for labels in (y, Y)
     )
     assert (
-        some.history_["start"] == whole.history_["start"]
-        and some.history_["cost"] != whole.history_["cost"]
+        some.history_["pretraining"] == whole.history_["pretraining"]
+        and some.history_["objective"] != whole.history_["objective"]
     )
     data = DataMatrix(X[:40].T, scale=some.unit_)
-    start = quiet(SparseCodingNetwork(**SMALL | dict(start_iter=0, ranks=8)), X)
+    start = quiet(SparseCodingNetwork(**SMALL | dict(pretrain_iter=0, ranks=8)), X)
     net = Network(
         start.dictionaries_,
         (start.penalties_[:, 0] / start.unit_).tolist(),
         start.penalties_[:, 1].tolist(),
     )
     _, end = train_network(data, np.eye(3)[:, Y[:40]], net, max_iter=60, tol=1e-3)
-    assert end.values[:10] == pytest.approx(some.history_["cost"][:10], rel=1e-9)
+    assert end.values[:10] == pytest.approx(some.history_["objective"][:10], rel=1e-9)
     assert some.score(X, y) == np.mean(some.predict(X[:40]) == Y[:40])
 
 
@@ -384,7 +384,7 @@ def test_unknown_points_shape_the_start_only():
         dict(l1=-1),
         dict(l2=np.inf),
         dict(ridge=-0.1),
-        dict(start_iter=-1),
+        dict(pretrain_iter=-1),
         dict(max_iter=1.5),
         dict(tol=-1),
     ],
@@ -420,7 +420,10 @@ def test_degenerate_data(Z, labeled):
     model = quiet(SparseCodingNetwork((7, 3), random_state=0, max_iter=20), Z, y)
     for name in ("components_", "penalties_", *(("coef_", "intercept_") if labeled else ())):
         assert np.isfinite(getattr(model, name)).all()
-    assert np.isfinite(model.transform(Z)).all() and np.isfinite(model.history_["start"][0]).all()
+    assert (
+        np.isfinite(model.transform(Z)).all()
+        and np.isfinite(model.history_["pretraining"][0]).all()
+    )
     assert not labeled or np.isfinite(model.predict_proba(Z)).all()
 
 
@@ -454,12 +457,12 @@ def test_interrupt_in_training_returns_the_best(monkeypatch, when):
         and np.isfinite(model.predict_proba(X)).all()
     )
     monkeypatch.undo()
-    if model.history_["cost"]:  # the model kept is that of the last, lowest cost
+    if model.history_["objective"]:  # the model kept is that of the last, lowest cost
         P, W = model.predict_proba(X), model.coef_ * model.unit_
         assert (
             -np.log(P[np.arange(60), Y]).mean()
-            <= model.history_["cost"][-1]
-            <= model.history_["cost"][0]
+            <= model.history_["objective"][-1]
+            <= model.history_["objective"][0]
             and np.isfinite(W).all()
         )
 
@@ -478,7 +481,7 @@ def test_interrupt_in_the_start_leaves_a_usable_model(monkeypatch, when):
     model = SparseCodingNetwork(**SMALL).fit(X, Y)
     assert (
         model.stop_reason_ == "interrupted"
-        and len(model.history_["start"][0]) == when
+        and len(model.history_["pretraining"][0]) == when
         and model.predict(X).shape == (60,)
     )
 
@@ -496,7 +499,7 @@ def test_interrupt_in_the_classifier_ends_the_fit(monkeypatch):
     model = SparseCodingNetwork(**SMALL).fit(X, Y)
     assert (
         model.stop_reason_ == "interrupted"
-        and len(model.history_["cost"]) == 1
+        and len(model.history_["objective"]) == 1
         and model.score(X, Y) > 0.4
     )
 
@@ -504,8 +507,8 @@ def test_interrupt_in_the_classifier_ends_the_fit(monkeypatch):
 def test_running_out_of_iterations_warns():
     with pytest.warns(ConvergenceWarning, match="max_iter"):
         SparseCodingNetwork(**SMALL | dict(max_iter=2)).fit(X, Y)
-    with pytest.warns(ConvergenceWarning, match="start_iter"):
-        SparseCodingNetwork(**SMALL | dict(start_iter=1)).fit(X)
+    with pytest.warns(ConvergenceWarning, match="pretrain_iter"):
+        SparseCodingNetwork(**SMALL | dict(pretrain_iter=1)).fit(X)
 
 
 def test_a_callback_sees_the_model_and_stops_it():

@@ -341,8 +341,8 @@ CASES = [
     dict(solver="anls"),
     dict(solver="mu"),
     dict(label_loss=NAMES[1.0]),
-    dict(loss=NAMES[1.0]),
-    dict(loss=NAMES[1.0], label_loss=NAMES[1.0]),
+    dict(beta_loss=NAMES[1.0]),
+    dict(beta_loss=NAMES[1.0], label_loss=NAMES[1.0]),
 ]
 
 
@@ -356,13 +356,13 @@ def test_nothing_known_is_nmf_bit_by_bit(params, unknown):
         "matrix": dict(y=np.full((24, 3), np.nan), L=np.zeros((24, 3))),
     }[unknown]
     model = SSNMF(3, max_iter=40, random_state=0, **params).fit(X, **y)
-    mu = params.get("solver") == "mu" or "loss" in params
+    mu = params.get("solver") == "mu" or "beta_loss" in params
     plain = NMF(
         3,
         max_iter=40,
         random_state=0,
         solver="mu" if mu else params.get("solver", "auto"),
-        beta_loss=params.get("loss", "frobenius"),
+        beta_loss=params.get("beta_loss", "frobenius"),
     ).fit(X)
     np.testing.assert_array_equal(model.components_, plain.components_)
     np.testing.assert_array_equal(model.transform(X), plain.transform(X))
@@ -563,12 +563,12 @@ def test_restarts_help():
 @pytest.mark.parametrize(
     "params, fit, words",
     [
-        (dict(loss="hinge"), {}, "loss must be one of"),
+        (dict(beta_loss="hinge"), {}, "beta_loss must be one of"),
         (dict(label_loss="l2"), {}, "label_loss must be one of"),
         (dict(lam=-1), {}, "lam"),
         (dict(lam=np.inf), {}, "lam"),
         (dict(solver="cd"), {}, "solver must be one of"),
-        (dict(solver="hals", loss=NAMES[1.0]), {}, "squared errors only"),
+        (dict(solver="hals", beta_loss=NAMES[1.0]), {}, "squared errors only"),
         (dict(solver="anls", label_loss=NAMES[1.0]), {}, "solver='anls'"),
         (dict(init="warm"), {}, "init must be one of"),
         (dict(n_components=0), {}, "n_components"),

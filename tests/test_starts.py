@@ -55,7 +55,9 @@ def test_the_start_is_named():
     layers = [layer.A for layer in model.layers_]
     again = fitted(NeuralNMF((9, 4), init=layers, max_iter=0))
     assert again.init_ == "given"
-    assert again.history_["cost"][0] == pytest.approx(min(model.history_["cost"]), rel=1e-9)
+    assert again.history_["objective"][0] == pytest.approx(
+        min(model.history_["objective"]), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("coefficients", ["chain", "data"])
@@ -63,7 +65,7 @@ def test_the_lower_cost_goes_on(coefficients):
     """The brief training of 'auto' ends below both of its candidates."""
     options = dict(ranks=(9, 4, 2), coefficients=coefficients, random_state=0, max_iter=0)
     start = {
-        init: fitted(NeuralNMF(init=init, **options)).history_["cost"][0]
+        init: fitted(NeuralNMF(init=init, **options)).history_["objective"][0]
         for init in ("sequential", "flat", "auto")
     }
     assert start["auto"] < min(start["sequential"], start["flat"])

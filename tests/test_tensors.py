@@ -345,7 +345,9 @@ def test_samples_of_a_matrix_are_neural_nmf():
         assert np.abs(one - other).max() < 1e-12
     ours = NeuralNCPD((5, 3, 2), random_state=0).fit(X)
     theirs = NeuralNMF((5, 3, 2), random_state=0, n_init=5).fit(X)
-    assert ours.history_["cost"][-1] == pytest.approx(theirs.history_["cost"][-1], rel=0.05)
+    assert ours.history_["objective"][-1] == pytest.approx(
+        theirs.history_["objective"][-1], rel=0.05
+    )
     S = [ours.transform(X, layer=l) for l in range(3)]
     np.testing.assert_allclose(S[1].T, nnls(ours.layers_[1].A[0], S[0].T), atol=1e-10 * S[1].max())
 
@@ -357,7 +359,7 @@ def test_a_fitted_hierarchy(hierarchy, kind, tmp_path):
     X, mask, values, known = tensor((14, 7, 6), kind)
     model = NeuralNCPD((4, 3, 2), hierarchy=hierarchy, random_state=0, max_iter=60)
     model.fit(X, mask=mask)
-    costs = np.array(model.history_["cost"])
+    costs = np.array(model.history_["objective"])
     assert (np.diff(costs) <= 1e-12).all() and costs[-1] < costs[0]
     for l, layer in enumerate(model.layers_):
         R = values - dense_model(layer.factors)
@@ -450,7 +452,7 @@ def test_parameters_of_a_hierarchy_matter(hierarchy):
     changes = dict(
         depth_weights=(1, 9),
         frozen=True,
-        start_iter=2,
+        pretrain_iter=2,
         max_iter=3,
         tol=0.5,
         ranks=(5, 2),
@@ -534,13 +536,13 @@ def test_four_numbers_per_rank():
 
 MODELS = [
     NonnegativeCP(3, max_iter=12, tol=0, n_init=1, random_state=0),
-    NeuralNCPD((4, 2), max_iter=12, tol=0, start_iter=5, n_init_upper=1, random_state=0),
+    NeuralNCPD((4, 2), max_iter=12, tol=0, pretrain_iter=5, n_init_upper=1, random_state=0),
     NeuralNCPD(
         (4, 2),
         hierarchy="shared",
         max_iter=12,
         tol=0,
-        start_iter=5,
+        pretrain_iter=5,
         n_init=1,
         n_init_upper=1,
         random_state=0,

@@ -90,7 +90,7 @@ def test_rounding_is_no_derivative():
     for seed in range(8):
         order = np.random.default_rng(seed)
         shuffled = X[order.permutation(6)][:, order.permutation(4)]
-        costs.add(round(UnfoldedNMF(1, max_iter=300).fit(shuffled).history_["cost"][-1], 12))
+        costs.add(round(UnfoldedNMF(1, max_iter=300).fit(shuffled).history_["objective"][-1], 12))
     assert len(costs) == 1
 
 
@@ -282,7 +282,7 @@ def test_sources_side_by_side_stacked_or_listed_are_the_same():
 def test_without_sources_it_learns_to_reconstruct():
     X, _ = rows(mixture())
     model = quiet(UnfoldedNMF(6, n_layers=4, max_iter=80), X)
-    cost = model.history_["cost"]
+    cost = model.history_["objective"]
     assert cost[-1] < 0.6 * cost[0] and model.get_feature_names_out().tolist() == [
         f"unfoldednmf{i}" for i in range(6)
     ]
@@ -304,7 +304,7 @@ def test_scale_never_matters(beta, sparsity, scale):
         quiet(UnfoldedNMF(2, n_layers=3, beta=beta, sparsity=sparsity, max_iter=10), c * X, c * y)
         for c in (1.0, scale)
     )
-    np.testing.assert_allclose(one.history_["cost"], other.history_["cost"], rtol=1e-5)
+    np.testing.assert_allclose(one.history_["objective"], other.history_["objective"], rtol=1e-5)
     np.testing.assert_allclose(
         other.transform(scale * X) / scale,
         one.transform(X),
@@ -364,7 +364,7 @@ def test_junk_gives_no_nan(name, beta, cost_beta, dtype):
             )
             out = [model.transform(X), model.components_, *model.separate(X)]
             assert all(np.isfinite(a).all() and a.min() >= 0 for a in out)
-            assert np.isfinite(model.history_["cost"]).all()
+            assert np.isfinite(model.history_["objective"]).all()
             np.testing.assert_allclose(sum(model.separate(X)), X, rtol=1e-5, atol=1e-20 * X.max())
 
 

@@ -48,7 +48,7 @@ def new(**params):
 
 
 def costs(model):
-    return np.array(model.history_["cost"])
+    return np.array(model.history_["objective"])
 
 
 class Says:

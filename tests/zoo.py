@@ -25,7 +25,7 @@ ZOO = {
     "SSNMF": ("SSNMF", ONE, LABELED),
     "SSNMF-kl": (
         "SSNMF",
-        ONE | dict(loss="kullback-leibler", label_loss="kullback-leibler"),
+        ONE | dict(beta_loss="kullback-leibler", label_loss="kullback-leibler"),
         LABELED,
     ),
     "GuidedNMF": ("GuidedNMF", ONE | dict(seeds=[[0]]), ""),

@@ -445,7 +445,7 @@ def cross_entropy(labels, like):
     Columns of Y are shares of classes (they need not add up to 1: a column weighs what it adds up
     to). Raises `ValueError` for single unknown entries.
     """
-    check_whole(labels, "label_loss='cross_entropy'", "Use label_loss='l2'.")
+    check_whole(labels, "label_loss='cross_entropy'", "Use label_loss='frobenius'.")
     pick, xp = Picked(labels.known, labels.n_samples, like), namespace(like)
     Y, last = asarray(labels.Y, like, xp.float64), [None]
 
@@ -461,7 +461,7 @@ def cross_entropy(labels, like):
     return loss
 
 
-LABEL_LOSSES = {"l2": squared_labels, "cross_entropy": cross_entropy}
+LABEL_LOSSES = {"frobenius": squared_labels, "cross_entropy": cross_entropy}
 
 # %% ../../nbs/chain/labels.ipynb #0d8bc0a4
 def with_labels(cost, losses, lam):
@@ -489,10 +489,10 @@ def fixed_classifier_loss(labels, loss, term, index, like):
     known = place[index] >= 0
     pick = lambda F: asarray(np.where(known, F[:, place[index]], 0.0), like)
     Y, L = pick(labels.Y), pick(np.ones_like(labels.Y) if labels.L is None else labels.L)
-    total = (labels.Y**2).sum() if loss == "l2" else labels.Y.sum()
+    total = (labels.Y**2).sum() if loss == "frobenius" else labels.Y.sum()
 
     def loss_of(S):
-        if loss == "l2":
+        if loss == "frobenius":
             E = L * (term.B @ S - Y)
             return LabelValue(inner(E, E) / total, (2 / total) * (term.B.T @ E), term.B)
         value, dS, _, _ = softmax_loss(S, double(Y), term.B, term.b, 0.0)
@@ -582,7 +582,7 @@ class Supervision(NamedTuple):
     y: object
     labels: dict
     lam: float = 1.0
-    loss: str = "l2"
+    loss: str = "frobenius"
 
     def losses(self, like):
         """Functions {layer: S_l -> `LabelValue`} on the device and in the dtype of the array

@@ -234,7 +234,7 @@ def history_of(model, points=80):
     if "errors" in history:
         title, (curves, jointly) = "relative error", error_curves(history["errors"])
     else:
-        title = next((key for key in ("objective", "cost", "energy") if key in history), None)
+        title = next((key for key in ("objective",) if key in history), None)
         curves, jointly = [np.asarray(history[title], dtype=float)] if title else [], True
     shown = [
         one[np.unique(np.linspace(0, len(one) - 1, min(points, len(one))).astype(int))]

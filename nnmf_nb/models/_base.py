@@ -1201,7 +1201,7 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
 
     def _supervision(self, y, L, ranks, n_samples):
         """The `Supervision` of a fit; a custom cost looks at y itself."""
-        loss = getattr(self, "label_loss", "l2")
+        loss = getattr(self, "label_loss", "frobenius")
         check_supervision(loss, self.lam)
         labels = labels_per_layer(y, len(ranks), n_samples, L) if self._sorts_topics else {}
         warn_few_topics(labels, ranks)

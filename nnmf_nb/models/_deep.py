@@ -575,7 +575,7 @@ class DeepNMF(LayeredNMF):
         the SVD, the others are random.
     n_init_upper : int, default=5
         Number of starts that are tried for every upper layer with init='sequential'.
-    start_iter : int, default=50
+    pretrain_iter : int, default=50
         Number of iterations per layer with init='sequential'.
     max_iter : int, default=1000
         Largest number of iterations over all blocks.
@@ -614,7 +614,7 @@ class DeepNMF(LayeredNMF):
     stop_reason_ : str
         Why training ended: 'stationary', 'max_iter', 'callback' or 'interrupted'.
     history_ : dict
-        'energy' (the start and every iteration, relative to ||X||^2) and 'stationarity' (every
+        'objective' (the start and every iteration, relative to ||X||^2) and 'stationarity' (every
         iteration), lists. Dimensionless.
     classes_ : ndarray of shape (n_classes,)
         Sorted classes of the deepest layer with labels; empty without labels.
@@ -668,7 +668,7 @@ class DeepNMF(LayeredNMF):
         init="sequential",
         n_init=1,
         n_init_upper=5,
-        start_iter=50,
+        pretrain_iter=50,
         max_iter=1000,
         tol=1e-4,
         random_state=None,
@@ -685,7 +685,7 @@ class DeepNMF(LayeredNMF):
         self.init = init
         self.n_init = n_init
         self.n_init_upper = n_init_upper
-        self.start_iter = start_iter
+        self.pretrain_iter = pretrain_iter
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -724,7 +724,7 @@ class DeepNMF(LayeredNMF):
                 tol=self.tol,
                 callback=step,
             )
-        history = {"energy": fit.energies, "stationarity": fit.stationarity}
+        history = {"objective": fit.energies, "stationarity": fit.stationarity}
         reason = "interrupted" if stopped else fit.reason
         return chain(fit.A, fit.S), reason, max(1, len(fit.stationarity)), history
 
@@ -743,7 +743,7 @@ class DeepNMF(LayeredNMF):
                 svd=svd,
                 n_init=self.n_init,
                 n_init_upper=self.n_init_upper,
-                max_iter=self.start_iter,
+                max_iter=self.pretrain_iter,
                 tol=self.tol,
             )
         if self.pool_size > 1:
@@ -755,7 +755,7 @@ class DeepNMF(LayeredNMF):
         return *start_from(X, chain, terms), stopped
 
     def _terms(self, ranks):
-        check_number("start_iter", self.start_iter, numbers.Integral, 0)
+        check_number("pretrain_iter", self.pretrain_iter, numbers.Integral, 0)
         check_number("pool_size", self.pool_size, numbers.Integral, 1)
         check_number("coupling", self.coupling, numbers.Real, 0)
         if not 0 < self.coupling < math.inf:

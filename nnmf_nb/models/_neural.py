@@ -390,7 +390,7 @@ def in_restarts(model, prepare, A, max_iter, changes, callback):
             pg = pg + trace.stationarity[1:]
             errors = np.concatenate([errors, more[1:]])
             reason = trace.reason
-    history = {"cost": values, "stationarity": pg, "errors": errors, "changes": changes.done}
+    history = {"objective": values, "stationarity": pg, "errors": errors, "changes": changes.done}
     return A, reason, history
 
 # %% ../../nbs/models/neural.ipynb #91cfdf89
@@ -428,7 +428,7 @@ class NeuralNMF(LayeredNMF):
         Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
         relative to the labels, as the errors are relative to X. With few labels (5 % of the data
         points) 1 is a good value, with many (40 %) .3.
-    label_loss : {'l2', 'cross_entropy'}, default='l2'
+    label_loss : {'frobenius', 'cross_entropy'}, default='frobenius'
         Loss of the label terms: relative squared error of a nonnegative classifier, Y ~ B S, or
         mean cross-entropy of softmax(B S + b).
     alpha_W : 'auto' or float, default='auto'
@@ -503,8 +503,8 @@ class NeuralNMF(LayeredNMF):
     init_ : str
         Where training began: 'flat', 'sequential', 'above', 'given' (a list) or 'warm_start'.
     history_ : dict
-        Course of the last fit: 'cost' and 'stationarity' (lists, the start and every iteration),
-        'errors' (ndarray, iterations x depths, relative reconstruction errors), each under the
+        Course of the last fit: 'objective' and 'stationarity' (lists, the start and every
+        iteration), 'errors' (ndarray, iterations x depths, relative errors), each under the
         parameters of its time, and 'changes': pairs of the number of entries before a change of
         parameters (see `change`) and what it was. Dimensionless.
     classes_ : ndarray of shape (n_classes,)
@@ -564,7 +564,7 @@ class NeuralNMF(LayeredNMF):
         coefficients="chain",
         depth_weights=None,
         lam=1.0,
-        label_loss="l2",
+        label_loss="frobenius",
         alpha_W="auto",
         optimizer="lbfgs",
         step=None,
@@ -744,4 +744,9 @@ class NeuralNMF(LayeredNMF):
                 changes,
                 progress(bar, report, changes),
             )
-        return A, "interrupted" if stopped else reason, max(1, len(history["cost"]) - 1), history
+        return (
+            A,
+            "interrupted" if stopped else reason,
+            max(1, len(history["objective"]) - 1),
+            history,
+        )

@@ -127,7 +127,7 @@ def exact_H(G, F, H, graph, gamma, repeats):
 
 # %% ../../nbs/models/semi.ipynb #5931c471
 def step_H(X, Z, H, mu, solver, graph=None, gamma=0.0, repeats=4):
-    """H (k x M) for X ~ Z_1 .. Z_m H made exact ('nnls', with a graph for the class means as they
+    """H (k x M) for X ~ Z_1 .. Z_m H made exact ('anls', with a graph for the class means as they
     are, `repeats` times) or improved by `repeats` multiplicative steps ('mu'). Returns the new H,
     the objective, and the stationarity of the old H (dimensionless).
     """
@@ -143,9 +143,9 @@ def step_H(X, Z, H, mu, solver, graph=None, gamma=0.0, repeats=4):
         curvature.T,
         X.norm2 or 1.0,
     )
-    if solver == "nnls" and graph:
+    if solver == "anls" and graph:
         new = exact_H(ridged, wide, new, graph, gamma, repeats)
-    elif solver == "nnls":
+    elif solver == "anls":
         new = solve_layer(X, Phi, H, F, l2=mu)[0]
     for _ in range(repeats if solver == "mu" else 0):
         new = multiplicative_H(ridged, wide, new, neighbors_term(new), degree * new)
@@ -220,7 +220,7 @@ class SemiTerms(NamedTuple):
     """
 
     ridge: float = 1e-2
-    solver: str = "nnls"
+    solver: str = "anls"
     lam: float = 1.0
     graphs: dict = {}
 
@@ -379,11 +379,11 @@ def check_semi(model):
         check_number(name, getattr(model, name), numbers.Integral, 0)
     for name in ("tol", "ridge"):
         check_number(name, getattr(model, name), numbers.Real, 0)
-    check_supervision("l2", model.lam)
+    check_supervision("frobenius", model.lam)
     if model.ridge == math.inf:
         raise ValueError("ridge must be finite, got inf: 0.01 is usual.")
-    if model.solver not in ("nnls", "mu"):
-        raise ValueError(f"solver must be 'nnls' or 'mu', got {model.solver!r}.")
+    if model.solver not in ("anls", "mu"):
+        raise ValueError(f"solver must be 'anls' or 'mu', got {model.solver!r}.")
     return ranks
 
 # %% ../../nbs/models/semi.ipynb #9f2a2d6e
@@ -452,7 +452,7 @@ class DeepSemiNMF(SignedEstimator):
     ranks : int or sequence of int, default=(20, 6)
         Numbers of components, from the first layer to the deepest, each at least 1; a single
         integer is one layer. Ranks that increase give a warning.
-    solver : {'nnls', 'mu'}, default='nnls'
+    solver : {'anls', 'mu'}, default='anls'
         How H is updated: exactly, or by multiplicative updates.
     ridge : float, default=0.01
         Weight (>= 0) of the penalty on large factors, dimensionless. Labels need ridge > 0.
@@ -532,7 +532,7 @@ class DeepSemiNMF(SignedEstimator):
         self,
         ranks=(20, 6),
         *,
-        solver="nnls",
+        solver="anls",
         ridge=1e-2,
         lam=1.0,
         pretrain_iter=100,

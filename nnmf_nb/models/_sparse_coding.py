@@ -377,7 +377,7 @@ def atoms_in_data(D):
 def check_network(model):
     """`ranks` of a model as a tuple; `ValueError` for parameters out of range."""
     ranks = read_ranks(model.ranks)
-    for name in ("start_iter", "max_iter"):
+    for name in ("pretrain_iter", "max_iter"):
         check_number(name, getattr(model, name), numbers.Integral, 0)
     for name in ("l1", "l2", "ridge", "tol"):
         check_number(name, getattr(model, name), numbers.Real, 0)
@@ -442,7 +442,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
     ridge : float, default=0.001
         Weight (>= 0, dimensionless) of ||W||^2 mean ||a_L||^2 / 2, which holds the classifier W
         back.
-    start_iter : int, default=50
+    pretrain_iter : int, default=50
         Number of iterations of dictionary learning per layer.
     max_iter : int, default=300
         Largest number of iterations of L-BFGS-B end to end; 0: none. Without labels there are none.
@@ -487,8 +487,8 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         Why training ended: 'stationary', 'no progress', 'stalled', 'max_iter', 'callback' or
         'interrupted'.
     history_ : dict
-        'start': lists of costs, one per layer, and 'cost': cross-entropy plus ridge for every
-        iteration end to end.
+        'pretraining': lists of costs, one per layer, and 'objective': cross-entropy plus ridge
+        for every iteration end to end.
     criteria_ : Criteria
         What the fit minimized and how it ended, as `verify` reads it.
     certificate_ : Certificate
@@ -527,7 +527,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         l1=0.1,
         l2=0.01,
         ridge=1e-3,
-        start_iter=50,
+        pretrain_iter=50,
         max_iter=300,
         tol=1e-3,
         random_state=None,
@@ -538,7 +538,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         self.l1 = l1
         self.l2 = l2
         self.ridge = ridge
-        self.start_iter = start_iter
+        self.pretrain_iter = pretrain_iter
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -610,7 +610,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
         return criteria._replace(words=words, signed=True)
 
     def _n_iterations(self, problem):
-        return self.start_iter * len(problem.ranks) + self.max_iter + 1
+        return self.pretrain_iter * len(problem.ranks) + self.max_iter + 1
 
     def _train(self, training):
         data, (ranks, labels) = training.data, training.problem
@@ -629,14 +629,14 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
                 self.l1,
                 self.l2,
                 training.rng,
-                max_iter=self.start_iter,
+                max_iter=self.pretrain_iter,
                 tol=self.tol,
                 callback=after_iteration,
             )
             reasons = [fit.reason for fit in fits]
             early = (r for r in ("interrupted", "callback", "max_iter") if r in reasons)
             n_iter = max(1, max(len(fit.costs) - 1 for fit in fits))
-            history = {"start": [fit.costs for fit in fits], "cost": []}
+            history = {"pretraining": [fit.costs for fit in fits], "objective": []}
             trained = Trained(net, next(early, "no progress"), n_iter, history)
             if labels is None:
                 return trained
@@ -658,7 +658,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
             tol=self.tol,
             callback=after_iteration,
         )
-        history = start.history | {"cost": end.values}
+        history = start.history | {"objective": end.values}
         if stopped:
             return replace(start, factors=net, history=history)
         return Trained(net, end.reason, max(1, len(end.values) - 1), history)
@@ -688,7 +688,7 @@ class SparseCodingNetwork(Classifies, SignedEstimator):
     def _unfinished(self):
         """How training ended, if it did not converge; else ''."""
         hints = {
-            "max_iter": f"increase {'max_iter' if len(self.classes_) else 'start_iter'} or tol",
+            "max_iter": f"increase {'max_iter' if len(self.classes_) else 'pretrain_iter'} or tol",
             "stalled": "increase tol",
         }
         if self.stop_reason_ not in hints:

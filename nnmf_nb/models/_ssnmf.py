@@ -467,17 +467,17 @@ def check_ssnmf(model, labeled):
     """The solver of an `SSNMF` model (without labels that of `NMF`). Raises `ValueError` naming a
     parameter.
     """
-    for name in ("loss", "label_loss"):
+    for name in ("beta_loss", "label_loss"):
         if getattr(model, name) not in JOINT_LOSSES:
             raise ValueError(f"{name} must be one of {JOINT_LOSSES}, got {getattr(model, name)!r}.")
     if model.solver not in JOINT_SOLVERS:
         raise ValueError(f"solver must be one of {JOINT_SOLVERS}, got {model.solver!r}.")
-    check_supervision("l2", model.lam)  # of lam alone: the label loss has other names here
-    squared = model.loss == "frobenius" and (model.label_loss == "frobenius" or not labeled)
+    check_supervision("frobenius", model.lam)  # of lam alone: the losses are checked above
+    squared = model.beta_loss == "frobenius" and (model.label_loss == "frobenius" or not labeled)
     if model.solver in ("hals", "anls") and not squared:
         raise ValueError(
             f"solver={model.solver!r} minimizes squared errors only: use solver='mu' (or 'auto') "
-            f"for loss={model.loss!r}, label_loss={model.label_loss!r}."
+            f"for beta_loss={model.beta_loss!r}, label_loss={model.label_loss!r}."
         )
     if model.solver != "auto":
         return model.solver
@@ -582,7 +582,7 @@ class SSNMF(LearnsLabels, JointNMF):
     n_components : int, 'auto' or None, default='auto'
         Number of topics. 'auto' and None: as many as the custom start has, else as many as there
         are features.
-    loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
+    beta_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
         Loss between X and A S.
     label_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
         Loss between the labels Y and B S.
@@ -686,7 +686,7 @@ class SSNMF(LearnsLabels, JointNMF):
         self,
         n_components="auto",
         *,
-        loss="frobenius",
+        beta_loss="frobenius",
         label_loss="frobenius",
         lam=1.0,
         solver="auto",
@@ -699,7 +699,7 @@ class SSNMF(LearnsLabels, JointNMF):
         device="auto",
     ):
         self.n_components = n_components
-        self.loss = loss
+        self.beta_loss = beta_loss
         self.label_loss = label_loss
         self.lam = lam
         self.solver = solver
@@ -769,7 +769,7 @@ class SSNMF(LearnsLabels, JointNMF):
         return NMF(
             self.n_components,
             solver=solver,
-            beta_loss=self.loss,
+            beta_loss=self.beta_loss,
             **{name: getattr(self, name) for name in names},
         )
 
@@ -824,7 +824,7 @@ class SSNMF(LearnsLabels, JointNMF):
 
     def _train_jointly(self, training):
         data, (problem, B, labels) = training.data, training.problem
-        betas = beta_of(self.loss), beta_of(self.label_loss)
+        betas = beta_of(self.beta_loss), beta_of(self.label_loss)
         if problem.solver == "mu":
             run = mu_labels
         else:
@@ -1135,7 +1135,7 @@ class GuidedNMF(JointNMF):
 
     def _check(self, data, X, y):
         check_start_name(self.init)
-        check_supervision("l2", self.lam)
+        check_supervision("frobenius", self.lam)
         names = self._names(None)
         names = None if names is None else feature_names(names, data.shape[0])
         labels = seed_labels(self.seeds, names, data.shape[0])

@@ -437,7 +437,7 @@ def per_source(name, value, L, kind, lowest):
 # %% ../../nbs/models/unfolded.ipynb #5e71d649
 def check_parameters(model):
     """Raise `ValueError` for parameters of an `UnfoldedNMF` that are no sensible numbers."""
-    for name, lowest in (("n_layers", 1), ("start_iter", 0), ("max_iter", 0)):
+    for name, lowest in (("n_layers", 1), ("pretrain_iter", 0), ("max_iter", 0)):
         check_number(name, getattr(model, name), numbers.Integral, lowest)
     for name, lowest in (("beta", 0), ("cost_beta", 1), ("sparsity", 0), ("tol", 0)):
         check_number(name, getattr(model, name), numbers.Real, lowest)
@@ -520,7 +520,7 @@ class UnfoldedNMF(FactorizationEstimator):
         Weights gamma (>= 0, dimensionless) of the sources in the cost: one for all, or one per
         source. In the paper 1 for the target and 0 for the noise. Without effect for a single
         source.
-    start_iter : int, default=200
+    pretrain_iter : int, default=200
         Number of HALS iterations per source for the start.
     max_iter : int, default=200
         Largest number of training iterations.
@@ -552,7 +552,7 @@ class UnfoldedNMF(FactorizationEstimator):
     stop_reason_ : str
         Why training ended: 'no progress', 'max_iter', 'callback' or 'interrupted'.
     history_ : dict
-        'cost': a list, the start and every iteration, which never rises. Dimensionless.
+        'objective': a list, the start and every iteration, which never rises. Dimensionless.
     criteria_ : Criteria
         What the fit minimized and how it ended, as `verify` reads it.
     certificate_ : Certificate
@@ -592,7 +592,7 @@ class UnfoldedNMF(FactorizationEstimator):
         cost_beta=1.0,
         sparsity=0.0,
         source_weights=1.0,
-        start_iter=200,
+        pretrain_iter=200,
         max_iter=200,
         tol=1e-4,
         verbose=0,
@@ -604,7 +604,7 @@ class UnfoldedNMF(FactorizationEstimator):
         self.cost_beta = cost_beta
         self.sparsity = sparsity
         self.source_weights = source_weights
-        self.start_iter = start_iter
+        self.pretrain_iter = pretrain_iter
         self.max_iter = max_iter
         self.tol = tol
         self.verbose = verbose
@@ -669,7 +669,7 @@ class UnfoldedNMF(FactorizationEstimator):
 
     def _train(self, training):
         data, problem = training.data, training.problem
-        start, reason = source_bases(problem.sources, problem.ranks, max_iter=self.start_iter)
+        start, reason = source_bases(problem.sources, problem.ranks, max_iter=self.pretrain_iter)
         with progress_bar(self, self.max_iter) as bar:
             bases, values, ended = train_unfolded(
                 self._objective(data, problem),
@@ -679,7 +679,7 @@ class UnfoldedNMF(FactorizationEstimator):
                 callback=progress(bar, training.report),
             )
         ended = reason if reason == "interrupted" else ended
-        return Trained(bases, ended, max(1, len(values) - 1), {"cost": values})
+        return Trained(bases, ended, max(1, len(values) - 1), {"objective": values})
 
     def _objective(self, data, problem):
         sources, ranks, weights = problem

@@ -769,7 +769,7 @@ class NonnegativeCP(TensorEstimator):
     stop_reason_ : str
         'stationary', 'max_iter', 'callback' or 'interrupted'.
     history_ : dict
-        'error' and 'stationarity', lists with one number per iteration. Dimensionless.
+        'objective' and 'stationarity', lists with one number per iteration. Dimensionless.
     n_features_in_ : int
         Number of entries of a data point.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -938,7 +938,7 @@ class NonnegativeCP(TensorEstimator):
         self.stop_reason_ = fit.reason
         self.converged_ = fit.reason in CONVERGED
         self.n_iter_ = max(1, len(fit.errors))
-        self.history_ = {"error": fit.errors, "stationarity": fit.stationarity}
+        self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
         attributes, factors, status = self._attributes(data, fit.factors, fixed)
         vars(self).update(attributes)
         warn_not_converged(status)

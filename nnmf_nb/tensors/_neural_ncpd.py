@@ -592,7 +592,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         the published runs of Neural NCPD.
     lam : float, default=1.0
         Weight (>= 0) of the label terms when `fit` gets labels, dimensionless.
-    label_loss : {'l2', 'cross_entropy'}, default='l2'
+    label_loss : {'frobenius', 'cross_entropy'}, default='frobenius'
         Loss of the label terms: relative squared error of a nonnegative classifier, Y ~ B S, or
         mean cross-entropy of softmax(B S + b).
     n_init : int, default=5
@@ -600,7 +600,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         entries all are random.
     n_init_upper : int, default=5
         Number of starts of every upper layer of the start.
-    start_iter : int, default=50
+    pretrain_iter : int, default=50
         Number of iterations of the CP and of every layer of the start; with `frozen` the CP gets
         `max_iter` of them.
     max_iter : int, default=500
@@ -637,7 +637,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         'stationary', 'no progress', 'stalled' (no step lowers the cost), 'max_iter', 'callback' or
         'interrupted'.
     history_ : dict
-        'cost' and 'stationarity' (lists, the start and every iteration), 'errors' (ndarray,
+        'objective' and 'stationarity' (lists, the start and every iteration), 'errors' (ndarray,
         iterations x depths). Dimensionless.
     classes_ : ndarray of shape (n_classes,)
         Sorted classes of the deepest layer with labels; empty without labels.
@@ -680,10 +680,10 @@ class NeuralNCPD(Classifies, TensorEstimator):
         depth_weights=None,
         frozen=False,
         lam=1.0,
-        label_loss="l2",
+        label_loss="frobenius",
         n_init=5,
         n_init_upper=5,
-        start_iter=50,
+        pretrain_iter=50,
         max_iter=500,
         tol=1e-4,
         random_state=None,
@@ -697,7 +697,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         self.label_loss = label_loss
         self.n_init = n_init
         self.n_init_upper = n_init_upper
-        self.start_iter = start_iter
+        self.pretrain_iter = pretrain_iter
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -757,7 +757,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
     def _check_parameters(self):
         if self.hierarchy not in HIERARCHIES:
             raise ValueError(f"hierarchy must be one of {HIERARCHIES}, got {self.hierarchy!r}.")
-        for name, lowest in dict(n_init=1, n_init_upper=1, start_iter=0, max_iter=0).items():
+        for name, lowest in dict(n_init=1, n_init_upper=1, pretrain_iter=0, max_iter=0).items():
             check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
         check_supervision(self.label_loss, self.lam)
@@ -785,9 +785,9 @@ class NeuralNCPD(Classifies, TensorEstimator):
             starts[0] = lambda: svd_factors(data, ranks[0], rng, parts)
         fit = best_start(data, starts)
         if fit.reason != "interrupted":
-            max_iter = self.max_iter if self.frozen else self.start_iter
+            max_iter = self.max_iter if self.frozen else self.pretrain_iter
             fit = fit_cp(data, fit, max_iter=max_iter, tol=self.tol)
-        plan = Sequence(ranks[1:], self.n_init_upper, self.start_iter, self.tol)
+        plan = Sequence(ranks[1:], self.n_init_upper, self.pretrain_iter, self.tol)
         return STARTS[self.hierarchy](data, fit.factors, plan, rng), fit.reason == "interrupted"
 
     def _fit(self, data, X, ranks, weights, supervision, rng):
@@ -828,7 +828,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         self.converged_ = self.stop_reason_ in CONVERGED
         self.n_iter_ = max(1, len(trace.values) - 1)
         self.history_ = {
-            "cost": trace.values,
+            "objective": trace.values,
             "stationarity": trace.stationarity,
             "errors": np.array(trace.notes),
         }
