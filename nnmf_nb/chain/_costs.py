@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COSTS', 'Forward', 'propagate', 'unfold', 'depth_error2', 'depth_errors', 'Cost', 'every', 'last', 'energy',
            'described', 'read_cost', 'directional_deviation', 'check_derivatives', 'smallest_deviation', 'custom',
-           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'check_gradient']
+           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'UnitColumns', 'check_gradient']
 
 # %% ../../nbs/chain/costs.ipynb #389ea793
 import math
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core._arrays import ArrayLike, asarray, double, host_rng, inner, namespace
 from ..core._data import DataMatrix, as_data, residual2
-from ..core._linalg import column_lengths
+from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import is_sparse
 from ..layer._nnls import adjoint, layer_vjp, solve_layer
 
@@ -697,6 +697,18 @@ def on_unit_columns(objective: Callable) -> Callable:
         return value, [(g - a * c) / d for g, a, c, d in zip(dA, unit, along, lengths)], fwd
 
     return scaled
+
+# %% ../../nbs/chain/costs.ipynb #7927c6cf
+class UnitColumns:
+    """The variables of a chain under the squared error: the A_l with columns of length one."""
+
+    wrap = staticmethod(on_unit_columns)
+
+    def enter(self, A):
+        """Return the variables of a chain."""
+        return [unit_columns(a) for a in A]
+
+    leave = enter
 
 # %% ../../nbs/chain/costs.ipynb #59d486f1
 def check_gradient(

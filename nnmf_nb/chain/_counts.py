@@ -4,22 +4,22 @@
 
 # %% auto #0
 __all__ = ['column_sums', 'unit_sums', 'propagate_counts', 'independence_model', 'null_divergence', 'feature_side',
-           'depth_divergences', 'CountCost', 'backpropagate_counts', 'CountObjective', 'on_unit_sums']
+           'depth_divergences', 'CountCost', 'backpropagate_counts', 'CountObjective', 'on_unit_sums', 'CountVariables',
+           'stationarity_of_counts']
 
 # %% ../../nbs/chain/counts.ipynb #1316197a
-import numpy as np
-
 from ._costs import Cost, Forward, unfold
 from ..core._arrays import double, namespace
 from nnmf_nb.core._data import (
     DataMatrix,
     WeightedDataMatrix,
-    as_data,
     namespace_like,
     transposed,
 )
+from ..core._linalg import unit_columns
 from ..layer._kl import adjoint_kl, solve_kl, vjp_of_A
 from ..solvers.divergences import divergence, ratios
+from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/chain/counts.ipynb #78e75f26
 def column_sums(A):
@@ -86,11 +86,12 @@ def _quotient(above, below):
 def null_divergence(X):
     """Return D(X || a c) of the `independence_model`, in units of X.scale, but not almost 0."""
     like = namespace_like(X)
-    ones = namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)
-    total = float(namespace(like).sum(double(X.AtX(ones))))
-    if not total > 0:
-        return 1.0
-    return max(divergence(X, *independence_model(X), 1), 1e-9 * total)
+    if "_null_divergence" not in X.__dict__:
+        ones = namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)
+        total = float(namespace(like).sum(double(X.AtX(ones))))
+        found = divergence(X, *independence_model(X), 1) if total > 0 else 1.0
+        X._null_divergence = max(found, 1e-9 * total)
+    return X._null_divergence
 
 # %% ../../nbs/chain/counts.ipynb #edc569fc
 def feature_side(X):
@@ -205,3 +206,59 @@ def on_unit_sums(objective):
         return value, [(g - c) / d for g, c, d in zip(dA, along, sums)], fwd
 
     return scaled
+
+# %% ../../nbs/chain/counts.ipynb #418fe6bc
+class CountVariables:
+    """The variables in which a chain under Kullback-Leibler is trained.
+
+    Parameters
+    ----------
+    X : DataMatrix of shape (n_features, n_samples)
+        Data, >= 0.
+    """
+
+    def __init__(self, X):
+        like = namespace_like(X)
+        xp = namespace(like)
+        ones = xp.ones((1, X.shape[1]), dtype=like.dtype, device=like.device)
+        sums = double(X.XSt(ones))
+        mean = xp.sum(sums) / sums.shape[0]
+        self.size = xp.astype(
+            xp.sqrt(xp.where(sums > 0, sums / (mean + (mean == 0)), 1.0)), X.dtype
+        )
+
+    def enter(self, A):
+        """Return the variables of a chain."""
+        return [unit_columns(A[0] / self.size), *map(unit_columns, A[1:])]
+
+    def leave(self, B):
+        """Return the chain, with columns of sum 1."""
+        return [unit_sums(B[0] * self.size), *map(unit_sums, B[1:])]
+
+    def wrap(self, objective):
+        """Return an objective of chains as one of the variables."""
+        of_directions = on_unit_sums(objective)
+
+        def scaled(B):
+            value, dA, fwd = of_directions([B[0] * self.size, *B[1:]])
+            return value, [dA[0] * self.size, *dA[1:]], fwd
+
+        return scaled
+
+# %% ../../nbs/chain/counts.ipynb #e3514488
+def stationarity_of_counts(X, A, S, weights=None):
+    """Return the projected-gradient norm of the cost of a chain by every A_l, dimensionless.
+
+    X: `DataMatrix`; A, S: lists; S_l in units of X.scale for columns of A of sum 1; weights as in
+    `CountCost`.
+    """
+    cost, variables = CountCost(null_divergence(X), weights), CountVariables(X)
+
+    def objective(A):
+        fwd = Forward(X, tuple(A), tuple(S), (None,) * len(S), None, beta=1.0)
+        found = cost(fwd)
+        return found.value, backpropagate_counts(fwd, found), fwd
+
+    B = variables.enter(A)
+    _, gradients, _ = variables.wrap(objective)(B)
+    return [projected_gradient_norm([b], [g]) for b, g in zip(B, gradients)]
