@@ -11,12 +11,14 @@ __all__ = ['fingerprint', 'keep_names', 'keep_returns', 'returns_of', 'stored_na
 # %% ../../nbs/models/tables.ipynb #809957da
 import functools
 import numbers
+import warnings
 import zlib
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted
 
@@ -33,6 +35,12 @@ from nnmf_nb.chain._layers import (
 )
 from ..core._arrays import to_numpy
 from ..core._validation import is_frame, is_sparse, read_samples
+from nnmf_nb.models._probabilities import (
+    check_smoothing,
+    choose_smoothing,
+    smoothed,
+    word_probabilities,
+)
 
 # %% ../../nbs/models/tables.ipynb #4c2923b6
 def fingerprint(model):
@@ -678,6 +686,169 @@ class DescribesTopics:
             index=sample_index(X, len(own)),
             columns=self.get_feature_names_out(layer=index),
         )
+
+    def feature_probabilities(self, layer=-1, features=None, smoothing=0.0):
+        """Probabilities of the features given a topic, p(w | z).
+
+        Column k of A_0 .. A_l over its sum: for texts the topic-word distribution.
+
+        Parameters
+        ----------
+        layer : int, default=-1
+            The layer, from 0, or from the end with -1.
+        features : sequence of str of length n_features, default=None
+            Names of the features; None: those seen in fit, else x0, x1, ..
+        smoothing : float, default=0.0
+            Share of the uniform distribution that is mixed in, from 0 to 1, dimensionless.
+
+        Returns
+        -------
+        DataFrame of shape (k, n_features)
+            A row per topic; rows add up to 1. A dead topic has NaN.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or `features` or `smoothing` does not fit.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> model = NMF(4, random_state=0).fit(datasets.toy().X)
+        >>> model.feature_probabilities().sum(axis=1).round(6).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+        """
+        check_is_fitted(self)
+        index = self._index(layer)
+        phi = topic_shares_of_features(topic_features(self.layers_, index))
+        phi = np.where(phi.any(axis=0), phi, np.nan)
+        return pd.DataFrame(
+            smoothed(phi.T, smoothing),
+            index=self.get_feature_names_out(layer=index),
+            columns=feature_names(self._names(features), len(phi)),
+        )
+
+    def topic_probabilities(self, X=None, layer=-1, smoothing=0.0, mask=None, weights=None):
+        """Probabilities of the topics given a data point, p(z | d).
+
+        These are the `shares`, mixed with the uniform distribution.
+
+        Parameters
+        ----------
+        X : matrix of shape (n_samples, n_features), default=None
+            Data points as `transform` takes them; None: those of the fit.
+        layer : int, default=-1
+            The layer, from 0, or from the end with -1.
+        smoothing : float, default=0.0
+            Share of the uniform distribution that is mixed in, from 0 to 1, dimensionless.
+        mask, weights : matrix of shape (n_samples, n_features), default=None
+            What is known of X, and weights of its entries (dimensionless), as in `transform`.
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, k)
+            A row per data point; rows add up to 1. A data point that no topic explains has NaN.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or X or `smoothing` does not fit.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> X = datasets.toy().X
+        >>> model = NMF(4, random_state=0).fit(X)
+        >>> bool(model.topic_probabilities(X[:3], smoothing=0.1).to_numpy().min() >= 0.025)
+        True
+        """
+        table = self.shares(X, layer, mask, weights)
+        return pd.DataFrame(
+            smoothed(table.to_numpy(), smoothing), index=table.index, columns=table.columns
+        )
+
+    def perplexity(self, X, seen=None, layer=-1, smoothing="auto"):
+        """How surprised the model is by counts: exp(-mean log p(w | d)).
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Counts that are predicted.
+        seen : array-like or sparse matrix of shape (n_samples, n_features), default=None
+            Other counts of the same data points, from which their topics are found: document
+            completion. None: X itself, so that the result is too good for new data.
+        layer : int, default=-1
+            The layer, from 0, or from the end with -1.
+        smoothing : 'auto' or float, default='auto'
+            Share of the uniform distribution in p(w | z) and p(z | d), from 0 to 1, dimensionless.
+            'auto': chosen on the training data at the first call, for which they must still be
+            there, by `choose_smoothing`; that takes about as long as the fit. 0: none; a single
+            word that no topic of its data point has then makes the perplexity infinite.
+
+        Returns
+        -------
+        float
+            The perplexity, dimensionless: 1 is certainty, n_features what a guess reaches; NaN
+            without counts.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, X, `seen` or `smoothing` does not fit, or with 'auto' the
+            training data are gone.
+
+        Warns
+        -----
+        UserWarning
+            If the perplexity is infinite.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> X = datasets.toy().X
+        >>> model = NMF(4, beta_loss="kullback-leibler", random_state=0).fit(X)
+        >>> 1 < model.perplexity(X, smoothing=0.1) < X.shape[1]
+        True
+        """
+        check_is_fitted(self)
+        index = self._index(layer)
+        if smoothing == "auto":
+            smoothing = self._chosen_smoothing(index)
+        check_smoothing(smoothing)
+        counts = host(read_samples(X, model=self, device="cpu").X)
+        found = word_probabilities(self, X if seen is None else seen, sp.csr_array(counts), index)
+        value = found.perplexity(smoothing)
+        if value == np.inf:
+            warnings.warn(
+                f"{int((found.plain == 0).sum())} of the {len(found.plain)} different words of the "
+                "data points have probability 0, so that the perplexity is infinite: give a "
+                "smoothing > 0.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return value
+
+    def _chosen_smoothing(self, layer):
+        """The result of `choose_smoothing` for the data of the fit, from its first call on."""
+        memory = self._trained_on
+        try:
+            if memory is None:
+                raise LookupError("it was loaded or copied, and does not know its data")
+            known = vars(memory).setdefault("smoothing", {})
+            if layer not in known:
+                known[layer] = choose_smoothing(self, memory.data()["X"], layer)
+            return known[layer]
+        except LookupError as error:
+            raise ValueError(
+                f"smoothing='auto' needs the training data of the model: {error}. Give a number, "
+                "such as that of choose_smoothing(model, X)."
+            ) from None
 
     def topic_info(self, X=None, features=None, top=10, samples=3, mask=None, weights=None):
         """All topics of all layers, with what is typical of them.
