@@ -1256,7 +1256,10 @@ def verify(
             f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; "
             f"got {samples.X.shape[0]} x {samples.X.shape[1]}."
         )
-    return certificate_of(model, A, S, of_samples(samples))
+    data = of_samples(samples)
+    if hasattr(model, "judged_data"):
+        data = model.judged_data(data)
+    return certificate_of(model, A, S, data)
 
 # %% ../../nbs/evaluation/certificates.ipynb #fc951338
 def projected_gradient(X, A, S, weights):

@@ -337,12 +337,12 @@ def fitted_attributes(fwd, floors):
 DEVIANCES = ("deviances_", "null_deviance_", "deviance_floors_")
 
 
-def deviances_of(X, divergences, ranks):
+def deviances_of(X, divergences, floors):
     """Return the fitted attributes of a model for counts: `DEVIANCES` and reconstruction_err_.
 
-    X: `DataMatrix`; divergences: D(X || A_0 .. A_l S_l) of every depth, in units of X.scale.
+    X: `DataMatrix`; divergences: D(X || A_0 .. A_l S_l) of every depth, in units of X.scale;
+    floors: their lower bounds.
     """
-    floors = [divergence_floor(X, min(rank, *X.shape), 1) for rank in ranks]
     deviances = 2 * np.maximum(divergences, 0.0) * X.scale
     return {
         "deviances_": deviances,
@@ -478,6 +478,11 @@ class Training:
     @functools.cached_property
     def floors(self):
         return svd_floors(self.data, self.problem.ranks, self.svd)
+
+    @functools.cached_property
+    def divergence_floors(self):
+        ranks = [min(rank, *self.data.shape) for rank in self.problem.ranks]
+        return [divergence_floor(self.data, rank, 1) for rank in ranks]
 
 
 @dataclass(frozen=True)
@@ -650,6 +655,21 @@ class FactorizationEstimator(
             One pair per layer, in units of X.
         """
         return [(one.A, one.S) for one in self.layers_]
+
+    def judged_data(self, data):
+        """Return the data of the fit as the certificate of this model reads them.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            The data as they were given, features x data points.
+
+        Returns
+        -------
+        DataMatrix
+            The data that were factorized.
+        """
+        return data
 
     def _encode(self, data, n_layers):
         """Return the coefficients of new data (list of k_l x n_samples, units of X) of the first
@@ -1294,7 +1314,7 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         fitted = super()._attributes(training, A, fwd) | of_labels
         if fwd.beta == 2:
             return fitted
-        return fitted | deviances_of(fwd.X, depth_divergences(fwd), training.problem.ranks)
+        return fitted | deviances_of(fwd.X, depth_divergences(fwd), training.divergence_floors)
 
     def _store(self, training, A):
         for name in DEVIANCES:

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['FREE', 'SOLVERS', 'INITS', 'Penalties', 'half_step', 'alternate', 'filled_start', 'Problem', 'check_problem',
            'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties', 'solve', 'unit_fit', 'used_solver',
-           'train', 'coefficients_of', 'kkt_of', 'OneLayer', 'NMF']
+           'train', 'coefficients_of', 'kkt_of', 'OneLayer', 'read_exposure', 'as_rates', 'NMF']
 
 # %% ../../nbs/models/nmf.ipynb #fca83a86
+import contextlib
 import math
 import numbers
 import warnings
@@ -28,6 +29,8 @@ from nnmf_nb.core._arrays import (
 )
 from nnmf_nb.core._data import (
     WeightedDataMatrix,
+    is_sparse,
+    known_entries,
     namespace_like,
     relative_error,
     residual2,
@@ -39,9 +42,12 @@ from ..core.iteration import iterate
 from ..evaluation._certificates import criteria_of_nmf
 from ..layer._nnls import kkt_of_layer, solve_layer
 from nnmf_nb.models._base import (
+    DEVIANCES,
     NonnegativeEstimator,
     Trained,
     check_number,
+    deviances_of,
+    named_topics,
     progress_bar,
     warn_of_more_topics,
 )
@@ -469,6 +475,8 @@ class OneLayer(NonnegativeEstimator):
         if beta != 2:
             distance = max(divergence(data, A[0], S, beta), 0.0)
             fitted["reconstruction_err_"] = math.sqrt(2 * distance) * data.scale ** (beta / 2)
+            if beta == 1:
+                fitted |= deviances_of(data, [distance], training.divergence_floors)
         return fitted
 
     def _flat_criteria(self, data, problem):
@@ -481,6 +489,31 @@ class OneLayer(NonnegativeEstimator):
             judged_depths=(),
             fixed=problem.fixed.shape[1],
         )
+
+# %% ../../nbs/models/nmf.ipynb #6c95cf53
+def read_exposure(exposure, n_samples):
+    """Return an exposure as float64 (n_samples,); `ValueError` where it does not fit."""
+    e = np.asarray(to_numpy(exposure), dtype=np.float64)
+    if e.shape != (n_samples,):
+        raise ValueError(
+            f"exposure must be {n_samples} numbers, one per data point, got shape {e.shape}."
+        )
+    bad = np.flatnonzero(~(np.isfinite(e) & (e > 0)))
+    if len(bad):
+        raise ValueError(
+            f"exposure must be finite and > 0: {len(bad)} entries are not, the first is "
+            f"exposure[{bad[0]}] = {e[bad[0]]}. Leave these data points out."
+        )
+    return e
+
+
+def as_rates(X, exposure):
+    """Return counts (`DataMatrix`, dense) as rates X / e with the weights e."""
+    like = namespace_like(X)
+    e = asarray(exposure, like, X.dtype)[None, :]
+    xp = namespace(e)
+    W = X.W * e if isinstance(X, WeightedDataMatrix) else xp.ones_like(X.X) * e
+    return WeightedDataMatrix(known_entries(X) / e, W)
 
 # %% ../../nbs/models/nmf.ipynb #4de4f18b
 class NMF(OneLayer):
@@ -557,6 +590,14 @@ class NMF(OneLayer):
         With another loss than Frobenius: the divergence below which no factorization of this rank
         can be, in units of X to the power of beta; 0.0 where none is known (losses other than
         Kullback-Leibler, and weights).
+    deviances_, deviance_floors_ : ndarray of shape (1,)
+        With Kullback-Leibler: the deviance 2 D(X || A S), and what no matrix of this rank can go
+        below (0.0: nothing is known), in units of X.
+    null_deviance_ : float
+        With Kullback-Leibler: the deviance of the best single topic; 1 - deviances_ /
+        null_deviance_ is the deviance explained.
+    exposure_ : ndarray of shape (n_samples,)
+        The exposure of the fit, if there was one.
     n_iter_ : int
         Number of iterations, at least 1.
     converged_ : bool
@@ -645,7 +686,7 @@ class NMF(OneLayer):
         self.device = device
 
     @with_callbacks
-    def fit(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
+    def fit(self, X, y=None, W=None, H=None, mask=None, weights=None, exposure=None, **keywords):
         """Train on X.
 
         Parameters
@@ -668,6 +709,10 @@ class NMF(OneLayer):
             Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
             of weight 0 are ignored, whatever they hold. None: all weights are 1. Data frames are
             read by name.
+        exposure : array-like of shape (n_samples,) or None, default=None
+            For counts and beta_loss='kullback-leibler': how much of each data point was looked at
+            (size factors, > 0, in any unit). Coefficients are then rates per unit of exposure; X
+            is near ``exposure[:, None] * (W @ H)``. With penalties X must be dense. None: all 1.
         **keywords : dict
             `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
             data points; X must be dense then. It can be routed as metadata. Other keywords raise
@@ -691,9 +736,12 @@ class NMF(OneLayer):
         ConvergenceWarning
             If training ended, for example at `max_iter`, before it had converged.
         """
-        return self._fit(X, y, mask, weights, self._sample_weight(keywords), W=W, H=H)
+        with self._exposed(exposure):
+            return self._fit(X, y, mask, weights, self._sample_weight(keywords), W=W, H=H)
 
-    def fit_transform(self, X, y=None, W=None, H=None, mask=None, weights=None, **keywords):
+    def fit_transform(
+        self, X, y=None, W=None, H=None, mask=None, weights=None, exposure=None, **keywords
+    ):
         """Train on X and return its coefficients.
 
         The result is the same as that of ``fit(X).transform(X)``.
@@ -715,6 +763,8 @@ class NMF(OneLayer):
         weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
             Weights (>= 0, dimensionless) of the entries of a dense X or of the data points. Entries
             of weight 0 are ignored, whatever they hold. None: all weights are 1.
+        exposure : array-like of shape (n_samples,) or None, default=None
+            How much of each data point was looked at, as in `fit`.
         **keywords : dict
             `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
             data points; X must be dense then. It can be routed as metadata. Other keywords raise
@@ -725,8 +775,153 @@ class NMF(OneLayer):
         array of shape (n_samples, k)
             Coefficients, >= 0, in units of X.
         """
-        self.fit(X, y, W, H, mask, weights, **keywords)
+        self.fit(X, y, W, H, mask, weights, exposure, **keywords)
+        if exposure is not None and keywords.get("sample_weight") is not None:
+            return self.transform(X, mask=mask, weights=weights, exposure=exposure)
         return self._coefficients_after_fit(X, keywords, mask, weights)
+
+    @named_topics
+    def transform(self, X, layer=-1, mask=None, weights=None, exposure=None):
+        """Return the coefficients of X under the loss and the penalties of the model.
+
+        A model may transform on another device or in another dtype than it was trained in.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        layer : int or 'all', default=-1
+            The layer: 0 or -1; 'all': a list of one.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+        exposure : array-like of shape (n_samples,) or None, default=None
+            How much of each data point was looked at, as in `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, k), or a list of it for layer='all'
+            Coefficients, >= 0, in units of X (and of 1 / exposure), in the container that
+            `set_output` asks for.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data, masks, weights and exposures that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the coefficients of some data points are not optimal.
+        """
+        with self._exposed(exposure):
+            return self._transform(X, layer, mask, weights)
+
+    # Exposure
+
+    _exposure = None  # of the data that are read at the moment
+
+    @contextlib.contextmanager
+    def _exposed(self, exposure):
+        """Context in which the data that are read have an exposure."""
+        if exposure is None:
+            yield
+            return
+        if beta_of(self.beta_loss) != 1:
+            raise ValueError(
+                "exposure belongs to counts: it needs beta_loss='kullback-leibler', "
+                f"got {self.beta_loss!r}."
+            )
+        self._exposure = exposure
+        try:
+            yield
+        finally:
+            del self._exposure
+
+    @property
+    def _is_penalized(self):
+        return bool(self.alpha_W or self.alpha_H not in ("same", 0))
+
+    def _read(self, X, mask, weights, reset, **rows):
+        data = super()._read(X, mask, weights, reset, **rows)
+        if self._exposure is None:
+            return data
+        self._exposure = read_exposure(self._exposure, data.shape[1])
+        return self._rates(data, self._exposure)
+
+    def _rates(self, data, exposure):
+        """What is factorized: counts, or with penalties rates."""
+        if not self._is_penalized:
+            return data
+        if is_sparse(data.X):
+            raise ValueError(
+                "exposure with penalties (alpha_W, alpha_H) needs a dense X: densify it if it "
+                "fits, or leave the penalties out."
+            )
+        return as_rates(data, exposure)
+
+    def _per_exposure(self, S):
+        """S (k x n_samples) of what was factorized as rates."""
+        if self._exposure is None or self._is_penalized:
+            return S
+        return S / asarray(self._exposure, S, S.dtype)[None, :]
+
+    def _encode(self, data, n_layers):
+        codes, status = super()._encode(data, n_layers)
+        return [self._per_exposure(S) for S in codes], status
+
+    def _attributes(self, training, A, fwd=None):
+        fitted = super()._attributes(training, A, fwd)
+        if self._exposure is None:
+            return fitted
+        (layer,) = fitted["layers_"]
+        is_rate = self._is_penalized
+        return fitted | {
+            "layers_": [replace(layer, S=self._per_exposure(layer.S))],
+            "exposure_": self._exposure,
+            "factorized_rates_": is_rate,
+        }
+
+    def judged_data(self, data):
+        """Return the data of the fit as the certificate reads them: with penalties as rates.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            The data as they were given, features x data points.
+
+        Returns
+        -------
+        DataMatrix
+            The data that were factorized.
+        """
+        exposure = getattr(self, "exposure_", None)
+        if exposure is None or not self.factorized_rates_:
+            return data
+        return as_rates(data, exposure)
+
+    def factor_pairs(self, X):
+        """Return what the certificate of this model judges: A and S of the layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data of the fit.
+
+        Returns
+        -------
+        list of (array of shape (n_features, k), array of shape (k, n_samples))
+            One pair, in units of what was factorized.
+        """
+        ((A, S),) = super().factor_pairs(X)
+        exposure = getattr(self, "exposure_", None)
+        if exposure is None or self.factorized_rates_:
+            return [(A, S)]
+        return [(A, S * asarray(exposure, S, S.dtype)[None, :])]
 
     def _check(self, data, X, y, W, H):
         return check_problem(self, data, *named_start(self, X, W, H))
@@ -757,10 +952,13 @@ class NMF(OneLayer):
         return Trained(A, fit.reason, max(1, len(fit.stationarity)), history)
 
     def _store(self, training, A):
+        for name in (*DEVIANCES, "divergence_floor_", "exposure_", "factorized_rates_"):
+            vars(self).pop(name, None)
         super()._store(training, A)
-        vars(self).pop("divergence_floor_", None)
         beta = training.problem.beta
-        if beta != 2:
+        if beta == 1:
+            self.divergence_floor_ = float(self.deviance_floors_[0] / 2)
+        elif beta != 2:
             floor = divergence_floor(training.data, training.problem.k, beta)
             self.divergence_floor_ = floor * _power_of_scale(training.data.scale, beta)
 
