@@ -51,6 +51,7 @@ from nnmf_nb.models._base import (
 )
 from nnmf_nb.models._starts import (
     COUNTS,
+    SQUARES,
     START_NAMES,
     best_by_cost,
     candidate_chains,
@@ -696,7 +697,7 @@ class NeuralNMF(LayeredNMF):
             if layer_loss(self) is COUNTS:
                 return criteria._replace(words=COUNT_LAYERS, beta=1.0)
             return criteria
-        if uses_labels(supervision):
+        if uses_labels(supervision) and layer_loss(self) is SQUARES:
             return criteria_with_labels()
         weights = () if self.depth_weights is None else tuple(map(float, self.depth_weights))
         if layer_loss(self) is COUNTS:

@@ -492,8 +492,13 @@ class OneLayer(NonnegativeEstimator):
 
 # %% ../../nbs/models/nmf.ipynb #6c95cf53
 def read_exposure(exposure, n_samples):
-    """Return an exposure as float64 (n_samples,); `ValueError` where it does not fit."""
-    e = np.asarray(to_numpy(exposure), dtype=np.float64)
+    """Return an exposure as float64 (n_samples,); `ValueError` or `TypeError` where it does not fit."""
+    try:
+        e = np.asarray(to_numpy(exposure), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"exposure must be numbers, one per data point, got {type(exposure).__name__}."
+        ) from None
     if e.shape != (n_samples,):
         raise ValueError(
             f"exposure must be {n_samples} numbers, one per data point, got shape {e.shape}."
