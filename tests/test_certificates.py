@@ -1133,7 +1133,7 @@ def test_inside_a_search_and_a_pipeline():
 
 @pytest.mark.parametrize("name", zoo.one_of_each(zoo.ZOO))
 def test_histories_have_one_vocabulary(name):
-    """A model keeps the same keys as the others for the same things, and one number per iteration."""
+    """A model keeps the same keys as the others for the same, and one number per iteration."""
     history = zoo.fit(name, zoo.planted(14, 9, seed=1), max_iter=3).history_
     assert set(history) <= {"objective", "stationarity", "errors", "pretraining", "changes"}
     assert ("objective" in history) == (not name.startswith("HierarchicalNMF"))

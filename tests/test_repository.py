@@ -36,10 +36,10 @@ core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
 solvers: gradient _quasi_newton
-chain: _costs _projection _layers _labels
+chain: _costs _projection _counts _layers _labels
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _tables _base _starts _nmf _ssnmf _hierarchical _deep _semi _unfolded
+models: _probabilities _tables _starts _base _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths

@@ -167,13 +167,13 @@ class HierarchicalNMF(LayeredNMF):
         Numbers of topics, from the first layer to the deepest, each at least 1; a single integer is
         one layer. Ranks that increase give a warning: an upper layer cannot have more topics of its
         own than the layer below it has.
-    lam : float, default=1.0
-        Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
-        relative to the labels, as the errors are relative to X.
     beta_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
         What every layer minimizes: the squared error, or for counts the Kullback-Leibler
         divergence. With it the columns of all A_l have sum one, so that A_0 .. A_l holds the
         probabilities of features given a topic and S_l expected counts.
+    lam : float, default=1.0
+        Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
+        relative to the labels, as the errors are relative to X.
     alpha_W : 'auto' or float, default='auto'
         Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
         `transform`, for beta_loss='frobenius' only, relative to the squared length of a topic,

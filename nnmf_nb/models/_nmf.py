@@ -492,7 +492,7 @@ class OneLayer(NonnegativeEstimator):
 
 # %% ../../nbs/models/nmf.ipynb #6c95cf53
 def read_exposure(exposure, n_samples):
-    """Return an exposure as float64 (n_samples,); `ValueError` or `TypeError` where it does not fit."""
+    """Return an exposure as float64 (n_samples,); raises where it does not fit."""
     try:
         e = np.asarray(to_numpy(exposure), dtype=np.float64)
     except (TypeError, ValueError):

@@ -136,6 +136,16 @@ def choose_smoothing(model, X, layer=-1, random_state=0):
     ------
     ValueError
         For fewer than five data points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NMF
+    >>> from nnmf_nb.models._probabilities import choose_smoothing
+    >>> X = np.random.default_rng(0).poisson(2.0, (40, 12))
+    >>> model = NMF(2, beta_loss="kullback-leibler", random_state=0).fit(X)
+    >>> 0 < choose_smoothing(model, X) < 1
+    True
     """
     X = read_samples(X, device="cpu").X
     X = sp.csr_array(X if sp.issparse(X) else to_numpy(X))
@@ -152,13 +162,14 @@ def choose_smoothing(model, X, layer=-1, random_state=0):
     return min(SMOOTHINGS, key=found.perplexity)
 
 
-def word_probabilities(model, seen, counts, layer=-1):
+def word_probabilities(model, seen, counts, layer=-1, **known):
     """Return the `WordProbabilities` of `counts` for a fitted model that has seen `seen`.
 
     A data point of which nothing is seen has the shares that topics have in the data of the fit.
+    known: mask and weights of `seen`.
     """
     of_features = np.nan_to_num(model.feature_probabilities(layer).to_numpy())
-    of_topics = model.topic_probabilities(seen, layer).to_numpy()
+    of_topics = model.topic_probabilities(seen, layer, **known).to_numpy()
     prior = np.nan_to_num(model.topic_probabilities(layer=layer).to_numpy()).mean(axis=0)
     prior = prior / (prior.sum() or 1.0)
     of_topics = np.where(np.isnan(of_topics), prior, of_topics)
