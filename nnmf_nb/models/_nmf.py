@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FREE', 'SOLVERS', 'INITS', 'Penalties', 'half_step', 'alternate', 'filled_start', 'Problem', 'check_problem',
            'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties', 'solve', 'unit_fit', 'used_solver',
-           'train', 'coefficients_of', 'kkt_of', 'OneLayer', 'read_exposure', 'as_rates', 'NMF']
+           'train', 'coefficients_of', 'kkt_of', 'OneLayer', 'read_exposure', 'as_rates', 'CountsWithExposure', 'NMF']
 
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 import contextlib
@@ -520,8 +520,155 @@ def as_rates(X, exposure):
     W = X.W * e if isinstance(X, WeightedDataMatrix) else xp.ones_like(X.X) * e
     return WeightedDataMatrix(known_entries(X) / e, W)
 
+# %% ../../nbs/models/nmf.ipynb #f0f5a388
+class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):
+    """Base of `NMF`: what an exposure changes. `fit` reads its data within `_exposed`."""
+
+    @named_topics
+    def transform(self, X, layer=-1, mask=None, weights=None, exposure=None):
+        """Return the coefficients of X under the loss and the penalties of the model.
+
+        A model may transform on another device or in another dtype than it was trained in.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
+            of any array namespace. It is never modified.
+        layer : int or 'all', default=-1
+            The layer: 0 or -1; 'all': a list of one.
+        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
+            True where an entry of X is known, as in `fit`.
+        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
+            Weights of entries or of data points, as in `fit`.
+        exposure : array-like of shape (n_samples,) or None, default=None
+            How much of each data point was looked at, as in `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, k), or a list of it for layer='all'
+            Coefficients, >= 0, in units of X (and of 1 / exposure), in the container that
+            `set_output` asks for.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, and for data, masks, weights and exposures that do not fit.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the coefficients of some data points are not optimal.
+        """
+        with self._exposed(exposure):
+            return self._transform(X, layer, mask, weights)
+
+    # Exposure
+
+    _exposure = None  # of the data that are read at the moment
+
+    @contextlib.contextmanager
+    def _exposed(self, exposure):
+        """Context in which the data that are read have an exposure."""
+        if exposure is None:
+            yield
+            return
+        if beta_of(self.beta_loss) != 1:
+            raise ValueError(
+                "exposure belongs to counts: it needs beta_loss='kullback-leibler', "
+                f"got {self.beta_loss!r}."
+            )
+        self._exposure = exposure
+        try:
+            yield
+        finally:
+            del self._exposure
+
+    @property
+    def _is_penalized(self):
+        return bool(self.alpha_W or self.alpha_H not in ("same", 0))
+
+    def _read(self, X, mask, weights, reset, **rows):
+        data = super()._read(X, mask, weights, reset, **rows)
+        if self._exposure is None:
+            return data
+        self._exposure = read_exposure(self._exposure, data.shape[1])
+        return self._rates(data, self._exposure)
+
+    def _rates(self, data, exposure):
+        """What is factorized: counts, or with penalties rates."""
+        if not self._is_penalized:
+            return data
+        if is_sparse(data.X):
+            raise ValueError(
+                "exposure with penalties (alpha_W, alpha_H) needs a dense X: densify it if it "
+                "fits, or leave the penalties out."
+            )
+        return as_rates(data, exposure)
+
+    def _per_exposure(self, S):
+        """S (k x n_samples) of what was factorized as rates."""
+        if self._exposure is None or self._is_penalized:
+            return S
+        return S / asarray(self._exposure, S, S.dtype)[None, :]
+
+    def _encode(self, data, n_layers):
+        codes, status = super()._encode(data, n_layers)
+        return [self._per_exposure(S) for S in codes], status
+
+    def _attributes(self, training, A, fwd=None):
+        fitted = super()._attributes(training, A, fwd)
+        if self._exposure is None:
+            return fitted
+        (layer,) = fitted["layers_"]
+        is_rate = self._is_penalized
+        return fitted | {
+            "layers_": [replace(layer, S=self._per_exposure(layer.S))],
+            "exposure_": self._exposure,
+            "factorized_rates_": is_rate,
+        }
+
+    def judged_data(self, data):
+        """Return the data of the fit as the certificate reads them: with penalties as rates.
+
+        Parameters
+        ----------
+        data : DataMatrix
+            The data as they were given, features x data points.
+
+        Returns
+        -------
+        DataMatrix
+            The data that were factorized.
+        """
+        exposure = getattr(self, "exposure_", None)
+        if exposure is None or not self.factorized_rates_:
+            return data
+        return as_rates(data, exposure)
+
+    def factor_pairs(self, X):
+        """Return what the certificate of this model judges: A and S of the layer.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The data of the fit.
+
+        Returns
+        -------
+        list of (array of shape (n_features, k), array of shape (k, n_samples))
+            One pair, in units of what was factorized.
+        """
+        ((A, S),) = super().factor_pairs(X)
+        exposure = getattr(self, "exposure_", None)
+        if exposure is None or self.factorized_rates_:
+            return [(A, S)]
+        return [(A, S * asarray(exposure, S, S.dtype)[None, :])]
+
 # %% ../../nbs/models/nmf.ipynb #4de4f18b
-class NMF(OneLayer):
+class NMF(CountsWithExposure):
     """Nonnegative matrix factorization, X ~ A S.
 
     Parameters have the names and the meaning of `sklearn.decomposition.NMF`. In scikit-learn's
@@ -784,149 +931,6 @@ class NMF(OneLayer):
         if exposure is not None and keywords.get("sample_weight") is not None:
             return self.transform(X, mask=mask, weights=weights, exposure=exposure)
         return self._coefficients_after_fit(X, keywords, mask, weights)
-
-    @named_topics
-    def transform(self, X, layer=-1, mask=None, weights=None, exposure=None):
-        """Return the coefficients of X under the loss and the penalties of the model.
-
-        A model may transform on another device or in another dtype than it was trained in.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified.
-        layer : int or 'all', default=-1
-            The layer: 0 or -1; 'all': a list of one.
-        mask : array-like of bool of shape (n_samples, n_features), 'nan' or None, default=None
-            True where an entry of X is known, as in `fit`.
-        weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
-            Weights of entries or of data points, as in `fit`.
-        exposure : array-like of shape (n_samples,) or None, default=None
-            How much of each data point was looked at, as in `fit`.
-
-        Returns
-        -------
-        array of shape (n_samples, k), or a list of it for layer='all'
-            Coefficients, >= 0, in units of X (and of 1 / exposure), in the container that
-            `set_output` asks for.
-
-        Raises
-        ------
-        NotFittedError
-            If the model was not fitted.
-        ValueError
-            If there is no such layer, and for data, masks, weights and exposures that do not fit.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the coefficients of some data points are not optimal.
-        """
-        with self._exposed(exposure):
-            return self._transform(X, layer, mask, weights)
-
-    # Exposure
-
-    _exposure = None  # of the data that are read at the moment
-
-    @contextlib.contextmanager
-    def _exposed(self, exposure):
-        """Context in which the data that are read have an exposure."""
-        if exposure is None:
-            yield
-            return
-        if beta_of(self.beta_loss) != 1:
-            raise ValueError(
-                "exposure belongs to counts: it needs beta_loss='kullback-leibler', "
-                f"got {self.beta_loss!r}."
-            )
-        self._exposure = exposure
-        try:
-            yield
-        finally:
-            del self._exposure
-
-    @property
-    def _is_penalized(self):
-        return bool(self.alpha_W or self.alpha_H not in ("same", 0))
-
-    def _read(self, X, mask, weights, reset, **rows):
-        data = super()._read(X, mask, weights, reset, **rows)
-        if self._exposure is None:
-            return data
-        self._exposure = read_exposure(self._exposure, data.shape[1])
-        return self._rates(data, self._exposure)
-
-    def _rates(self, data, exposure):
-        """What is factorized: counts, or with penalties rates."""
-        if not self._is_penalized:
-            return data
-        if is_sparse(data.X):
-            raise ValueError(
-                "exposure with penalties (alpha_W, alpha_H) needs a dense X: densify it if it "
-                "fits, or leave the penalties out."
-            )
-        return as_rates(data, exposure)
-
-    def _per_exposure(self, S):
-        """S (k x n_samples) of what was factorized as rates."""
-        if self._exposure is None or self._is_penalized:
-            return S
-        return S / asarray(self._exposure, S, S.dtype)[None, :]
-
-    def _encode(self, data, n_layers):
-        codes, status = super()._encode(data, n_layers)
-        return [self._per_exposure(S) for S in codes], status
-
-    def _attributes(self, training, A, fwd=None):
-        fitted = super()._attributes(training, A, fwd)
-        if self._exposure is None:
-            return fitted
-        (layer,) = fitted["layers_"]
-        is_rate = self._is_penalized
-        return fitted | {
-            "layers_": [replace(layer, S=self._per_exposure(layer.S))],
-            "exposure_": self._exposure,
-            "factorized_rates_": is_rate,
-        }
-
-    def judged_data(self, data):
-        """Return the data of the fit as the certificate reads them: with penalties as rates.
-
-        Parameters
-        ----------
-        data : DataMatrix
-            The data as they were given, features x data points.
-
-        Returns
-        -------
-        DataMatrix
-            The data that were factorized.
-        """
-        exposure = getattr(self, "exposure_", None)
-        if exposure is None or not self.factorized_rates_:
-            return data
-        return as_rates(data, exposure)
-
-    def factor_pairs(self, X):
-        """Return what the certificate of this model judges: A and S of the layer.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            The data of the fit.
-
-        Returns
-        -------
-        list of (array of shape (n_features, k), array of shape (k, n_samples))
-            One pair, in units of what was factorized.
-        """
-        ((A, S),) = super().factor_pairs(X)
-        exposure = getattr(self, "exposure_", None)
-        if exposure is None or self.factorized_rates_:
-            return [(A, S)]
-        return [(A, S * asarray(exposure, S, S.dtype)[None, :])]
 
     def _check(self, data, X, y, W, H):
         return check_problem(self, data, *named_start(self, X, W, H))
