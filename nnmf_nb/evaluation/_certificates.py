@@ -1357,10 +1357,10 @@ def divergence_words(X, A, S, beta):
         words = f"{words}, for {of_rank} at least {floor * unit_of_D:.2g}"
     return words
 
-
+# %% ../../nbs/evaluation/certificates.ipynb #aec844c9
 def jointly_by_counts(certificate, X, A, S):
     """The same certificate with the stationarity of every A_l for the joint cost under
-    Kullback-Leibler, which has kinks where a data point gains or loses a topic.
+    Kullback-Leibler.
     """
     moved, units, size = [], [], np.ones(X.shape[0])
     for a, s in zip(A, S):
@@ -1373,7 +1373,7 @@ def jointly_by_counts(certificate, X, A, S):
     weights = criteria.depth_weights or WEIGHTS[criteria.cost](len(A))
     norms = stationarity_of_counts(in_range(X), units, moved, weights)
     layers = [replace(one, stationarity=pg) for one, pg in zip(certificate.layers, norms)]
-    limit = max(criteria.limit, KINKED) if len(A) > 1 else criteria.limit
+    limit = max(criteria.limit, KINKED, 2.0 / X.shape[1]) if len(A) > 1 else criteria.limit
     return Certificate(tuple(layers), criteria._replace(limit=limit))
 
 # %% ../../nbs/evaluation/certificates.ipynb #15f4729a

@@ -293,7 +293,9 @@ def training(model, X, supervision, rng, n_layers, optimizer=None):
         chosen, options = optimizer, {}
     whole = with_labels(cost, losses, supervision.lam)
     # the cost has kinks: with labels, and where a data point gains or loses a topic of counts
-    patience = 20 if losses or of_counts else None
+    patience = 20 if losses else None
+    if of_counts:
+        patience = 40
     more = dict(
         tol=model.tol, patience=patience, objective=objective, variables=variables, **options
     )
@@ -466,7 +468,7 @@ class NeuralNMF(LayeredNMF):
         columns of all A_l have sum one, so that A_0 .. A_l holds the probabilities of features
         given a topic and S_l expected counts; `cost` is then relative to the divergence of a single
         topic, 'energy' and coefficients='data' are not available, and training also stops when
-        twenty iterations lower the cost by no more than the fraction `tol`.
+        forty iterations lower the cost by no more than the fraction `tol`.
     cost : {'every', 'last', 'energy'} or callable, default='every'
         What is minimized. 'every': the squared reconstruction errors of X, relative to ||X||^2,
         added up over all depths; 'last': that of the deepest layer alone; 'energy': the relative
