@@ -34,7 +34,7 @@ def unit_sums(A):
     return namespace(A).astype(double(A) / column_sums(A)[None, :], A.dtype)
 
 # %% ../../nbs/chain/counts.ipynb #eb33c067
-def propagate_counts(X, A, S=None):
+def propagate_counts(X, A):
     """Compute the coefficients of the data in all layers of a chain under Kullback-Leibler.
 
     Parameters
@@ -43,9 +43,6 @@ def propagate_counts(X, A, S=None):
         Data, >= 0.
     A : sequence of array
         Factors A_0, ..., A_L; A_l has shape (k_(l-1), k_l), with k_(-1) = n_features.
-    S : sequence of array, default=None
-        Coefficients of an earlier pass, as warm starts; they save time and change the result only
-        within the limits of its KKT residual, 1e-9.
 
     Returns
     -------
@@ -53,8 +50,8 @@ def propagate_counts(X, A, S=None):
         With S_l = q(S_(l-1), A_l) and ``beta=1``.
     """
     solved, data = [], X
-    for l, Al in enumerate(A):
-        found = solve_kl(data, Al, start=None if S is None else S[l])
+    for Al in A:
+        found = solve_kl(data, Al)
         solved.append((namespace(Al).astype(found.S, Al.dtype), found.status))
         data = DataMatrix(solved[-1][0], scale=1.0)
     S, status = zip(*solved)
@@ -163,7 +160,8 @@ class CountObjective:
     """The cost of a chain under Kullback-Leibler as a function of its factors.
 
     Calling it with A_0, ..., A_L returns the value of the cost, its gradients and the forward pass,
-    as `ChainObjective` does. The coefficients of the last call are the warm start of the next.
+    as `ChainObjective` does. Every call starts anew: a warm start would move the coefficients
+    within the limits of their KKT residual, and a resumed fit would not have the same bits.
 
     Parameters
     ----------
@@ -174,12 +172,12 @@ class CountObjective:
     """
 
     def __init__(self, X, cost):
-        self.X, self.cost, self._S, self.evaluations = X, cost, None, 0
+        self.X, self.cost, self.evaluations = X, cost, 0
 
     def __call__(self, A):
-        fwd = propagate_counts(self.X, A, self._S)
+        fwd = propagate_counts(self.X, A)
         cost = self.cost(fwd)
-        self._S, self.evaluations = fwd.S, self.evaluations + 1
+        self.evaluations += 1
         return cost.value, backpropagate_counts(fwd, cost), fwd
 
 # %% ../../nbs/chain/counts.ipynb #21922769
