@@ -188,6 +188,10 @@ METHODS |= {
     "document_info": lambda model, X, **known: tabulated(model.document_info(X, **known)),
     "samples_of": lambda model, X, **known: tabulated(model.samples_of(0, X=X, top=99, **known)),
     "residuals": lambda model, X, **known: [*map(np.asarray, model.residuals(X, **known))],
+    "topic_probabilities": lambda model, X, **known: tabulated(
+        model.topic_probabilities(X, **known)
+    ),
+    "perplexity": lambda model, X, **known: model.perplexity(X, smoothing=0.1, **known),
 }
 METHODS["score"] = lambda model, X, **known: (
     model.score(X, labels(), **known) if hasattr(model, "classes_") else model.score(X, **known)

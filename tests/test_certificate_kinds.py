@@ -38,7 +38,7 @@ OBJECTIVE = {
     ),
     "SSNMF": ONE | dict(solver=SEARCH, beta_loss=OPEN, label_loss=OPEN, lam=OPEN),
     "GuidedNMF": ONE | dict(lam=OPEN, seeds=OPEN, features=OPEN),
-    "HierarchicalNMF": CHAIN | STARTS,
+    "HierarchicalNMF": CHAIN | STARTS | dict(beta_loss=JUDGED),
     "DeepNMF": CHAIN
     | STARTS
     | dict(coupling=OPEN, pool_size=OPEN, pooling=OPEN, solver=SEARCH, pretrain_iter=SEARCH),
@@ -47,6 +47,7 @@ OBJECTIVE = {
         init=SEARCH,
         n_init=SEARCH,
         alpha_W=JUDGED,
+        beta_loss=JUDGED,
         cost=JUDGED,
         coefficients=JUDGED,
         depth_weights=JUDGED,

@@ -112,7 +112,7 @@ def model(request):
 
 
 def estimators():
-    found = (getattr(nnmf_nb, name) for name in {*nnmf_nb.__all__} - {*zoo.SEARCHES})
+    found = (getattr(nnmf_nb, name) for name in nnmf_nb.__all__ if name not in zoo.SEARCHES)
     return [one for one in found if isinstance(one, type) and issubclass(one, BaseEstimator)]
 
 

@@ -81,7 +81,11 @@ EFFECTS = {
     ),
     "HierarchicalNMF": (
         LAYERS,
-        CHAINS | dict(random_state=change(1, dict(ranks=(9, 6), n_init=4))),
+        CHAINS
+        | dict(
+            beta_loss=change("kullback-leibler"),
+            random_state=change(1, dict(ranks=(9, 6), n_init=4)),
+        ),
     ),
     "DeepNMF": (
         LAYERS,
@@ -143,6 +147,7 @@ EFFECTS = {
             init=change("above"),
             n_init=change(1, dict(ranks=(9, 6))),
             alpha_W=change(0.5),
+            beta_loss=change("kullback-leibler"),
             cost=change("last"),
             coefficients=change("data"),
             depth_weights=change((1, 9)),

@@ -37,10 +37,11 @@ core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
 solvers: gradient _quasi_newton _flat
-chain: _costs _projection _layers _labels _sequential _semi_nmf
+chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
+models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep
+models: _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
@@ -237,9 +238,9 @@ def test_module_imports_only_from_modules_above(path):
     )
 
 
-# What models share; `_one_layer` is the base of NMF, SSNMF and GuidedNMF, `_tables` and `_report`
-# are parts of `_base`.
-SHARED_BY_MODELS = {"_base", "_starts", "_tables", "_report", "_one_layer"}
+# What models share; `_one_layer` is the base of NMF, SSNMF and GuidedNMF, `_tables`, `_report`
+# and `_probabilities` are parts of `_base`.
+SHARED_BY_MODELS = {"_base", "_starts", "_tables", "_probabilities", "_report", "_one_layer"}
 
 
 def siblings(path):

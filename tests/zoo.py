@@ -16,6 +16,7 @@ ONE, DEEP, LABELED = (
     dict(ranks=(3, 2), random_state=0),
     "labeled",
 )
+COUNTS = dict(beta_loss="kullback-leibler")
 # id: (class, parameters, needs labels)
 ZOO = {
     "NMF": ("NMF", ONE, ""),
@@ -30,10 +31,12 @@ ZOO = {
     ),
     "GuidedNMF": ("GuidedNMF", ONE | dict(seeds=[[0]]), ""),
     "HierarchicalNMF": ("HierarchicalNMF", DEEP, ""),
+    "HierarchicalNMF-kl": ("HierarchicalNMF", DEEP | COUNTS, ""),
     "DeepNMF": ("DeepNMF", DEEP, ""),
     "DeepNMF-mu": ("DeepNMF", DEEP | dict(solver="mu"), ""),
     "NeuralNMF": ("NeuralNMF", DEEP, ""),
     "NeuralNMF-labels": ("NeuralNMF", DEEP, LABELED),
+    "NeuralNMF-kl": ("NeuralNMF", DEEP | COUNTS, ""),
     "DeepSemiNMF": ("DeepSemiNMF", DEEP, ""),
     "UnfoldedNMF": ("UnfoldedNMF", dict(n_components=3, n_layers=2), ""),
     "SparseCodingNetwork": ("SparseCodingNetwork", dict(ranks=(4, 3), random_state=0), LABELED),

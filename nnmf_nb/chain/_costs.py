@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COSTS', 'Forward', 'propagate', 'unfold', 'depth_error2', 'depth_errors', 'Cost', 'every', 'last', 'energy',
            'described', 'read_cost', 'directional_deviation', 'check_derivatives', 'smallest_deviation', 'custom',
-           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'check_gradient']
+           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'UnitColumns', 'check_gradient']
 
 # %% ../../nbs/chain/costs.ipynb #389ea793
 import math
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core._arrays import Array, ArrayLike, asarray, double, host_rng, inner, namespace
 from ..core._data import DataMatrix, as_data, residual2
-from ..core._linalg import column_lengths
+from ..core._linalg import column_lengths, unit_columns
 from ..core._validation import is_sparse
 from ..layer._nnls import adjoint, layer_vjp, solve_layer
 
@@ -39,6 +39,8 @@ class Forward(NamedTuple):
         The product A_0'X, in units of ``X.scale``.
     of_product : bool, default=False
         Whether S_l = q(X, A_0 .. A_l), fitted to the data, instead of q(S_(l-1), A_l).
+    beta : float, default=2.0
+        The divergence that q minimizes: 2 for the squared error, 1 for Kullback-Leibler.
     """
 
     X: DataMatrix
@@ -47,6 +49,7 @@ class Forward(NamedTuple):
     status: tuple
     P: ArrayLike
     of_product: bool = False
+    beta: float = 2.0
 
 # %% ../../nbs/chain/costs.ipynb #bcf44392
 def propagate(
@@ -695,6 +698,18 @@ def on_unit_columns(objective: Callable) -> Callable:
         return value, [(g - a * c) / d for g, a, c, d in zip(dA, unit, along, lengths)], fwd
 
     return scaled
+
+# %% ../../nbs/chain/costs.ipynb #7927c6cf
+class UnitColumns:
+    """The variables of a chain under the squared error: the A_l with columns of length one."""
+
+    wrap = staticmethod(on_unit_columns)
+
+    def enter(self, A):
+        """Return the variables of a chain."""
+        return [unit_columns(a) for a in A]
+
+    leave = enter
 
 # %% ../../nbs/chain/costs.ipynb #59d486f1
 def check_gradient(

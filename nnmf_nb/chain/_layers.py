@@ -20,6 +20,7 @@ from ..core._arrays import DEGENERATE, namespace, to_numpy
 from ..core._data import DataMatrix, relative_error
 from ..core._validation import name_text
 from ..layer._nnls import kkt_of_layer
+from ..solvers.divergences import kkt_of_ratios, ratios
 
 # %% ../../nbs/chain/layers.ipynb #e7dea7c7
 @dataclass(frozen=True, repr=False)
@@ -74,6 +75,13 @@ def duplicate_topics(A, cosine=0.99):
     return [(int(i), int(j)) for i, j in np.argwhere(np.triu(unit.T @ unit, 1) > cosine)]
 
 # %% ../../nbs/chain/layers.ipynb #6146e208
+def _largest_kkt(X, A, S, beta):
+    """Largest relative KKT residual of a column of S for what its layer minimizes."""
+    if beta == 2:
+        return float(to_numpy(kkt_of_layer(X, A, S)).max())
+    return float(to_numpy(kkt_of_ratios(S, *ratios(X, A, S, beta))).max())
+
+
 def describe(fwd, floors):
     """The list of `Layer` of a forward pass, with the given floors."""
     layers, below, topics = [], fwd.X, None
@@ -87,7 +95,7 @@ def describe(fwd, floors):
                 S * fwd.X.scale,
                 error,
                 float(floors[l]),
-                float(to_numpy(kkt_of_layer(below, topics, S)).max()),
+                _largest_kkt(below, topics, S, fwd.beta),
                 int((status & DEGENERATE > 0).sum()),
                 dead_topics(A, S),
                 duplicate_topics(A),

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['STATIONARY', 'WEIGHTS', 'EXACT', 'LOOSE', 'MOVING', 'EXPLODED', 'FLOORS', 'BESIDE', 'SIGNS', 'INKS', 'SEVERITY',
-           'CAVEAT', 'COLUMNS', 'LAYERS', 'left_product', 'right_product', 'Residual', 'residual', 'error2', 'in_units',
-           'in_range', 'point_norms', 'kkt_table', 'Criteria', 'LayerCertificate', 'condition_of', 'degenerate_points',
-           'projected_gradient_on_A', 'lighter_half', 'of_layer', 'penalties_on_S', 'penalties_on_A', 'grams_seen',
-           'solved', 'on_supports', 'product', 'direct_derivatives', 'chain_gradient', 'graded', 'hides_light_points',
-           'faults_of_A', 'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small', 'row_of', 'verdict_rows',
-           'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain', 'error_of',
-           'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify', 'not_judged',
-           'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'of_given_topics', 'is_number', 'is_pair',
-           'is_plausible', 'criteria_of', 'as_it_was_fitted', 'arrays_of', 'verify', 'projected_gradient', 'jointly',
-           'by_divergence', 'certificate_of']
+           'CAVEAT', 'COLUMNS', 'KINKED', 'COUNT_LAYERS', 'LAYERS', 'left_product', 'right_product', 'Residual',
+           'residual', 'error2', 'in_units', 'in_range', 'point_norms', 'kkt_table', 'Criteria', 'LayerCertificate',
+           'condition_of', 'degenerate_points', 'projected_gradient_on_A', 'lighter_half', 'of_layer', 'penalties_on_S',
+           'penalties_on_A', 'grams_seen', 'solved', 'on_supports', 'product', 'direct_derivatives', 'chain_gradient',
+           'graded', 'hides_light_points', 'faults_of_A', 'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small',
+           'row_of', 'verdict_rows', 'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain',
+           'error_of', 'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify',
+           'not_judged', 'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'of_given_topics',
+           'criteria_of_counts', 'is_number', 'is_pair', 'is_plausible', 'criteria_of', 'as_it_was_fitted', 'arrays_of',
+           'verify', 'projected_gradient', 'jointly', 'residuals_by_divergence', 'by_divergence', 'divergence_words',
+           'jointly_by_counts', 'certificate_of']
 
 # %% ../../nbs/evaluation/certificates.ipynb #4a122589
 import copy
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..chain._counts import stationarity_of_counts
 from ..chain._layers import dead_topics, duplicate_topics, html_table, text_table
 from ..core._arrays import ArrayLike, double, to_numpy
 from nnmf_nb.core._data import (
@@ -1090,6 +1092,8 @@ def criteria_of_nmf(model, N, M):
     )
 
 # %% ../../nbs/evaluation/certificates.ipynb #6a0e0c6c
+KINKED = 1e-2  # stationarity that passes for a joint cost under Kullback-Leibler
+COUNT_LAYERS = "S_l: min D(S_(l-1) | A_l S) over S >= 0 (S_(-1) = X, D Kullback-Leibler)"
 LAYERS = "S_l: min ||S_(l-1) - A_l S|| over S >= 0 (S_(-1) = X)"
 
 
@@ -1116,6 +1120,15 @@ def of_given_topics(criteria, what):
         judged_depths=own.judged_depths,
         unfinished="",
     )
+
+
+def criteria_of_counts(supervision, **of_cost):
+    """`Criteria` of layers under Kullback-Leibler; of_cost: fields of a joint cost."""
+    if supervision.labels and supervision.lam > 0:
+        why = "the cost includes the labels"
+        return only_coefficients(why)._replace(words=COUNT_LAYERS, beta=1.0)
+    words = f"{COUNT_LAYERS}; A_l: stationary for the same"
+    return Criteria(**{"words": words, "judged_depths": (), "beta": 1.0, **of_cost})
 
 # %% ../../nbs/evaluation/certificates.ipynb #359c60db
 def is_number(value):
@@ -1257,7 +1270,10 @@ def verify(
             f"X must be the training data, {S[0].shape[1]} samples x {A[0].shape[0]} features; "
             f"got {samples.X.shape[0]} x {samples.X.shape[1]}."
         )
-    return certificate_of(model, A, S, of_samples(samples))
+    data = of_samples(samples)
+    if hasattr(model, "judged_data"):
+        data = model.judged_data(data)
+    return certificate_of(model, A, S, data)
 
 # %% ../../nbs/evaluation/certificates.ipynb #fc951338
 def projected_gradient(X, A, S, weights):
@@ -1297,15 +1313,15 @@ def jointly(certificate, X, A, S):
     return Certificate(tuple(layers), criteria)
 
 # %% ../../nbs/evaluation/certificates.ipynb #47d0c6f2
-def by_divergence(certificate, X, A, S):
-    """The same certificate of one layer, with S and A judged by the divergence of its `Criteria`,
-    for a host `DataMatrix` X.
+def residuals_by_divergence(X, A, S, criteria, l):
+    """KKT residual of S and stationarity of A of layer l by the divergence of its `Criteria`, for
+    what the layer sees (a host `DataMatrix` X, of which S is in units).
     """
-    criteria, scale = certificate.criteria, X.scale
+    scale = X.scale
     unit, S, length = in_units(A, S, scale)
     X, beta = in_range(X), criteria.beta
     on_l1, on_l2 = (_power_of_scale(scale, n - beta) for n in (1, 2))
-    l1, l2 = criteria.penalties(0)
+    l1, l2 = criteria.penalties(l)
     above, below = ratios(X, unit, S, beta)
     below = below + (l1 * on_l1 / length)[:, None] + (l2 * on_l2 / length**2)[:, None] * S
     of_points = kkt_of_ratios(S, above, below)
@@ -1315,22 +1331,64 @@ def by_divergence(certificate, X, A, S):
     above, below = ratios(Xt, S.T, unit.T, beta)
     below = below + (l1 * on_A * length)[:, None] + (l2 * on_A * length**2)[:, None] * unit.T
     of_features = kkt_of_ratios(unit.T[free], above[free], below[free])
-    (layer,) = certificate.layers
-    layer = replace(
-        layer,
-        kkt=float(of_points.max()),
-        stationarity=float(of_features @ _shares(Xt)),
-        complementarity=math.nan,
-        locked=(0.0, 0.0),
-        light=0,
-        light_share=1.0,
-    )
-    found, unit_of_D = divergence(X, unit, S, beta), _power_of_scale(scale, beta)
-    words = f"{criteria.words}. D = {found * unit_of_D:.4g}"
-    floor = divergence_floor(X, layer.rank, beta)
+    return float(of_points.max()), float(of_features @ _shares(Xt))
+
+
+def by_divergence(certificate, X, A, S):
+    """The same certificate, with every S and A judged by the divergence of its `Criteria`, for a
+    host `DataMatrix` X and lists A, S in units of X.
+    """
+    criteria, below, layers = certificate.criteria, X, []
+    for l, layer in enumerate(certificate.layers):
+        kkt, stationarity = residuals_by_divergence(below, A[l], S[l], criteria, l)
+        layers.append(
+            replace(
+                layer,
+                kkt=kkt,
+                stationarity=stationarity,
+                complementarity=math.nan,
+                locked=(0.0, 0.0),
+                light=0,
+                light_share=1.0,
+            )
+        )
+        below = DataMatrix(S[l])
+    words = f"{criteria.words}. {divergence_words(X, A, S, criteria.beta)}"
+    return Certificate(tuple(layers), criteria._replace(words=words))
+
+
+def divergence_words(X, A, S, beta):
+    """The divergence at every depth, and the floor for the rank of the first, in words."""
+    unit_of_D = _power_of_scale(X.scale, beta)
+    found = []
+    for l in range(len(A)):
+        unit, matched, _ = in_units(*product_in_range(A[: l + 1], S[l]), X.scale)
+        found.append(f"{divergence(in_range(X), unit, matched, beta) * unit_of_D:.4g}")
+    words = f"D = {', '.join(found)}"
+    floor = divergence_floor(in_range(X), A[0].shape[1], beta)
     if floor > 0:
-        words = f"{words}, for this rank at least {floor * unit_of_D:.2g}"
-    return Certificate((layer,), criteria._replace(words=words))
+        of_rank = "this rank" if len(A) == 1 else "the first rank"
+        words = f"{words}, for {of_rank} at least {floor * unit_of_D:.2g}"
+    return words
+
+# %% ../../nbs/evaluation/certificates.ipynb #aec844c9
+def jointly_by_counts(certificate, X, A, S):
+    """The same certificate with the stationarity of every A_l for the joint cost under
+    Kullback-Leibler.
+    """
+    moved, units, size = [], [], np.ones(X.shape[0])
+    for a, s in zip(A, S):
+        a = a * size[:, None]
+        size = a.sum(axis=0)
+        size = np.where(size > 0, size, 1.0)
+        units.append(a / size)
+        moved.append(s * size[:, None] / X.scale)
+    criteria = certificate.criteria
+    weights = criteria.depth_weights or WEIGHTS[criteria.cost](len(A))
+    norms = stationarity_of_counts(in_range(X), units, moved, weights)
+    layers = [replace(one, stationarity=pg) for one, pg in zip(certificate.layers, norms)]
+    limit = max(criteria.limit, KINKED, 2.0 / X.shape[1]) if len(A) > 1 else criteria.limit
+    return Certificate(tuple(layers), criteria._replace(limit=limit))
 
 # %% ../../nbs/evaluation/certificates.ipynb #15f4729a
 def certificate_of(model, A, S, X):
@@ -1345,8 +1403,10 @@ def certificate_of(model, A, S, X):
     certificate = examined(X, A, S, criteria)
     if not all(one.finite for one in certificate.layers):
         return certificate
+    if certificate.criteria.beta != 2:
+        certificate = by_divergence(certificate, X, A, S)
+        is_joint = bool(certificate.criteria.cost)
+        return jointly_by_counts(certificate, X, A, S) if is_joint else certificate
     if certificate.criteria.cost:
         return jointly(certificate, X, A, S)
-    if certificate.criteria.beta != 2:
-        return by_divergence(certificate, X, A[0], S[0])
     return certificate

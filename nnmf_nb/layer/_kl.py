@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_ITER', 'Entries', 'kernels', 'entries_of', 'linear_costs', 'numerator', 'values_per_point', 'descended',
            'Solution', 'solve_kl', 'KLResult', 'warn_unsolved', 'kl_regression_certified', 'kl_regression',
-           'KLGradient', 'kl_vjp']
+           'KLGradient', 'kl_vjp', 'adjoint_kl', 'vjp_of_A']
 
 # %% ../../nbs/layer/kl.ipynb #60e0a042
 import importlib
@@ -202,22 +202,26 @@ class Solution(NamedTuple):
     gap: ArrayLike
 
 
-def solve_kl(X, A, *, l1=0.0, l2=0.0, max_iter=MAX_ITER):
+def solve_kl(X, A, *, l1=0.0, l2=0.0, start=None, max_iter=MAX_ITER):
     """Minimize D(X || A S) + l1 sum(S) + l2/2 ||S||^2 over S >= 0.
 
-    X is a `DataMatrix` (N x M), A >= 0 is N x k; S and the gap are in units of X.scale.
+    X is a `DataMatrix` (N x M), A >= 0 is N x k; S, the gap and `start` (k x M, S for a similar A;
+    None: equal coefficients) are in units of X.scale. A start saves time and changes S only within
+    the limits of the KKT residual.
     """
     A = double(A)
     with blas_in_one_thread():
         linear = linear_costs(X, A, l1)
         if entries_of(X) is not None and compiled(A):
-            return _solve_compiled(X, A, linear, l2, max_iter)
+            return _solve_compiled(X, A, linear, l2, start, max_iter)
         return _solve_blocks(X, A, linear, l2, max_iter)
 
 
-def _solve_compiled(X, A, linear, l2, max_iter):
+def _solve_compiled(X, A, linear, l2, start, max_iter):
     found, A, (M, k) = entries_of(X), np.ascontiguousarray(A), (X.shape[1], A.shape[1])
     S, status, kkt, gap = np.empty((M, k)), np.empty(M, np.int64), np.empty(M), np.empty(M)
+    if start is not None:
+        S[:] = start.T
 
     def work(rows, indptr):
         costs = linear if len(linear) == 1 else linear[rows]
@@ -230,7 +234,7 @@ def _solve_compiled(X, A, linear, l2, max_iter):
             costs,
             l2,
             S[rows],
-            False,
+            start is not None,
             max_iter,
             status[rows],
             kkt[rows],
@@ -688,3 +692,78 @@ def _counts_of(X, c):
     part = X.columns.matrix[c, :].toarray().T if is_sparse(X.operand) else X.operand[:, c]
     V = double(part) * X.unit
     return V, namespace(V).ones_like(V)
+
+# %% ../../nbs/layer/kl.ipynb #83a1c9cb
+def adjoint_kl(X, A, S, G):
+    """Return Z (k x M, float64): H_j^-1 g_j on the support of every column of S, 0 elsewhere.
+
+    H_j is the Hessian of the divergence of data point j at S (k x M, units of X.scale), G = dC/dS.
+    """
+    xp, A, S, G, k = namespace(S), double(A), double(S), double(G), A.shape[1]
+    is_compiled = entries_of(X) is not None and compiled(A)
+
+    def run(c):
+        H = _hessians_compiled(X, A, S, c) if is_compiled else _hessians_dense(X, A, S[:, c], c)
+        which = xp.arange(H.shape[0], device=S.device)
+        return adjoint_gram(H, S[:, c].T, G[:, c].T, which)
+
+    numbers = 2 * k * k if is_compiled else 4 * X.shape[0] + 2 * k * k
+    with blas_in_one_thread():
+        return xp.concat(list(in_chunks(run, X.shape[1], numbers)), axis=0).T
+
+
+def _hessians_compiled(X, A, S, c):
+    found, A, S = entries_of(X), np.ascontiguousarray(A), _as_rows(S[:, c])
+    begin, end = found.indptr[c.start], found.indptr[c.stop]
+    here = Entries(
+        found.indptr[c.start : c.stop + 1] - begin,
+        found.indices[begin:end],
+        found.values[begin:end],
+        found.unit,
+    )
+    H = np.empty((len(S), A.shape[1], A.shape[1]))
+
+    def work(rows, indptr):
+        kernels().hessians(indptr, here.indices, here.values, here.unit, A, S[rows], H[rows])
+
+    _each_row(work, here, A.shape[1], 2.0 * A.shape[1])
+    return H
+
+
+def _hessians_dense(X, A, S, c):
+    xp, Y = namespace(S), A @ S
+    V, _ = _counts_of(X, c)
+    return grams_of_patterns(A, xp.where(Y > 0, V / xp.where(Y > 0, Y, 1.0) ** 2, 0.0))
+
+
+def vjp_of_A(X, Xt, A, S, Z):
+    """Return dC/dA (N x k, float64) from Z of `adjoint_kl`.
+
+    Xt: `transposed(X)`; S (k x M) in units of X.scale.
+    """
+    A = double(A)
+    if entries_of(X) is None or not compiled(A):
+        return _vjp_of_A_dense(X, A, double(S), Z)
+    found, A, S, Z = entries_of(Xt), np.ascontiguousarray(A), _as_rows(S), _as_rows(Z)
+    out = np.empty(A.shape)
+
+    def work(rows, indptr):
+        kernels().collected(
+            indptr, found.indices, found.values, found.unit, S, Z, A[rows], out[rows]
+        )
+
+    _each_row(work, found, A.shape[1], 6.0)
+    return out - linear_costs(Xt, Z)
+
+
+def _vjp_of_A_dense(X, A, S, Z):
+    xp = namespace(A)
+
+    def run(c):
+        V, W = _counts_of(X, c)
+        Y = A @ S[:, c]
+        inverse = xp.where(Y > 0, 1.0 / xp.where(Y > 0, Y, 1.0), 0.0)
+        along = A @ Z[:, c]
+        return (V * inverse - W) @ Z[:, c].T - (V * inverse * inverse * along) @ S[:, c].T
+
+    return sum(in_chunks(run, X.shape[1], 4 * X.shape[0]))

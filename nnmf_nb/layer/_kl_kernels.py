@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SMALLEST', 'RIDGE', 'EXACT', 'GOOD', 'numerators', 'row_values', 'slopes', 'slope_at_zero', 'better_coefficient',
            'gather', 'products', 'rescale', 'change', 'sweep', 'descend_row', 'descend_rows', 'judge',
-           'quadratic_model', 'derivative_along', 'step_size', 'newton_row', 'normalized', 'solve_rows']
+           'quadratic_model', 'derivative_along', 'step_size', 'newton_row', 'normalized', 'solve_rows', 'hessians',
+           'collected']
 
 # %% ../../nbs/layer/kl_kernels.ipynb #266e5d9f
 import numpy as np
@@ -413,3 +414,49 @@ def solve_rows(
         gap[j] *= total
         for c in range(k):
             S[j, c] = u[c] * total / cost[c] if cost[c] > 0.0 else 0.0
+
+# %% ../../nbs/layer/kl_kernels.ipynb #2b090a56
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
+def hessians(indptr, indices, values, unit, A, S, H):
+    """H[j] = sum of v A[i] A[i]' / y^2 over the entries (i, v) of row j, y = A[i] . S[j] > 0.
+
+    A (n x k), S (m x k) and H (m x k x k) in C order.
+    """
+    k = S.shape[1]
+    for j in range(S.shape[0]):
+        H[j] = 0.0
+        for p in range(indptr[j], indptr[j + 1]):
+            row, y = A[indices[p]], 0.0
+            for c in range(k):
+                y += row[c] * S[j, c]
+            if y <= 0.0 or values[p] <= 0.0:
+                continue
+            q = values[p] * unit / y / y
+            for c in range(k):
+                part = q * row[c]
+                for e in range(c + 1):
+                    H[j, c, e] += part * row[e]
+        for c in range(k):
+            for e in range(c):
+                H[j, e, c] = H[j, c, e]
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
+def collected(indptr, indices, values, unit, S, Z, A, out):
+    """out[i] = sum of v / y Z[j] - v / y^2 (A[i] . Z[j]) S[j] over the entries (j, v) of row i.
+
+    y = A[i] . S[j]; entries with y = 0 are left out. S and Z (m x k), A and out (n x k) in C order.
+    """
+    k = A.shape[1]
+    for i in range(A.shape[0]):
+        for c in range(k):
+            out[i, c] = 0.0
+        for p in range(indptr[i], indptr[i + 1]):
+            s, z, y, along = S[indices[p]], Z[indices[p]], 0.0, 0.0
+            for c in range(k):
+                y += A[i, c] * s[c]
+                along += A[i, c] * z[c]
+            if y > 0.0:
+                q = values[p] * unit / y
+                for c in range(k):
+                    out[i, c] += q * (z[c] - along / y * s[c])

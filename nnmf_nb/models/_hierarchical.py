@@ -13,11 +13,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..chain._costs import propagate
+from ..chain._layer_losses import COUNTS, layer_loss
 from ..chain._sequential import sequential
 from ..core._arrays import ArrayLike, RandomState, namespace, to_numpy
 from ..core._data import namespace_like
 from ..core._validation import opened
-from ..evaluation._certificates import only_coefficients
+from ..evaluation._certificates import criteria_of_counts, only_coefficients
 from ..layer._nnls import solve_layer
 from nnmf_nb.models._base import (
     LayeredNMF,
@@ -26,7 +27,12 @@ from nnmf_nb.models._base import (
     factor_like,
     progress_bar,
 )
-from ._starts import START_NAMES, chain_of, check_init, of_unit_length
+from nnmf_nb.models._starts import (
+    START_NAMES,
+    chain_of,
+    check_init,
+    of_unit_length,
+)
 
 # %% ../../nbs/models/hierarchical.ipynb #7ff10f1c
 class HierarchicalNMF(LayeredNMF):
@@ -41,13 +47,18 @@ class HierarchicalNMF(LayeredNMF):
         Numbers of topics, from the first layer to the deepest, each at least 1; a single integer is
         one layer. Ranks that increase give a warning: an upper layer cannot have more topics of its
         own than the layer below it has.
+    beta_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
+        What every layer minimizes: the squared error, or for counts the Kullback-Leibler
+        divergence. With it the columns of all A_l have sum one, so that A_0 .. A_l holds the
+        probabilities of features given a topic and S_l expected counts.
     lam : float, default=1.0
         Weight (>= 0) of the label terms when `fit` gets labels. Dimensionless: the label terms are
         relative to the labels, as the errors are relative to X.
     alpha_W : 'auto' or float, default='auto'
         Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
-        `transform`, relative to the squared length of a topic, dimensionless. 'auto' is 0.03 times
-        the share of a data point's entries that are unknown, which is 0 without a mask.
+        `transform`, for beta_loss='frobenius' only, relative to the squared length of a topic,
+        dimensionless. 'auto' is 0.03 times the share of a data point's entries that are unknown,
+        which is 0 without a mask.
     init : {'sequential', 'flat', 'above'} or list of array, default='sequential'
         Where a layer begins. 'sequential': with starts of its own, from the data that it
         factorizes; 'flat', 'above' or a list of matrices A_l: as for `NeuralNMF`.
@@ -94,7 +105,12 @@ class HierarchicalNMF(LayeredNMF):
     history_ : dict
         'errors' and 'stationarity': a list per layer with one number per iteration, dimensionless.
         Errors are relative to the layer below; with a penalty they are roots of squared error plus
-        penalty.
+        penalty. Under Kullback-Leibler they are divergences relative to that of a single topic.
+    deviances_, deviance_floors_ : ndarray of shape (n_layers,)
+        With beta_loss='kullback-leibler': deviance 2 D(X || A_0 .. A_l S_l) of every depth, and
+        what no matrix of its rank can go below (0.0: nothing is known), in units of X.
+    null_deviance_ : float
+        The deviance of a single topic, to compare them with.
     classes_ : ndarray of shape (n_classes,)
         Sorted classes of the deepest layer with labels; empty without labels.
     classifiers_ : dict of {int: Classifier}
@@ -137,6 +153,7 @@ class HierarchicalNMF(LayeredNMF):
         self,
         ranks: int | Sequence[int] = (20, 6),
         *,
+        beta_loss: str = "frobenius",
         lam: float = 1.0,
         alpha_W: float | str = "auto",
         init: str | Sequence[ArrayLike] = "sequential",
@@ -149,6 +166,7 @@ class HierarchicalNMF(LayeredNMF):
         device: str = "auto",
     ) -> None:
         self.ranks = ranks
+        self.beta_loss = beta_loss
         self.lam = lam
         self.alpha_W = alpha_W
         self.init = init
@@ -169,9 +187,10 @@ class HierarchicalNMF(LayeredNMF):
         if self._fixed_A is not None:
             return self._train_above(X, ranks[1], rng)
         check_init(self.init, START_NAMES)
-        chain, interrupted = None, False
+        chain, interrupted, by = None, False, layer_loss(self)
         if not isinstance(self.init, str) or self.init != "sequential":
-            _, chain, interrupted = chain_of(self.init, X, ranks, rng, n_init=self.n_init, svd=svd)
+            options = dict(n_init=self.n_init, svd=svd, by=by)
+            _, chain, interrupted = chain_of(self.init, X, ranks, rng, **options)
         with progress_bar(self, self.max_iter * len(ranks)) as bar:
 
             def report_iteration(layer, iteration, error, chain):
@@ -192,6 +211,7 @@ class HierarchicalNMF(LayeredNMF):
                 lam=supervision.lam,
                 chain=chain,
                 callback=report_iteration,
+                by=by,
             )
         reasons = ["interrupted"] if interrupted else [fit.reason for fit in fits]
         early = (r for r in ("interrupted", "callback", "max_iter") if r in reasons)
@@ -211,6 +231,8 @@ class HierarchicalNMF(LayeredNMF):
         return self._fixed_A is None  # the topics of a held layer keep their order
 
     def _criteria(self, supervision):
+        if self._fixed_A is None and layer_loss(self) is COUNTS:
+            return criteria_of_counts(supervision)
         if self._fixed_A is None:
             return super()._criteria(supervision)
         return only_coefficients("the first layer is held, see regroup")

@@ -24,6 +24,7 @@ from ..layer._nnls import kkt_of_layer, solve_layer
 from nnmf_nb.models._base import (
     NonnegativeEstimator,
     check_number,
+    deviances_of,
     progress_bar,
     warn_of_more_topics,
 )
@@ -306,6 +307,8 @@ class OneLayer(NonnegativeEstimator):
         if beta != 2:
             distance = max(divergence(data, A[0], S, beta), 0.0)
             fitted["reconstruction_err_"] = math.sqrt(2 * distance) * data.scale ** (beta / 2)
+            if beta == 1:
+                fitted |= deviances_of(data, [distance], training.divergence_floors)
         return fitted
 
     def _flat_criteria(self, data, problem):

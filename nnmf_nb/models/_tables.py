@@ -6,11 +6,12 @@
 __all__ = ['fingerprint', 'keep_names', 'keep_returns', 'Returns', 'returns_of', 'stored_names', 'named_columns', 'topic_number',
            'feature_number', 'point_shares', 'strongest', 'relevance', 'topic_shares_of_features', 'frex', 'zscores',
            'feature_scores', 'Residuals', 'ratio_of_roots', 'relative_residuals', 'sample_index', 'parents',
-           'info_of_layer', 'leading_points', 'host', 'check_number_of_samples', 'DescribesTopics']
+           'info_of_layer', 'leading_points', 'host', 'known_counts', 'check_number_of_samples', 'DescribesTopics']
 
 # %% ../../nbs/models/tables.ipynb #809957da
 import functools
 import numbers
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from scipy.stats import rankdata
 from sklearn.utils.validation import check_is_fitted
 
@@ -35,6 +37,12 @@ from nnmf_nb.chain._layers import (
 )
 from ..core._arrays import ArrayLike, to_numpy
 from ..core._validation import is_frame, is_sparse, read_samples
+from nnmf_nb.models._probabilities import (
+    check_smoothing,
+    choose_smoothing,
+    smoothed,
+    word_probabilities,
+)
 
 # %% ../../nbs/models/tables.ipynb #4c2923b6
 def fingerprint(model):
@@ -470,6 +478,20 @@ def host(X):
     return X if X is None or is_sparse(X) else to_numpy(X)
 
 
+def _only_X(data):
+    """The X of a fit; `LookupError` where it had a mask, weights or the like."""
+    other = [name for name in data if name != "X"]
+    if other:
+        raise LookupError(f"they had {other[0]}, which no part of them may lose")
+    return data["X"]
+
+
+def known_counts(samples):
+    """What is known in `Samples`, times its weights, as a CSR array (n_samples x n_features)."""
+    X, weights = host(samples.X), host(samples.weights)
+    return sp.csr_array(X if weights is None else np.where(weights > 0, X, 0.0) * weights)
+
+
 def check_number_of_samples(value, name):
     """Raise `ValueError` unless `value`, a number of data points to show, is an integer >= 1."""
     try:
@@ -718,6 +740,194 @@ class DescribesTopics:
             index=sample_index(X, len(own)),
             columns=self.get_feature_names_out(layer=index),
         )
+
+    def feature_probabilities(
+        self,
+        layer: int = -1,
+        features: Sequence[str] | None = None,
+        smoothing: float = 0.0,
+    ) -> pd.DataFrame:
+        """Probabilities of the features given a topic, p(w | z).
+
+        Column k of A_0 .. A_l over its sum: for texts the topic-word distribution.
+
+        Parameters
+        ----------
+        layer : int, default=-1
+            The layer, from 0, or from the end with -1.
+        features : sequence of str of length n_features, default=None
+            Names of the features; None: those seen in fit, else x0, x1, ..
+        smoothing : float, default=0.0
+            Share of the uniform distribution that is mixed in, from 0 to 1, dimensionless.
+
+        Returns
+        -------
+        DataFrame of shape (k, n_features)
+            A row per topic; rows add up to 1. A dead topic has NaN.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or `features` or `smoothing` does not fit.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> model = NMF(4, random_state=0).fit(datasets.toy().X)
+        >>> model.feature_probabilities().sum(axis=1).round(6).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+        """
+        check_is_fitted(self)
+        index = self._index(layer)
+        phi = topic_shares_of_features(topic_features(self.layers_, index))
+        phi = np.where(phi.any(axis=0), phi, np.nan)
+        return pd.DataFrame(
+            smoothed(phi.T, smoothing),
+            index=self.get_feature_names_out(layer=index),
+            columns=feature_names(self._names(features), len(phi)),
+        )
+
+    def topic_probabilities(
+        self,
+        X: ArrayLike | None = None,
+        layer: int = -1,
+        smoothing: float = 0.0,
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> pd.DataFrame:
+        """Probabilities of the topics given a data point, p(z | d).
+
+        These are the `shares`, mixed with the uniform distribution.
+
+        Parameters
+        ----------
+        X : matrix of shape (n_samples, n_features), default=None
+            Data points as `transform` takes them; None: those of the fit.
+        layer : int, default=-1
+            The layer, from 0, or from the end with -1.
+        smoothing : float, default=0.0
+            Share of the uniform distribution that is mixed in, from 0 to 1, dimensionless.
+        mask, weights : matrix of shape (n_samples, n_features), default=None
+            What is known of X, and weights of its entries (dimensionless), as in `transform`.
+
+        Returns
+        -------
+        DataFrame of shape (n_samples, k)
+            A row per data point; rows add up to 1. A data point that no topic explains has NaN.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, or X or `smoothing` does not fit.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> X = datasets.toy().X
+        >>> model = NMF(4, random_state=0).fit(X)
+        >>> bool(model.topic_probabilities(X[:3], smoothing=0.1).to_numpy().min() >= 0.025)
+        True
+        """
+        table = self.shares(X, layer, mask, weights)
+        return pd.DataFrame(
+            smoothed(table.to_numpy(), smoothing), index=table.index, columns=table.columns
+        )
+
+    def perplexity(
+        self,
+        X: ArrayLike,
+        seen: ArrayLike | None = None,
+        layer: int = -1,
+        smoothing: float | str = "auto",
+        mask: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+    ) -> float:
+        """How surprised the model is by counts: exp(-mean log p(w | d)).
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Counts that are predicted.
+        seen : array-like or sparse matrix of shape (n_samples, n_features), default=None
+            Other counts of the same data points, from which their topics are found: document
+            completion. None: X itself, so that the result is too good for new data.
+        layer : int, default=-1
+            The layer, from 0, or from the end with -1.
+        smoothing : 'auto' or float, default='auto'
+            Share of the uniform distribution in p(w | z) and p(z | d), from 0 to 1, dimensionless.
+            'auto': chosen on the training data at the first call, for which they must still be
+            there and without mask and weights: a fit to four fifths of them completes the others
+            best with it. That takes about as long as the fit. 0: none; a single
+            word that no topic of its data point has then makes the perplexity infinite.
+        mask, weights : matrix of shape (n_samples, n_features), default=None
+            What is known of X and of `seen`, and weights of the entries (dimensionless), as in
+            `transform`.
+
+        Returns
+        -------
+        float
+            The perplexity, dimensionless: 1 is certainty, n_features what a guess reaches; NaN
+            without counts.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            If there is no such layer, X, `seen` or `smoothing` does not fit, or with 'auto' the
+            training data are gone.
+
+        Warns
+        -----
+        UserWarning
+            If the perplexity is infinite.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> X = datasets.toy().X
+        >>> model = NMF(4, beta_loss="kullback-leibler", random_state=0).fit(X)
+        >>> 1 < model.perplexity(X, smoothing=0.1) < X.shape[1]
+        True
+        """
+        check_is_fitted(self)
+        index = self._index(layer)
+        if smoothing == "auto":
+            smoothing = self._chosen_smoothing(index)
+        check_smoothing(smoothing)
+        counts = known_counts(read_samples(X, mask, weights, model=self, device="cpu"))
+        known = dict(mask=mask, weights=weights)
+        found = word_probabilities(self, X if seen is None else seen, counts, index, **known)
+        value = found.perplexity(smoothing)
+        if value == np.inf:
+            warnings.warn(
+                f"{int((found.plain == 0).sum())} of the {len(found.plain)} different words of the "
+                "data points have probability 0, so that the perplexity is infinite: give a "
+                "smoothing > 0.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return value
+
+    def _chosen_smoothing(self, layer):
+        """The result of `choose_smoothing` for the data of the fit, from its first call on."""
+        memory = self._trained_on
+        try:
+            if memory is None:
+                raise LookupError("it was loaded or copied, and does not know its data")
+            known = vars(memory).setdefault("smoothing", {})
+            if layer not in known:
+                known[layer] = choose_smoothing(self, _only_X(memory.data()), layer)
+            return known[layer]
+        except LookupError as error:
+            raise ValueError(
+                f"smoothing='auto' needs the training data of the model: {error}. Give a number "
+                "such as 0.1."
+            ) from None
 
     def topic_info(
         self,
