@@ -10,7 +10,7 @@ PY := .venv/bin/python
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-all portable lowest lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test test-all installed docs portable lowest lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ test: .venv/dev ## every gate that a change must pass, in order (7 minutes on tw
 
 test-all: .venv/dev ## the same with every combination of parameters and the long tests (15 minutes)
 	@$(PY) tools/gates.py --exhaustive --jobs $(JOBS) $(PYTEST_ARGS)
+
+installed: .venv/dev ## build wheel and sdist, run the quickstart from them, and the bridges with their libraries (5 minutes)
+	@$(PY) tools/installed.py --bridges
+
+docs: .venv/docs ## the documentation site in _docs/html, with its links checked (2 minutes)
+	@$(PY) tools/docs.py
 
 portable: .venv/dev ## notebooks and tests as on other processors, with other numbers of threads, without numba (40 minutes)
 	@$(PY) tools/portable.py --jobs $(JOBS)
@@ -93,6 +99,11 @@ pytest: .venv/dev
 	@echo "Installing nnmf_nb and the developers' tools into .venv (some minutes the first time) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@ .venv/run
+
+.venv/docs: .venv/dev
+	@echo "Installing Sphinx and its theme into .venv ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev,docs]"
+	@touch $@
 
 # Debian and Ubuntu split the pip that venv needs from python3: there `python3 -m venv` fails half-way, so what it left is removed
 # and virtualenv is tried, then the system's pip.

@@ -36,8 +36,47 @@ _home = {
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
     "fit_texts": "texts",
+    "RankSearch": "selection._rank_search",
+    "ProfileSearch": "selection._profiles",
+    "consensus": "selection._consensus",
 }
 __all__ = [*_home, "datasets"]
+
+# For type checkers and editors, which cannot follow `__getattr__`; a test compares it with `_home`.
+# (They take any name TYPE_CHECKING for true; importing it from typing would cost time.)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nnmf_nb import datasets as datasets
+    from nnmf_nb.chain._labels import as_classifier as as_classifier
+    from nnmf_nb.evaluation._certificates import certify as certify
+    from nnmf_nb.evaluation._certificates import verify as verify
+    from nnmf_nb.inspector._live import LiveView as LiveView
+    from nnmf_nb.inspector._view import inspect as inspect
+    from nnmf_nb.layer._kl import kl_regression as kl_regression
+    from nnmf_nb.layer._kl import kl_vjp as kl_vjp
+    from nnmf_nb.layer._nnls import kkt_residual as kkt_residual
+    from nnmf_nb.layer._nnls import nnls as nnls
+    from nnmf_nb.layer._nnls import nnls_vjp as nnls_vjp
+    from nnmf_nb.models._deep import DeepNMF as DeepNMF
+    from nnmf_nb.models._hierarchical import HierarchicalNMF as HierarchicalNMF
+    from nnmf_nb.models._hierarchical import regroup as regroup
+    from nnmf_nb.models._neural import NeuralNMF as NeuralNMF
+    from nnmf_nb.models._nmf import NMF as NMF
+    from nnmf_nb.models._nonlinear import NonlinearSemiNMF as NonlinearSemiNMF
+    from nnmf_nb.models._semi import DeepSemiNMF as DeepSemiNMF
+    from nnmf_nb.models._sparse_coding import SparseCodingNetwork as SparseCodingNetwork
+    from nnmf_nb.models._ssnmf import GuidedNMF as GuidedNMF
+    from nnmf_nb.models._ssnmf import SSNMF as SSNMF
+    from nnmf_nb.models._unfolded import UnfoldedNMF as UnfoldedNMF
+    from nnmf_nb.persistence._checkpoints import Checkpoint as Checkpoint
+    from nnmf_nb.persistence._files import load as load
+    from nnmf_nb.persistence._files import save as save
+    from nnmf_nb.selection._consensus import consensus as consensus
+    from nnmf_nb.selection._profiles import ProfileSearch as ProfileSearch
+    from nnmf_nb.selection._rank_search import RankSearch as RankSearch
+    from nnmf_nb.tensors._cp import NonnegativeCP as NonnegativeCP
+    from nnmf_nb.tensors._neural_ncpd import NeuralNCPD as NeuralNCPD
+    from nnmf_nb.texts import fit_texts as fit_texts
 
 
 def __getattr__(name):

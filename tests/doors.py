@@ -184,6 +184,7 @@ def tabulated(table):
 METHODS |= {
     "shares": lambda model, X, **known: tabulated(model.shares(X, **known)),
     "topic_info": lambda model, X, **known: tabulated(model.topic_info(X, **known)),
+    "topic_report": lambda model, X, **known: tabulated(model.topic_report(X, **known).table),
     "document_info": lambda model, X, **known: tabulated(model.document_info(X, **known)),
     "samples_of": lambda model, X, **known: tabulated(model.samples_of(0, X=X, top=99, **known)),
     "residuals": lambda model, X, **known: [*map(np.asarray, model.residuals(X, **known))],
@@ -253,7 +254,14 @@ CORE = (
     "kkt_residual",
     "certify",
 )  # have mask and weights
-FUNCTIONS = {**WITH_MODEL, **WITHOUT_MODEL}
+# what fits models to parts of X; it takes no mask
+QUICK_SEARCH = dict(ranks=(2, 3, 4), n_splits=1, n_crosses=1, n_init=1, max_iter=5)
+SEARCHES = {
+    "RankSearch": lambda X: tabulated(nnmf_nb.RankSearch(**QUICK_SEARCH).fit(X).results_),
+    "ProfileSearch": lambda X: tabulated(nnmf_nb.ProfileSearch(**QUICK_SEARCH).fit(X).results_),
+    "consensus": lambda X: nnmf_nb.consensus(X, 3, n_runs=3, min_share=0).components_,
+}
+FUNCTIONS = {**WITH_MODEL, **WITHOUT_MODEL, **SEARCHES}
 OF_TENSORS = ("plot_slice_residuals",)  # see test_tensors.py
 
 
@@ -278,7 +286,7 @@ def public_models():
     """The estimators of matrices among the public names, by name."""
     found = {name: getattr(nnmf_nb, name) for name in nnmf_nb.__all__}
     models = {n: one for n, one in found.items() if isinstance(one, type) and hasattr(one, "fit")}
-    return {name: one for name, one in models.items() if name not in zoo.TENSORS}
+    return {name: one for name, one in models.items() if name not in (*zoo.TENSORS, *zoo.SEARCHES)}
 
 
 def methods_with_X(kind):
@@ -290,10 +298,11 @@ def methods_with_X(kind):
 
 def functions_with_X():
     """Names of the public functions that take X, a matrix: of the package, its metrics and its
-    plots.
+    plots; and of the searches.
     """
     found = {name: getattr(nnmf_nb, name) for name in nnmf_nb.__all__}
     for module in (metrics, plot):
         found |= {name: getattr(module, name) for name in module.__all__}
     functions = {name: one for name, one in found.items() if inspect.isfunction(one)}
-    return {name for name, one in functions.items() if takes_X(one)} - {*OF_TENSORS}
+    found = {name for name, one in functions.items() if takes_X(one)} | {*zoo.SEARCHES}
+    return found - {*OF_TENSORS}

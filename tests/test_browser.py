@@ -20,7 +20,7 @@ import nbformat
 import pytest
 from conftest import find_chromium
 
-from nnmf_nb import load
+from nnmf_nb import NMF, datasets, inspect, load
 
 ROOT = Path(__file__).resolve().parent.parent
 LACKING = [
@@ -40,7 +40,12 @@ pytestmark = [
     pytest.mark.skipif(bool(ABSENT), reason=f"BROWSER TEST NOT RUN: {ABSENT}"),
 ]
 
+VIEW = "application/vnd.jupyter.widget-view+json"
 PATIENCE = 60_000  # milliseconds for one thing to happen, on a machine that has other things to do
+SMALL = """
+from nnmf_nb import NMF, datasets, inspect
+inspect(NMF(3, random_state=0).fit(datasets.toy(0).X))
+"""
 WATCH = """
 import warnings
 import numpy as np
@@ -168,6 +173,8 @@ def jupyter(tmp_path_factory):
         "print('changes', [what for _, what in model.history_['changes']], model.stop_reason_)",
     )
     write_notebook(folder / "plain.ipynb", PLAIN)
+    write_saved_notebook(folder / "saved.ipynb")
+    write_notebook(folder / "small.ipynb", SMALL)
     port = free_port()
     command = [
         "jupyterlab",
@@ -183,6 +190,20 @@ def jupyter(tmp_path_factory):
         "--JupyterNotebookApp.expose_app_in_browser=True",
     ]
     yield from serve(command, port, folder, folder / "server.log")
+
+
+def write_saved_notebook(path):
+    """A notebook as JupyterLab saves it after a view was displayed: the widget, whose kernel is
+    gone, and the still.
+    """
+    cell = nbformat.v4.new_code_cell("view")
+    bundle = inspect(NMF(3, random_state=0).fit(datasets.toy(0).X)).stills()
+    widget = {"model_id": "gone", "version_major": 2, "version_minor": 0}
+    cell.outputs = [
+        nbformat.v4.new_output("display_data", {VIEW: widget}),
+        nbformat.v4.new_output("display_data", bundle),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
 
 
 @pytest.fixture
@@ -307,6 +328,13 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     page.evaluate(PYTHON, "view.select(0, 3)")  # and from Python to the page
     inspector.locator('.node[data-key="0,3"].selected').wait_for()
     assert inspector.locator(".alert").inner_text() == ""
+    # the whole text comes from the kernel
+    example = inspector.locator(".example").first
+    example.locator(".read").click()
+    example.locator(".text mark").first.wait_for()
+    # where the view lives, its still is hidden
+    assert page.locator(".nnmf-still").count() == 2
+    assert not page.locator(".nnmf-still").first.is_visible()
     picture(page, "lab_inspector", tmp_path)
 
     live = page.locator(".nnmf.live")
@@ -319,6 +347,50 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     until(lambda: python(page, "live.progress['looking']"), lambda s: s == "1")
     live.locator('.chip[data-epoch="1"][aria-pressed="true"]').wait_for()
     picture(page, "lab_live_done", tmp_path)
+
+
+def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, tmp_path):
+    context = chromium.new_context(viewport={"width": 1300, "height": 700})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/saved.ipynb?reset")
+    still = page.locator(".nnmf-still")
+    still.wait_for()
+    page.locator(".jp-Dialog button.jp-mod-reject").click()
+    page.locator(".jp-Dialog").wait_for(state="detached")
+    page.wait_for_timeout(500)
+    assert still.is_visible()
+    assert still.locator("tr").count() == 4 and "NMF: 90 data points" in still.inner_text()
+    picture(page, "lab_saved", tmp_path)
+    context.close()
+
+
+def test_names_after_a_restart_are_said_to_be_lost(jupyter, chromium, tmp_path):
+    context = chromium.new_context(viewport={"width": 1300, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/small.ipynb?reset")
+    inspector = page.locator(".nnmf")
+    inspector.locator(".node.selected").wait_for()
+    page.wait_for_function(IDLE)
+    inspector.locator(".rename").click()
+    page.keyboard.type("in time")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(4500)  # longer than the page waits for an answer
+    assert inspector.locator(".alert").inner_text() == ""
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+    )
+    page.wait_for_function(IDLE)
+    inspector.locator(".rename").click()
+    page.keyboard.type("too late")
+    page.keyboard.press("Enter")
+    inspector.locator(".alert", has_text="on this page only").wait_for()
+    with page.expect_download() as download:
+        inspector.get_by_role("button", name="download").click()
+    assert "too late" in Path(download.value.path()).read_text()
+    picture(page, "lab_restarted", tmp_path)
+    context.close()
 
 
 @pytest.mark.exhaustive

@@ -959,7 +959,7 @@ def test_every_public_estimator_has_one():
         for name in nnmf_nb.__all__
         if isinstance(getattr(nnmf_nb, name), type)
         and issubclass(getattr(nnmf_nb, name), BaseEstimator)
-    } - {*zoo.TENSORS}
+    } - {*zoo.TENSORS, *zoo.SEARCHES}
     assert found == {name.split("-")[0] for name in EVERY}
     assert all(
         getattr(nnmf_nb, name).certificate_ is estimators.FactorizationEstimator.certificate_

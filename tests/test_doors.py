@@ -13,7 +13,7 @@ from sklearn.decomposition import NMF as OtherNMF
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 import nnmf_nb.evaluation.metrics as metrics
 import nnmf_nb.plot as plot
@@ -105,13 +105,17 @@ def test_containers_mean_the_same_to_every_method(name):
 
 @pytest.mark.parametrize("door", doors.FUNCTIONS)
 def test_containers_mean_the_same_to_every_function(door):
-    """I: verify, inspect, metrics, plots and nnls take what fit takes."""
+    """I: verify, inspect, metrics, plots, nnls and searches take what fit takes."""
     model = doors.fit("NeuralNMF", X)
     extra = (model,) if door in doors.WITH_MODEL else ()
-    expected = doors.numbers(doors.quietly(doors.FUNCTIONS[door], *extra, X))
-    for kind in doors.FEW if door.startswith("plot") else doors.CONTAINERS:
+    plain = stored = doors.numbers(doors.quietly(doors.FUNCTIONS[door], *extra, X))
+    if door in doors.SEARCHES:  # they fit, and sparse data have starts of their own
+        stored = doors.numbers(doors.quietly(doors.FUNCTIONS[door], sp.csr_array(X)))
+    takes_long = door.startswith("plot") or door in doors.SEARCHES
+    for kind in doors.FEW if takes_long else doors.CONTAINERS:
         data = doors.CONTAINERS[kind](X)
         found = doors.numbers(doors.quietly(doors.FUNCTIONS[door], *extra, data))
+        expected = stored if kind in doors.SPARSE else plain
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8, err_msg=kind)
 
 
@@ -157,6 +161,13 @@ def test_functions_know_what_a_masked_array_hides(door):
         np.testing.assert_array_equal(found, other)
     junk = np.ma.masked_array(np.where(HIDDEN, -np.inf, X), HIDDEN)
     np.testing.assert_array_equal(found, doors.numbers(doors.WITHOUT_MODEL[door](junk)))
+
+
+@pytest.mark.parametrize("door", doors.SEARCHES)
+def test_searches_refuse_hidden_numbers(door):
+    """C: with words; a masked array that hides nothing is data (above)."""
+    with pytest.raises(ValueError, match=f"hides {HIDDEN.sum()} entries.*takes no mask"):
+        doors.SEARCHES[door](MASKED)
 
 
 def test_a_mask_and_a_masked_array_add_up():
@@ -465,7 +476,15 @@ MESSAGES = {
     "texts of pandas": (lambda: NMF(2).fit(pd.Series(["a b", "c"])), "TfidfVectorizer"),
     "a column of text": (
         lambda: NeuralNMF((2, 1)).fit(pd.DataFrame({"n": [1, 2], "text": ["a", "b"]})),
-        r"X holds text, the first at \[0, 1\]: 'a'",
+        r"X holds text, the first at \[0, 1\]: 'a', in the column 'text'",
+    ),
+    "a column of dates": (
+        lambda: NMF(1).fit(pd.DataFrame({"n": [1, 2], "when": pd.to_datetime(["2020", "2021"])})),
+        "the column 'when' of X holds datetime64.*not numbers",
+    ),
+    "a step that knows no names": (
+        lambda: inspect(make_pipeline(FunctionTransformer(), doors.fit("NMF", X)), X, ["a"]),
+        "features must be",
     ),
     "pictures": (lambda: DeepSemiNMF(2).fit(np.ones((4, 5, 6))), r"X.reshape\(len\(X\), -1\)"),
     "on its side": (lambda: doors.fit("NMF", X).transform(X.T), r"give X\.T"),

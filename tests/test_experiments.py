@@ -22,9 +22,10 @@ SMALL = {
         LABELED=("digits",),
     ),
     "03_speed": {},
-    "04_published_tensors": dict(DRAWS=1),
+    "04_defaults": dict(STARTS=2, DEEP_STARTS=1, SETS=("toy", "8 topics")),
+    "05_published_tensors": dict(DRAWS=1),
 }
-LONG = ["01_table_1", "02_where_depth_helps", "04_published_tensors"]  # even in small
+LONG = ["01_table_1", "02_where_depth_helps", "05_published_tensors"]  # even in small
 
 
 def test_every_experiment_is_run_here():

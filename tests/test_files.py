@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import zoo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save as to_bytes
@@ -111,7 +112,7 @@ def model(request):
 
 
 def estimators():
-    found = (getattr(nnmf_nb, name) for name in nnmf_nb.__all__)
+    found = (getattr(nnmf_nb, name) for name in {*nnmf_nb.__all__} - {*zoo.SEARCHES})
     return [one for one in found if isinstance(one, type) and issubclass(one, BaseEstimator)]
 
 

@@ -40,7 +40,7 @@ from nnmf_nb import (
 )
 from nnmf_nb.chain._layers import Layer, flows, topic_features, topic_shares
 from nnmf_nb.inspector import _view as module
-from nnmf_nb.plot import topic_colors, tree_order
+from nnmf_nb.plot import path_shares, topic_colors, tree_order
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
 NASTY = '<img src=x onerror="document.title=1">&\u0000 größer 主題 \U0001f9ec ' + "long " * 60
@@ -81,6 +81,24 @@ def models(toy):
 
 
 KINDS = ["NMF", "stepwise", "neural", "deep", "five", "float32", "dead", "zero", "many"]
+
+
+@pytest.fixture(scope="module")
+def genes():
+    data = datasets.gene_ontology()
+    model = fit(HierarchicalNMF(ranks=(12, 4), random_state=0, max_iter=60), data.X)
+    return inspect(
+        model, X=data.X, features=data.features, samples=list(zip(data.samples, data.text))
+    )
+
+
+def exact_shares(layers, l):
+    """Share of every topic of layer l in the reconstruction of every data point at this depth."""
+    Phi = layers[0].A
+    for one in layers[1 : l + 1]:
+        Phi = Phi @ one.A
+    mass = Phi.sum(axis=0)[:, None] * layers[l].S
+    return mass / np.maximum(mass.sum(axis=0), 1e-300)
 
 
 def wire(data):
@@ -179,7 +197,7 @@ def test_paths_are_the_best_of_all_and_add_up(models, kind):
         brute[path] = mass * S[path[-1], points]
     whole = (topic_features(layers) @ S[:, points]).sum(axis=0)
     for n in (3, n_all):
-        for m, listed in enumerate(module.path_shares(layers, points, n)):
+        for m, listed in enumerate(path_shares(layers, points, n)):
             want = np.sort([value[m] / whole[m] for value in brute.values()])[::-1][:n]
             np.testing.assert_allclose(
                 [share for _, share in listed], want[want > 0], rtol=1e-9, atol=1e-300
@@ -188,7 +206,7 @@ def test_paths_are_the_best_of_all_and_add_up(models, kind):
                 assert share == pytest.approx(brute[path][m] / whole[m])
     assert all(
         sum(share for _, share in listed) == pytest.approx(1)
-        for listed in module.path_shares(layers, points, n_all)
+        for listed in path_shares(layers, points, n_all)
     )
 
 
@@ -199,7 +217,7 @@ def test_paths_of_five_layers_of_many_topics_are_quick():
         SimpleNamespace(A=rng.random((a, b)), S=rng.random((b, 4)), rank=b)
         for a, b in zip(ranks, ranks[1:])
     ]
-    (first, share), *_ = module.path_shares(layers, [2], 4)[0]
+    (first, share), *_ = path_shares(layers, [2], 4)[0]
     A, own = [one.A for one in layers], layers[0].A.sum(axis=0)[first[0]]
     for a, i, j in zip(A[1:], first, first[1:]):
         own *= a[i, j]
@@ -217,13 +235,29 @@ def test_examples_are_the_largest_coefficients_with_their_shares(models, toy):
         )
         for j, topic in enumerate(layer["topics"]):
             sent = [m for m, _ in topic["points"]]
-            np.testing.assert_allclose(S[j, sent], np.sort(S[j])[::-1][: len(sent)])
+            assert sent == sorted(sent, key=lambda m: -S[j, m])
+            if l == 0:
+                np.testing.assert_allclose(S[j, sent], np.sort(S[j])[::-1][: len(sent)])
             np.testing.assert_allclose(
                 [share for _, share in topic["points"]],
                 (mass[j] / mass.sum(axis=0))[sent],
                 rtol=2e-3,
             )
             assert [data["points"][str(m)]["name"] for m in sent] == toy.samples[sent].tolist()
+
+
+def test_examples_of_a_supertopic_come_from_its_subtopics(genes):
+    layers, data = genes.model.layers_, genes.payload
+    shares = exact_shares(layers, 0)
+    parent = flows(layers, 1).argmax(axis=1)
+    for j, topic in enumerate(data["layers"][1]["topics"]):
+        chosen = [m for m, _ in topic["points"]]
+        finer = shares[:, chosen].argmax(axis=0)
+        there = {i for i in shares.argmax(axis=0) if parent[i] == j}
+        assert len(set(finer) & there) == min(len(there), len(chosen))
+        assert [data["points"][str(m)]["main"]["1"] for m in chosen] == finer.tolist()
+        # and are about the supertopic
+        assert (exact_shares(layers, 1)[:, chosen].argmax(axis=0) == j).all()
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array, sp.csc_matrix])
@@ -536,6 +570,85 @@ def test_names_survive_files_but_not_another_fit(toy, tmp_path, travel):
     assert inspect(model).names == {} and not model.topic_names_
 
 
+def test_names_never_land_on_another_fit(toy):
+    model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
+    view = inspect(model).rename(0, 0, "mine")
+    fit(model.set_params(random_state=3), toy.X)
+    with pytest.raises(ValueError, match="fitted again since"):
+        view.rename(0, 1, "b")
+    assert view.names == {"0,0": "mine"} and inspect(model).names == {}
+    pytest.importorskip("anywidget")
+    view.widget.names = {"0,0": "mine", "0,1": "b"}  # what the page would do
+    assert "fitted again" in view.widget.error and view.widget.names == {"0,0": "mine"}
+    assert inspect(model).names == {}
+
+
+def test_names_go_through_a_file(toy, tmp_path):
+    model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
+    path = inspect(model).rename(0, 3, "größer 主題").save_names(tmp_path / "names.json")
+    same = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
+    assert inspect(same).load_names(path).names == {"0,3": "größer 主題"}
+    assert same.topic_names_ == {(0, 3): "größer 主題"}
+    other = fit(HierarchicalNMF(ranks=(4, 2), random_state=1), toy.X)
+    with pytest.raises(ValueError, match="another fit"):
+        inspect(other).load_names(path)
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ValueError, match="no names of topics"):
+        inspect(same).load_names(tmp_path / "list.json")
+
+
+def test_whole_texts_are_read_on_demand(genes):
+    m, _ = genes.payload["layers"][0]["topics"][3]["points"][0]
+    text = datasets.gene_ontology().text[m]
+    answer = module.answer(genes, {"read": m, "topic": [0, 3]})
+    assert answer["text"] == text and answer["rest"] == 0
+    assert answer["marks"] and all(word in text.lower() for word, _ in answer["marks"])
+    assert all(0.4 < sure <= 1 for _, sure in answer["marks"])
+    with pytest.raises(ValueError, match="not on the page"):
+        module.answer(genes, {"read": 10**6, "topic": [0, 3]})
+    parts = SimpleNamespace(**{**vars(genes.documents.parts)})
+    short = module.Documents(parts, longest=10).read(m, 0, 3)
+    assert short["text"] == text[:10] and short["rest"] == len(text) - 10
+
+
+def test_words_belong_to_the_topic_that_explains_them_best():
+    phi = np.array([[0.5, 0.1], [0.1, 0.1], [0.2, 0.3]])
+    p = np.array([0.1, 0.1, 0.1])
+    share = np.array([0.5, 0.5])
+    # sure and specific; not specific; another topic's
+    np.testing.assert_allclose(module.speaking(phi, share, p, 0), [5 / 6, 0, 0])
+    np.testing.assert_allclose(module.speaking(phi, share, p, 1), [0, 0, 0.6])
+
+
+@pytest.mark.parametrize("texts", ["whole", "opening", None])
+def test_page_holds_as_much_of_texts_as_was_said(genes, tmp_path, texts):
+    page = open(genes.to_html(tmp_path / "page.html", texts=texts), encoding="utf-8").read()
+    state = json.loads(re.search(r'id="state">(.*?)</script>', page, re.DOTALL)[1])
+    assert any(one["text"] for one in state["payload"]["points"].values()) == (texts is not None)
+    assert (state["texts"] is not None) == (texts == "whole")
+    with pytest.raises(ValueError, match="texts must be"):
+        genes.to_html(tmp_path / "page.html", texts="all")
+
+
+def test_what_the_page_says_of_itself(genes, tmp_path):
+    path = genes.to_html(tmp_path / "page.html", title="<b>Genes</b>", note="From <i>GO</i>.")
+    page = open(path, encoding="utf-8").read()
+    assert "<title>&lt;b&gt;Genes&lt;/b&gt;</title>" in page and "<i>GO" not in page
+    data = genes.payload
+    assert data["heading"] == "12 topics in 4 supertopics"
+    first, second = (one["fit"]["captured"] for one in data["layers"])
+    assert f"12 topics explain {100 * first:.0f}%; 4 topics explain {100 * second:.0f}%" in page
+    assert "float64" not in repr(genes) + page
+
+
+def test_script_is_one_text():
+    script = module.script("inspector.js")
+    assert not re.search(r"^(import|export (?!default))", script, re.MULTILINE)
+    names = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", script, re.MULTILINE)
+    assert len(names) == len(set(names))
+    assert "renderLive" in module.script("live.js")
+
+
 def test_table_of_topics(models, toy):
     model, table = models["stepwise"], inspect(models["stepwise"], features=toy.features).data
     assert table.index.names == ["layer", "topic"] and table.loc[(2, 0), "parent"] == -1
@@ -709,15 +822,6 @@ def open_page(chromium, tmp_path):
     assert not trouble
 
 
-@pytest.fixture(scope="module")
-def genes():
-    data = datasets.gene_ontology()
-    model = fit(HierarchicalNMF(ranks=(12, 4), random_state=0, max_iter=60), data.X)
-    return inspect(
-        model, X=data.X, features=data.features, samples=list(zip(data.samples, data.text))
-    )
-
-
 def node(page, l, j):
     return page.locator(f'.node[data-key="{l},{j}"]')
 
@@ -785,7 +889,7 @@ def test_slider_reorders_the_features(open_page, genes):
 def test_keyboard_alone_reaches_everything(open_page, genes):
     page = open_page(genes)
     l, j = genes.selected
-    for _ in range(3):  # the search field, then the selected topic
+    for _ in range(5):  # search, guide, two buttons for names, then the selected topic
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.classList.contains('node')"):
             break
@@ -846,7 +950,9 @@ def test_rename_in_the_page(open_page, genes):
     page.keyboard.type(NASTY[:40].replace("\u0000", ""))
     page.keyboard.press("Enter")
     assert page.locator(".topic h3").inner_text().startswith("<img src=x")
-    assert page.locator("img").count() == 0 and page.title().startswith("HierarchicalNMF")
+    assert page.locator("img").count() == 0 and page.title().startswith(
+        "12 topics in 4 supertopics"
+    )
 
 
 def sticking_out(page):
@@ -885,6 +991,10 @@ def test_curves_are_drawn(open_page, models, toy):
 @browser_tests
 def test_fit_pane_has_labeled_curves_above_their_floors(open_page, models):
     page, view = open_page(inspect(models["neural"])), inspect(models["neural"])
+    assert not page.locator(".chart").first.is_visible()
+    page.get_by_text("How good is this fit?").click()
+    heads = page.locator("details.fit th").all_inner_texts()
+    assert heads[-2:] == ["captured", "coefficients"] and "certificate" not in heads
     assert page.locator(".chart").count() == 3 and page.locator(".chart path.floor").count() == 3
     for l, one in enumerate(models["neural"].layers_):
         chart = page.locator(".history .depth").nth(l)
@@ -972,4 +1082,229 @@ def test_every_model_opens(open_page, models, kind):
     page.locator(".node.selected").focus()
     for key in ("ArrowRight", "ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft", "End"):
         page.keyboard.press(key)
+    assert page.locator(".alert").inner_text() == ""
+
+
+# --- faults that a reader met ---------------------------------------------------------------------
+
+# Every number of the page for every topic: clicks each topic and reads.
+WALK = """() => {
+  for (const one of document.querySelectorAll(".toggles button")) one.click();
+  const text = (one) => one.textContent;
+  const keyIn = (title) => title.match(/layer (\\d+), topic (\\d+)/).slice(1).map(Number);
+  const read = (key) => {
+    document.querySelector(`.node[data-key="${key}"]`)
+      .dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    const kin = [...document.querySelectorAll(".kin > div")].map((row) => [
+      row.previousSibling.textContent,
+      [...row.querySelectorAll("button.chip")].map((chip) => [keyIn(chip.title),\
+ chip.querySelector(".num")?.textContent])]);
+    return {
+      key: key.split(",").map(Number), facts: text(document.querySelector(".topic .facts")), kin,
+      features: [...document.querySelectorAll(".feature")].map((row) => [text(row.children[0]),\
+ text(row.children[2])]),
+      examples: [...document.querySelectorAll(".example")].map((one) => ({
+        point: Number(one.dataset.point), own: text(one.querySelector(".line .num")),
+        parts: [...one.querySelectorAll(".parts li")].map((row) => [
+          row.querySelector("button")?.dataset.key ?? null, text(row.querySelector(".num"))]),
+        bar: [...one.querySelectorAll(".stack span")].map((piece) => parseFloat(piece.style.width)),
+      })),
+    };
+  };
+  const keys = [...document.querySelectorAll(".node")].map((node) => node.dataset.key);
+  return { topics: keys.map(read),
+    fit: [...document.querySelectorAll("details.fit tbody tr:not(.remarks)")]
+      .map((row) => [...row.children].map(text)) };
+}"""
+
+
+def shows(shown, part, digits=0):
+    """Whether a percentage on the page is that part, to what is shown (four digits travel)."""
+    if shown == "<1%":
+        return 0 < part < 0.01
+    return abs(float(shown.rstrip("%")) - 100 * part) <= 0.5 * 10**-digits + 0.06
+
+
+@browser_tests
+@pytest.mark.parametrize("kind", ["NMF", "neural", "deep", "genes", "many"])
+def test_no_number_contradicts_the_model(open_page, models, genes, toy, kind):
+    view = genes if kind == "genes" else inspect(models[kind], features=toy.features)
+    layers = view.model.layers_
+    page = open_page(view)
+    walk = page.evaluate(WALK)
+    assert len(walk["topics"]) == sum(one.rank for one in layers)
+    shares = [topic_shares(layers, l) for l in range(len(layers))]
+    points = [exact_shares(layers, l) for l in range(len(layers))]
+    phi = [topic_features(layers, l) for l in range(len(layers))]
+    phi = [one / np.maximum(one.sum(axis=0), 1e-300) for one in phi]
+    number = {name: i for i, name in enumerate(view.documents.parts.known)}
+    flow = [None, *(flows(layers, l) for l in range(1, len(layers)))]
+    for topic in walk["topics"]:
+        l, j = topic["key"]
+        assert topic["facts"].startswith(f"layer {l}, topic {j} · ")
+        assert shows(topic["facts"].split(" · ")[1].split(" of ")[0], shares[l][j])
+        for name, part in topic["features"]:
+            assert shows(part, phi[l][number[name], j], 1)
+        for what, chips in topic["kin"]:
+            for (m, i), part in chips:
+                if what == "made of":
+                    assert m == l - 1 and shows(part, flow[l][i, j] / flow[l][:, j].sum())
+                if what == "flows into":
+                    assert m == l + 1 and shows(part, flow[m][j, i] / flow[m][j].sum())
+        for one in topic["examples"]:
+            exact = points[l][:, one["point"]]
+            assert shows(one["own"], exact[j])
+            parts = [(key, part) for key, part in one["parts"] if key is not None]
+            # the topic is among them, all at its layer, and they add up to all
+            assert f"{l},{j}" in dict(parts)
+            for (key, part), width in zip(parts, one["bar"], strict=True):
+                m, i = map(int, key.split(","))
+                assert m == l and shows(part, exact[i]) and abs(width - 100 * exact[i]) < 0.06
+            # to rounding: each number is the one that stands elsewhere
+            total = sum(float(part.strip("<%")) for _, part in one["parts"])
+            assert total == pytest.approx(100, abs=1 + len(one["parts"]) / 4)
+    for (depth, rank, _, error, floor, *_), one in zip(walk["fit"], layers, strict=True):
+        assert int(rank) == one.rank and float(error) == pytest.approx(one.error, abs=6e-4)
+        assert depth and float(floor) == pytest.approx(one.floor, abs=6e-4)
+    assert page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+def test_whole_text_opens_with_its_words_marked(open_page, genes):
+    page = open_page(genes)
+    node(page, 0, 3).click()
+    first = page.locator(".example").first
+    m = int(first.get_attribute("data-point"))
+    text = datasets.gene_ontology().text[m]
+    first.locator(".read").click()
+    assert first.locator(".text").inner_text().split() == text.split()
+    marks = first.locator(".text mark").all_inner_texts()
+    assert marks and {word.lower() for word in marks} <= set(
+        word for word, _ in module.answer(genes, {"read": m, "topic": [0, 3]})["marks"]
+    )
+    first.locator(".read").click()
+    assert first.locator("mark").count() == 0
+
+
+@browser_tests
+def test_names_survive_without_a_kernel(open_page, genes, toy, tmp_path):
+    page = open_page(genes)
+    node(page, 0, 2).click()
+    page.locator(".rename").click()
+    page.keyboard.type("from the page")
+    page.keyboard.press("Enter")
+    page.reload()
+    page.wait_for_selector(".node.selected")
+    node(page, 0, 2).click()
+    assert page.locator(".topic h3").inner_text() == "from the page"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="download").click()
+    file = tmp_path / "names.json"
+    download.value.save_as(file)
+    view = inspect(genes.model, features=genes.documents.parts.known).load_names(file)
+    assert view.names["0,2"] == "from the page"
+    genes.names = {}  # other tests use this model
+    other = open_page(inspect(fit(NMF(5, random_state=1), toy.X)))
+    other.locator("input[type=file]").set_input_files(file)
+    other.locator(".alert", has_text="another fit").wait_for()
+    again = open_page(genes)
+    again.locator("input[type=file]").set_input_files(file)
+    again.locator(".node .name", has_text="from the page").wait_for()
+
+
+@browser_tests
+def test_page_says_what_it_is(open_page, genes, tmp_path):
+    page = open_page(genes)
+    page.goto(genes.to_html(tmp_path / "own.html", "My <title>", "Source: me").as_uri())
+    assert page.locator("h1").inner_text() == page.title() == "My <title>"
+    assert page.locator(".note").inner_text() == "Source: me"
+    levels = page.evaluate(
+        "[...document.querySelectorAll('h1, h2, h3, h4')].map((one) => Number(one.tagName[1]))"
+    )
+    assert levels[0] == 1 and max(np.diff(levels)) <= 1
+    page.get_by_text("How to read this page").click()
+    assert "share" in page.locator(".guide").inner_text()
+
+
+@browser_tests
+def test_tab_goes_from_the_topic_to_its_slider_before_the_examples(open_page, genes):
+    page = open_page(genes)
+    page.locator(".node.selected").focus()
+    seen = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.closest('section').className"))
+        if page.evaluate("document.activeElement.type") == "range":
+            break
+    assert page.evaluate("document.activeElement.type") == "range" and set(seen) == {"topic"}
+
+
+@browser_tests
+def test_printed_page_keeps_its_bars(open_page, genes):
+    page = open_page(genes)
+    page.emulate_media(media="print")
+    style = "(one) => getComputedStyle(one).printColorAdjust"
+    for part in (".track i", ".stack span", ".gauge i"):
+        assert page.locator(part).first.evaluate(style) == "exact"
+    assert not page.locator(".search").is_visible() and page.locator(".topic h3").is_visible()
+
+
+OVERLAPS = """() => {
+  const boxes = [...document.querySelectorAll(".layers svg .text, .layers svg .group text,\
+ .layers svg .head")].map((one) => [one.textContent, one.getBoundingClientRect()]);
+  const cut = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1.5;
+  return boxes.flatMap(([text, a], n) => boxes.slice(n + 1).filter(([, b]) => cut(a, b))
+    .map(([other]) => [text, other]));
+}"""
+
+
+@pytest.fixture(scope="module")
+def deep_layers():
+    """Five layers of up to 200 topics; what the factors are does not matter."""
+    rng = np.random.default_rng(0)
+    return [
+        Layer(rng.random((a, b)) ** 12, rng.random((b, 40)) ** 8, 0.5, 0.4, 0.0, 0, [], [])
+        for a, b in itertools.pairwise((300, 200, 100, 50, 20, 8))
+    ]
+
+
+@browser_tests
+@pytest.mark.parametrize("width", [1400, 400])
+def test_labels_do_not_overprint(open_page, deep_layers, genes, width):
+    names = [f"{a}{b}" for a in "correct horse battery staple".split() for b in range(75)]
+    deep = inspect(deep_layers, features=names)
+    for view in (deep, genes):
+        page = open_page(view, width)
+        assert page.evaluate(OVERLAPS) == [] and sticking_out(page) == []
+        sizes = page.locator(".layers svg text").evaluate_all(
+            "all => all.map((one) => parseFloat(getComputedStyle(one).fontSize))"
+        )
+        assert min(sizes) >= 11
+        heights = page.locator(".layers .hit").evaluate_all(
+            "all => all.map((one) => one.getBoundingClientRect().height)"
+        )
+        assert min(heights) > (23.9 if width == 400 else 14)
+    page = open_page(deep, width)
+    # folded topics come out when they are asked for
+    assert page.locator(".node").count() < 200
+    page.get_by_role("button", name="show all 200 topics of layer 0").click()
+    assert page.locator('.node[data-key^="0,"]').count() == 200
+    assert page.evaluate(OVERLAPS) == [] and page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+def test_opened_texts_and_names_stay_text(open_page, models, toy, tmp_path):
+    given = dict(features=[f"{NASTY}{i}" for i in range(87)], samples=[(NASTY, NASTY * 3)] * 90)
+    view = inspect(models["stepwise"].layers_, X=toy.X, **given)
+    page = open_page(view)
+    page.goto(view.to_html(tmp_path / "nasty.html", title=NASTY, note=NASTY).as_uri())
+    for button in page.locator(".read").all():
+        button.click()
+    names = {"fit": view.payload["fit"], "names": {"0,1": NASTY, "9,9": "nowhere"}}
+    file = tmp_path / "names.json"
+    file.write_text(json.dumps(names))
+    page.locator("input[type=file]").set_input_files(file)
+    page.locator(".node .name", has_text="<img").first.wait_for()
+    assert page.locator("img").count() == 0 and page.title() != "1"
     assert page.locator(".alert").inner_text() == ""

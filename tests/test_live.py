@@ -675,3 +675,28 @@ def test_buttons_reach_a_busy_kernel(tmp_path, monkeypatch):
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+def test_last_iteration_is_drawn():
+    # a view that may hardly ever look, and a fit of few iterations
+    view = LiveView(rate=0.01)
+    model = HierarchicalNMF((6, 2), max_iter=8, tol=0, random_state=0).set_callbacks(view)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(TOY.X)
+    seen = view.curves
+    assert view.progress["iteration"] == seen["iterations"][-1] > seen["iterations"][0]
+    errors = [one[-1] for one in seen["errors"]]
+    np.testing.assert_allclose(errors, [one.error for one in model.layers_], rtol=2e-4)
+    assert len(set(seen["iterations"])) == len(seen["iterations"])
+
+
+def test_a_look_says_what_is_shown_before_it_shows_it():
+    view = LiveView(keep=[2], rate=1e6, share=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        NMF(4, max_iter=6, tol=0, random_state=0).set_callbacks(view).fit(TOY.X)
+    looking = []
+    view.observe(lambda change: looking.append(view.progress["looking"]), "frame")
+    view.look(2).look(None)
+    assert looking == [2, None]

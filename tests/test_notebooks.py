@@ -23,8 +23,8 @@ def tool(name):
 nbs = tool("nbs")
 
 
-# a minute together: in `make test` their modules have their tests alone
-LONG = ("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear")
+# minutes together: in `make test` their modules have their tests alone
+LONG = ("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear", "06_how_many_topics")
 
 
 def notebooks():

@@ -29,7 +29,8 @@ NOTEBOOKS = sorted(
     for p in (ROOT / "nbs").rglob("*.ipynb")
     if not any(part[0] in "._" for part in p.relative_to(ROOT).parts)
 )
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "_modidx.py"))
+BY_HAND = ("__init__.py", "__main__.py", "_modidx.py")
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in BY_HAND)
 # A module imports only from modules above its own.
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
@@ -39,7 +40,7 @@ solvers: gradient _quasi_newton _flat
 chain: _costs _projection _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _tables _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
+models: _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
@@ -47,6 +48,8 @@ selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live
 texts
 datasets
+bridges
+_command_line
 """
 BORDERS = {"datasets": set()}  # data must load without the models
 
@@ -234,8 +237,9 @@ def test_module_imports_only_from_modules_above(path):
     )
 
 
-# What models share; `_one_layer` is the base of NMF, SSNMF and GuidedNMF, `_tables` one of `_base`.
-SHARED_BY_MODELS = {"_base", "_starts", "_tables", "_one_layer"}
+# What models share; `_one_layer` is the base of NMF, SSNMF and GuidedNMF, `_tables` and `_report`
+# are parts of `_base`.
+SHARED_BY_MODELS = {"_base", "_starts", "_tables", "_report", "_one_layer"}
 
 
 def siblings(path):
@@ -248,6 +252,11 @@ def siblings(path):
 @pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("_[a-z]*.py")), ids=relative)
 def test_models_import_nothing_from_each_other(path):
     assert not siblings(path)
+
+
+def test_an_import_from_a_sibling_would_be_seen():
+    """Modules of other folders may import estimators: the searches do."""
+    assert siblings(PACKAGE / "selection" / "_profiles.py") == {"_neural", "_nmf"}
 
 
 # hooks of scikit-learn, named tuples and Jupyter's kernel, whose names are not ours
@@ -316,6 +325,23 @@ def test_public_names_load_neither_gpu_nor_notebook():
 
 def test_dir_shows_the_public_names():
     assert run_python("import nnmf_nb; print({*nnmf_nb.__all__} <= {*dir(nnmf_nb)})") == "True"
+
+
+def test_type_checkers_see_the_public_names():
+    """What `__init__` shows them is what it imports when a name is used."""
+    source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    shown = {
+        (alias.name, node.module, alias.asname)
+        for block in ast.parse(source).body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        for alias in node.names
+    }
+    code = "import nnmf_nb; print([(name, nnmf_nb._home.get(name)) for name in nnmf_nb.__all__])"
+    assert shown == {
+        (name, f"nnmf_nb.{module}" if module else "nnmf_nb", name)
+        for name, module in ast.literal_eval(run_python(code))
+    }
 
 
 def test_unknown_name_is_an_attribute_error():

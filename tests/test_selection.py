@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from nnmf_nb import NMF, NeuralNMF, datasets, load, save
+from nnmf_nb import NMF, DeepNMF, HierarchicalNMF, NeuralNMF, datasets, load, save
 from nnmf_nb.core._arrays import in_threads, serial
 from nnmf_nb.core._data import as_data
 from nnmf_nb.core._linalg import top_svd
@@ -465,8 +465,78 @@ BAD_CONSENSUS = {
 def test_bad_input_of_consensus(message):
     with pytest.raises(ValueError, match=message):
         consensus(np.ones((10, 9)), **BAD_CONSENSUS[message])
-    with pytest.raises(TypeError, match="NMF"):
-        consensus(np.ones((10, 9)), 2, estimator=NeuralNMF())
+    with pytest.raises(TypeError, match="DeepNMF"):
+        consensus(np.ones((10, 9)), 2, estimator=DeepNMF())
+
+
+def chain_runs(n_runs, away=()):
+    """Chains of four topics in two themes with little noise, in any order; topic 3, of theme 1, is
+    another one in `away`.
+    """
+    rng = np.random.default_rng(9)
+    runs = []
+    for n in range(n_runs):
+        fine, coarse = rng.permutation(4), rng.permutation(2)
+        A = np.eye(9)[:, :4] + 0.02 * rng.random((9, 4))
+        if n in away:
+            A[:, 3] = np.eye(9)[:, 4 + n % 5]
+        above = np.repeat(np.eye(2), 2, axis=0) * [[0.6, 0], [0.8, 0], [0, 0.8], [0, 0.6]]
+        above = above * (1 + 0.02 * rng.random(above.shape))
+        chain = [A[:, fine], above[np.ix_(fine, coarse)]]
+        chain = [one / np.linalg.norm(one, axis=0) for one in chain]
+        model = HierarchicalNMF((4, 2), init=chain, max_iter=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            runs.append(model.fit(np.eye(9) + rng.random((9, 9))))
+    return runs
+
+
+def test_consensus_of_chains():
+    X = np.random.default_rng(0).random((40, 4)) @ np.eye(9)[:4]
+    runs = chain_runs(9, away=(0, 4))
+    model = consensus(X, models=runs)
+    assert isinstance(model, HierarchicalNMF) and model.n_runs_ == 8
+    strongest = model.layers_[0].A.argmax(axis=0)
+    counts = dict(zip(strongest.tolist(), model.came_back_[0].tolist()))
+    assert counts == {0: 8, 1: 8, 2: 8, 3: 6}
+    assert model.came_back_[1].tolist() == [8, 8] and model.matches_[0].shape == (8, 4)
+    # topics of a theme are its own, in the shares of the runs
+    above = model.layers_[1].A[np.argsort(strongest)]
+    theme = above.argmax(axis=1)
+    assert theme[0] == theme[1] != theme[2] == theme[3]
+    expected = np.array([0.6, 0.8, 0.8, 0.6])
+    assert np.allclose(above[range(4), theme], expected, atol=0.02)
+    # coefficients are exact, layer by layer
+    S = np.array([nnls(model.layers_[0].A, row)[0] for row in X]).T
+    assert np.allclose(model.layers_[0].S, S, atol=1e-8)
+    S = np.array([nnls(model.layers_[1].A, column)[0] for column in S.T]).T
+    assert np.allclose(model.layers_[1].S, S, atol=1e-8)
+    texts = model.topic_info()["came_back"].tolist()
+    assert sorted(texts) == ["6 of 8", *["8 of 8"] * 5]
+    assert model.converged_ and "medians of runs" in model.certificate_.criteria.open
+
+
+def test_what_is_left_out_below_is_left_out_above():
+    X = np.random.default_rng(0).random((40, 4)) @ np.eye(9)[:4]
+    runs = chain_runs(9, away=range(8))
+    with pytest.warns(UserWarning, match="1 of 4 topics of layer 0"):
+        model = consensus(X, models=runs, min_share=0.6)
+    assert [layer.A.shape for layer in model.layers_] == [(9, 3), (3, 2)]
+    assert np.allclose(np.linalg.norm(model.layers_[1].A, axis=0), 1)
+
+
+@pytest.mark.parametrize("kind", [HierarchicalNMF, NeuralNMF])
+def test_chains_from_subsamples(kind, tmp_path):
+    X = datasets.planted_counts((6, 2), 240, 150, random_state=1).X.astype(np.float64)
+    few = dict(n_runs=4, min_share=0)
+    model = consensus(X, estimator=kind((6, 2)), **few)
+    assert type(model) is kind and [len(one) for one in model.came_back_] == [6, 2]
+    save(model, tmp_path / "model.safetensors")
+    assert load(tmp_path / "model.safetensors").topic_info().equals(model.topic_info())
+    again = consensus(X, (6, 2), estimator=kind(), **few, n_jobs=2)
+    assert again.topic_info().equals(model.topic_info())
+    with pytest.raises(ValueError, match="one integer for an NMF"):
+        consensus(X, (6, 2))
 
 
 # --- what it rests on -----------------------------------------------------------------------------

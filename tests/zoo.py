@@ -40,6 +40,8 @@ ZOO = {
 }
 # models of tensors, which take matrices, too; what holds of tensors only is in test_tensors.py
 TENSORS = ("NeuralNCPD", "NonnegativeCP")
+# searches over models, which are no models themselves; their contracts are in test_selection.py
+SEARCHES = ("ProfileSearch", "RankSearch")
 _QUICK = DEEP | dict(n_init=1, n_init_upper=1, pretrain_iter=5)
 TENSOR_ZOO = {
     "NonnegativeCP": ("NonnegativeCP", dict(rank=3, n_init=2, random_state=0), ""),

@@ -92,6 +92,11 @@ def progress_bar(output):
     return WIDGET_VIEW in data and bool(PROGRESS.search(data.get("text/plain", "")))
 
 
+def only_widget(output):
+    """Whether `output` is a widget and nothing else: without a kernel it shows nothing."""
+    return {*output.get("data", {})} == {WIDGET_VIEW}
+
+
 def small_png(value):
     """The picture with at most 256 colors and no metadata: two or three times smaller, and not to
     be told apart by eye.
@@ -140,7 +145,11 @@ def tidy(nb):
         cell.metadata = nbformat.from_dict({})
         if cell.cell_type == "code":
             cell.execution_count = None
-            cell.outputs = [output for output in cell.outputs if not progress_bar(output)]
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if not (progress_bar(output) or only_widget(output))
+            ]
             for output in cell.outputs:
                 tidy_output(output)
     nbformat.validate(nb)
@@ -567,7 +576,7 @@ def cmd_export_check(args):
         for file in ("settings.ini", "pyproject.toml"):
             shutil.copy(ROOT / file, copy)
         shutil.copytree(ROOT / "nbs", copy / "nbs", ignore=shutil.ignore_patterns(".*", "*.png"))
-        for init in (ROOT / "nnmf_nb").rglob("__init__.py"):
+        for init in (ROOT / "nnmf_nb").rglob("__*__.py"):
             (copy / init.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(init, copy / init.relative_to(ROOT))
         # not the user's nbdev settings

@@ -574,6 +574,17 @@ def _advice(X, n_features):
     return ""
 
 
+def _column_without_numbers(X):
+    """The name and the dtype of the first column of a pandas DataFrame that holds neither numbers
+    nor objects, such as dates; or None.
+    """
+    if not (is_frame(X) and hasattr(X, "select_dtypes")):
+        return None
+    others = X.select_dtypes(exclude=["number", "bool", "object"]).dtypes
+    others = others[[not pd.api.types.is_string_dtype(dtype) for dtype in others]]
+    return None if others.empty else (others.index[0], others.iloc[0])
+
+
 def _checked(model, X, reset):
     """X as an array or as CSR or CSC, by scikit-learn's validation for `model` (or None)."""
     try:
@@ -584,10 +595,17 @@ def _checked(model, X, reset):
         text = _text_in(X) if "convert string" in str(error) or np.ndim(X) == 1 else None
         if text is not None:
             place, word = text
+            column = f", in the column {X.columns[place[1]]!r}" if hasattr(X, "columns") else ""
             raise type(error)(
                 f"could not convert string to float: X holds text, the first at {place}: "
-                f"{word[:40]!r}. Count the words of texts first, for example with scikit-learn's "
-                "TfidfVectorizer, and leave out or encode columns of text."
+                f"{word[:40]!r}{column}. Count the words of texts first, for example with "
+                "scikit-learn's TfidfVectorizer, and leave out or encode columns of text."
+            ) from error
+        column = _column_without_numbers(X)
+        if column is not None:
+            raise TypeError(
+                f"the column {column[0]!r} of X holds {column[1]}, not numbers. Leave it out, or "
+                "make numbers of it."
             ) from error
         advice = _advice(X, getattr(model, "n_features_in_", None))
         if not advice:
@@ -919,8 +937,10 @@ def known_feature_names(model):
     """
     if isinstance(model, Pipeline) and len(model.steps) > 1:
         before = model[:-1]
-        if hasattr(before, "get_feature_names_out"):
+        try:
             return before.get_feature_names_out()
+        except AttributeError:  # a step that knows no names
+            pass
     return getattr(opened(model)[0], "feature_names_in_", None)
 
 # %% ../../nbs/core/validation.ipynb #eabd9bdd

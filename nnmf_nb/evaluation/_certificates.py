@@ -11,9 +11,9 @@ __all__ = ['STATIONARY', 'WEIGHTS', 'EXACT', 'LOOSE', 'MOVING', 'EXPLODED', 'FLO
            'faults_of_A', 'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small', 'row_of', 'verdict_rows',
            'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain', 'error_of',
            'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify', 'not_judged',
-           'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'is_number', 'is_pair', 'is_plausible',
-           'criteria_of', 'as_it_was_fitted', 'arrays_of', 'verify', 'projected_gradient', 'jointly', 'by_divergence',
-           'certificate_of']
+           'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'of_given_topics', 'is_number', 'is_pair',
+           'is_plausible', 'criteria_of', 'as_it_was_fitted', 'arrays_of', 'verify', 'projected_gradient', 'jointly',
+           'by_divergence', 'certificate_of']
 
 # %% ../../nbs/evaluation/certificates.ipynb #4a122589
 import copy
@@ -1102,6 +1102,20 @@ def only_coefficients(why):
 
 def criteria_with_labels():
     return only_coefficients("the cost includes the labels")
+
+
+def of_given_topics(criteria, what):
+    """The same `Criteria` where the matrices A_l are `what` and were not trained: S is judged and A
+    only shown.
+    """
+    own = only_coefficients(what)
+    return criteria._replace(
+        words=criteria.words.partition("; A_l")[0],
+        open=own.open,
+        judges_A=own.judges_A,
+        judged_depths=own.judged_depths,
+        unfinished="",
+    )
 
 # %% ../../nbs/evaluation/certificates.ipynb #359c60db
 def is_number(value):

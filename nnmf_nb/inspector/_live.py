@@ -27,10 +27,13 @@ from matplotlib.colors import to_hex
 from ..chain._layers import html_table, kkt_words, text_table, topic_features, topic_shares
 from ..core._arrays import to_numpy
 from nnmf_nb.inspector._view import (
+    display_with_still,
     front,
     leading_points,
     light,
+    live_part,
     reduced,
+    script,
     shorten,
     signif,
     thumbnail,
@@ -163,6 +166,14 @@ class Curves:
             self.iterations, self.errors = self.iterations[::2], self.errors[::2]
         self.iterations.append(iteration)
         self.errors.append(errors)
+
+    def end(self, iteration, errors):
+        """Add what training ended with, in the place of what was seen of the same iteration."""
+        if self.iterations and self.iterations[-1] == iteration:
+            self.errors[-1] = errors
+        else:
+            self.iterations.append(iteration)
+            self.errors.append(errors)
 
     def __call__(self):
         """As a dict for the page; None where a depth was not there yet. `marks`: iterations after
@@ -320,7 +331,7 @@ def widget_class():
     import anywidget
 
     class Live(anywidget.AnyWidget):
-        _esm = front("inspector.js").replace("export default { render };", "") + front("live.js")
+        _esm = script("live.js")
         _css = front("inspector.css")
         progress = traitlets.Dict().tag(sync=True)
         frame = traitlets.Dict().tag(sync=True)
@@ -606,8 +617,9 @@ class TakesCommands(Watched):
             frame = self._latest[2]
         else:
             frame = {}
-        self.curves, self.frame = self._history(), frame
+        # first what is shown, then the picture of it
         self.tell(looking=iteration)
+        self.curves, self.frame = self._history(), frame
         return self
 
 # %% ../../nbs/inspector/live.ipynb #cedcf4dd
@@ -665,11 +677,20 @@ def place(view):
 
 
 def below_cell(view):
-    """Display the view; when training is over its still is stored in the notebook."""
+    """Display the live view, and its still when training is over: a notebook that was saved shows
+    it where the view cannot live.
+    """
     from IPython.display import display
 
-    shown = display(view, display_id=True)
-    return lambda view: shown.update(view) if view.progress["state"] == "done" else None
+    live = live_part(view)
+    if live:
+        display(live, raw=True)
+
+    def end(view):
+        if view.progress["state"] == "done":
+            display(view.stills(), raw=True)
+
+    return end
 
 
 def line_of_terminal(view):
@@ -735,12 +756,22 @@ class Displays(Restores):
             return f"{self._title()}\n{text_table(frame_rows(self.frame), COLUMNS)}"
         return f"LiveView, {self.progress['state']}"
 
+    def stills(self) -> dict:
+        """Return what was seen last as text and as a table, which a live view beside it hides.
+
+        Returns
+        -------
+        dict of str
+            A bundle of MIME types.
+        """
+        table = f"<div class='nnmf-still'>{self.still()}</div>"
+        return {"text/plain": repr(self), "text/html": table}
+
     def _repr_mimebundle_(self, **kwargs):
-        return with_live(
-            {"text/plain": repr(self), "text/html": self.still()},
-            lambda: self.widget,
-            lambda: self.controls,
-        )
+        return with_live(self.stills(), lambda: self.widget, lambda: self.controls)
+
+    def _ipython_display_(self):
+        display_with_still(self, self.stills())
 
 # %% ../../nbs/inspector/live.ipynb #c44e62d0
 def settings_of(model, labeled):
@@ -798,9 +829,17 @@ class Looks(Displays):
     def _finish(self, model):
         self._chain = None
         self._follow(model)
-        self.curves, self.frame = self._history(), self._frame(model)
-        self._latest = self._number, None, self.frame
-        self.tell(state="done", looking=None, reason=getattr(model, "stop_reason_", ""))
+        frame = self._frame(model)
+        self._latest = self._number, None, frame
+        self._history.end(self._number, [one["error"] for one in frame["layers"]])
+        self.tell(
+            state="done",
+            iteration=self._number,
+            looking=None,
+            reason=getattr(model, "stop_reason_", ""),
+        )
+        # the page draws when the frame comes
+        self.curves, self.frame = self._history(), frame
         self._place(self)
 
 # %% ../../nbs/inspector/live.ipynb #a87fd953

@@ -1,102 +1,286 @@
+// A fit while it runs. It stands on the same helpers as the inspector.
 
-// --- a fit while it runs: stands on the helpers above, which come from inspector.js ---------------------------------------
+import { fill, guardWith, h, heading, hideStill, keepKeys, keyOf } from "./elements.js";
+import { onTheme, pane, percent, rgb } from "./elements.js";
+import { curve, lineChart, picture } from "./pictures.js";
 
-function renderLive({ model, el }) {
-  const seen = new Map(); // words of each topic at the frame before, so that new ones can be marked
+const BUTTONS = {
+  pause: "hold training after this iteration",
+  step: "one iteration, then hold",
+  stop: "end training with the best so far",
+  keep: "keep this model for view.restore",
+};
+
+function createLive(model) {
   const alert = h("div", { class: "alert", role: "alert" });
-  const guard = (work) => (...given) => { try { return work(...given); } catch (error) { alert.textContent = `${error.name}: ${error.message}`; } };
-  const say = (word, ...rest) => guard(() => model.send({ do: word, with: rest }));
-  const button = (word, title) => h("button", { class: `control ${word}`, type: "button", title }, word);
-
-  const title = h("h2"), facts = h("span", { class: "quiet facts num", role: "status" });
-  const pause = button("pause", "hold training after this iteration"), step = button("step", "one iteration, then hold");
-  const stop = button("stop", "end training with the best so far"), keep = button("keep", "keep this model for view.restore");
-  pause.addEventListener("click", () => say(progress().state === "paused" ? "resume" : "pause")());
-  for (const [one, word] of [[step, "step"], [stop, "stop"], [keep, "keep"]]) one.addEventListener("click", say(word));
-  const controls = h("div", { class: "controls", role: "group", "aria-label": "training" }, pause, step, stop, keep);
-  const settings = h("div", { class: "settings", role: "group", "aria-label": "parameters" }), known = new Map();
-  const fit = h("section", { class: "fit", "aria-label": "errors" }), topics = h("section", { class: "topics", "aria-label": "topics" }), snapshots = h("section", { class: "kept", "aria-label": "kept iterations" });
-  const root = h("div", { class: "nnmf live", role: "group", "aria-label": "live view of a fit" }, h("header", {}, title, facts, controls, settings, alert), h("div", { class: "panes" }, fit, topics), snapshots);
+  const guard = guardWith(alert);
   const progress = () => model.get("progress") || {};
-  const training = () => progress().looking === null && (progress().state === "running" || progress().state === "paused");
+  return {
+    model,
+    alert,
+    guard,
+    progress,
+    seen: new Map(), // words of each topic at the frame before, so that new ones can be marked
+    isRunning: () => ["running", "paused"].includes(progress().state),
+    say: guard((word, ...rest) => model.send({ do: word, with: rest })),
+  };
+}
 
-  function field(name) {
-    const input = h("input", { type: "number", min: 0, step: "any", placeholder: "default", title: `another ${name} after this iteration` });
-    input.addEventListener("change", guard(() => model.send({ do: "change", params: { [name]: input.value === "" ? null : Number(input.value) } })));
+// --- the header: state, buttons, parameters -----------------------------------------------------
+
+function drawButtons(live) {
+  const buttons = {};
+  for (const [word, title] of Object.entries(BUTTONS)) {
+    buttons[word] = h("button", { class: `control ${word}`, type: "button", title }, word);
+    buttons[word].addEventListener("click", () => {
+      const resumes = word === "pause" && live.progress().state === "paused";
+      live.say(resumes ? "resume" : word);
+    });
+  }
+  return buttons;
+}
+
+/** Fields for the parameters that may change during the fit. */
+function settingsOf(live) {
+  const element = h("div", { class: "settings", role: "group", "aria-label": "parameters" });
+  const known = new Map();
+
+  function newField(name) {
+    const title = `another ${name} after this iteration`;
+    const input = h("input", {
+      type: "number",
+      min: 0,
+      step: "any",
+      placeholder: "default",
+      title,
+    });
+    const send = () => {
+      const value = input.value === "" ? null : Number(input.value);
+      live.model.send({ do: "change", params: { [name]: value } });
+    };
+    input.addEventListener("change", live.guard(send));
     return { input, value: undefined };
   }
 
-  function drawSettings(now, running) {
+  function draw(now, running) {
     const names = Object.keys(now);
     if (names.join() !== [...known.keys()].join()) {
       known.clear();
-      for (const name of names) known.set(name, field(name));
-      settings.replaceChildren(...names.map((name) => h("label", {}, h("span", { class: "quiet" }, name), known.get(name).input)));
+      for (const name of names) known.set(name, newField(name));
+      const label = (name) => h("span", { class: "quiet" }, name);
+      const fields = names.map((name) => h("label", {}, label(name), known.get(name).input));
+      element.replaceChildren(...fields);
     }
     for (const name of names) {
-      const one = known.get(name);
-      if (one.value !== now[name]) one.input.value = now[name] ?? ""; // what is being typed stays
-      one.value = now[name];
-      one.input.disabled = !running;
+      const field = known.get(name);
+      if (field.value !== now[name]) field.input.value = now[name] ?? ""; // what is typed stays
+      field.value = now[name];
+      field.input.disabled = !running;
     }
   }
 
+  return { element, draw };
+}
+
+/** One line: state, why it ended, and the iteration that is shown. */
+function factsOf({ state, iteration, most, looking, reason }, running) {
+  const ended = state === "done" && reason ? `${state} (${reason})` : state;
+  if (looking !== null && looking !== undefined) {
+    return `${ended} · iteration ${looking}, kept, of ${iteration}`;
+  }
+  const limit = most && running ? ` of at most ${most.toLocaleString("en")}` : "";
+  return `${ended} · iteration ${iteration}${limit}`;
+}
+
+/** The kept iterations, each a button that shows it. */
+function drawSnapshots(live, element) {
+  const { looking, snapshots } = live.progress();
+  const chip = (i, text) => {
+    const attributes = { class: "chip num", type: "button", onclick: () => live.say("look", i) };
+    attributes["aria-pressed"] = String(looking === i);
+    attributes["data-epoch"] = i === null ? "latest" : i;
+    return h("button", attributes, text);
+  };
+  const inside = element.contains(document.activeElement);
+  const focused = inside ? document.activeElement.dataset.epoch : null;
+  element.replaceChildren(
+    h("span", { class: "quiet" }, "kept iterations"),
+    ...(snapshots || []).map((i) => chip(i, String(i))),
+    chip(null, live.isRunning() ? "live" : "last"),
+  );
+  if (focused) element.querySelector(`[data-epoch="${focused}"]`)?.focus();
+}
+
+// --- errors and topics --------------------------------------------------------------------------
+
+function drawDepth(layer, l, { iterations = [], errors = [], marks = [] }) {
+  const values = errors[l] || [];
+  // layers that are trained one by one come later
+  const drawn = values.flatMap((v, n) => (v === null ? [] : [n]));
+  const moves = typeof layer.speed === "number";
+  const speed = moves ? `moves ${(100 * layer.speed).toPrecision(2)}% per iteration` : "";
+  const floor = layer.floor === null ? "" : `lowest possible ${layer.floor.toFixed(4)}`;
+  const times = drawn.map((n) => iterations[n]);
+  const heights = drawn.map((n) => values[n]);
+  return h(
+    "div",
+    { class: "depth", "data-depth": l },
+    h(
+      "div",
+      { class: "line" },
+      h("span", {}, `depth ${l} `, h("span", { class: "quiet" }, `${layer.rank} topics`)),
+      h(
+        "span",
+        { class: "num" },
+        layer.error === null ? "?" : layer.error.toFixed(4),
+        h("span", { class: "quiet floor" }, floor),
+      ),
+    ),
+    drawn.length > 1
+      ? lineChart(times, heights, layer.floor, "error", marks)
+      : h("div", { class: "blank" }),
+    h(
+      "div",
+      { class: "line quiet" },
+      layer.light
+        ? h("span", { class: `light ${layer.light}` }, `coefficients ${layer.words}`)
+        : h("span"),
+      h("span", { class: "num" }, speed),
+    ),
+  );
+}
+
+/** Whether what is shown is the present state of a fit that runs. */
+function isTraining(live) {
+  return (live.progress().looking ?? null) === null && live.isRunning();
+}
+
+function drawTopic(live, l, topic) {
+  const key = keyOf(l, topic.topic);
+  const before = isTraining(live) ? live.seen.get(key) : undefined;
+  const list = topic.words || [];
+  const what = topic.image ? drawImage(live, topic) : drawWords(topic, before);
+  live.seen.set(key, list);
+  return h(
+    "li",
+    { title: `layer ${l}, topic ${topic.topic}: ${list.join(" · ")}` },
+    h("i", { style: { background: topic.color } }),
+    h("span", { class: "num quiet" }, percent(topic.share)),
+    what,
+  );
+}
+
+/** The strongest words of a topic; those that were not there `before` are underlined. */
+function drawWords(topic, before) {
+  if (!(topic.share > 0)) return h("span", { class: "words" }, "(dead)");
+  const isNew = (word) => before && !before.includes(word);
+  const line = { class: "new", style: { textDecorationColor: topic.color } };
+  const drawn = topic.words.map((word, n) =>
+    h("span", {}, n ? " · " : "", h("span", isNew(word) ? line : {}, word)),
+  );
+  return h("span", { class: "words" }, drawn);
+}
+
+function drawImage(live, topic) {
+  const { shape } = live.progress();
+  const axis = Array.from({ length: shape[0] }, (_, i) => i);
+  const drawn =
+    shape.length === 1
+      ? curve(topic.image, axis, topic.color)
+      : picture(topic.image, shape, rgb(live.root));
+  const attributes = { class: "emblem", role: "img", "aria-label": `topic ${topic.topic}` };
+  return fill(drawn, { ...attributes, style: { outlineColor: topic.color } }, []);
+}
+
+function drawLayer(live, layer, l) {
+  const { shape } = live.progress();
+  const cut = layer.topics.length < layer.rank;
+  const notes = [
+    cut ? `the largest ${layer.topics.length} of ${layer.rank}` : "",
+    shape || !isTraining(live) ? "" : "new features are underlined",
+  ];
+  const topics = layer.topics.map((topic) => drawTopic(live, l, topic));
+  return h(
+    "div",
+    {},
+    heading(`layer ${l}`, notes.filter(Boolean).join(" · ")),
+    h("ul", { class: shape ? "tiles" : "" }, topics),
+  );
+}
+
+// --- the page -----------------------------------------------------------------------------------
+
+function renderLive({ model, el }) {
+  const live = createLive(model);
+  const { guard, progress } = live;
+  const buttons = drawButtons(live);
+  const settings = settingsOf(live);
+  const title = h("h2", { class: "heading" });
+  const facts = h("span", { class: "quiet facts num", role: "status" });
+  const controls = { class: "controls", role: "group", "aria-label": "training" };
+  const fit = pane("fit", "errors");
+  const topics = pane("topics", "topics");
+  const snapshots = pane("kept", "kept iterations");
+  live.root = h(
+    "div",
+    { class: "nnmf live", role: "group", "aria-label": "live view of a fit" },
+    h(
+      "header",
+      {},
+      title,
+      facts,
+      h("div", controls, Object.values(buttons)),
+      settings.element,
+      live.alert,
+    ),
+    h("div", { class: "panes" }, fit, topics),
+    snapshots,
+  );
+
   const drawProgress = guard(() => {
-    const { state, iteration, most, looking, error, reason } = progress(), running = state === "running" || state === "paused";
+    const running = live.isRunning();
+    const { state, error } = progress();
     title.textContent = progress().title || "a fit";
-    facts.textContent = `${state === "done" && reason ? `${state} (${reason})` : state} · iteration ${iteration}${most && running ? ` of at most ${most.toLocaleString("en")}` : ""}`;
-    root.dataset.state = state;
-    pause.textContent = state === "paused" ? "resume" : "pause";
-    for (const one of [pause, step, stop, keep]) one.disabled = !running;
-    alert.textContent = error || "";
-    drawSettings(progress().settings || {}, running);
-    const chip = (i, text) => h("button", { class: "chip num", type: "button", "aria-pressed": String(looking === i), "data-epoch": i === null ? "latest" : i, onclick: say("look", i) }, text);
-    const focused = snapshots.contains(document.activeElement) ? document.activeElement.dataset.epoch : null;
-    snapshots.replaceChildren(h("span", { class: "quiet" }, "kept iterations"), ...(progress().snapshots || []).map((i) => chip(i, String(i))), chip(null, running ? "live" : "last"));
-    if (focused) snapshots.querySelector(`[data-epoch="${focused}"]`)?.focus();
+    facts.textContent = factsOf(progress(), running);
+    live.root.dataset.state = state;
+    buttons.pause.textContent = state === "paused" ? "resume" : "pause";
+    for (const one of Object.values(buttons)) one.disabled = !running;
+    live.alert.textContent = error || "";
+    settings.draw(progress().settings || {}, running);
+    drawSnapshots(live, snapshots);
   });
 
-  function drawDepth(one, l, { iterations = [], errors = [], marks = [] }) {
-    const drawn = (errors[l] || []).flatMap((v, n) => (v === null ? [] : [n])); // layers that are trained one by one come later
-    const speed = typeof one.speed === "number" ? `moves ${(100 * one.speed).toPrecision(2)}% per iteration` : "";
-    return h("div", { class: "depth", "data-depth": l }, h("div", { class: "line" }, h("span", {}, `depth ${l} `, h("span", { class: "quiet" }, `${one.rank} topics`)),
-      h("span", { class: "num" }, one.error === null ? "?" : one.error.toFixed(4), h("span", { class: "quiet floor" }, one.floor === null ? "" : `lowest possible ${one.floor.toFixed(4)}`))),
-      drawn.length > 1 ? lineChart(drawn.map((n) => iterations[n]), drawn.map((n) => errors[l][n]), one.floor, "error", marks) : h("div", { class: "blank" }),
-      h("div", { class: "line quiet" }, one.light ? h("span", { class: `light ${one.light}` }, `coefficients ${one.words}`) : h("span"), h("span", { class: "num" }, speed)));
-  }
-
-  function drawTopic(l, one, shape) {
-    const key = keyOf(l, one.topic), before = seen.get(key), dead = !(one.share > 0), isNew = (word) => training() && before && !before.includes(word);
-    const what = one.image ? drawImage(one, shape)
-      : h("span", { class: "words" }, dead ? "(dead)" : one.words.map((word, n) => h("span", {}, n ? " · " : "", h("span", isNew(word) ? { class: "new", style: { textDecorationColor: one.color } } : {}, word))));
-    seen.set(key, one.words || []);
-    return h("li", { title: `layer ${l}, topic ${one.topic}: ${(one.words || []).join(" · ")}` }, h("i", { style: { background: one.color } }), h("span", { class: "num quiet" }, percent(one.share)), what);
-  }
-
-  function drawImage(one, shape) {
-    const drawn = shape.length === 1 ? curve(one.image, Array.from({ length: shape[0] }, (_, i) => i), one.color) : picture(one.image, shape, rgb(root));
-    return fill(drawn, { class: "emblem", role: "img", "aria-label": `topic ${one.topic}`, style: { outlineColor: one.color } }, []);
-  }
-
   const drawFrame = guard(() => {
-    const layers = (model.get("frame") || {}).layers || [], curves = model.get("curves") || {}, shape = progress().shape;
-    fit.replaceChildren(h("div", { class: "eyebrow" }, "relative error", h("span", {}, `dashed: lowest possible${(curves.marks || []).length ? " · upright: changed" : ""}`)), ...layers.map((one, l) => drawDepth(one, l, curves)));
-    const shown = layers.map((one, l) => [one, l]).reverse().filter(([one]) => one.topics.length);
-    topics.replaceChildren(...shown.map(([one, l]) => h("div", {}, h("div", { class: "eyebrow" }, `layer ${l}`, h("span", {}, [one.topics.length < one.rank ? `the largest ${one.topics.length} of ${one.rank}` : "", shape || !training() ? "" : "new features are underlined"].filter(Boolean).join(" · "))),
-      h("ul", { class: shape ? "tiles" : "" }, one.topics.map((topic) => drawTopic(l, topic, shape))))));
+    const layers = (model.get("frame") || {}).layers || [];
+    const curves = model.get("curves") || {};
+    const changed = (curves.marks || []).length ? " · upright: changed" : "";
+    const depths = layers.map((layer, l) => drawDepth(layer, l, curves));
+    fit.replaceChildren(heading("relative error", `dashed: lowest possible${changed}`), ...depths);
+    const shown = layers.map((layer, l) => [layer, l]).reverse();
+    const drawn = shown.filter(([layer]) => layer.topics.length);
+    topics.replaceChildren(...drawn.map(([layer, l]) => drawLayer(live, layer, l)));
   });
 
   model.on("change:progress", drawProgress);
   model.on("change:frame", drawFrame);
-  keepKeys(root);
-  el.replaceChildren(root);
+  keepKeys(live.root);
+  el.replaceChildren(live.root);
   drawProgress();
   drawFrame();
-  // Pictures are drawn in colors of the theme, which are known when the page has us, and which may change.
-  const retint = () => progress().shape && setTimeout(drawFrame, 600), arrived = new ResizeObserver(() => progress().shape && drawFrame()), themed = new MutationObserver(retint);
-  arrived.observe(root);
-  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
-  return () => { arrived.disconnect(); themed.disconnect(); model.off("change:progress", drawProgress); model.off("change:frame", drawFrame); };
+  // Pictures have colors of the theme, which are known when the page has us, and may change.
+  const redraw = () => progress().shape && drawFrame();
+  const arrived = new ResizeObserver(() => {
+    hideStill(live.root);
+    redraw();
+  });
+  const endTheme = onTheme(redraw);
+  arrived.observe(live.root);
+  return () => {
+    arrived.disconnect();
+    endTheme();
+    model.off("change:progress", drawProgress);
+    model.off("change:frame", drawFrame);
+  };
 }
 
 export default { render: renderLive };

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['BAR', 'check_number', 'check_penalty', 'check_layer', 'check_ranks', 'warn_of_more_topics', 'check_samples',
-           'read_signed', 'weights_of_entries', 'factor_like', 'columns_out', 'leading_svd', 'named_topics', 'NoBar',
-           'progress_bar', 'begin_training', 'unfinished', 'end_training', 'fitted_attributes', 'reporter', 'TrainedOn',
-           'FromFit', 'OnlyFromFit', 'fitting', 'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator',
-           'SignedEstimator', 'NonnegativeEstimator', 'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF',
-           'EarlyStopping', 'hidden_score']
+           'read_signed', 'weights_of_entries', 'factor_like', 'columns_out', 'leading_svd', 'with_callbacks',
+           'named_topics', 'NoBar', 'progress_bar', 'begin_training', 'unfinished', 'end_training', 'fitted_attributes',
+           'reporter', 'TrainedOn', 'FromFit', 'OnlyFromFit', 'fitting', 'Training', 'Trained', 'NamesTopics',
+           'FactorizationEstimator', 'SignedEstimator', 'NonnegativeEstimator', 'LearnsLabels', 'uses_labels',
+           'LayeredProblem', 'LayeredNMF', 'EarlyStopping', 'hidden_score']
 
 # %% ../../nbs/models/base.ipynb #de114954
 import contextlib
@@ -18,13 +18,14 @@ import math
 import numbers
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
+from sklearn import callback as sklearn_callback
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
@@ -42,6 +43,7 @@ from nnmf_nb.chain._labels import (
 from nnmf_nb.chain._layers import (
     by_share,
     describe,
+    feature_names,
     html_table,
     layer_rows,
     text_table,
@@ -74,7 +76,8 @@ from nnmf_nb.evaluation._certificates import (
     verify,
 )
 from ..layer._nnls import warn_not_converged
-from ._tables import DescribesTopics
+from ._report import TopicReport, report_of
+from ._tables import DescribesTopics, sample_index, stored_names
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
 from ..solvers.stationarity import CONVERGED, convergence_limit
@@ -246,7 +249,15 @@ def leading_svd(X, k):
     return top_svd(X, min(k, *X.shape)) if X.norm2 > 0 else None
 
 # %% ../../nbs/models/base.ipynb #bab2e950
-def named_topics(transform):
+_Method = TypeVar("_Method", bound=Callable)
+
+
+def with_callbacks(fit: _Method) -> _Method:
+    """scikit-learn's decorator of `fit`, which has no types: `fit` keeps its own."""
+    return sklearn_callback.with_callbacks(fit)
+
+
+def named_topics(transform: _Method) -> _Method:
     """Decorator of a method transform(self, X, layer=-1, ..): what `set_output` asks for, its
     columns named after the topics of that layer. A list has one result per layer.
     """
@@ -258,7 +269,7 @@ def named_topics(transform):
             return [_with_names(self, one, X, l) for l, one in enumerate(S)]
         return _with_names(self, S, X, layer)
 
-    return named
+    return cast(_Method, named)
 
 
 def _with_names(model, S, X, layer):
@@ -1069,6 +1080,78 @@ class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_ou
         """
         check_is_fitted(self)
         return f"{self._headline()}\n{text_table(layer_rows(self.layers_))}"
+
+    def topic_report(
+        self,
+        X: ArrayLike | None = None,
+        features: Sequence[str] | None = None,
+        samples: Sequence[object] | None = None,
+        runs: Sequence[object] | None = None,
+        top: int = 10,
+        mask: ArrayLike | str | None = None,
+        weights: ArrayLike | None = None,
+    ) -> TopicReport:
+        """Report of each topic what it explains, what is in it, and what speaks against it.
+
+        Parameters
+        ----------
+        X : matrix of shape (n_samples, n_features), default=None
+            Data points as `transform` takes them; None: those of the fit.
+        features : sequence of str of length n_features, default=None
+            Names of the features; None: those seen in fit, else x0, x1, ..
+        samples : sequence of length n_samples, default=None
+            Names of the data points; None: the index of X if it is a DataFrame, else 0, 1, ..
+        runs : sequence of fitted models, default=None
+            Other fits with as many layers, to match the topics with. None: those of which a model
+            from `consensus` was made; otherwise matches are unknown.
+        top : int, default=10
+            How many features of a topic are named at most.
+        mask, weights : matrix of shape (n_samples, n_features), default=None
+            What is known of X, and weights of its entries (dimensionless), as in `transform`.
+
+        Returns
+        -------
+        TopicReport
+            ``report.table`` is a DataFrame with a row per topic, ``report.to_html(path)`` a page
+            that can be printed. Columns: `layer`, `topic`, `parent`, `name`, `share` and `size` as
+            in `topic_info`; `floor` and `captured` of its layer in the fit; in how many runs it
+            `came_back`, and `share_of_runs`; mean and worst cosine with its partners (`match_mean`,
+            `match_worst`); `uniqueness`, the part that the other topics cannot build; `support`,
+            the number of its features, and how many hold half of it (`half_support`); `neighbors`,
+            the two nearest topics, with their cosines (`cosine` is the largest); `features` by
+            their `relevance`; the three `strongest` data points, which have the largest
+            coefficients, and the three most `typical`, with the largest shares among those with
+            much of it; `remarks` in words. Numbers are dimensionless, and NaN where unknown.
+
+        Raises
+        ------
+        NotFittedError
+            If the model was not fitted.
+        ValueError
+            For `features`, `samples`, `runs`, `top` or X that do not fit.
+
+        References
+        ----------
+        C. Sievert, K. E. Shirley: LDAvis. 2014. doi:10.3115/v1/W14-3110.
+
+        Examples
+        --------
+        >>> from nnmf_nb import NMF, datasets
+        >>> model = NMF(4, random_state=0).fit(datasets.toy().X)
+        >>> report = model.topic_report()
+        >>> len(report.table)
+        4
+        >>> report.to_html().startswith("<!doctype html>")
+        True
+        """
+        layers = self._layers_for(X, mask, weights)
+        (N, _), (_, M) = layers[0].A.shape, layers[0].S.shape
+        points = sample_index(X, M) if samples is None else list(samples)
+        if len(points) != M:
+            raise ValueError(f"samples must be {M} names, one per data point, got {len(points)}.")
+        names = [self.get_feature_names_out(layer=layer) for layer in range(len(layers))]
+        words = feature_names(self._names(features), N)
+        return report_of(self, layers, names, {*stored_names(self)}, words, points, runs, top)
 
     def _headline(self):
         (N, _), (_, M) = self.layers_[0].A.shape, self.layers_[0].S.shape

@@ -8,12 +8,10 @@ __all__ = ['NMF']
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 from typing import Any, Self
 
-from sklearn.callback import with_callbacks
-
 from ..core._arrays import Array, ArrayLike, RandomState
 from ..core._data import DataMatrix
 from ..evaluation._certificates import Criteria
-from ._base import Trained
+from ._base import Trained, with_callbacks
 from ._one_layer import OneLayer, check_problem, named_start, train
 from ..solvers._flat import Problem, used_solver
 from ..solvers.divergences import _power_of_scale, divergence_floor

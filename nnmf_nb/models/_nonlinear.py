@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
-from sklearn.callback import with_callbacks
 
 from ..chain._semi_nmf import SemiTerms, pretrain_semi
 from nnmf_nb.core._arrays import (
@@ -40,6 +39,7 @@ from nnmf_nb.models._base import (
     check_ranks,
     factor_like,
     progress_bar,
+    with_callbacks,
 )
 from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from sklearn.callback import with_callbacks
-
 from ..chain._labels import check_supervision, labels_per_layer, warn_few_topics
 from nnmf_nb.chain._semi_nmf import (
     ClassGraph,
@@ -34,6 +32,7 @@ from nnmf_nb.models._base import (
     check_ranks,
     factor_like,
     progress_bar,
+    with_callbacks,
 )
 
 # %% ../../nbs/models/semi.ipynb #fd1a7e0f

@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import NamedTuple, Self
 
 import numpy as np
-from sklearn.callback import with_callbacks
 
 from nnmf_nb.chain._labels import (
     Classifier,
@@ -52,6 +51,7 @@ from nnmf_nb.models._base import (
     check_number,
     factor_like,
     progress_bar,
+    with_callbacks,
 )
 from ..solvers._quasi_newton import descend
 from ..solvers.gradient import _pack, _unpack

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.chain._labels import (
@@ -57,7 +56,7 @@ from ..core._validation import check_matrix, is_frame, name_text
 from ..core.iteration import iterate
 from ..evaluation._certificates import Criteria, criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
-from ._base import LearnsLabels, Trained, progress_bar
+from ._base import LearnsLabels, Trained, progress_bar, with_callbacks
 from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train
 from ..solvers._flat import Problem, filled_start, half_step
 from ..solvers.coordinate_descent import coordinate_descent

@@ -15,7 +15,6 @@ from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
-from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from nnmf_nb.core._arrays import (
@@ -43,6 +42,7 @@ from nnmf_nb.models._base import (
     Trained,
     check_number,
     progress_bar,
+    with_callbacks,
 )
 from ..solvers.coordinate_descent import hals
 from ..solvers.divergences import entry_divergence

@@ -6,9 +6,11 @@
 __all__ = ['consensus']
 
 # %% ../../nbs/selection/consensus.ipynb #4ce1ec4d
+import functools
 import numbers
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -16,11 +18,14 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from ..chain._layers import topic_shares
-from ..core._arrays import serial
+from ..chain._layers import topic_features, topic_shares
+from ..core._arrays import serial, to_numpy
 from ..core._validation import read_samples
-from ..evaluation.metrics import _topics_of, _unit, match_topics
-from ..models._base import check_number
+from ..evaluation._certificates import of_given_topics
+from ..evaluation.metrics import _topics_of, _unit, layers_of, match_topics
+from ..models._base import check_number, check_ranks
+from ..models._hierarchical import HierarchicalNMF
+from ..models._neural import NeuralNMF
 from ..models._nmf import NMF
 from ..models._tables import keep_returns
 from ._rules import LEVEL
@@ -30,75 +35,127 @@ from .criteria import separation
 _RUNS = 13  # kind of random numbers
 
 
-def _run_once(X, estimator, n_components, subsample, seed, n):
-    """Topics (n_features x k) of run n."""
-    words = np.random.SeedSequence([seed, _RUNS, n_components, n]).generate_state(2)
+def _run_once(X, estimator, ranks, subsample, seed, n):
+    """Matrices [A_0, .., A_L] of run n, A_0 (n_features x k_0)."""
+    words = np.random.SeedSequence([seed, _RUNS, *ranks, n]).generate_state(2)
     order = np.random.default_rng(int(words[0])).permutation(X.shape[0])
     rows = np.sort(order[: max(1, round(subsample * X.shape[0]))])
-    model = clone(estimator).set_params(
-        n_components=n_components, init="random", n_init=1, random_state=int(words[1] >> 1)
-    )
+    start = int(words[1] >> 1)
     with serial(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # such a run shows in the shares
-        return model.fit(X[rows]).components_.T
+        if isinstance(estimator, NMF):
+            model = clone(estimator).set_params(
+                n_components=ranks[0], init="random", n_init=1, random_state=start
+            )
+            return [model.fit(X[rows]).components_.T]
+        chain = _random_chain(X[rows], ranks, start)
+        model = clone(estimator).set_params(ranks=ranks, init=chain, random_state=start)
+        return [layer.A for layer in model.fit(X[rows]).layers_]
+
+
+def _random_chain(X, ranks, start):
+    """A chain whose layers are factorized one after the other, each from a random start."""
+    chain = []
+    for k in ranks:
+        layer = NMF(k, init="random", random_state=start).fit(X)
+        chain.append(layer.components_.T)
+        X = layer.transform(X)
+    return chain
 
 # %% ../../nbs/selection/consensus.ipynb #d7c34d02
-def _returns(reference, runs):
-    """Partners (runs x k) of the topics of `reference`, and whether they came back."""
-    partners = np.array([match_topics(reference, one).permutation for one in runs])
-    back = np.array([separation(reference, one) > LEVEL for one in runs])
-    return partners, back
+def _topics(chain, layer):
+    """Topics of a layer in terms of the features (n_features x k), columns of unit length."""
+    return _unit(functools.reduce(np.matmul, chain[: layer + 1]))
+
+
+def _returns(reference, runs, layer=0):
+    """Of the topics of a layer of the chain `reference` in other runs: partners (runs x k),
+    whether they came back, and cosines.
+    """
+    own = _topics(reference, layer)
+    others = [_topics(one, layer) for one in runs]
+    matches = [match_topics(own, one) for one in others]
+    return _Returns(
+        np.array([one.permutation for one in matches]),
+        np.array([separation(own, one) > LEVEL for one in others]),
+        np.array([one.cosines for one in matches]),
+    )
+
+
+class _Returns(NamedTuple):
+    partner: np.ndarray
+    back: np.ndarray
+    cosine: np.ndarray
 
 
 def _most_typical(runs):
     """Number of the run whose topics come back most often in the others."""
+    layers = [[_topics(one, layer) for one in runs] for layer in range(len(runs[0]))]
     total = [
-        np.mean([separation(one, other).clip(0).mean() for other in runs if other is not one])
-        for one in runs
+        np.mean(
+            [
+                separation(one, other).clip(0).mean()
+                for topics in layers
+                for one, other in ((topics[n], other) for m, other in enumerate(topics) if m != n)
+            ]
+        )
+        for n in range(len(runs))
     ]
     return int(np.argmax(total))
 
 
-def _medians(reference, runs, partners, back):
-    """Medians (n_features x k, columns of unit length) of the topics that came back."""
-    columns = []
-    for t in range(reference.shape[1]):
-        found = [reference[:, t]]
-        found += [run[:, p[t]] for run, p, b in zip(runs, partners, back) if b[t]]
-        columns.append(np.median(found, axis=0))
-    return _unit(np.column_stack(columns))
+def _medians(reference, runs, found):
+    """Medians [A_0, .., A_L] of the topics that came back, columns of unit length.
+
+    reference: a chain; runs: the other chains; found: the `_Returns` of each layer.
+    """
+    chain = []
+    for layer, A in enumerate(reference):
+        matched = [A]
+        for n, run in enumerate(runs):
+            other = run[layer][:, found[layer].partner[n]]
+            other = np.where(found[layer].back[n], other, np.nan)
+            if layer:
+                other = other[found[layer - 1].partner[n]]
+                other = np.where(found[layer - 1].back[n][:, None], other, np.nan)
+            matched.append(other)
+        chain.append(_unit(np.nanmedian(matched, axis=0)))
+    return chain
 
 # %% ../../nbs/selection/consensus.ipynb #f79e328f
 def consensus(
     X: ArrayLike,
-    n_components: int | None = None,
+    n_components: int | Sequence[int] | None = None,
     *,
     models: Sequence[object] | None = None,
-    estimator: NMF | None = None,
+    estimator: NMF | HierarchicalNMF | NeuralNMF | None = None,
     n_runs: int = 20,
     subsample: float = 0.8,
     min_share: float = 0.5,
     n_jobs: int | None = None,
     random_state: int = 0,
-) -> NMF:
+) -> NMF | HierarchicalNMF | NeuralNMF:
     """Put the topics of many runs together, and count how often each came back.
 
     Parameters
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features)
         The data, finite and >= 0, on the host.
-    n_components : int or None, default=None
-        Number of topics of each run; None only with `models`.
+    n_components : int, sequence of int or None, default=None
+        Number of topics of each run, of a chain for each layer; None: those of `models`, or the
+        `ranks` of a chain.
     models : sequence of fitted models or arrays of shape (n_features, k), default=None
-        At least three runs with the same number of topics. None: `n_runs` fits to subsamples.
-    estimator : NMF or None, default=None
-        Loss, solver and penalties of the runs and of the result. None: ``NMF()``.
+        At least three runs with the same numbers of topics. None: `n_runs` fits to subsamples.
+    estimator : NMF, HierarchicalNMF, NeuralNMF or None, default=None
+        Loss, solver and penalties of the runs and of the result. None: that of `models` if these
+        are chains, else ``NMF()``.
     n_runs : int, default=20
         Number of fits, at least 3, dimensionless.
     subsample : float, default=0.8
         Share of the data points in each fit, above 0 and at most 1, dimensionless.
     min_share : float, default=0.5
-        Topics that came back in a smaller share of the runs (0 to 1, dimensionless) are left out.
+        Topics that came back in a smaller share of the runs (0 to 1, dimensionless) are left out,
+        and so are topics above them that hold nothing else.
     n_jobs : int or None, default=None
         Number of processes, as in joblib. The result is the same to the last bit for any number.
     random_state : int, default=0
@@ -106,13 +163,16 @@ def consensus(
 
     Returns
     -------
-    NMF
-        A fitted model whose components are the medians, in descending order of their share, with
-        exact coefficients. Its `came_back_` has, for each topic, the number of other runs in which
-        it came back, and `n_runs_` is the number of these runs.
+    NMF, HierarchicalNMF or NeuralNMF
+        A fitted model whose topics are the medians, in descending order of their share, with exact
+        coefficients. Its `came_back_` has, for each topic, the number of other runs in which it
+        came back, and `n_runs_` is the number of these runs; `matches_` (n_runs_ x k) has its
+        cosines with its partners. Of a chain both are lists with an entry for each layer.
 
     Raises
     ------
+    TypeError
+        If the estimator is of another kind.
     ValueError
         If there are fewer than three runs, they differ in their topics, a number is out of range,
         or no topic came back often enough.
@@ -129,66 +189,129 @@ def consensus(
 
     Examples
     --------
-    >>> from nnmf_nb import datasets
-    >>> from nnmf_nb.selection import consensus
+    >>> from nnmf_nb import consensus, datasets
     >>> X = datasets.planted_counts(3, 150, 100).X
     >>> model = consensus(X, 3, n_runs=6)
     >>> model.components_.shape[0], model.n_runs_
     (3, 5)
     """
-    estimator = NMF() if estimator is None else estimator
-    _check_consensus(estimator, models, n_components, n_runs, subsample, min_share, random_state)
+    estimator = _estimator_of(models) if estimator is None else estimator
+    _check_consensus(estimator, n_runs, subsample, min_share, random_state)
     if models is None:
         data = read_samples(X, takes_mask=False, device="cpu").X
+        ranks = _ranks_of_runs(estimator, n_components)
         run = joblib.Parallel(n_jobs=n_jobs)
         runs = run(
-            joblib.delayed(_run_once)(data, estimator, n_components, subsample, random_state, n)
+            joblib.delayed(_run_once)(data, estimator, ranks, subsample, random_state, n)
             for n in range(n_runs)
         )
     else:
-        runs = [_unit(_topics_of(one)) for one in models]
-        _check_runs(runs, n_components)
+        runs = _given_runs(estimator, models, n_components)
     first = _most_typical(runs)
     others = [one for n, one in enumerate(runs) if n != first]
-    partners, back = _returns(runs[first], others)
-    A, count = _medians(runs[first], others, partners, back), back.sum(axis=0)
-    chosen = count >= min_share * len(others)
-    if not chosen.any():
-        raise ValueError(
-            f"no topic came back in {min_share:.0%} of {len(others)} runs (at most "
-            f"{count.max()}): take fewer topics, or a smaller min_share."
-        )
-    if not chosen.all():
-        warnings.warn(
-            f"{(~chosen).sum()} of {len(chosen)} topics came back in fewer than {min_share:.0%} "
-            f"of {len(others)} runs and are left out.",
-            UserWarning,
-            stacklevel=2,
-        )
-    return _fitted(X, estimator, A[:, chosen], count[chosen], len(others), random_state)
+    found = [_returns(runs[first], others, layer) for layer in range(len(runs[0]))]
+    chain = _medians(runs[first], others, found)
+    chosen = _often_enough(chain, found, min_share)
+    return _fitted(X, estimator, chain, chosen, found, random_state)
 
 
-def _fitted(X, estimator, A, count, n_runs, random_state):
-    """The model with topics A (n_features x k), by share."""
-    for _ in range(2):  # shares need coefficients, and the order needs the shares
-        model = clone(estimator).set_params(
-            n_components=A.shape[1], fixed=A.T, init=None, n_init=1, random_state=random_state
-        )
-        model.fit(X)
-        order = np.argsort(-topic_shares(model.layers_), kind="stable")
-        A, count = A[:, order], count[order]
-    keep_returns(model, count, n_runs)
+def _often_enough(chain, found, min_share):
+    """For each layer the numbers of the topics that came back in a share of the runs."""
+    chosen = []
+    for layer, (A, one) in enumerate(zip(chain, found)):
+        count, n_runs = one.back.sum(axis=0), len(one.back)
+        rows = A if layer == 0 else A[chosen[-1]]
+        alive = rows.any(axis=0)
+        chosen.append(np.flatnonzero((count >= min_share * n_runs) & alive))
+        where = f" of layer {layer}" if len(chain) > 1 else ""
+        or_hold = ", or hold none that did," if layer else ""
+        if not len(chosen[-1]):
+            raise ValueError(
+                f"no topic{where} came back in {min_share:.0%} of {n_runs} runs (at most "
+                f"{count.max()}): take fewer topics, or a smaller min_share."
+            )
+        if len(chosen[-1]) < len(count):
+            warnings.warn(
+                f"{len(count) - len(chosen[-1])} of {len(count)} topics{where} came back in fewer "
+                f"than {min_share:.0%} of {n_runs} runs{or_hold} and are left out.",
+                UserWarning,
+                stacklevel=3,
+            )
+    return chosen
+
+
+def _fitted(X, estimator, chain, chosen, found, random_state):
+    """The model with the chosen topics of a chain, by share."""
+    chain = [
+        A[:, topics] if layer == 0 else _unit(A[np.ix_(chosen[layer - 1], topics)])
+        for layer, (A, topics) in enumerate(zip(chain, chosen))
+    ]
+    if isinstance(estimator, NMF):
+        model, order = _fitted_flat(X, estimator, chain[0], random_state)
+    else:
+        model, order = _fitted_chain(X, estimator, chain, random_state)
+    chosen = [topics[one] for topics, one in zip(chosen, order)]
+    keep_returns(
+        model,
+        [one.back.sum(axis=0)[topics] for one, topics in zip(found, chosen)],
+        len(found[0].back),
+        [one.cosine[:, topics] for one, topics in zip(found, chosen)],
+    )
     return model
 
 
-def _check_consensus(estimator, models, n_components, n_runs, subsample, min_share, random_state):
+def _fitted_flat(X, estimator, A, random_state):
+    """An NMF with topics A (n_features x k) by share, and [their order]."""
+    order = np.arange(A.shape[1])
+    for _ in range(2):  # shares need coefficients, and the order needs the shares
+        model = clone(estimator).set_params(
+            n_components=len(order),
+            fixed=A[:, order].T,
+            init=None,
+            n_init=1,
+            random_state=random_state,
+        )
+        model.fit(X)
+        by_share = np.argsort(-topic_shares(model.layers_), kind="stable")
+        order = order[by_share]
+    return model, [order]
+
+
+def _fitted_chain(X, estimator, chain, random_state):
+    """A layered model with the matrices A_l of `chain` by share, and the orders of its topics."""
+    model = clone(estimator).set_params(
+        ranks=tuple(A.shape[1] for A in chain), init=chain, max_iter=0, random_state=random_state
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # nothing is to be trained
+        model.fit(X)
+    model.criteria_ = of_given_topics(model.criteria_, "its columns are medians of runs")
+    model.converged_, model.stop_reason_ = True, "consensus"
+    order = [
+        match_topics(topic_features(model.layers_, layer), _topics(chain, layer)).permutation
+        for layer in range(len(chain))
+    ]
+    return model, order
+
+
+def _estimator_of(models):
+    """The estimator by which runs are put together, without one that was given."""
+    first = None if models is None or not len(models) else models[0]
+    if isinstance(first, _CHAINS) and len(first.layers_) > 1:
+        return first
+    return NMF()
+
+
+_CHAINS = (HierarchicalNMF, NeuralNMF)
+
+
+def _check_consensus(estimator, n_runs, subsample, min_share, random_state):
     """Raise `TypeError` or `ValueError` for arguments that do not fit."""
-    if not isinstance(estimator, NMF):
-        raise TypeError(f"consensus takes an NMF as estimator, got {type(estimator).__name__}.")
-    if models is None and n_components is None:
-        raise ValueError("consensus needs n_components, or the models to put together.")
-    if n_components is not None:
-        check_number("n_components", n_components, numbers.Integral, 1)
+    if not isinstance(estimator, (NMF, *_CHAINS)):
+        raise TypeError(
+            "consensus takes an NMF, HierarchicalNMF or NeuralNMF as estimator, got "
+            f"{type(estimator).__name__}."
+        )
     check_number("n_runs", n_runs, numbers.Integral, 3)
     check_number("random_state", random_state, numbers.Integral, 0)
     if not 0 < subsample <= 1:
@@ -197,15 +320,38 @@ def _check_consensus(estimator, models, n_components, n_runs, subsample, min_sha
         raise ValueError(f"min_share must be between 0 and 1, got {min_share!r}.")
 
 
-def _check_runs(runs, n_components):
-    """Raise `ValueError` unless there are three runs with the same number of topics."""
-    sizes = {one.shape for one in runs}
-    if len(runs) < 3 or len(sizes) > 1:
+def _ranks_of_runs(estimator, n_components):
+    """Numbers of topics of the runs, a tuple."""
+    if n_components is None and isinstance(estimator, NMF):
+        raise ValueError("consensus needs n_components, or the models to put together.")
+    ranks = check_ranks(estimator.ranks if n_components is None else n_components)
+    if isinstance(estimator, NMF) and len(ranks) > 1:
+        raise ValueError(
+            f"n_components must be one integer for an NMF, got {n_components!r}: for a chain give "
+            "estimator=NeuralNMF() or HierarchicalNMF()."
+        )
+    return ranks
+
+
+def _given_runs(estimator, models, n_components):
+    """Chains of fitted models.
+
+    Raises `ValueError` unless there are three with the same numbers of topics.
+    """
+    if isinstance(estimator, NMF):
+        runs = [[_unit(_topics_of(one))] for one in models]
+    else:
+        runs = [[to_numpy(layer.A) for layer in layers_of(one)] for one in models]
+    shapes = {tuple(A.shape for A in one) for one in runs}
+    if len(runs) < 3 or len(shapes) > 1:
         raise ValueError(
             "models must be at least three runs with the same features and number of topics, got "
-            f"{len(runs)} with shapes {sorted(sizes)}."
+            f"{len(runs)} with shapes {sorted(shapes)}."
         )
-    if n_components not in (None, runs[0].shape[1]):
+    ranks = tuple(A.shape[1] for A in runs[0])
+    if n_components is not None and check_ranks(n_components) != ranks:
         raise ValueError(
-            f"n_components is {n_components}, but the models have {runs[0].shape[1]} topics."
+            f"n_components is {n_components}, but the models have {', '.join(map(str, ranks))} "
+            "topics."
         )
+    return runs

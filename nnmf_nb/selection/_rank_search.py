@@ -349,6 +349,12 @@ class RankSearch(BaseEstimator):
         self.best_estimator_ = self._best(X)
         return self
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        return tags
+
     def _checked_model(self):
         """The model of the fits. Raises `TypeError` or `ValueError` for one that does not fit."""
         model = NMF() if self.estimator is None else self.estimator

@@ -21,7 +21,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -53,6 +53,7 @@ from nnmf_nb.models._base import (
     progress_bar,
     reporter,
     unfinished,
+    with_callbacks,
 )
 from ..persistence._checkpoints import keeping
 from ..persistence._files import RUNNING

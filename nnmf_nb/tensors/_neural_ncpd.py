@@ -19,7 +19,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from ..chain._costs import on_unit_columns
@@ -55,7 +54,7 @@ from nnmf_nb.layer._nnls import (
     solve_layer,
     warn_not_converged,
 )
-from ..models._base import check_number, check_ranks, progress_bar, reporter
+from ..models._base import check_number, check_ranks, progress_bar, reporter, with_callbacks
 from ..persistence._checkpoints import keeping
 from ..solvers.gradient import Trace, lbfgs, run
 from ..solvers.stationarity import CONVERGED, projected_gradient_norm

@@ -1,0 +1,242 @@
+// The pane of the selected topic: its name, its kin, its strongest features.
+
+import { fill, h, heading, keyOf, pane, percent, rgb, textWidth } from "./elements.js";
+import { isCurve, isPicture, label, ranked } from "./payload.js";
+import { curve, peaks, picture } from "./pictures.js";
+
+const ROW = 22; // height of a feature
+
+/** What stands for a topic in a line of text: its name, or a small picture when it has no name
+ *  of its own. */
+export function emblem(view, l, j, n) {
+  const { data } = view;
+  const topic = data.layers[l].topics[j];
+  if (!isPicture(data) || view.names()[keyOf(l, j)]) {
+    return h("span", { class: "name" }, view.nameOf(l, j, n));
+  }
+  const drawn = picture(topic.image, data.shape, rgb(view.root));
+  const outline = { outlineColor: topic.color };
+  const attributes = { class: "emblem", role: "img", "aria-label": view.nameOf(l, j) };
+  return fill(drawn, { ...attributes, style: outline }, []);
+}
+
+/** A button that selects a topic. */
+export function chip(view, l, j, part) {
+  const color = { background: view.colorOf(l, j) };
+  return h(
+    "button",
+    {
+      class: "chip",
+      type: "button",
+      title: `layer ${l}, topic ${j}: ${view.nameOf(l, j, 8)}`,
+      onclick: () => view.select(l, j),
+    },
+    isPicture(view.data) ? null : h("i", { style: color }),
+    emblem(view, l, j, 2),
+    part === undefined ? null : h("span", { class: "quiet num" }, percent(part)),
+  );
+}
+
+export function topicPane(view) {
+  const { data, state, guard } = view;
+  const element = pane("topic", "topic");
+  const features = h("div", { class: "features" });
+  const reading = h("span", { class: "num" });
+  const slider = drawSlider(view, () => drawFeatures(view, features, reading));
+  const control = h(
+    "label",
+    { class: "slider", title: "weight λ between how specific a feature is and how frequent" },
+    h("span", {}, "distinctive"),
+    slider,
+    h("span", {}, "frequent ", reading),
+  );
+
+  function draw() {
+    const [l, j] = view.selected();
+    const topic = data.layers[l].topics[j];
+    const facts = h(
+      "p",
+      { class: "quiet num facts" },
+      `layer ${l}, topic ${j} · ${percent(topic.share)} of the reconstruction`,
+      topic.dead ? h("span", { class: "flag" }, " · dead: explains nothing") : null,
+    );
+    const title = state.renaming ? drawRenaming(view, l, j) : drawTitle(view, l, j);
+    const parts = [heading("topic"), title, facts, drawKin(view, l, j)];
+    element.replaceChildren(...parts, ...drawBody(topic));
+    if (!data.shape && !topic.dead) drawFeatures(view, features, reading);
+  }
+
+  function drawBody(topic) {
+    if (isCurve(data)) return [drawSpectrum(data, topic)];
+    if (data.shape) return [drawFactor(view, topic)];
+    return topic.dead ? [] : [control, features, drawLegend(data, topic)];
+  }
+
+  view.editName = guard(() => {
+    state.renaming = true;
+    draw();
+    const input = element.querySelector(".title input");
+    input.focus();
+    input.select();
+  });
+  view.nameEdited = () => {
+    draw();
+    element.querySelector(".rename").focus();
+  };
+  return { element, draw };
+}
+
+function drawSlider(view, follow) {
+  const attributes = { type: "range", min: 0, max: 1, step: 0.1, value: 1 };
+  attributes["aria-label"] = "relevance: from distinctive to frequent";
+  const slider = h("input", attributes);
+  slider.addEventListener(
+    "input",
+    view.guard(() => {
+      view.state.lambda = Number(slider.value);
+      follow();
+    }),
+  );
+  return slider;
+}
+
+// --- the name -----------------------------------------------------------------------------------
+
+const swatch = (view, l, j) =>
+  h("span", { class: "swatch", style: { background: view.colorOf(l, j) } });
+
+function drawTitle(view, l, j) {
+  const press = { class: "plain rename", type: "button", onclick: () => view.editName() };
+  const name = h("h3", {}, view.nameOf(l, j));
+  return h("div", { class: "title" }, swatch(view, l, j), name, h("button", press, "rename"));
+}
+
+function drawRenaming(view, l, j) {
+  const says = "name of the topic; empty for its features";
+  const input = h("input", { type: "text", maxlength: 80, "aria-label": says });
+  input.value = view.names()[keyOf(l, j)] || "";
+  input.placeholder = label(view.data, {}, l, j);
+  const finish = view.guard((keep) => {
+    if (!view.state.renaming) return;
+    view.state.renaming = false;
+    if (keep) view.rename(l, j, input.value.trim());
+    view.nameEdited();
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault(); // or the key would press the button that gets the focus
+    event.stopPropagation();
+    finish(event.key === "Enter");
+  });
+  input.addEventListener("blur", () => finish(true));
+  return h("div", { class: "title" }, swatch(view, l, j), input);
+}
+
+// --- kin ----------------------------------------------------------------------------------------
+
+function drawKin(view, l, j) {
+  const topic = view.data.layers[l].topics[j];
+  const up = view.kin.parents[l][j];
+  const down = view.kin.children[l][j].filter(([, , part]) => part >= 0.01).slice(0, 8);
+  const rows = [
+    ["flows into", "quiet", up.map(([i, part]) => chip(view, l + 1, i, part))],
+    ["made of", "quiet", down.map(([i, , part]) => chip(view, l - 1, i, part))],
+    ["speaks for", "quiet", (topic.classes || []).map(drawClass)],
+    ["duplicate of", "flag", topic.twins.map((i) => chip(view, l, i))],
+  ].filter(([, , chips]) => chips.length);
+  const drawn = rows.map(([what, kind, chips]) => [
+    h("span", { class: kind }, what),
+    h("div", {}, chips),
+  ]);
+  return h("div", { class: "kin" }, drawn);
+}
+
+function drawClass([name, part]) {
+  const title = `${percent(part)} of what this topic adds to the scores of classes`;
+  const share = h("span", { class: "quiet num" }, percent(part));
+  return h("span", { class: "chip class", title }, h("span", { class: "name" }, name), share);
+}
+
+// --- features -----------------------------------------------------------------------------------
+
+function drawLegend(data, topic) {
+  const key = (name, color, text) => h("span", {}, h("i", { class: name, style: color }), text);
+  return h(
+    "p",
+    { class: "legend" },
+    key("", { background: topic.color }, "share of the topic"),
+    key("ghost", {}, `share of ${data.reference}`),
+  );
+}
+
+/** Rows are kept from one position of the slider to the next, so that they move instead of
+ *  jumping. */
+function drawFeatures(view, features, reading) {
+  const { data } = view;
+  const [l, j] = view.selected();
+  const topic = data.layers[l].topics[j];
+  const rows = ranked(data, topic, view.state.lambda);
+  const most = Math.max(...rows.map(([, phi, p]) => Math.max(phi, p)));
+  const widths = rows.map(([i]) => textWidth(data.features[i], 13));
+  const old = new Map([...features.children].map((row) => [row.dataset.key, row]));
+  reading.textContent = `λ ${view.state.lambda.toFixed(1)}`;
+  features.style.setProperty("--names", `${Math.ceil(Math.max(...widths)) + 2}px`);
+  features.style.height = `${ROW * rows.length}px`;
+  rows.forEach(([i, phi, p], n) => {
+    const key = `${l},${j},${i}`;
+    const row = old.get(key) || newFeature(data, key, i, topic, phi, p);
+    old.delete(key);
+    placeFeature(view, row, n, data.features[i], phi / most, p / most);
+    if (!row.parentNode) features.append(row);
+  });
+  for (const row of old.values()) row.remove();
+}
+
+function placeFeature(view, row, n, feature, part, reference) {
+  const text = view.state.query.trim().toLocaleLowerCase();
+  const [name, track] = row.children;
+  const hit = text && feature.toLocaleLowerCase().includes(text);
+  name.replaceChildren(hit ? h("mark", {}, feature) : feature);
+  row.style.transform = `translateY(${ROW * n}px)`;
+  row.dataset.rank = n;
+  track.children[0].style.width = `${100 * part}%`;
+  track.children[1].style.width = `${100 * reference}%`;
+}
+
+function newFeature(data, key, i, topic, phi, p) {
+  const parts = [phi, p].map((part) => `${(100 * part).toPrecision(3)}%`);
+  const title = `${data.features[i]}: ${parts[0]} of the topic, ${parts[1]} of ${data.reference}`;
+  const bar = h("i", { style: { background: topic.color } });
+  return h(
+    "div",
+    { class: "feature", "data-key": key, title },
+    h("span", {}, data.features[i]),
+    h("span", { class: "track" }, bar, h("i", { class: "ghost" })),
+    h("span", { class: "num" }, `${(100 * phi).toFixed(1)}%`),
+  );
+}
+
+// --- pictures and curves ------------------------------------------------------------------------
+
+function drawFactor(view, topic) {
+  const canvas = picture(topic.image, view.data.shape, rgb(view.root));
+  const attributes = { class: "factor", role: "img", "aria-label": "the topic as a picture" };
+  return fill(canvas, { ...attributes, style: { borderColor: topic.color } }, []);
+}
+
+function drawSpectrum(data, topic) {
+  const tops = peaks(topic.image, data.axis).join(", ");
+  const says = `the topic as a curve with peaks at ${tops}`;
+  const plot = curve(topic.image, data.axis, topic.color);
+  return h(
+    "div",
+    { class: "spectrum" },
+    h("div", { class: "plot", role: "img", "aria-label": says }, plot),
+    h(
+      "div",
+      { class: "x num" },
+      data.ends.map((end) => h("span", {}, end)),
+    ),
+    h("p", { class: "legend" }, topic.dead ? "" : `peaks at ${tops}`),
+  );
+}
