@@ -331,7 +331,7 @@ def plot_component_tree(
     names = names_of_modes(names, [len(U) for U in model.factors_])
     modes = range(n_modes) if mode is None else np.atleast_1d(mode).tolist()
     for m in modes:
-        if isinstance(m, bool) or not isinstance(m, numbers.Integral) or not 0 <= m < n_modes:
+        if isinstance(m, bool) or not isinstance(m, (int, np.integer)) or not 0 <= m < n_modes:
             raise ValueError(f"mode must hold integers from 0 to {n_modes - 1}, got {mode!r}.")
     words = [words_of_components(one.profiles, names, modes, top) for one in model.layers_]
     return draw_tree(model, words, ax, noun="component")
