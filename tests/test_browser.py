@@ -365,6 +365,7 @@ def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, tmp_
     context.close()
 
 
+@pytest.mark.exhaustive  # the page without a kernel is in test_inspector
 def test_names_after_a_restart_are_said_to_be_lost(jupyter, chromium, tmp_path):
     context = chromium.new_context(viewport={"width": 1300, "height": 1000})
     page = context.new_page()

@@ -9,7 +9,7 @@ import pytest
 from nnmf_nb import NMF, HierarchicalNMF, nnls, nnls_vjp
 from nnmf_nb.core._arrays import to_numpy
 
-PAGE = Path(__file__).resolve().parent.parent / "nbs" / "tutorials" / "04_torch_and_jax.ipynb"
+PAGE = Path(__file__).resolve().parent.parent / "nbs" / "tutorials" / "10_torch_and_jax.ipynb"
 RNG = np.random.default_rng(1)
 A, X, G = RNG.random((7, 3)), RNG.random((7, 6)), RNG.standard_normal((3, 6))
 

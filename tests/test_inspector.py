@@ -1126,7 +1126,11 @@ def shows(shown, part, digits=0):
 
 
 @browser_tests
-@pytest.mark.parametrize("kind", ["NMF", "neural", "deep", "genes", "many"])
+@pytest.mark.parametrize(
+    "kind",
+    ["neural", "genes"]
+    + [pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("NMF", "deep", "many")],
+)
 def test_no_number_contradicts_the_model(open_page, models, genes, toy, kind):
     view = genes if kind == "genes" else inspect(models[kind], features=toy.features)
     layers = view.model.layers_
@@ -1270,7 +1274,7 @@ def deep_layers():
 
 
 @browser_tests
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("width", [1400, pytest.param(400, marks=pytest.mark.exhaustive)])
 def test_labels_do_not_overprint(open_page, deep_layers, genes, width):
     names = [f"{a}{b}" for a in "correct horse battery staple".split() for b in range(75)]
     deep = inspect(deep_layers, features=names)

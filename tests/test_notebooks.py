@@ -24,7 +24,10 @@ nbs = tool("nbs")
 
 
 # minutes together: in `make test` their modules have their tests alone
-LONG = ("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear", "06_how_many_topics")
+LONG = (
+    *("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear", "rank_search", "profiles"),
+    *("02_two_centuries", "03_looking_inside", "06_how_many_topics", "09_tensors_with_holes"),
+)
 
 
 def notebooks():

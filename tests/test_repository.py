@@ -532,6 +532,7 @@ BRITISH = re.compile(
 NOT_OURS = re.compile(
     r'https?://[^\s)>"\\]+|archive\[\\?"licence\\?"\]|licence=np\.array|`licence`'
 )
+LONG_LINE = re.compile(r"^.{2000,}$", re.MULTILINE)
 
 
 def test_spelling_is_american():
@@ -539,6 +540,7 @@ def test_spelling_is_american():
     for file, text in text_files():
         if file.endswith((".ipynb", ".py", ".js", ".css", ".md", ".cu", ".toml", ".ini")):
             if file not in ("tests/test_repository.py", "LICENSE"):
+                text = LONG_LINE.sub("", text)  # pictures and tables in outputs
                 words = BRITISH.findall(NOT_OURS.sub("", text))
                 found += [f"{file}: {word}" for word in words]
     assert not found

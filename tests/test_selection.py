@@ -525,7 +525,9 @@ def test_what_is_left_out_below_is_left_out_above():
     assert np.allclose(np.linalg.norm(model.layers_[1].A, axis=0), 1)
 
 
-@pytest.mark.parametrize("kind", [HierarchicalNMF, NeuralNMF])
+@pytest.mark.parametrize(
+    "kind", [HierarchicalNMF, pytest.param(NeuralNMF, marks=pytest.mark.exhaustive)]
+)
 def test_chains_from_subsamples(kind, tmp_path):
     X = datasets.planted_counts((6, 2), 240, 150, random_state=1).X.astype(np.float64)
     few = dict(n_runs=4, min_share=0)

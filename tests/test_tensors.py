@@ -5,6 +5,7 @@ import pickle
 import warnings
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -625,6 +626,7 @@ def test_the_drawn_tree_is_the_printed_one(il2_models, hierarchy):
 
 
 def test_pictures_refuse_what_does_not_fit(il2_models):
+    open_before = plt.get_fignums()
     il2, models = il2_models
     flat, deep = models["flat"], models["shared"]
     matrix = NMF(2, random_state=0).fit(np.random.default_rng(0).random((8, 6)))
@@ -648,7 +650,7 @@ def test_pictures_refuse_what_does_not_fit(il2_models):
     for words, call in cases.items():
         with pytest.raises(ValueError, match=words):
             call()
-    assert matplotlib.pyplot.get_fignums() == []
+    assert plt.get_fignums() == open_before
 
 
 # --- a fit from outside ---------------------------------------------------------------------------

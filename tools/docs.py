@@ -29,7 +29,7 @@ GALLERY = {
     "tutorials/01_neural_nmf": 0,
     "tutorials/02_two_centuries": 0,
     "tutorials/03_looking_inside": 0,
-    "tutorials/06_your_own_data": 2,
+    "tutorials/04_your_own_data": 2,
     "plot/tree": 0,
     "plot/time": 0,
     "plot/images": 0,
