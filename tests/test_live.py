@@ -577,7 +577,7 @@ def until(ready):
     while not ready():
         assert time.monotonic() < end
         time.sleep(.005)
-def user():
+def gestures():
     until(lambda: view.progress["iteration"] >= 3)
     pause.click()
     until(lambda: view.progress["state"] == "paused" and pause.description == "resume")
@@ -589,18 +589,24 @@ def user():
     assert view.progress["looking"] == held + 1
     view.look()
     assert box.children[2].value is None and f"iteration {held + 1}" in box.children[1].value
-    stop.click()
+seen = []
+def user():
+    try:
+        gestures()
+        seen.append("everything")
+    finally:
+        stop.click()  # else a paused fit waits for ever
 thread = threading.Thread(target=user)
 thread.start()
 model.fit(datasets.toy(0).X)
 thread.join()
 assert pause.disabled and "done" in box.children[1].value and "<table>" in box.children[3].value
-print(model.stop_reason_)
+print(model.stop_reason_, *seen)
 """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
     )
-    assert done.stdout == "callback\n", done.stderr
+    assert done.stdout == "callback everything\n", done.stderr
 
 
 def test_without_any_widgets_there_is_text():

@@ -377,16 +377,20 @@ def buttons(view):
     table = W.HTML()
     snapshots = W.Dropdown(options=[("latest", None)], description="show")
     # held while the page changes, so that it is not heard
-    drawing = threading.Lock()
+    drawing, thread = threading.Lock(), threading.local()
 
     def look(change):
-        if drawing.acquire(blocking=False):
-            drawing.release()
+        # what `follow` sets while this thread draws is no choice of a user
+        if not getattr(thread, "draws", False):
             view.look(change.new)
 
     def draw(_=None):
         with drawing:
-            follow()
+            thread.draws = True
+            try:
+                follow()
+            finally:
+                thread.draws = False
 
     def follow():
         seen, running = view.progress, view.progress["state"] in ("running", "paused")
