@@ -22,7 +22,7 @@ demo: .venv/run ## see it work, with no more than the package needs
 test: .venv/dev ## every gate that a change must pass, in order (7 minutes on two cores)
 	@$(PY) tools/gates.py --jobs $(JOBS) $(PYTEST_ARGS)
 
-test-all: .venv/dev ## the same with every combination of parameters and the long tests (15 minutes)
+test-all: .venv/dev ## the same with every combination of parameters and the long tests (20 minutes)
 	@$(PY) tools/gates.py --exhaustive --jobs $(JOBS) $(PYTEST_ARGS)
 
 installed: .venv/dev ## build wheel and sdist, run the quickstart from them, and the bridges with their libraries (5 minutes)

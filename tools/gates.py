@@ -94,7 +94,7 @@ def main():
         "commit"
         if args.exhaustive
         else "make demo (see it work), make lab (tutorials), "
-        "make test-all (every combination: 15 minutes), CONTRIBUTING.md"
+        "make test-all (every combination: 20 minutes), CONTRIBUTING.md"
     )
     print(f"Next: {following}")
 

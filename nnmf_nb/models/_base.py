@@ -509,7 +509,9 @@ class Trained:
     history: dict
 
 # %% ../../nbs/models/base.ipynb #9c0a1b02
-class NamesTopics(ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class NamesTopics(  # type: ignore[call-arg]
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, auto_wrap_output_keys=None
+):
     """Names of the topics of each layer, for estimators of matrices and of tensors."""
 
     def layer_ranks(self) -> list[int]:
@@ -946,7 +948,9 @@ class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):  # ty
         return self._score(X)
 
 # %% ../../nbs/models/base.ipynb #b5e00007
-class NonnegativeEstimator(DescribesTopics, FactorizationEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class NonnegativeEstimator(  # type: ignore[call-arg]
+    DescribesTopics, FactorizationEstimator, auto_wrap_output_keys=None
+):
     """Base of the models with `layers_` of nonnegative A and S. `fit` and `fit_transform` take a
     keyword `sample_weight`, which can be routed.
     """
@@ -1257,7 +1261,8 @@ class LearnsLabels(Classifies):
         """
         known = dict(mask=mask, weights=weights)
         if y is None or not self._has_classes():
-            return super().score(X, None, **known)  # type: ignore[misc]  # of the class beside this one
+            # of the class beside this one
+            return super().score(X, None, **known)  # type: ignore[misc]
         return accuracy(self, X, y, L=L, **known)
 
 

@@ -448,7 +448,9 @@ def certificate_of(X, factors, floor, status, fixed=()):
     )
 
 # %% ../../nbs/tensors/cp.ipynb #5db07c4a
-class TensorEstimator(NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TensorEstimator(  # type: ignore[call-arg]
+    NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Base of the estimators for tensors, with `factors_` and `weights_` of depth 0."""
 
     _criteria_of_fit = None  # what callbacks of the other models are told
