@@ -28,6 +28,7 @@ _home = {
     "kkt_residual": "layer._nnls",
     "kl_regression": "layer._kl",
     "kl_vjp": "layer._kl",
+    "compare": "plot._compare",
     "certify": "evaluation._certificates",
     "verify": "evaluation._certificates",
     "save": "persistence._files",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from nnmf_nb.models._ssnmf import GuidedNMF as GuidedNMF
     from nnmf_nb.models._ssnmf import SSNMF as SSNMF
     from nnmf_nb.models._unfolded import UnfoldedNMF as UnfoldedNMF
+    from nnmf_nb.plot._compare import compare as compare
     from nnmf_nb.persistence._checkpoints import Checkpoint as Checkpoint
     from nnmf_nb.persistence._files import load as load
     from nnmf_nb.persistence._files import save as save
