@@ -6,6 +6,7 @@ from nnmf_nb.plot._factors import plot_errors, plot_factor, plot_reconstructions
 from nnmf_nb.plot._images import plot_curves, plot_images
 from nnmf_nb.plot._map import map_positions, plot_map
 from nnmf_nb.plot._paths import class_weights, path_shares, plot_classes, plot_paths
+from nnmf_nb.plot._river import plot_river
 from nnmf_nb.plot._tensors import plot_component_tree, plot_components, plot_slice_residuals
 from nnmf_nb.plot._time import plot_by_group, plot_over_time, shares_by_group, shares_over
 from nnmf_nb.plot._topics import plot_topics
@@ -31,6 +32,7 @@ __all__ = [
     "plot_over_time",
     "plot_paths",
     "plot_reconstructions",
+    "plot_river",
     "plot_slice_residuals",
     "plot_topics",
     "plot_training",

@@ -6,7 +6,7 @@
 __all__ = ['Comparison', 'pairs_table', 'errors_table', 'moved_points', 'compare', 'stacked', 'ribbon', 'joined', 'heights',
            'plot_compare']
 
-# %% ../../nbs/plot/compare.ipynb #8615f261
+# %% ../../nbs/plot/compare.ipynb #ebdc45a5
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgba
-from matplotlib.path import Path
 from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from ..chain._layers import topic_features, topic_shares
 from ..core._arrays import ArrayLike
@@ -39,12 +39,13 @@ from nnmf_nb.plot._colors import (
     with_fonts,
 )
 from ._map import labels_of, main_topics, shares_of_layers
+from ._time import spread
 
-# %% ../../nbs/plot/compare.ipynb #6b42fcfb
+# %% ../../nbs/plot/compare.ipynb #b7d5071d
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# %% ../../nbs/plot/compare.ipynb #61aa7927
+# %% ../../nbs/plot/compare.ipynb #570b2387
 @dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """What `compare` found out about a layer of model A and one of model B.
@@ -123,7 +124,7 @@ class Comparison:
         """
         return plot_compare(self, ax)
 
-# %% ../../nbs/plot/compare.ipynb #b6f98491
+# %% ../../nbs/plot/compare.ipynb #c11b544a
 def pairs_table(
     matching: Matching,
     order: np.ndarray,
@@ -172,7 +173,7 @@ def moved_points(main_a, main_b, topics, index):
     table = pd.DataFrame({"topic_a": main_a, "topic_b": main_b}, index=index)
     return table[is_known & (expected != main_b)], int(is_known.sum())
 
-# %% ../../nbs/plot/compare.ipynb #91c9c75f
+# %% ../../nbs/plot/compare.ipynb #48bc60ab
 def compare(
     model_a: Any,
     model_b: Any,
@@ -271,7 +272,7 @@ def _topics(models, levels, features):
         tables.append(pd.DataFrame(Phi, index=named))
     return tables
 
-# %% ../../nbs/plot/compare.ipynb #4e591bf8
+# %% ../../nbs/plot/compare.ipynb #e245867b
 def stacked(sizes, gap):
     """Lower ends of bars that stand on each other from the top, in order, with gaps."""
     return 1 - np.cumsum(sizes) - gap * np.arange(len(sizes))
@@ -369,8 +370,11 @@ def plot_compare(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
     ax.set(xlim=(-0.9, 1.9), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     what = "data points" if comparison.n_samples else "the reconstruction"
-    ax.set_xlabel(f"height: part of {what}; gray: did not come back", fontsize=9)
-    ax.set_title(comparison.verdict, fontsize=10, loc="left")
+    ax.set_xlabel(
+        f"height: part of {what}; gray: did not come back; in brackets: cosine of the pair",
+        fontsize=9,
+    )
+    ax.set_title(comparison.verdict, fontsize=10, loc="left", pad=16)
     for x, name, align in (
         (-0.03, comparison.names[0], "right"),
         (1.03, comparison.names[1], "left"),
@@ -378,7 +382,7 @@ def plot_compare(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
         ax.text(x, 1 + 0.6 * gap, name, ha=align, va="bottom", size=10, weight="bold")
     return ax
 
-# %% ../../nbs/plot/compare.ipynb #b6822803
+# %% ../../nbs/plot/compare.ipynb #1a95e898
 def _colors_of(comparison, sizes):
     """Colors of the topics of both sides; those that did not come back are gray."""
     sides = [np.array([to_rgba(DEAD)] * len(one)) for one in sizes]
@@ -409,8 +413,6 @@ def _draw_ribbons(ax, parts, ends, sizes, orders, comparison):
 
 def _draw_bars(ax, topics, side, x, width, ends, sizes, colors):
     """Bars of one side, each with its name and the cosine with its partner."""
-    from nnmf_nb.plot._time import spread
-
     rows = topics.dropna(subset=[f"topic_{side}"])
     numbers = rows[f"topic_{side}"].astype(int).to_numpy()
     ax.bar(x, sizes, width=width, bottom=ends, align="edge", color=colors, linewidth=0)
