@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['amounts_over', 'has_order', 'plot_river']
 
-# %% ../../nbs/plot/river.ipynb #41526f57
+# %% ../../nbs/plot/river.ipynb #a8edf65b
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,11 @@ from nnmf_nb.plot._colors import (
 from ._map import labels_of, labels_to_find, shares_of_layers
 from ._time import _as_dates, _when, bin_width, binned, plot_by_group
 
-# %% ../../nbs/plot/river.ipynb #edb2bf46
+# %% ../../nbs/plot/river.ipynb #21b25c2c
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# %% ../../nbs/plot/river.ipynb #626fddf0
+# %% ../../nbs/plot/river.ipynb #450281a1
 def amounts_over(shares, when, width):
     """Amount of every topic in bins of an ordered number: centers (rising, all `width` apart),
     amounts (k x n_bins) and numbers of data points. shares: n x k; when: n floats.
@@ -49,7 +49,7 @@ def amounts_over(shares, when, width):
     counts = np.bincount(steps[index], minlength=n_bins)
     return centers[0] + width * np.arange(n_bins), amounts.T, counts
 
-# %% ../../nbs/plot/river.ipynb #1c11b32d
+# %% ../../nbs/plot/river.ipynb #ade70ad5
 def has_order(by):
     """Whether `by` is numbers or dates, and not names of groups."""
     values = pd.Series(by)
@@ -63,7 +63,7 @@ def has_order(by):
         return False
     return True
 
-# %% ../../nbs/plot/river.ipynb #892dede6
+# %% ../../nbs/plot/river.ipynb #0e04a13d
 @with_fonts
 def plot_river(
     model: Any,
@@ -164,9 +164,9 @@ def plot_river(
     _name_order(ax, by, width, are_dates)
     return ax
 
-# %% ../../nbs/plot/river.ipynb #690b3902
+# %% ../../nbs/plot/river.ipynb #e7606593
 def _draw_stream(ax, centers, amounts, order, labels, colors):
-    """Topics on each other around a middle line, each named where it is thickest."""
+    """Topics on each other around a middle line, and their names in the same order."""
     total = amounts.sum(axis=0)
     order = order[::-1]
     areas = ax.stackplot(
@@ -181,23 +181,6 @@ def _draw_stream(ax, centers, amounts, order, labels, colors):
     quiet(ax).set(xlim=(centers[0], centers[-1]), ylim=(-0.54 * high, 0.54 * high), yticks=[])
     ax.spines["left"].set_visible(False)
     ax.set_ylabel("data points per bin")
-    lower = np.cumsum(amounts[order], axis=0) - amounts[order] - total / 2
-    for row, j in enumerate(order):
-        thick = amounts[j].argmax()
-        if amounts[j, thick] < 0.05 * high:
-            continue  # no room for a name: the legend has it
-        inside = np.clip((centers[thick] - centers[0]) / np.ptp(centers), 0.12, 0.88)
-        x = centers[0] + inside * np.ptp(centers)
-        thick = np.abs(centers - x).argmin()
-        ax.text(
-            x,
-            lower[row, thick] + amounts[j, thick] / 2,
-            labels[j],
-            size=8.5,
-            ha="center",
-            va="center",
-            color="white" if np.mean(colors[j][:3]) < 0.45 else mix(colors[j], "black", 0.7),
-        )
     ax.legend(
         areas[::-1],
         [labels[j] for j in order[::-1]],
