@@ -8,7 +8,7 @@ __all__ = ['LAYER_WEIGHT', 'WINDOW', 'PAIRS', 'N_NEIGHBORS', 'sharpened', 'featu
            'neighbor_graph', 'deposit', 'gather', 'repulsion', 'attraction', 'moved_by_forces', 'cells_of', 'push',
            'overlaps', 'pushed_apart', 'dot_size', 'layout']
 
-# %% ../../nbs/plot/map_layout.ipynb #2b458eb6
+# %% ../../nbs/plot/map_layout.ipynb #da5911c9
 import numpy as np
 from numba import njit
 from scipy.fft import irfft2, rfft2
@@ -17,7 +17,7 @@ from sklearn.manifold import ClassicalMDS, smacof
 
 from ..layer._cpu_kernels import announce_compilation
 
-# %% ../../nbs/plot/map_layout.ipynb #85492433
+# %% ../../nbs/plot/map_layout.ipynb #c476342d
 LAYER_WEIGHT = 0.7  # of a layer relative to the one below it
 
 
@@ -34,7 +34,7 @@ def features_of(shares):
     """The features that the layout compares, from the shares of all layers, the finest first."""
     return np.hstack([LAYER_WEIGHT**l * sharpened(one) for l, one in enumerate(shares)])
 
-# %% ../../nbs/plot/map_layout.ipynb #8760b279
+# %% ../../nbs/plot/map_layout.ipynb #e46e53ac
 def topic_positions(shares):
     """Positions of topics (k x 2) whose distances follow 1 - cosine of their occurrence."""
     k = shares.shape[1]
@@ -60,7 +60,7 @@ def centered(positions):
     low, high = np.percentile(positions, [0.2, 99.8], axis=0)
     return (positions - (low + high) / 2) / max((high - low).max() / 2, 1e-9)
 
-# %% ../../nbs/plot/map_layout.ipynb #fa95f761
+# %% ../../nbs/plot/map_layout.ipynb #4fd7972e
 WINDOW = 300  # points on either side
 PAIRS = ((0, 1), (0, 2), (1, 2))
 
@@ -96,7 +96,7 @@ def windows(keys, values, width=WINDOW):
     last.append(np.minimum(place + width, len(row)))
     return np.stack(first, axis=1), np.stack(last, axis=1)
 
-# %% ../../nbs/plot/map_layout.ipynb #828fcea1
+# %% ../../nbs/plot/map_layout.ipynb #7b69be4c
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def squared_distance(features, i, j, most):
     """Of two rows; the sum stops when it reaches `most`."""
@@ -150,7 +150,7 @@ def neighbor_graph(features, keys, values, k):
     directed = csr_array((np.full(n * k, 0.5 / (n * k)), (rows, found.ravel())), shape=(n, n))
     return (directed + directed.T).tocsr()
 
-# %% ../../nbs/plot/map_layout.ipynb #f264ca6f
+# %% ../../nbs/plot/map_layout.ipynb #a5ff93cf
 @njit(cache=True, error_model="numpy", nogil=True)
 def deposit(positions, low, side, m):
     """Number of points at the corners of a grid of m x m; each is shared by four."""
@@ -200,7 +200,7 @@ def repulsion(positions, m=128):
     pairs = max(values[:, 0].sum() - len(positions), 1e-9)
     return values[:, 1:] / pairs
 
-# %% ../../nbs/plot/map_layout.ipynb #83b431e8
+# %% ../../nbs/plot/map_layout.ipynb #9c90156c
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
 def attraction(positions, indptr, indices, weights):
     """The attractive force on every point (n x 2) by its neighbors in a CSR graph."""
@@ -228,8 +228,8 @@ def moved_by_forces(positions, graph, n_steps=300, strength=2.0):
         rho = 4 * strength if is_early else strength
         force = rho * attraction(positions, graph.indptr, graph.indices, graph.data)
         force = 4 * (force + repulsion(positions, m))
-        goes_on = (force > 0) == (velocity > 0)
-        gains = np.maximum(np.where(goes_on, gains + 0.2, gains * 0.8), 0.01)
+        is_along = (force > 0) == (velocity > 0)
+        gains = np.maximum(np.where(is_along, gains + 0.2, gains * 0.8), 0.01)
         velocity = (0.5 if is_early else 0.8) * velocity + n / 12 * gains * force
         length = np.linalg.norm(velocity, axis=1, keepdims=True)
         velocity *= np.minimum(1, 5 / np.maximum(length, 1e-9))
@@ -237,7 +237,7 @@ def moved_by_forces(positions, graph, n_steps=300, strength=2.0):
         positions = positions - positions.mean(axis=0)
     return positions
 
-# %% ../../nbs/plot/map_layout.ipynb #5ee52673
+# %% ../../nbs/plot/map_layout.ipynb #2d47a32a
 @njit(cache=True, error_model="numpy", nogil=True)
 def cells_of(positions, low, side, n_columns, n_cells):
     """Cell of every point, and the points cell by cell: where each cell starts, and in order."""
@@ -309,7 +309,7 @@ def dot_size(n):
     """Width of a dot when n of them cover 42 % of a square with sides of 2."""
     return np.sqrt(4 * 0.42 / (0.866 * n))
 
-# %% ../../nbs/plot/map_layout.ipynb #fafda84c
+# %% ../../nbs/plot/map_layout.ipynb #cac513e8
 N_NEIGHBORS = 15
 
 
