@@ -46,6 +46,8 @@ def test_map_keeps_neighbors():
     assert after > max(0.9, before + 0.03)
     with pytest.raises(TypeError, match="any sign"):
         map_positions(DeepSemiNMF(ranks=(4, 2), random_state=0).fit(X), X)
+    with pytest.raises(TypeError, match="any sign"):
+        compare(MODEL, DeepSemiNMF(ranks=(4, 2), random_state=0).fit(X))
 
 
 def test_colors_of_dots_are_those_of_the_topics():

@@ -6,7 +6,7 @@
 __all__ = ['Comparison', 'pairs_table', 'errors_table', 'moved_points', 'compare', 'in_order_of', 'stacked', 'ribbon', 'joined',
            'heights', 'plot_compare']
 
-# %% ../../nbs/plot/compare.ipynb #e19b9a31
+# %% ../../nbs/plot/compare.ipynb #2fe12a4d
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,14 +39,14 @@ from nnmf_nb.plot._colors import (
     tree_order,
     with_fonts,
 )
-from ._map import labels_of, main_topics, shares_of_layers
+from ._map import labels_of, main_topics, nonnegative_layers, shares_of_layers
 from ._time import spread
 
-# %% ../../nbs/plot/compare.ipynb #601d5f89
+# %% ../../nbs/plot/compare.ipynb #f215cb11
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# %% ../../nbs/plot/compare.ipynb #aef20181
+# %% ../../nbs/plot/compare.ipynb #41f4a7c6
 @dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """What `compare` found out about a layer of model A and one of model B.
@@ -125,7 +125,7 @@ class Comparison:
         """
         return plot_compare(self, ax)
 
-# %% ../../nbs/plot/compare.ipynb #84a33cd5
+# %% ../../nbs/plot/compare.ipynb #426e576c
 def pairs_table(
     matching: Matching,
     order: np.ndarray,
@@ -140,8 +140,7 @@ def pairs_table(
     for side, name in enumerate("ab"):
         numbers = np.array([pair[side] for pair in pairs])
         is_known = numbers >= 0
-        columns[f"topic_{name}"] = pd.array(numbers, dtype="Int64")
-        columns[f"topic_{name}"][~is_known] = pd.NA
+        columns[f"topic_{name}"] = pd.Series(numbers, dtype="Int64").where(is_known)
         text = np.array(labels[side], dtype=object)[numbers]
         columns[f"name_{name}"] = np.where(is_known, text, None)
         columns[f"share_{name}"] = np.where(is_known, shares[side][numbers], np.nan)
@@ -176,7 +175,7 @@ def moved_points(main_a, main_b, topics, index):
     table = pd.DataFrame({"topic_a": main_a, "topic_b": main_b}, index=index)
     return table[is_known & (expected != main_b)], int(is_known.sum())
 
-# %% ../../nbs/plot/compare.ipynb #aff8e320
+# %% ../../nbs/plot/compare.ipynb #4e83cc3c
 def compare(
     model_a: Any,
     model_b: Any,
@@ -244,6 +243,8 @@ def compare(
         raise ValueError(f"min_cosine must be between 0 and 1, got {min_cosine!r}.")
     models = (model_a, model_b)
     given = layer if isinstance(layer, (tuple, list)) else (layer, layer)
+    for model in models:
+        nonnegative_layers(model)
     words = [names_of(model, features) for model in models]
     levels = [layer_index(layers_of(model), l) for model, l in zip(models, given, strict=True)]
     data = [in_order_of(model, X) for model in models]
@@ -255,14 +256,14 @@ def compare(
     main = [main_topics(one) for one in shares]
     if len(main[0]) != len(main[1]):
         main = [np.empty(0, dtype=int)] * 2
-    moved, n = moved_points(*main, topics, sample_index(X, len(main[0])))
+    moved, n = moved_points(main[0], main[1], topics, sample_index(X, len(main[0])))
     counts = np.zeros([len(one) for one in labels], dtype=int)
     known = (main[0] >= 0) & (main[1] >= 0)
     np.add.at(counts, (main[0][known], main[1][known]), 1)
     colors = topic_colors(model_a)[levels[0]]
     errors = errors_table(models, names, data)
     return Comparison(
-        topics, errors, pd.DataFrame(counts), moved, n, float(min_cosine), colors, tuple(names)
+        topics, errors, pd.DataFrame(counts), moved, n, float(min_cosine), colors, names
     )
 
 
@@ -287,7 +288,7 @@ def _topics(models, levels, features):
         tables.append(pd.DataFrame(Phi, index=named))
     return tables
 
-# %% ../../nbs/plot/compare.ipynb #20751406
+# %% ../../nbs/plot/compare.ipynb #7dfc99ed
 def stacked(sizes, gap):
     """Lower ends of bars that stand on each other from the top, in order, with gaps."""
     return 1 - np.cumsum(sizes) - gap * np.arange(len(sizes))
@@ -397,7 +398,7 @@ def plot_compare(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
         ax.text(x, 1 + 0.6 * gap, name, ha=align, va="bottom", size=10, weight="bold")
     return ax
 
-# %% ../../nbs/plot/compare.ipynb #85184abe
+# %% ../../nbs/plot/compare.ipynb #f14b8f77
 def _colors_of(comparison, sizes):
     """Colors of the topics of both sides; those that did not come back are gray."""
     sides = [np.array([to_rgba(DEAD)] * len(one)) for one in sizes]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['amounts_over', 'has_order', 'plot_river']
 
-# %% ../../nbs/plot/river.ipynb #a8edf65b
+# %% ../../nbs/plot/river.ipynb #419738e7
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,14 @@ from nnmf_nb.plot._colors import (
     tree_order,
     with_fonts,
 )
-from ._map import labels_of, labels_to_find, shares_of_layers
+from ._map import labels_of, labels_to_find, nonnegative_layers, shares_of_layers
 from ._time import _as_dates, _when, bin_width, binned, plot_by_group
 
-# %% ../../nbs/plot/river.ipynb #21b25c2c
+# %% ../../nbs/plot/river.ipynb #79f1221b
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# %% ../../nbs/plot/river.ipynb #450281a1
+# %% ../../nbs/plot/river.ipynb #5547d3bf
 def amounts_over(shares, when, width):
     """Amount of every topic in bins of an ordered number: centers (rising, all `width` apart),
     amounts (k x n_bins) and numbers of data points. shares: n x k; when: n floats.
@@ -49,7 +49,7 @@ def amounts_over(shares, when, width):
     counts = np.bincount(steps[index], minlength=n_bins)
     return centers[0] + width * np.arange(n_bins), amounts.T, counts
 
-# %% ../../nbs/plot/river.ipynb #ade70ad5
+# %% ../../nbs/plot/river.ipynb #a43c5174
 def has_order(by):
     """Whether `by` is numbers or dates, and not names of groups."""
     values = pd.Series(by)
@@ -63,7 +63,7 @@ def has_order(by):
         return False
     return True
 
-# %% ../../nbs/plot/river.ipynb #0e04a13d
+# %% ../../nbs/plot/river.ipynb #b1ffb1ad
 @with_fonts
 def plot_river(
     model: Any,
@@ -137,9 +137,10 @@ def plot_river(
     >>> len(ax.collections), ax.get_xlabel()
     (4, 'bins of 10')
     """
+    nonnegative_layers(model)
     if by is not None and topic is None and not has_order(by):
         return plot_by_group(model, by, layer, X, features=features, top=top, ax=ax)
-    names, layers = names_of(model, features), layers_of(model)
+    layers, names = layers_of(model), names_of(model, features)
     l = layer_index(layers, layer)
     check_same_points(X, by=by)
     shares = shares_of_layers(model, X)[l]
@@ -164,7 +165,7 @@ def plot_river(
     _name_order(ax, by, width, are_dates)
     return ax
 
-# %% ../../nbs/plot/river.ipynb #e7606593
+# %% ../../nbs/plot/river.ipynb #d0bd8470
 def _draw_stream(ax, centers, amounts, order, labels, colors):
     """Topics on each other around a middle line, and their names in the same order."""
     total = amounts.sum(axis=0)
