@@ -35,7 +35,8 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in BY_HAND)
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
-solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
+solvers: stationarity _stopping coordinate_descent initialization extrapolation _loss divergences
+solvers: count_descent
 solvers: gradient _quasi_newton _flat
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics

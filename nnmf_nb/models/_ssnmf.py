@@ -59,6 +59,7 @@ from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from ._base import LearnsLabels, Trained, progress_bar, with_callbacks
 from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train
 from ..solvers._flat import Problem, filled_start, half_step
+from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
     _column_divergences,
@@ -260,18 +261,13 @@ def _iterate_joint(J, A, S, B, step, max_iter, tol, callback):
     """Repeat turn(A, B, S) -> (A, B, S, value, stationarity before) and keep the books: a
     `LabelFit`.
     """
-    unit, size = J.Y.scale, size_of(J.X, J.loss) or 1.0
+    unit, size, rule = J.Y.scale, size_of(J.X, J.loss) or 1.0, StoppingRule(tol)
 
     def one(fit):
         A, B, S, value, pg = step(fit.A, fit.B, fit.S)
-        return LabelFit(
-            A,
-            B,
-            S,
-            [*fit.values, value / size],
-            [*fit.stationarity, pg],
-            "stationary" if pg <= tol else "max_iter",
-        )
+        values = [*fit.values, value / size]
+        pg, reason = rule.judge(pg, values)
+        return LabelFit(A, B, S, values, [*fit.stationarity, pg], reason)
 
     def report(n, fit):
         return callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S))

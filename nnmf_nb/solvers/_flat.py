@@ -15,6 +15,7 @@ from ..core._data import WeightedDataMatrix, namespace_like, residual2, transpos
 from ..core._linalg import column_lengths, unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import solve_layer
+from ._stopping import StoppingRule
 from .coordinate_descent import Factorization, coordinate_descent, hals
 from .count_descent import count_descent
 from .divergences import alternating_newton, mu
@@ -74,7 +75,7 @@ def alternate(
     `errors` holds sqrt(2 objective) / ||X||, which never rises and without penalties is the
     relative error. Stopping and callback as in `hals`.
     """
-    total, Xt = X.norm2 or 1.0, transposed(X)
+    total, Xt, rule = X.norm2 or 1.0, transposed(X), StoppingRule(tol)
 
     def step(fit):
         S = half_step(X, fit.A, fit.S, on_S, exact=exact)
@@ -86,13 +87,7 @@ def alternate(
             + on_A.of(A)
             + on_S.of(S)
         )
-        return Factorization(
-            A,
-            S,
-            [*fit.errors, math.sqrt(max(2 * objective / total, 0.0))],
-            [*fit.stationarity, pg],
-            "stationary" if pg <= tol else "max_iter",
-        )
+        return fit.next(A, S, math.sqrt(max(2 * objective / total, 0.0)), pg, rule)
 
     report = callback and (lambda n, fit: callback(n, fit.errors[-1], fit.stationarity[-1], fit.A))
     return iterate(step, Factorization(A, S, [], [], "max_iter"), max_iter, report)

@@ -25,6 +25,7 @@ from nnmf_nb.layer._kl import (
     solve_kl,
     values_per_point,
 )
+from ._stopping import StoppingRule
 from .coordinate_descent import on_factorization
 from .divergences import _shares, kkt_of_ratios
 from .extrapolation import Factors, Momentum
@@ -280,21 +281,21 @@ def _stationarity_for_exact_S(problem, A):
     return of_A.mean(kkt_of_ratios(*(P[of_A.start :] for P in (At, n, full))))
 
 
-def _judged(problem, state, tol, size):
-    """Return the state with the reason why the fit ends, if it does."""
-    if state.is_multiplicative:
-        return state
-    if state.stationarity[-1] <= tol:
-        exact = _stationarity_for_exact_S(problem, state.A)
-        reason = "stationary" if exact <= tol else "max_iter"
-        stationarity = [*state.stationarity[:-1], exact]
-        state = dataclasses.replace(state, stationarity=stationarity, reason=reason)
-    recent = state.errors[-_WINDOW - 1 :]
-    gain = recent[0] - recent[-1]
-    is_flat = len(recent) > _WINDOW and gain <= 1e-3 * tol * max(recent[-1], 1e-9 * size)
-    if state.reason == "max_iter" and is_flat:
-        return dataclasses.replace(state, reason="no progress")
-    return state
+def _stopping_rule(X, tol):
+    """Return the rule for counts, whose divergence may be flat: with an eye on progress."""
+    return StoppingRule(tol, window=_WINDOW, decrease=1e-3 * tol, smallest=1e-9 * _size(X))
+
+
+def _after_rule(problem, state, rule):
+    """Return the state with what the stopping rule says about it."""
+    stationarity, reason = rule.judge(
+        state.stationarity[-1],
+        state.errors,
+        confirm=lambda: _stationarity_for_exact_S(problem, state.A),
+        is_starting=state.is_multiplicative,
+    )
+    stationarity = [*state.stationarity[:-1], stationarity]
+    return dataclasses.replace(state, stationarity=stationarity, reason=reason)
 
 # %% ../../nbs/solvers/count_descent.ipynb #4360191d
 def count_descent(
@@ -353,11 +354,11 @@ def count_descent(
     A. M. S. Ang, N. Gillis, Neural Computation 31, 2019, doi:10.1162/neco_a_01157.
     """
     problem = _problem(X, on_A, on_S, first)
-    size = _size(X)
+    rule = _stopping_rule(X, tol)
 
     def step(state):
         one = _multiplicative_pass if state.is_multiplicative else _descent_iteration
-        return _judged(problem, one(problem, state), tol, size)
+        return _after_rule(problem, one(problem, state), rule)
 
     start = Factors(np.ascontiguousarray(double(A)), np.asfortranarray(double(S)))
     initial = CountState(start.A, start.S, start, start)

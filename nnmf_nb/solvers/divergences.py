@@ -41,6 +41,7 @@ from nnmf_nb.layer._nnls import (
     solve_gram,
     solve_layer,
 )
+from ._stopping import StoppingRule
 
 # %% ../../nbs/solvers/divergences.ipynb #755bdeb0
 LOSSES = {"frobenius": 2.0, "kullback-leibler": 1.0, "itakura-saito": 0.0}
@@ -777,13 +778,15 @@ def _sides(X):
 
 def _factorize(X, A, S, beta, update, on_A, on_S, first, max_iter, tol, callback):
     """Iterate update(fit) -> (A, S, stationarity before) from A, S to a `DivergenceFit`."""
+    rule = StoppingRule(tol)
     finish = (lambda fit: fit) if any(on_A + on_S) else (lambda fit: _on_unit_columns(fit, first))
 
     def step(fit):
         A, S, pg = update(fit)
         value = _value(X, A, S, beta) + _penalty(A, *on_A) + _penalty(S, *on_S)
-        reason = "stationary" if pg <= tol else "max_iter"
-        return DivergenceFit(A, S, [*fit.values, value], [*fit.stationarity, pg], reason)
+        values = [*fit.values, value]
+        pg, reason = rule.judge(pg, values)
+        return DivergenceFit(A, S, values, [*fit.stationarity, pg], reason)
 
     report = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
     return finish(iterate(step, DivergenceFit(A, S, [], [], "max_iter"), max_iter, report))
