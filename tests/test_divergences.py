@@ -14,9 +14,9 @@ import nnmf_nb.solvers.divergences as divergences
 from nnmf_nb.core._arrays import to_numpy
 from nnmf_nb.core._data import DataMatrix, as_data, transposed
 from nnmf_nb.layer._nnls import nnls
+from nnmf_nb.solvers import _loss
+from nnmf_nb.solvers._loss import loss_of
 from nnmf_nb.solvers.divergences import (
-    _curvature,
-    _exponent,
     beta_of,
     coefficients,
     divergence,
@@ -35,7 +35,7 @@ KINDS = ("dense", "sparse", "weighted", "masked")
 @pytest.fixture(params=["compiled", "portable"])
 def engine(request, monkeypatch):
     if request.param == "portable":
-        monkeypatch.setattr(divergences, "compiled", lambda x: False)
+        monkeypatch.setattr(_loss, "compiled", lambda x: False)
 
 
 def matrix(kind="dense", seed=0, N=12, M=15):
@@ -208,7 +208,7 @@ def test_curvature_against_differences(beta):
         - 2 * entry_divergence(x, v, beta)
         + entry_divergence(x, v - h, beta)
     ) / h**2
-    np.testing.assert_allclose(_curvature(x, v, beta), second, rtol=1e-5)
+    np.testing.assert_allclose(loss_of(beta).curvature(x, v), second, rtol=1e-5)
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -272,7 +272,7 @@ def test_plain_exponent_would_rise_with_l2():
     def objective(s):
         return divergence(X, A, s, 1) + l2 / 2 * float((s**2).sum())
 
-    assert _exponent(1) == 1 and _exponent(1, l2) == 0.5
+    assert loss_of(1).exponent() == 1 and loss_of(1).exponent(l2) == 0.5
     numerator, denominator = ratios(X, A, S, 1)
     assert (
         objective(S * numerator / (denominator + l2 * S))

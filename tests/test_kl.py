@@ -25,7 +25,7 @@ KL = "kullback-leibler"
 def engine(request, monkeypatch):
     if request.param == "portable":
         monkeypatch.setattr(kl, "compiled", lambda x: False)
-        monkeypatch.setattr("nnmf_nb.solvers.divergences.compiled", lambda x: False)
+        monkeypatch.setattr("nnmf_nb.solvers._loss.compiled", lambda x: False)
 
 
 def problem(N=40, k=5, M=60, mean=30.0, seed=0):

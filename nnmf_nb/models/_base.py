@@ -82,6 +82,7 @@ from ._report import TopicReport, report_of
 from ._tables import DescribesTopics, sample_index, stored_names
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
+from ..solvers._loss import loss_of
 from ..solvers.divergences import divergence_floor
 from ..solvers.stationarity import CONVERGED, convergence_limit
 
@@ -1432,7 +1433,7 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         fwd = self._forward_pass(training.data, A) if fwd is None else fwd
         of_labels = training.problem.supervision.attributes(fwd.S, training.data.scale)
         fitted = super()._attributes(training, A, fwd) | of_labels
-        if fwd.beta == 2:
+        if not loss_of(fwd.beta).is_of_counts:
             return fitted
         return fitted | deviances_of(fwd.X, depth_divergences(fwd), training.divergence_floors)
 

@@ -59,10 +59,10 @@ from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from ._base import LearnsLabels, Trained, progress_bar, with_callbacks
 from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train
 from ..solvers._flat import Problem, filled_start, half_step
+from ..solvers._loss import loss_of
 from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
-    _column_divergences,
     _escape_from_zeros,
     _level,
     _multiplied,
@@ -100,11 +100,7 @@ def size_of(X, beta):
     """||X / scale||^2 of a `DataMatrix` for beta = 2, sum(X / scale) for beta = 1 (weighted if X
     is); the divergence of a model that explains nothing is of this order.
     """
-    if beta == 2:
-        return X.norm2
-    like = namespace_like(X)
-    ones = namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)
-    return float(namespace(like).sum(double(X.AtX(ones))))
+    return loss_of(beta).size(X)
 
 
 def label_matrix(labels, like):
@@ -169,9 +165,7 @@ def misfit(X, A, S, beta):
     """Squared error (beta = 2; not half of it) or Kullback-Leibler divergence (beta = 1) of a
     `DataMatrix` from A S, in units of X.scale^beta.
     """
-    if beta == 2:
-        return residual2(X, A, S)
-    return float(namespace(A).sum(_column_divergences(X, A, S, beta)))
+    return beta * loss_of(beta).value(X, A, S)
 
 
 def joint_value(J, A, B, S):
@@ -182,7 +176,7 @@ def joint_value(J, A, B, S):
 def joint_columns(J, A, B, S):
     """The same for every data point: M numbers, float64."""
     parts = (
-        _column_divergences(D, F, T, beta) * beta
+        loss_of(beta).of_columns(D, F, T) * beta
         for D, F, T, beta in ((J.X, A, S, J.loss), (J.Y, B, J.pick.out(S), J.label_loss))
     )
     of_X, of_Y = parts  # beta d_beta: twice the half squares of beta = 2
@@ -367,8 +361,8 @@ def mu_labels(J, A, S, B=None, *, max_iter=200, tol=1e-4, callback=None):
     shares = [_shares(D) for D in (J.Xt, J.Yt, J.X)]
 
     def step(A, B, S):
-        At, kkt_A = _step(J.Xt, S.T, A.T, J.loss)
-        Bt, kkt_B = _step(J.Yt, J.pick.out(S).T, B.T, J.label_loss)
+        At, kkt_A = _step(J.Xt, S.T, A.T, loss_of(J.loss))
+        Bt, kkt_B = _step(J.Yt, J.pick.out(S).T, B.T, loss_of(J.label_loss))
         S, value, kkt_S = joint_mu_step(J, At.T, Bt.T, S)
         pg = max(inner(kkt, share) for kkt, share in zip((kkt_A, kkt_B, kkt_S), shares))
         return At.T, Bt.T, S, value, pg

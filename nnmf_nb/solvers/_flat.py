@@ -15,6 +15,7 @@ from ..core._data import WeightedDataMatrix, namespace_like, residual2, transpos
 from ..core._linalg import column_lengths, unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import solve_layer
+from ._loss import Loss
 from ._stopping import StoppingRule
 from .coordinate_descent import Factorization, coordinate_descent, hals
 from .count_descent import count_descent
@@ -118,12 +119,12 @@ def filled_start(X, k, init, svd, rng):
 
 # %% ../../nbs/solvers/flat.ipynb #9766ad03
 class Problem(NamedTuple):
-    """What to solve and how: rank k, beta, penalties on A and S, frozen columns (N x n, unit
+    """What to solve and how: rank k, `Loss`, penalties on A and S, frozen columns (N x n, unit
     length) or None, custom start (A, S) or None, solver ('auto' only where it can).
     """
 
     k: int
-    beta: float
+    loss: Loss
     on_A: Penalties
     on_S: Penalties
     fixed: object
@@ -174,5 +175,5 @@ def used_solver(problem, fit):
 
 def _by_steps(solver, X, problem, A, S, **options):
     (l1_A, l2_A), (l1_S, l2_S) = problem.on_A, problem.on_S
-    fit = solver(X, A, S, problem.beta, l1_A=l1_A, l2_A=l2_A, l1_S=l1_S, l2_S=l2_S, **options)
+    fit = solver(X, A, S, problem.loss, l1_A=l1_A, l2_A=l2_A, l1_S=l1_S, l2_S=l2_S, **options)
     return Factorization(fit.A, fit.S, fit.values, fit.stationarity, fit.reason)
