@@ -756,7 +756,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         with blas_in_one_thread():
             codes, status = self._encode(data, n_layers)
         for one in status:
-            warn_not_converged(one)
+            warn_not_converged(one, type(self).__name__)
         return codes
 
     def _transform(self, X, layer=-1, mask=None, weights=None):
@@ -1004,7 +1004,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         fwd = self._forward_pass(training.data, A)
         self._set(self._attributes(training, A, fwd))
         for status in fwd.status:
-            warn_not_converged(status)
+            warn_not_converged(status, type(self).__name__)
 
     def _coefficients_after_fit(self, X, keywords, mask, weights):
         if keywords.get("sample_weight") is None:

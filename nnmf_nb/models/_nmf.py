@@ -22,8 +22,8 @@ from nnmf_nb.core._data import (
 )
 from ..evaluation._certificates import Criteria
 from ._base import DEVIANCES, Trained, named_topics, with_callbacks
-from ._one_layer import OneLayer, check_problem, named_start, train
-from ..solvers._flat import Problem, used_solver
+from ._one_layer import OneLayer, check_problem, named_start, train_flat
+from ..solvers._flat import Problem, minimized, used_solver
 from ..solvers._loss import _power_of_scale, loss_of
 
 # %% ../../nbs/models/nmf.ipynb #6c95cf53
@@ -515,10 +515,12 @@ class NMF(CountsWithExposure):
 
     def _train(self, training):
         data, problem = training.data, training.problem
-        fit = train(data, problem, self, training.svd, training.rng, lambda A: training.report([A]))
+        fit = train_flat(
+            data, problem, self, training.svd, training.rng, lambda A: training.report([A])
+        )
         self.solver_ = used_solver(problem, fit)
         A = [fit.A] if problem.fixed is not None else self._by_share(training, [fit.A])
-        history = {"objective": fit.errors, "stationarity": fit.stationarity}
+        history = {"objective": minimized(fit), "stationarity": fit.stationarity}
         return Trained(A, fit.reason, max(1, len(fit.stationarity)), history)
 
     def _store(self, training, A):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOLVERS', 'INITS', 'check_problem', 'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties',
-           'FlatParameters', 'train', 'coefficients_of', 'kkt_of', 'OneLayer']
+           'FlatParameters', 'train_flat', 'coefficients_of', 'kkt_of', 'OneLayer']
 
 # %% ../../nbs/models/one_layer.ipynb #cbea587e
 import math
@@ -19,6 +19,7 @@ from ..core._arrays import asarray, namespace, to_numpy
 from ..core._data import WeightedDataMatrix, namespace_like, relative_error
 from ..core._linalg import unit_columns
 from ..core._validation import is_frame, read_factor
+from ..core.iteration import replace_reason
 from ..evaluation._certificates import criteria_of_nmf
 from nnmf_nb.models._base import (
     NonnegativeEstimator,
@@ -27,7 +28,7 @@ from nnmf_nb.models._base import (
     progress_bar,
     warn_of_more_topics,
 )
-from ..solvers._flat import Penalties, Problem, filled_start, solve
+from ..solvers._flat import Penalties, Problem, filled_start, minimized, solve
 from ..solvers._loss import _power_of_scale, loss_of
 from ..solvers.coordinate_descent import Factorization
 from nnmf_nb.solvers.divergences import (
@@ -188,9 +189,9 @@ class FlatParameters:
     fixed: object = None
 
 # %% ../../nbs/models/one_layer.ipynb #8c4cadf7
-def train(X, problem, model, svd, rng, report):
+def train_flat(X, problem, model, svd, rng, report):
     """The best of the model's `n_init` starts after 30 iterations, trained to the end; report(A) ->
-    True stops it. Returns a `Factorization`.
+    True stops it. Returns what `solve` does.
     """
     best = None
     free = problem.fixed is None and not any((*problem.on_A, *problem.on_S))
@@ -209,10 +210,10 @@ def train(X, problem, model, svd, rng, report):
             fit = Factorization(A, S, [], [], "max_iter")
         else:
             fit = solve(X, problem, A, S, max_iter=30, tol=0.0)
-        if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]):
+        if best is None or (minimized(fit) and minimized(fit)[-1] < minimized(best)[-1]):
             best = fit
         if fit.reason == "interrupted":
-            return replace(best, reason="interrupted")
+            return replace_reason(best, "interrupted")
     with progress_bar(model, model.max_iter) as bar:
 
         def step(n, value, pg, A):

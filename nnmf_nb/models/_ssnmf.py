@@ -57,8 +57,8 @@ from ..core.iteration import iterate
 from ..evaluation._certificates import Criteria, criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from ._base import LearnsLabels, Trained, progress_bar, with_callbacks
-from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train
-from ..solvers._flat import Problem, filled_start, half_step
+from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train_flat
+from ..solvers._flat import Problem, filled_start, half_step, minimized
 from ..solvers._loss import loss_of
 from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import coordinate_descent
@@ -230,7 +230,7 @@ class LabelFit(NamedTuple):
     A: object
     B: object
     S: object
-    values: list
+    objective: list
     stationarity: list
     reason: str
 
@@ -259,12 +259,12 @@ def _iterate_joint(J, A, S, B, step, max_iter, tol, callback):
 
     def one(fit):
         A, B, S, value, pg = step(fit.A, fit.B, fit.S)
-        values = [*fit.values, value / size]
-        pg, reason = rule.judge(pg, values)
-        return LabelFit(A, B, S, values, [*fit.stationarity, pg], reason)
+        objective = [*fit.objective, value / size]
+        pg, reason = rule.judge(pg, objective)
+        return LabelFit(A, B, S, objective, [*fit.stationarity, pg], reason)
 
     def report(n, fit):
-        return callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S))
+        return callback(n, fit.objective[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S))
 
     B = flat_classifier(J, S) if B is None else B / unit
     start = LabelFit(A, B, S, [], [], "max_iter")
@@ -400,7 +400,7 @@ def train_joint(J, pairs, run, model, report, B=None):
     for A, S in pairs:
         fit = run(J, A, S, B, max_iter=30 if model.n_init > 1 else 0, tol=0.0)
         B = None
-        if best is None or (fit.values and fit.values[-1] < best.values[-1]):
+        if best is None or (fit.objective and fit.objective[-1] < best.objective[-1]):
             best = fit
         if fit.reason == "interrupted":
             return best._replace(reason="interrupted")
@@ -816,11 +816,11 @@ class SSNMF(LearnsLabels, JointNMF):
         data, problem = training.data, training.problem.flat
         if self._uses(training.problem):
             fit = self._train_jointly(training)
-            values = fit.values
+            values = fit.objective
         else:
             report = lambda A: training.report([A])
-            fit = train(data, problem, self, training.svd, training.rng, report)
-            values = fit.errors
+            fit = train_flat(data, problem, self, training.svd, training.rng, report)
+            values = minimized(fit)
         layers = describe(self._forward_pass(data, [fit.A]), training.floors)
         self.joint_ = self._joint_factors(fit, layers, data.scale)
         n_iter = max(1, len(fit.stationarity))
@@ -1189,11 +1189,11 @@ class GuidedNMF(JointNMF):
         data, (problem, labels) = training.data, training.problem
         if self._uses(training.problem):
             fit = self._train_jointly(training)
-            values, A = fit.values, unit_columns(fit.S.T)
+            values, A = fit.objective, unit_columns(fit.S.T)
         else:
             report = lambda A: training.report([unit_columns(A)])
-            fit = train(data, problem, self, training.svd, training.rng, report)
-            values, A = fit.errors, unit_columns(fit.A)
+            fit = train_flat(data, problem, self, training.svd, training.rng, report)
+            values, A = minimized(fit), unit_columns(fit.A)
         (A,) = self._by_share(training, [A])
         order = asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64)
         A = namespace(A).take(A, order, axis=1)

@@ -23,7 +23,7 @@ from ..core._validation import is_sparse
 from ..evaluation.metrics import match_topics
 from ..layer._nnls import solve_gram, solve_layer
 from ..models._one_layer import check_problem, penalties
-from ..solvers._flat import filled_start, solve
+from ..solvers._flat import filled_start, minimized, solve
 from ..solvers._loss import loss_of
 from ..solvers.divergences import mu_step
 
@@ -107,7 +107,7 @@ def fit_topics(X, k, fits, key, svd):
     for n in range(fits.n_init):
         A, S = filled_start(X, k, "random" if n else "nndsvda", svd, rng)
         one = _run(X, problem, A, S, max_iter=SCREENING, tol=0.0)
-        if best is None or one.errors[-1] < best.errors[-1]:
+        if best is None or minimized(one)[-1] < minimized(best)[-1]:
             best = one
     S = _coefficients(X, problem, best)
     end = _run(X, problem, best.A, S, max_iter=fits.max_iter, tol=fits.tol)

@@ -135,7 +135,7 @@ class Loss:
     beta = 1.0
     is_squared = False
     is_of_counts = False
-    solvers = ("auto", "mu")
+    solvers: tuple[str, ...] = ("auto", "mu")
 
     # What a subclass says
 

@@ -26,7 +26,6 @@ from nnmf_nb.layer._kl import (
     values_per_point,
 )
 from ._stopping import StoppingRule
-from .coordinate_descent import on_factorization
 from .divergences import _shares, kkt_of_ratios
 from .extrapolation import Factors, Momentum
 
@@ -138,7 +137,7 @@ class CountState:
         The extrapolation parameter and its bound.
     is_multiplicative : bool
         True as long as the iterations are multiplicative passes.
-    errors : list of float
+    objective : list of float
         The objective of (A, S) after each iteration, with X in units of ``X.scale``.
     stationarity : list of float
         Largest mean KKT residual of the two factors in each iteration, dimensionless.
@@ -152,14 +151,14 @@ class CountState:
     extrapolated: Factors
     momentum: Momentum = Momentum()
     is_multiplicative: bool = True
-    errors: list = dataclasses.field(default_factory=list)
+    objective: list = dataclasses.field(default_factory=list)
     stationarity: list = dataclasses.field(default_factory=list)
     reason: str = "max_iter"
 
     @property
     def lowest(self) -> float:
         """The objective of (A, S), infinite before the first iteration."""
-        return self.errors[-1] if self.errors else math.inf
+        return self.objective[-1] if self.objective else math.inf
 
     def followed_by(
         self,
@@ -192,7 +191,7 @@ class CountState:
             extrapolated.S,
             updated,
             extrapolated,
-            errors=[*self.errors, value],
+            objective=[*self.objective, value],
             stationarity=[*self.stationarity, stationarity],
             **changes,
         )
@@ -218,7 +217,7 @@ class CountState:
             best,
             momentum=self.momentum.decreased(),
             is_multiplicative=False,
-            errors=[*self.errors, self.lowest],
+            objective=[*self.objective, self.lowest],
             stationarity=[*self.stationarity, stationarity],
         )
 
@@ -232,7 +231,7 @@ def _multiplicative_pass(problem, state):
     S, of_S = problem.of_S.multiplied(state.A, state.S)
     At, of_A = problem.of_A.multiplied(S.T, state.A.T)
     value = problem.value(At.T, S)
-    n, factors = len(state.errors) + 1, Factors(At.T, S)
+    n, factors = len(state.objective) + 1, Factors(At.T, S)
     is_slow = state.lowest - value <= _SLOW * abs(value) and n >= _FEWEST
     return state.followed_by(
         factors,
@@ -290,7 +289,7 @@ def _after_rule(problem, state, rule):
     """Return the state with what the stopping rule says about it."""
     stationarity, reason = rule.judge(
         state.stationarity[-1],
-        state.errors,
+        state.objective,
         confirm=lambda: _stationarity_for_exact_S(problem, state.A),
         is_starting=state.is_multiplicative,
     )
@@ -364,10 +363,11 @@ def count_descent(
     initial = CountState(start.A, start.S, start, start)
     scaled_from = start.A.shape[1] if any((*on_A, *on_S)) else first
 
-    def report(n, value, stationarity, A):
-        return callback(n, value, stationarity, (A / _lengths(A, scaled_from)).astype(X.dtype))
+    def report(n, state):
+        A = (state.A / _lengths(state.A, scaled_from)).astype(X.dtype)
+        return callback(n, state.objective[-1], state.stationarity[-1], A)
 
-    state = iterate(step, initial, max_iter, on_factorization(callback and report))
+    state = iterate(step, initial, max_iter, callback and report)
     length = _lengths(state.A, scaled_from)
     A, S = state.A / length, state.S * length[:, None]
     return dataclasses.replace(state, A=A.astype(X.dtype), S=S.astype(X.dtype))

@@ -282,7 +282,7 @@ def _level(X, A):
     return xp.where(enough, total / xp.where(enough, room, 1.0), 0.0)
 
 # %% ../../nbs/solvers/divergences.ipynb #b7e8995b
-def _escaped(X, A, S, locked, loss, l1=0.0, l2=0.0):
+def _free_zeros(X, A, S, locked, loss, l1=0.0, l2=0.0):
     """Return S with the entries `locked` raised a little where that does not raise the objective.
 
     `locked` (k x M, bool) are zeros of S with a negative derivative. Columns are judged one by one.
@@ -326,7 +326,7 @@ def _step(X, A, S, loss, l1=0.0, l2=0.0, first=0):
     moves = (xp.arange(S.shape[0], device=S.device) >= first)[:, None]
     locked = (S == 0) & (found[0] > found[1]) & moves
     if bool(xp.any(locked)):
-        S = _escaped(X, A, S, locked, loss, l1, l2)
+        S = _free_zeros(X, A, S, locked, loss, l1, l2)
         found = parts(S)
     new = _multiplied(S, *found, loss.exponent(l2))
     if first:
@@ -400,7 +400,7 @@ class DivergenceFit(NamedTuple):
         First factor, >= 0.
     S : array of shape (k, n_samples)
         Coefficients, >= 0, in units of ``X.scale``.
-    values : list of float
+    objective : list of float
         The objective after every iteration, with X in units of ``X.scale``.
     stationarity : list of float
         Largest mean KKT residual of the factors before every iteration, dimensionless.
@@ -410,7 +410,7 @@ class DivergenceFit(NamedTuple):
 
     A: ArrayLike
     S: ArrayLike
-    values: list[float]
+    objective: list[float]
     stationarity: list[float]
     reason: str
 
@@ -513,7 +513,7 @@ def mu(
     >>> rng = np.random.default_rng(0)
     >>> X = as_data(rng.random((6, 2)) @ rng.random((2, 8)))
     >>> fit = mu(X, rng.random((6, 2)), rng.random((2, 8)), "kullback-leibler", max_iter=50)
-    >>> fit.A.shape, fit.S.shape, fit.values[-1] < fit.values[0]
+    >>> fit.A.shape, fit.S.shape, fit.objective[-1] < fit.objective[0]
     ((6, 2), (2, 8), True)
     """
     loss = loss_of(beta)
@@ -541,16 +541,20 @@ def _factorize(X, A, S, loss, update, on_A, on_S, first, max_iter, tol, callback
 
     def step(fit):
         A, S, pg = update(fit)
-        value = loss.value(X, A, S) + _penalty(A, *on_A) + _penalty(S, *on_S)
-        values = [*fit.values, value]
-        pg, reason = rule.judge(pg, values)
-        return DivergenceFit(A, S, values, [*fit.stationarity, pg], reason)
+        value = loss.value(X, A, S) + _penalty_value(A, *on_A) + _penalty_value(S, *on_S)
+        objective = [*fit.objective, value]
+        pg, reason = rule.judge(pg, objective)
+        return DivergenceFit(A, S, objective, [*fit.stationarity, pg], reason)
 
-    report = callback and (lambda n, fit: callback(n, fit.values[-1], fit.stationarity[-1], fit.A))
-    return finish(iterate(step, DivergenceFit(A, S, [], [], "max_iter"), max_iter, report))
+    def report(n, fit):
+        return callback(n, fit.objective[-1], fit.stationarity[-1], fit.A)
+
+    return finish(
+        iterate(step, DivergenceFit(A, S, [], [], "max_iter"), max_iter, callback and report)
+    )
 
 # %% ../../nbs/solvers/divergences.ipynb #2eb3a624
-def _penalty(F, l1, l2):
+def _penalty_value(F, l1, l2):
     """Return l1 sum(F) + l2/2 ||F||^2."""
     linear = l1 * inner(F, namespace(F).ones_like(F)) if l1 else 0.0
     quadratic = l2 / 2 * inner(F, F) if l2 else 0.0
@@ -565,7 +569,7 @@ def _on_unit_columns(fit, first=0):
     return fit._replace(A=fit.A / length[None, :], S=fit.S * length[:, None])
 
 # %% ../../nbs/solvers/divergences.ipynb #bb5bcc1f
-def _newton_point(X, A, S, loss, gradient, l2=0.0):
+def _newton_minimizer(X, A, S, loss, gradient, l2=0.0):
     """The minimizer over S >= 0 of the quadratic model at S (k x M): k x M."""
     xp, H = namespace(A), loss.hessians(X, A, S)
     identity = xp.eye(H.shape[1], dtype=H.dtype, device=H.device)[None, ...]
@@ -586,7 +590,7 @@ def _newton_step(X, A, S, loss, numerator, denominator, l1=0.0, l2=0.0):
 
     `denominator` includes the penalties. The objective of no data point rises beyond rounding.
     """
-    xp, T = namespace(S), _newton_point(X, A, S, loss, denominator - numerator, l2)
+    xp, T = namespace(S), _newton_minimizer(X, A, S, loss, denominator - numerator, l2)
     size = xp.sum(double(S) * (double(numerator) + double(denominator)), axis=0)
     noise = 10 * float(xp.finfo(S.dtype).eps) * size
     bound, todo, new = _column_objectives(X, A, S, loss, l1, l2) + noise, noise >= 0, S
@@ -847,7 +851,7 @@ def alternating_newton(
     sides = (X, of_points), (Xt, of_features) = _sides(X)
 
     def update(fit):
-        if len(fit.values) < _FIRST_PASSES:
+        if len(fit.objective) < _FIRST_PASSES:
             return _update_both(sides, fit.A, fit.S, loss, on_A, on_S, 0)
         S, kkt_S = _newton_half(X, fit.A, fit.S, loss, *on_S)
         At, kkt_A = _newton_half(Xt, S.T, fit.A.T, loss, *on_A)

@@ -679,7 +679,7 @@ class TensorEstimator(  # type: ignore[call-arg]
         data = self._read(X, mask)
         with blas_in_one_thread():
             S, status = self._coefficients(data, check_layer(layer, self._n_layers()))
-        warn_not_converged(status)
+        warn_not_converged(status, type(self).__name__)
         return S * data.scale
 
     def inverse_transform(self, S: ArrayLike, layer: int = -1) -> Array:
@@ -1034,7 +1034,7 @@ class NonnegativeCP(TensorEstimator):
         self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
         attributes, factors, status = self._attributes(data, fit.factors, fixed)
         vars(self).update(attributes)
-        warn_not_converged(status)
+        warn_not_converged(status, type(self).__name__)
         self.certificate_ = certificate_of(data, factors, self.floor_, status, tuple(fixed))
 
     def _attributes(self, data, factors, fixed):
