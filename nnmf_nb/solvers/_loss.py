@@ -148,7 +148,7 @@ class Loss:
         raise NotImplementedError
 
     def curvature(self, x, V):
-        """Upper bound of the second derivative by v near v = x, float64; 0 where V = 0."""
+        """Upper bound of the second derivative by v near v = x, for V > 0, float64."""
         raise NotImplementedError
 
     def exponent(self, l2=0.0):
@@ -189,17 +189,22 @@ class Loss:
 
     def weighted_parts(self, x, V, w):
         """`parts_in_block` with weights w, or None."""
-        minus, plus = self.parts_in_block(x, V)
+        minus, plus = self.parts_in_block(x, _bounded(V, self.beta))
         return (minus, plus) if w is None else (w * minus, w * plus)
 
     def hessians(self, X, A, S):
         """A' diag(w h) A of every data point, h the curvature: M x k x k, float64."""
 
         def work(c, x, w):
-            h = self.curvature(x, A @ S[:, c])
+            h = self.curvature_in_block(x, A @ S[:, c])
             return grams_of_patterns(A, h if w is None else double(w) * h)
 
         return namespace(A).concat(list(_over_blocks(work, X, A.shape[1])), axis=0)
+
+    def curvature_in_block(self, x, V):
+        """`curvature`, 0 where V = 0 (nothing of A reaches that entry)."""
+        h = self.curvature(x, _bounded(double(V), self.beta))
+        return namespace(V).where(V > 0, h, 0.0)
 
     def exact_coefficients(self, X, A, l1=0.0, l2=0.0, max_iter=MAX_ITER):
         """S >= 0 (k x M) with the lowest loss and its status, or None where no such solver is
@@ -292,6 +297,10 @@ class BetaDivergence(Loss):
             relative = xp.clip(relative, min=1.0)
         h = relative * self._inverse_power(v)
         return xp.where(V > 0, xp.clip(h, max=1e200), 0.0)
+
+    def curvature_in_block(self, x, V):
+        """`curvature`, which is 0 where V = 0."""
+        return self.curvature(x, V)
 
     def _inverse_power(self, v):
         return v ** (self.beta - 2)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'beta_of', 'entry_divergence', 'divergence', 'divergence_floor', 'ratios', 'kkt_of_ratios', 'mu_step',
-           'DivergenceFit', 'mu', 'points_of', 'coefficients', 'alternating_newton', 'LARGEST_BETA']
+           'DivergenceFit', 'mu', 'points_of', 'coefficients', 'alternating_newton']
 
 # %% ../../nbs/solvers/divergences.ipynb #00ca2e6b
 import warnings
@@ -28,8 +28,6 @@ from ..core.iteration import iterate
 from ..layer._nnls import NOT_CONVERGED, check_coefficients, solve_gram
 from ._loss import NAMED, loss_of, residual_of_parts
 from ._stopping import StoppingRule
-
-_all_ = ["LARGEST_BETA"]
 
 # %% ../../nbs/solvers/divergences.ipynb #755bdeb0
 LOSSES = {name: loss.beta for name, loss in NAMED.items()}
