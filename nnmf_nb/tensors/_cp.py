@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['update_block', 'sweep_rows', 'CPState', 'UpdatedModes', 'ModeByMode', 'gradient_norm2', 'gradient_norm_at', 'fit_cp',
-           'leading_parts', 'tails', 'cp_floors', 'random_factors', 'svd_factors', 'like_data', 'best_start',
-           'unit_factors', 'in_mode_0', 'balanced', 'k_rank_bound', 'kkt_of_modes', 'CPCertificate', 'certificate_of',
-           'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished', 'warn_of_high_rank', 'given_factors',
-           'fixed_factors', 'NonnegativeCP']
+           'leading_parts', 'tails', 'cp_floors', 'random_factors', 'svd_factors', 'like_data', 'SquaredError',
+           'best_start', 'unit_factors', 'in_mode_0', 'balanced', 'k_rank_bound', 'kkt_of_modes', 'CPCertificate',
+           'certificate_of', 'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished', 'warn_of_high_rank',
+           'given_factors', 'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
 
 # %% ../../nbs/tensors/cp.ipynb #585fe54a
 import dataclasses
@@ -58,12 +58,14 @@ from nnmf_nb.models._base import (
 from ..persistence._checkpoints import keeping
 from ..persistence._files import RUNNING
 from ..solvers.coordinate_descent import BlockUpdate, coordinate_descent, exact_block_update
+from ..solvers.divergences import beta_of
 from ..solvers.extrapolation import Momentum, _extrapolate
 from nnmf_nb.solvers.stationarity import (
     CONVERGED,
     projected_gradient_norm,
     projected_gradient_norm_from_products,
 )
+from ._counts import CountLoss
 from nnmf_nb.tensors._data import (
     check_factors,
     dense_model,
@@ -325,15 +327,50 @@ def like_data(X, factors):
 _TRIAL = 20  # iterations from each of several starts
 
 
-def best_start(X, starts, fixed=()):
-    """The `CPState` with the lowest error after some iterations from each start; a single one is
-    left as it is. starts: functions that return factors.
+class SquaredError:
+    """The squared error of CP models of a `Tensor` X; `CountLoss` is another loss."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def initial(self, factors):
+        """The state before the first iteration."""
+        return CPState.initial(factors)
+
+    def fit(self, start, **options):
+        """`fit_cp` from a state."""
+        return fit_cp(self.X, start, **options)
+
+    def coefficients(self, factors):
+        """The best U_0 for the other factors, and the status of each row."""
+        return self.X.coefficients(factors)
+
+    def kkt(self, factors):
+        """`kkt_of_modes`."""
+        return kkt_of_modes(self.X, factors)
+
+    def stationarity(self, factors, fixed=()):
+        """`gradient_norm_at`."""
+        return gradient_norm_at(self.X, factors, fixed)
+
+    def floors(self, k):
+        """What does not depend on the factors, besides `cp_floors`: nothing."""
+        return {}
+
+    def distance(self, factors, error):
+        """Fitted attributes that measure the distance of X from the model, in units of X."""
+        return {"reconstruction_err_": error * math.sqrt(self.X.norm2) * self.X.scale}
+
+
+def best_start(loss, starts, fixed=()):
+    """The state with the lowest error after some iterations from each start; a single one is left
+    as it is. loss: a `SquaredError` or another loss; starts: functions that return factors.
     """
     if len(starts) == 1:
-        return CPState.initial(starts[0]())
+        return loss.initial(starts[0]())
     best = None
     for start in starts:
-        fit = fit_cp(X, start(), max_iter=_TRIAL, tol=0.0, fixed=fixed)
+        fit = loss.fit(loss.initial(start()), max_iter=_TRIAL, tol=0.0, fixed=fixed)
         if best is None or fit.lowest_error < best.lowest_error:
             best = fit
         if fit.reason == "interrupted":
@@ -396,7 +433,9 @@ class CPCertificate:
     """What was found about a CP model, all dimensionless: relative `error` and its `floor` (NaN:
     unknown), `kkt` residual per mode, `stationarity` (norm of the projected gradient), bounds of
     the `k_ranks` per mode, `dead` components, `duplicates` (pairs with a cosine above 0.99 in
-    every mode) and `ambiguous`, the number of data points whose coefficients are not unique.
+    every mode) and `ambiguous`, the number of data points whose coefficients are not unique. Of a
+    model for counts `kkt` and `stationarity` are those of the Kullback-Leibler divergence, and
+    `deviance` and its floor are in units of X; else they are NaN.
     """
 
     error: float
@@ -408,6 +447,8 @@ class CPCertificate:
     dead: list
     duplicates: list
     ambiguous: int
+    deviance: float = math.nan
+    deviance_floor: float = math.nan
 
     @property
     def is_unique(self):
@@ -423,6 +464,8 @@ class CPCertificate:
             f"first-order optimality: {modes}",
             f"CP of the fitted tensor: {unique}",
         ]
+        if not math.isnan(self.deviance):
+            lines.insert(1, f"deviance {self.deviance:.4g}, at least {self.deviance_floor:.2g}")
         for what in ("dead", "duplicates"):
             if getattr(self, what):
                 lines.append(f"{what} components: {getattr(self, what)}")
@@ -431,20 +474,23 @@ class CPCertificate:
         return "\n".join(lines)
 
 
-def certificate_of(X, factors, floor, status, fixed=()):
-    """The `CPCertificate` of factors (lengths in mode 0, units of the scale of X)."""
+def certificate_of(loss, factors, floor, status, fixed=()):
+    """The `CPCertificate` of factors (lengths in mode 0, units of the scale of X) for a loss."""
     host = [to_numpy(U) for U in factors]
     twins = set(duplicate_topics(host[0])).intersection(*map(duplicate_topics, host[1:]))
+    error, bounds = loss.X.error(factors), loss.floors(host[0].shape[1])
     return CPCertificate(
-        X.error(factors),
+        error,
         float(floor),
-        kkt_of_modes(X, factors),
-        gradient_norm_at(X, factors, fixed),
+        loss.kkt(factors),
+        loss.stationarity(factors, fixed),
         tuple(k_rank_bound(U) for U in host),
         host[0].shape[1],
         sorted(set().union(*(dead_topics(U, host[0].T) for U in host))),
         sorted(twins),
         int((to_numpy(status) & DEGENERATE > 0).sum()),
+        loss.distance(factors, error).get("deviance_", math.nan),
+        bounds.get("deviance_floor_", math.nan),
     )
 
 # %% ../../nbs/tensors/cp.ipynb #5db07c4a
@@ -785,6 +831,15 @@ def given_factors(init, shape, k):
     return factors
 
 
+def check_tensor_loss(beta_loss):
+    """Raise `ValueError` unless a loss of CP models is given."""
+    if beta_of(beta_loss) not in (1, 2):
+        raise ValueError(
+            "beta_loss must be 'frobenius' or 'kullback-leibler' (or 2 or 1) for tensors, got "
+            f"{beta_loss!r}."
+        )
+
+
 def fixed_factors(fixed, shape, k):
     """The factors that are held, {mode: host array with unit columns}."""
     found = {}
@@ -815,6 +870,10 @@ class NonnegativeCP(TensorEstimator):
     ----------
     rank : int, default=10
         Number of components.
+    beta_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
+        What is minimized: squared errors, or the Kullback-Leibler divergence, which belongs to
+        counts (Poisson). Names as in `NMF`. With 'kullback-leibler' X is seen at its positive
+        entries only, on the host. Known entries are fitted exactly under a mask, too.
     init : {'svd', 'random'}, CP tensor or list of array, default='svd'
         The first start. 'svd': from the singular vectors of all unfoldings; 'random': uniform
         random numbers; or factors (N_m x rank, >= 0), a pair (weights, factors), or an object with
@@ -829,7 +888,9 @@ class NonnegativeCP(TensorEstimator):
         Largest number of iterations.
     tol : float, default=1e-4
         Training stops when the stationarity, the norm of the projected gradient of the relative
-        squared error by all factors, is at most `tol` (dimensionless).
+        squared error by all factors, is at most `tol` (dimensionless). With 'kullback-leibler' it
+        is the largest mean KKT residual of a mode, and training stops as well when the divergence
+        falls no more ('no progress').
     random_state : int, RandomState instance or None, default=None
         Source of the random numbers of a fit. With an int, fits are reproducible.
     verbose : int, default=0
@@ -852,7 +913,13 @@ class NonnegativeCP(TensorEstimator):
     floor_ : float
         A bound that no CP of this rank can go below, dimensionless; NaN with unknown entries.
     reconstruction_err_ : float
-        ||X - model||, in units of X.
+        Square root of twice the loss: ||X - model|| in units of X, or the root of `deviance_`.
+    deviance_, deviance_floor_ : float
+        With 'kullback-leibler': the deviance 2 D(X || model), and what no CP of this rank can go
+        below (0.0: nothing is known), in units of X.
+    null_deviance_ : float
+        With 'kullback-leibler': the deviance of the best single component (independent modes); 1 -
+        deviance_ / null_deviance_ is the deviance explained.
     certificate_ : CPCertificate
         Error, floor, optimality per mode and uniqueness, computed from the final arrays.
     n_iter_ : int
@@ -860,9 +927,11 @@ class NonnegativeCP(TensorEstimator):
     converged_ : bool
         Whether training ended because it had converged.
     stop_reason_ : str
-        'stationary', 'max_iter', 'callback' or 'interrupted'.
+        'stationary', 'no progress', 'max_iter', 'callback' or 'interrupted'.
     history_ : dict
-        'objective' and 'stationarity', lists with one number per iteration. Dimensionless.
+        'objective' (relative error; with 'kullback-leibler' the divergence, in units of a power of
+        two near the largest entry) and 'stationarity', lists with one number per iteration.
+        Dimensionless.
     n_features_in_ : int
         Number of entries of a data point.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -878,6 +947,9 @@ class NonnegativeCP(TensorEstimator):
     L.-H. Lim, P. Comon, J. Chemometrics 23, 2009, doi:10.1002/cem.1244 (a best one exists).
 
     J. B. Kruskal, Linear Algebra Appl. 18, 1977, doi:10.1016/0024-3795(77)90069-6 (uniqueness).
+
+    E. C. Chi, T. G. Kolda, "On tensors, sparsity, and nonnegative factorizations", SIAM J. Matrix
+    Anal. Appl. 33, 2012, doi:10.1137/110859063 (counts).
 
     Examples
     --------
@@ -899,6 +971,7 @@ class NonnegativeCP(TensorEstimator):
         self,
         rank: int = 10,
         *,
+        beta_loss: str | float = "frobenius",
         init: str | Sequence[ArrayLike] = "svd",
         n_init: int = 5,
         fixed: dict[int, ArrayLike] | None = None,
@@ -909,6 +982,7 @@ class NonnegativeCP(TensorEstimator):
         device: str = "auto",
     ) -> None:
         self.rank = rank
+        self.beta_loss = beta_loss
         self.init = init
         self.n_init = n_init
         self.fixed = fixed
@@ -957,6 +1031,7 @@ class NonnegativeCP(TensorEstimator):
         for name, lowest in dict(rank=1, n_init=1, max_iter=0).items():
             check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
+        check_tensor_loss(self.beta_loss)
         data = self._read_for_fit(X, mask)
         warn_of_high_rank(self.rank, data.shape)
         fixed = fixed_factors(self.fixed, data.shape, self.rank)
@@ -1003,12 +1078,13 @@ class NonnegativeCP(TensorEstimator):
     def _fit(self, data, X, fixed, first, rng):
         parts = None if data.has_unknown else leading_parts(data, self.rank)
         self.floor_ = float(cp_floors(data, (self.rank,), parts)[0])
-        start = best_start(data, self._starts(data, first, fixed, rng, parts), tuple(fixed))
+        loss = self._loss(data)
+        start = best_start(loss, self._starts(data, first, fixed, rng, parts), tuple(fixed))
         report = reporter(
             self,
             X,
             None,
-            lambda factors: self._attributes(data, factors, fixed)[0],
+            lambda factors: self._attributes(loss, factors, fixed)[0],
             max(1, self.max_iter),
         )
         with progress_bar(self, self.max_iter) as bar:
@@ -1020,8 +1096,7 @@ class NonnegativeCP(TensorEstimator):
 
             fit = start
             if start.reason != "interrupted":
-                fit = fit_cp(
-                    data,
+                fit = loss.fit(
                     start,
                     max_iter=self.max_iter,
                     tol=self.tol,
@@ -1032,17 +1107,24 @@ class NonnegativeCP(TensorEstimator):
         self.converged_ = fit.reason in CONVERGED
         self.n_iter_ = max(1, len(fit.errors))
         self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
-        attributes, factors, status = self._attributes(data, fit.factors, fixed)
-        vars(self).update(attributes)
+        for name in ("deviance_", "null_deviance_", "deviance_floor_"):
+            vars(self).pop(name, None)
+        attributes, factors, status = self._attributes(loss, fit.factors, fixed)
+        vars(self).update(attributes | loss.floors(self.rank))
         warn_not_converged(status)
-        self.certificate_ = certificate_of(data, factors, self.floor_, status, tuple(fixed))
+        self.certificate_ = certificate_of(loss, factors, self.floor_, status, tuple(fixed))
 
-    def _attributes(self, data, factors, fixed):
+    def _loss(self, data):
+        """The loss of the model for a `Tensor`."""
+        return CountLoss(data) if beta_of(self.beta_loss) == 1 else SquaredError(data)
+
+    def _attributes(self, loss, factors, fixed):
         """The fitted attributes that follow from factors alone, the factors with lengths in mode 0,
         and the status of the data points.
         """
-        units, _ = unit_factors(factors)
-        S, status = data.coefficients(units)
+        data = loss.X
+        units, _ = unit_factors([asarray(U, data.like, data.dtype) for U in factors])
+        S, status = loss.coefficients(units)
         if not fixed:
             xp = namespace(S)
             order = np.argsort(-to_numpy(xp.sum(double(S) ** 2, axis=0)), kind="stable")
@@ -1056,10 +1138,9 @@ class NonnegativeCP(TensorEstimator):
             factors_=units,
             weights_=weights * data.scale,
             error_=error,
-            reconstruction_err_=error * math.sqrt(data.norm2) * data.scale,
             _n_features_out=self.rank,
         )
-        return attributes, factors, status
+        return attributes | loss.distance(factors, error), factors, status
 
     def fit_transform(
         self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None
@@ -1103,9 +1184,10 @@ class NonnegativeCP(TensorEstimator):
         factors = in_mode_0(
             [asarray(to_numpy(U), data.like) for U in self.factors_], self.weights_ / data.scale
         )
-        _, status = data.coefficients(factors)
+        loss = self._loss(data)
+        _, status = loss.coefficients(factors)
         floor = cp_floors(data, (self.rank,))[0]
-        return certificate_of(data, factors, floor, status, tuple(self.fixed or ()))
+        return certificate_of(loss, factors, floor, status, tuple(self.fixed or ()))
 
     def layer_ranks(self) -> list[int]:
         """Return the number of components.
@@ -1121,7 +1203,7 @@ class NonnegativeCP(TensorEstimator):
         return self.factors_, self.weights_
 
     def _coefficients(self, data, layer):
-        return data.coefficients(self._factors_like(data))
+        return self._loss(data).coefficients(self._factors_like(data))
 
     def _reconstruction(self, S, layer):
         """Factors of the reconstruction of coefficients S (n_samples x k), beside S."""

@@ -59,6 +59,7 @@ from ..persistence._checkpoints import keeping
 from ..solvers.gradient import Trace, lbfgs, run
 from ..solvers.stationarity import CONVERGED, projected_gradient_norm
 from nnmf_nb.tensors._cp import (
+    SquaredError,
     TensorEstimator,
     balanced,
     best_start,
@@ -800,7 +801,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         starts = [lambda: random_factors(data, ranks[0], rng)] * self.n_init
         if parts is not None:
             starts[0] = lambda: svd_factors(data, ranks[0], rng, parts)
-        fit = best_start(data, starts)
+        fit = best_start(SquaredError(data), starts)
         if fit.reason != "interrupted":
             max_iter = self.max_iter if self.frozen else self.pretrain_iter
             fit = fit_cp(data, fit, max_iter=max_iter, tol=self.tol)
