@@ -6,8 +6,8 @@
 __all__ = ['update_block', 'sweep_rows', 'CPState', 'UpdatedModes', 'ModeByMode', 'gradient_norm2', 'gradient_norm_at', 'fit_cp',
            'leading_parts', 'tails', 'cp_floors', 'random_factors', 'svd_factors', 'like_data', 'SquaredError',
            'best_start', 'unit_factors', 'in_mode_0', 'balanced', 'k_rank_bound', 'kkt_of_modes', 'CPCertificate',
-           'certificate_of', 'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished', 'warn_of_high_rank',
-           'given_factors', 'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
+           'certificate_of', 'TensorCriteria', 'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished',
+           'warn_of_high_rank', 'given_factors', 'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
 
 # %% ../../nbs/tensors/cp.ipynb #585fe54a
 import dataclasses
@@ -16,7 +16,7 @@ import numbers
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -493,13 +493,32 @@ def certificate_of(loss, factors, floor, status, fixed=()):
         bounds.get("deviance_floor_", math.nan),
     )
 
+# %% ../../nbs/tensors/cp.ipynb #87de6374
+class TensorCriteria(NamedTuple):
+    """What a fit of a tensor model minimized: `beta` of the divergence, `fixed` modes; of a hierarchy
+    its kind, the weights of its depths, whether the first layer was frozen, and whether `labels` were
+    a part of the objective.
+    """
+
+    beta: float = 2.0
+    fixed: tuple = ()
+    hierarchy: str = "samples"
+    depth_weights: tuple = ()
+    frozen: bool = False
+    labels: bool = False
+
 # %% ../../nbs/tensors/cp.ipynb #5db07c4a
 class TensorEstimator(  # type: ignore[call-arg]
     NamesTopics, CallbackSupportMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Base of the estimators for tensors, with `factors_` and `weights_` of depth 0."""
 
-    _criteria_of_fit = None  # what callbacks of the other models are told
+    _criteria_of_fit = None  # what callbacks are told
+
+    def _recorded(self):
+        """The `TensorCriteria` of the fit; for a model of an older file those of its parameters."""
+        found = getattr(self, "criteria_", None)
+        return found if isinstance(found, TensorCriteria) else self._criteria()
 
     def __getstate__(self):
         state = super().__getstate__()
@@ -920,6 +939,8 @@ class NonnegativeCP(TensorEstimator):
     null_deviance_ : float
         With 'kullback-leibler': the deviance of the best single component (independent modes); 1 -
         deviance_ / null_deviance_ is the deviance explained.
+    criteria_ : TensorCriteria
+        What the fit minimized, as `verify` reads it.
     certificate_ : CPCertificate
         Error, floor, optimality per mode and uniqueness, computed from the final arrays.
     n_iter_ : int
@@ -1079,6 +1100,7 @@ class NonnegativeCP(TensorEstimator):
         parts = None if data.has_unknown else leading_parts(data, self.rank)
         self.floor_ = float(cp_floors(data, (self.rank,), parts)[0])
         loss = self._loss(data)
+        self._criteria_of_fit = self._criteria()
         start = best_start(loss, self._starts(data, first, fixed, rng, parts), tuple(fixed))
         report = reporter(
             self,
@@ -1111,12 +1133,17 @@ class NonnegativeCP(TensorEstimator):
             vars(self).pop(name, None)
         attributes, factors, status = self._attributes(loss, fit.factors, fixed)
         vars(self).update(attributes | loss.floors(self.rank))
+        self.criteria_ = self._criteria_of_fit
         warn_not_converged(status)
         self.certificate_ = certificate_of(loss, factors, self.floor_, status, tuple(fixed))
 
-    def _loss(self, data):
-        """The loss of the model for a `Tensor`."""
-        return CountLoss(data) if beta_of(self.beta_loss) == 1 else SquaredError(data)
+    def _criteria(self):
+        return TensorCriteria(beta_of(self.beta_loss), tuple(sorted(self.fixed or ())))
+
+    def _loss(self, data, beta=None):
+        """The loss of the model for a `Tensor`, or that of another beta."""
+        beta = beta_of(self.beta_loss) if beta is None else beta
+        return CountLoss(data) if beta == 1 else SquaredError(data)
 
     def _attributes(self, loss, factors, fixed):
         """The fitted attributes that follow from factors alone, the factors with lengths in mode 0,
@@ -1184,10 +1211,11 @@ class NonnegativeCP(TensorEstimator):
         factors = in_mode_0(
             [asarray(to_numpy(U), data.like) for U in self.factors_], self.weights_ / data.scale
         )
-        loss = self._loss(data)
+        criteria = self._recorded()
+        loss = self._loss(data, criteria.beta)
         _, status = loss.coefficients(factors)
-        floor = cp_floors(data, (self.rank,))[0]
-        return certificate_of(loss, factors, floor, status, tuple(self.fixed or ()))
+        floor = cp_floors(data, (len(self.weights_),))[0]
+        return certificate_of(loss, factors, floor, status, criteria.fixed)
 
     def layer_ranks(self) -> list[int]:
         """Return the number of components.
