@@ -73,6 +73,7 @@ EVERY_MODEL = [
     UnfoldedNMF(),
     SparseCodingNetwork(),
     NonnegativeCP(),
+    NonnegativeCP(beta_loss="kullback-leibler", max_iter=20),
     NeuralNCPD(),
 ]
 

@@ -1131,11 +1131,18 @@ class NonnegativeCP(TensorEstimator):
         self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
         for name in ("deviance_", "null_deviance_", "deviance_floor_"):
             vars(self).pop(name, None)
-        attributes, factors, status = self._attributes(loss, fit.factors, fixed)
+        attributes, status = self._attributes(loss, fit.factors, fixed)
         vars(self).update(attributes | loss.floors(self.rank))
         self.criteria_ = self._criteria_of_fit
         warn_not_converged(status)
-        self.certificate_ = certificate_of(loss, factors, self.floor_, status, tuple(fixed))
+        self.certificate_ = self._certificate(loss, self.floor_, status)
+
+    def _certificate(self, loss, floor, status):
+        """The `CPCertificate` of the fitted arrays."""
+        like = loss.X.like
+        units = [asarray(to_numpy(U), like) for U in self.factors_]
+        factors = in_mode_0(units, self.weights_ / loss.X.scale)
+        return certificate_of(loss, factors, floor, status, self._recorded().fixed)
 
     def _criteria(self):
         return TensorCriteria(beta_of(self.beta_loss), tuple(sorted(self.fixed or ())))
@@ -1146,8 +1153,8 @@ class NonnegativeCP(TensorEstimator):
         return CountLoss(data) if beta == 1 else SquaredError(data)
 
     def _attributes(self, loss, factors, fixed):
-        """The fitted attributes that follow from factors alone, the factors with lengths in mode 0,
-        and the status of the data points.
+        """The fitted attributes that follow from factors alone, and the status of the data
+        points.
         """
         data = loss.X
         units, _ = unit_factors([asarray(U, data.like, data.dtype) for U in factors])
@@ -1167,7 +1174,7 @@ class NonnegativeCP(TensorEstimator):
             error_=error,
             _n_features_out=self.rank,
         )
-        return attributes | loss.distance(factors, error), factors, status
+        return attributes | loss.distance(factors, error), status
 
     def fit_transform(
         self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None
@@ -1208,14 +1215,9 @@ class NonnegativeCP(TensorEstimator):
             Computed anew from the data.
         """
         data = self._read_training_data(X, mask)
-        factors = in_mode_0(
-            [asarray(to_numpy(U), data.like) for U in self.factors_], self.weights_ / data.scale
-        )
-        criteria = self._recorded()
-        loss = self._loss(data, criteria.beta)
-        _, status = loss.coefficients(factors)
-        floor = cp_floors(data, (len(self.weights_),))[0]
-        return certificate_of(loss, factors, floor, status, criteria.fixed)
+        loss = self._loss(data, self._recorded().beta)
+        _, status = loss.coefficients(self._factors_like(data))
+        return self._certificate(loss, cp_floors(data, (len(self.weights_),))[0], status)
 
     def layer_ranks(self) -> list[int]:
         """Return the number of components.
