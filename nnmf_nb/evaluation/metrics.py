@@ -76,9 +76,9 @@ def layers_of(model: Any, tensors: bool = False) -> list:
     model = opened(model)[0]
     if hasattr(model, "mode_shape_") and not tensors:
         raise TypeError(
-            f"{type(model).__name__} is a model of tensors: it has a factor per mode, and no layers "
-            "with A and S. Use its components and residuals, and draw it with plot_components and "
-            "plot_component_tree."
+            f"{type(model).__name__} is a model of tensors: it has a factor per mode, and no "
+            "layers with A and S. Use its components and residuals, and draw it with "
+            "plot_components and plot_component_tree."
         )
     if hasattr(model, "layers_"):
         return list(model.layers_)

@@ -165,8 +165,8 @@ class CountCPState:
     """Factors of a CP model of counts between two iterations.
 
     Fields as in `CPState`, with `errors` the divergence in units of the scale of X and
-    `stationarity` the largest mean KKT residual of a mode, dimensionless; is_multiplicative: True as
-    long as the iterations are multiplicative passes.
+    `stationarity` the largest mean KKT residual of a mode, dimensionless; is_multiplicative: True
+    as long as the iterations are multiplicative passes.
     """
 
     factors: tuple
@@ -324,8 +324,8 @@ def fit_counts(X, start, *, max_iter=500, tol=1e-4, fixed=(), callback=None):
 
 # %% ../../nbs/tensors/counts.ipynb #2c7eeccf
 def count_floor(X, k):
-    """A lower bound of the divergence of X from all CP models of rank k, in units of the scale of X;
-    0.0 where none is known: with unknown entries.
+    """A lower bound of the divergence of X from all CP models of rank k, in units of the scale of
+    X; 0.0 where none is known: with unknown entries.
     """
     if X.has_unknown or not len(X.values):
         return 0.0
@@ -391,9 +391,7 @@ class CountLoss:
     def stationarity(self, factors, fixed=()):
         """The largest mean KKT residual of a mode that is not fixed."""
         modes, factors = CountModes(self.counts, fixed), self._host(factors)
-        return max(
-            inner(kkt_of_rows(self.counts, factors, m), modes.shares[m]) for m in modes.free
-        )
+        return max(inner(kkt_of_rows(self.counts, factors, m), modes.shares[m]) for m in modes.free)
 
     def floors(self, k):
         """What does not depend on the factors: fitted attributes, in units of X."""

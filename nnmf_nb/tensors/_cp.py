@@ -495,9 +495,9 @@ def certificate_of(loss, factors, floor, status, fixed=()):
 
 # %% ../../nbs/tensors/cp.ipynb #87de6374
 class TensorCriteria(NamedTuple):
-    """What a fit of a tensor model minimized: `beta` of the divergence, `fixed` modes; of a hierarchy
-    its kind, the weights of its depths, whether the first layer was frozen, and whether `labels` were
-    a part of the objective.
+    """What a fit of a tensor model minimized: `beta` of the divergence, `fixed` modes; of a
+    hierarchy its kind, the weights of its depths, whether the first layer was frozen, and whether
+    `labels` were a part of the objective.
     """
 
     beta: float = 2.0

@@ -69,7 +69,7 @@ def coo_model(first, last, ptr, others, rows, big, out):
 # %% ../../nbs/tensors/kernels.ipynb #b7212a3b
 @njit(cache=True, error_model="numpy", nogil=True)
 def coo_gather(first, last, others, values, big, t, B, v):
-    """Copy t of the entries first .. last to columns of B (k x n) and their values to v, and return n.
+    """Copy t of the entries first .. last to columns of B (k x n), their values to v; returns n.
 
     Entries that are zero, or for which t is zero, are left out.
     """
@@ -100,7 +100,9 @@ def longest(first, last, ptr):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def coo_descend(first, last, ptr, others, values, big, linear, rows, sweeps, residual):
-    """Coordinate descent for `rows` first .. last of a factor, in place; residual: as `descend_row`.
+    """Coordinate descent for `rows` first .. last of a factor, in place.
+
+    residual: the KKT residuals met in the first sweep.
 
     linear: N_m x k, or 1 x k when all rows have the same.
     """

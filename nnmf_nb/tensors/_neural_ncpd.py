@@ -535,8 +535,9 @@ def by_weight(P, layers, hierarchy, n):
 class NCPDCertificate:
     """What was found about a fitted hierarchy, all dimensionless: relative `errors` per depth,
     their `floors` (NaN: unknown), and `stationarity`, the norm of the projected gradient of the
-    cost by all trained factors (NaN where labels were a part of it, which are not at hand). It says whether a fit ended at a first-order optimum, or, where the
-    stationarity is large, at a kink of the cost; there may be better ones.
+    cost by all trained factors (NaN where labels were a part of it, which are not at hand). It says
+    whether a fit ended at a first-order optimum, or, where the stationarity is large, at a kink of
+    the cost; there may be better ones.
     """
 
     errors: tuple
