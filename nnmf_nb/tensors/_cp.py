@@ -709,23 +709,23 @@ class TensorEstimator(  # type: ignore[call-arg]
 
     @named_topics
     def transform(
-        self, X: ArrayLike, layer: int = -1, mask: ArrayLike | str | None = None
-    ) -> Array:
+        self, X: ArrayLike, layer: int | str = -1, mask: ArrayLike | str | None = None
+    ) -> Array | list[Array]:
         """Return the coefficients of data points.
 
         Parameters
         ----------
         X : array-like, (index, values, shape), list of sparse matrices or sparse.COO
             Data points of the shape of those in `fit`, finite and >= 0 where they are known.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
+        layer : int or 'all', default=-1
+            The layer, counted from 0, or from the deepest one with -1; 'all': a list of all layers.
         mask : array-like of bool, 'nan', 'stored' or None, default=None
             True where an entry of X is known, as in `fit`. A mask of the fit in words holds here,
             too.
 
         Returns
         -------
-        array of shape (n_samples, k)
+        array of shape (n_samples, k), or a list of it for layer='all'
             Coefficients, >= 0, in units of X, for components of unit length.
 
         Raises
@@ -741,13 +741,19 @@ class TensorEstimator(  # type: ignore[call-arg]
             If the coefficients of some data points are not optimal.
         """
         check_is_fitted(self)
-        data = self._read(X, mask)
-        with blas_in_one_thread():
-            S, status = self._coefficients(data, check_layer(layer, self._n_layers()))
-        warn_not_converged(status)
-        return S * data.scale
+        every = isinstance(layer, str) and layer == "all"
+        layers = range(self._n_layers()) if every else [check_layer(layer, self._n_layers())]
+        data, found = self._read(X, mask), []
+        for one in layers:
+            with blas_in_one_thread():
+                S, status = self._coefficients(data, one)
+            warn_not_converged(status)
+            found.append(S * data.scale)
+        return found if every else found[0]
 
-    def inverse_transform(self, S: ArrayLike, layer: int = -1) -> Array:
+    def inverse_transform(
+        self, S: ArrayLike | None = None, layer: int = -1, *, X: ArrayLike | None = None
+    ) -> Array:
         """Return the reconstruction of data points from their coefficients.
 
         Parameters
@@ -756,6 +762,8 @@ class TensorEstimator(  # type: ignore[call-arg]
             Coefficients of the layer, as from `transform`.
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `S` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -766,13 +774,15 @@ class TensorEstimator(  # type: ignore[call-arg]
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of S and X is given.
         ValueError
             If there is no such layer, or S has another number of columns than it has components.
         """
         check_is_fitted(self)
         layer = check_layer(layer, self._n_layers())
         k = self.layer_ranks()[layer]
-        S = read_coefficients(S, "S", columns_out(self, k))
+        S = read_coefficients(S, "S", columns_out(self, k), X)
         if S.shape[1] != k:
             raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {k} components.")
         return dense_model(self._reconstruction(S, layer))
