@@ -43,7 +43,7 @@ persistence: _text_steps _files _checkpoints
 models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep
 models: _semi _unfolded
 models: _sparse_coding _nonlinear _neural
-tensors: _kernels _data _cp _neural_ncpd _judgment
+tensors: _kernels _data _counts _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live

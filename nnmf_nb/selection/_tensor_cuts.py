@@ -34,7 +34,7 @@ class TensorEntries(NamedTuple):
 
     Parameters
     ----------
-    index : ndarray of int of shape (nnz, n)
+    places : ndarray of int of shape (nnz, n)
         Places of the entries.
     values : ndarray of shape (nnz,)
         The entries, in units of X.
@@ -44,7 +44,7 @@ class TensorEntries(NamedTuple):
         Whether what is not stored is unknown, instead of 0.
     """
 
-    index: np.ndarray
+    places: np.ndarray
     values: np.ndarray
     shape: tuple
     has_unknown: bool = False
@@ -68,9 +68,9 @@ def take(X, positions, mode=0):
         return np.ascontiguousarray(np.take(X, positions, axis=mode))
     number = np.full(X.shape[mode], -1)
     number[positions] = np.arange(len(positions))
-    found = number[X.index[:, mode]]
+    found = number[X.places[:, mode]]
     inside = found >= 0
-    index = X.index[inside].copy()
+    index = X.places[inside].copy()
     index[:, mode] = found[inside]
     shape = list(X.shape)
     shape[mode] = len(positions)
@@ -84,7 +84,7 @@ def move_mode(X, source, destination):
     order = [m for m in range(len(X.shape)) if m != source]
     order.insert(destination, source)
     shape = tuple(X.shape[m] for m in order)
-    return TensorEntries(X.index[:, order], X.values, shape, X.has_unknown)
+    return TensorEntries(X.places[:, order], X.values, shape, X.has_unknown)
 
 # %% ../../nbs/selection/tensor_cuts.ipynb #915750fe
 class Components(NamedTuple):

@@ -359,6 +359,8 @@ def null_divergence(X, max_iter=200):
 class CountLoss:
     """The Kullback-Leibler divergence of a `Tensor` from CP models."""
 
+    n_trial = 30  # iterations from each of several starts, as for NMF
+
     def __init__(self, X):
         self.X, self.counts, self._floors = X, counts_of(X), {}
 

@@ -324,11 +324,10 @@ def like_data(X, factors):
     return [asarray(c * U, X.like, X.dtype) for U in factors]
 
 # %% ../../nbs/tensors/cp.ipynb #e93d6856
-_TRIAL = 20  # iterations from each of several starts
-
-
 class SquaredError:
     """The squared error of CP models of a `Tensor` X; `CountLoss` is another loss."""
+
+    n_trial = 20  # iterations from each of several starts
 
     def __init__(self, X):
         self.X = X
@@ -370,7 +369,7 @@ def best_start(loss, starts, fixed=()):
         return loss.initial(starts[0]())
     best = None
     for start in starts:
-        fit = loss.fit(loss.initial(start()), max_iter=_TRIAL, tol=0.0, fixed=fixed)
+        fit = loss.fit(loss.initial(start()), max_iter=loss.n_trial, tol=0.0, fixed=fixed)
         if best is None or fit.lowest_error < best.lowest_error:
             best = fit
         if fit.reason == "interrupted":
@@ -908,8 +907,8 @@ class NonnegativeCP(TensorEstimator):
         random numbers; or factors (N_m x rank, >= 0), a pair (weights, factors), or an object with
         these attributes such as TensorLy's CPTensor. With unknown entries 'svd' is 'random'.
     n_init : int, default=5
-        Number of starts: the first as `init` says, the others random. Each gets 20 iterations, the
-        best is trained to the end.
+        Number of starts: the first as `init` says, the others random. Each gets 20 iterations (30
+        with 'kullback-leibler'), the best is trained to the end.
     fixed : dict of {int: array} or None, default=None
         Factors (N_m x rank, >= 0) of modes 1, 2, .. that are held constant, up to the lengths of
         their columns. Components keep their order then.
