@@ -815,6 +815,11 @@ class Looks(Displays):
 
     def _open(self, model, labeled, most):
         """The fit of a model begins, with labels or without, and `most` iterations at most."""
+        if not hasattr(model, "parameter_changes"):
+            raise TypeError(
+                f"LiveView shows models of matrices, and {type(model).__name__} is none: watch its "
+                "fit with verbose=1, and draw it with plot_components."
+            )
         self._running, self._labeled = model, labeled
         self._follow(model)
         self.tell(
