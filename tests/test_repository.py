@@ -38,7 +38,7 @@ layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
 solvers: gradient _quasi_newton _flat
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
-evaluation: _certificates metrics
+evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
 models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep
 models: _semi _unfolded
