@@ -367,12 +367,12 @@ def parent_child_coherence(
     found = []
     for layer in range(1, len(hierarchy.features)):
         pairs = _pairs(hierarchy, layer)
-        chosen = np.unique(np.concatenate([np.concatenate(pair) for pair in pairs] or [[]]))
+        chosen = np.unique([feature for pair in pairs for one in pair for feature in one])
         chosen = chosen.astype(int)
         score = _npmi_of_counts(_cooccurrence(X, chosen), X.shape[0], epsilon)
         places = [[np.searchsorted(chosen, one) for one in pair] for pair in pairs]
-        sums = np.array([_cross_npmi(*pair, score) for pair in places]).reshape(-1, 2)
-        total, number = sums.sum(axis=0)
+        sums = [_cross_npmi(parent, child, score) for parent, child in places]
+        total, number = np.sum(sums, axis=0) if sums else (0.0, 0)
         found.append(total / number if number else np.nan)
     return np.array(found)
 
@@ -646,14 +646,15 @@ def window_coherence(
         check_top(size)
     except ValueError as error:
         raise ValueError(str(error).replace("top", "window", 1)) from None
-    topics = [list(words) for words in topics]
-    if not len(texts) or not topics or not all(topics):
+    listed = [list(words) for words in topics]
+    if not len(texts) or not listed or not all(listed):
         raise ValueError("texts and topics must not be empty, and every topic must have words.")
-    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(sum(topics, [])))}
+    distinct = dict.fromkeys(word for words in listed for word in words)
+    vocabulary = {word: i for i, word in enumerate(distinct)}
     counts, n_windows = _window_counts(texts, vocabulary, size)
     npmi = _npmi_of_counts(counts, n_windows, 1e-12)
     if measure == "c_v":
         never = np.diag(counts) == 0
         npmi[never], npmi[:, never] = 0.0, 0.0
-    places = [[vocabulary[word] for word in words] for words in topics]
+    places = [[vocabulary[word] for word in words] for words in listed]
     return np.array([summary(npmi[np.ix_(own, own)]) for own in places])
