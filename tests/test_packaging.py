@@ -2,6 +2,7 @@
 settings.ini; and where numba cannot exist nothing asks for it.
 """
 
+import importlib
 import re
 from configparser import ConfigParser
 from pathlib import Path
@@ -113,6 +114,17 @@ def test_files_and_modules_of_the_recipe_are_there(recipe):
     for module in recipe["tests"][0]["python"]["imports"]:
         path = ROOT.joinpath(*module.split("."))
         assert path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def test_bare_environments_leave_out_what_they_say(monkeypatch, settings):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    bare = importlib.import_module("bare")
+    count = len(settings["requirements"].split())
+    for without in bare.ABSENT.values():
+        left = {Requirement(one).name for one in bare.requirements(without)}
+        assert len(left) == count - len(without) and not left & {*without}
+    with pytest.raises(SystemExit, match="not all among the requirements"):
+        bare.requirements(("numba", "torch"))
 
 
 def test_nothing_asks_for_numba_where_it_cannot_exist(settings):
