@@ -153,8 +153,11 @@ def test_first_page_leads_there_by_one_visible_link(open_page, wanted, width):
     page.wait_for_load_state()
     assert page.url.endswith(end)
     title = page.get_by_role("heading", name=heading).first
-    title.wait_for()
-    page.wait_for_timeout(300)
+    # the page scrolls smoothly, and pictures that load on the way move what is below them
+    for _ in range(30):
+        page.wait_for_timeout(200)
+        if -1 <= title.bounding_box()["y"] < 900:
+            break
     assert -1 <= title.bounding_box()["y"] < 900
     assert content in page.locator("article").inner_text()
 
