@@ -134,7 +134,7 @@ FIRST = {
     "how to install": ("#install", "Install", "pip install"),
     "the quickstart": ("quickstart.html", "Quickstart", "fit("),
     "which model to choose": ("choosing_a_model.html", "Choosing a model", "NeuralNMF"),
-    "the API of NeuralNMF": ("NeuralNMF.html#nnmf_nb.NeuralNMF", "NeuralNMF", "Parameters"),
+    "the API of NeuralNMF": ("NeuralNMF.html#nnmf_nb.NeuralNMF", "NeuralNMF", "ranks=(20, 6)"),
     "how to cite": ("#cite", "Cite", "Gao"),
 }
 
