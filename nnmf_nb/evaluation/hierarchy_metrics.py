@@ -636,7 +636,7 @@ def window_coherence(
     >>> from nnmf_nb.evaluation.hierarchy_metrics import window_coherence
     >>> texts = ["sun sea", "sun sea", "tax law", "tax law"]
     >>> window_coherence([["sun", "sea"], ["sun", "tax"]], texts).round(2)
-    array([1.  , 0.07])
+    array([1.  , 0.03])
     """
     if measure not in _WINDOWS:
         raise ValueError(f"measure must be one of {sorted(_WINDOWS)}, got {measure!r}.")
