@@ -39,7 +39,7 @@ solvers: stationarity _stopping coordinate_descent initialization extrapolation 
 solvers: count_descent
 solvers: gradient _quasi_newton _flat
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
-evaluation: _certificates metrics
+evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
 models: _probabilities _tables _report _base _starts _one_layer *
 tensors: _kernels _data _counts _cp _neural_ncpd _judgment
