@@ -34,7 +34,7 @@ from ..solvers.coordinate_descent import Factorization
 from nnmf_nb.solvers.divergences import (
     coefficients,
 )
-from ..solvers.initialization import exact_start
+from ..solvers.initialization import exact_start, lower_of
 
 # %% ../../nbs/models/one_layer.ipynb #e38884dd
 SOLVERS = ("auto", "hals", "cd", "anls", "mu")
@@ -210,8 +210,7 @@ def train_flat(X, problem, model, svd, rng, report):
             fit = Factorization(A, S, [], [], "max_iter")
         else:
             fit = solve(X, problem, A, S, max_iter=30, tol=0.0)
-        if best is None or (minimized(fit) and minimized(fit)[-1] < minimized(best)[-1]):
-            best = fit
+        best = lower_of(best, fit, minimized)
         if fit.reason == "interrupted":
             return replace_reason(best, "interrupted")
     with progress_bar(model, model.max_iter) as bar:

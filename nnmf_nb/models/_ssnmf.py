@@ -73,6 +73,7 @@ from nnmf_nb.solvers.divergences import (
     kkt_of_ratios,
     ratios,
 )
+from ..solvers.initialization import lower_of
 from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/models/ssnmf.ipynb #c118cc04
@@ -400,8 +401,7 @@ def train_joint(J, pairs, run, model, report, B=None):
     for A, S in pairs:
         fit = run(J, A, S, B, max_iter=30 if model.n_init > 1 else 0, tol=0.0)
         B = None
-        if best is None or (fit.objective and fit.objective[-1] < best.objective[-1]):
-            best = fit
+        best = lower_of(best, fit, lambda fit: fit.objective)
         if fit.reason == "interrupted":
             return best._replace(reason="interrupted")
     with progress_bar(model, model.max_iter) as bar:

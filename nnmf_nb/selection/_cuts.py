@@ -26,6 +26,7 @@ from ..models._one_layer import check_problem, penalties
 from ..solvers._flat import filled_start, minimized, solve
 from ..solvers._loss import loss_of
 from ..solvers.divergences import mu_step
+from ..solvers.initialization import lower_of
 
 # %% ../../nbs/selection/cuts.ipynb #c62e2d4f
 SCREENING = 10  # iterations of each start
@@ -107,8 +108,7 @@ def fit_topics(X, k, fits, key, svd):
     for n in range(fits.n_init):
         A, S = filled_start(X, k, "random" if n else "nndsvda", svd, rng)
         one = _run(X, problem, A, S, max_iter=SCREENING, tol=0.0)
-        if best is None or minimized(one)[-1] < minimized(best)[-1]:
-            best = one
+        best = lower_of(best, one, minimized)
     S = _coefficients(X, problem, best)
     end = _run(X, problem, best.A, S, max_iter=fits.max_iter, tol=fits.tol)
     A = np.asarray(end.A, np.float64)

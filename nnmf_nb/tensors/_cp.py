@@ -61,6 +61,7 @@ from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import BlockUpdate, coordinate_descent, exact_block_update
 from ..solvers.divergences import beta_of
 from ..solvers.extrapolation import Momentum, _extrapolate
+from ..solvers.initialization import lower_of
 from nnmf_nb.solvers.stationarity import (
     CONVERGED,
     projected_gradient_norm,
@@ -375,8 +376,7 @@ def best_start(loss, starts, fixed=()):
     best = None
     for start in starts:
         fit = loss.fit(loss.initial(start()), max_iter=loss.n_trial, tol=0.0, fixed=fixed)
-        if best is None or fit.lowest < best.lowest:
-            best = fit
+        best = lower_of(best, fit, lambda fit: fit.minimized)
         if fit.reason == "interrupted":
             return dataclasses.replace(best, reason="interrupted")
     return best
