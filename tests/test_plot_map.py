@@ -1,5 +1,8 @@
 """The map of data points, the river and the comparison of two models."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,3 +118,18 @@ def test_comparison_of_other_data_and_of_features_in_another_order():
         compare(A, NMF(3, random_state=0).fit(new[:, :30]))
     with pytest.raises(ValueError, match="min_cosine"):
         compare(A, B, min_cosine=2)
+
+
+def test_a_map_without_numba():
+    code = """import sys
+sys.modules["numba"] = None
+import numpy as np
+from nnmf_nb.plot._map_layout import layout, map_kernels
+from sklearn.manifold import trustworthiness
+rng = np.random.default_rng(0)
+shares = rng.dirichlet(np.full(9, 0.2), 500)
+positions = layout([shares, shares[:, :3] + 1e-9])
+kept = trustworthiness(np.sqrt(shares), positions, n_neighbors=15)
+print(map_kernels().__name__, kept > 0.93)"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["nnmf_nb.plot._map_arrays", "True"], done.stderr
