@@ -36,11 +36,11 @@ HOUSE = """
 core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
-solvers: gradient _quasi_newton _flat
+solvers: gradient _quasi_newton _flat _online
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep
+models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _mini_batch _hierarchical _deep
 models: _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
