@@ -40,12 +40,11 @@ from nnmf_nb.core._data import (
     DataMatrix,
     is_sparse,
     namespace_like,
-    relative_error,
     with_enough_range,
 )
 from ..core._linalg import unit_columns
 from ..core._validation import read_factor
-from ..evaluation._certificates import Criteria, criteria_with_labels, only_coefficients
+from ..evaluation._certificates import Criteria, criteria_with_labels
 from ..layer._nnls import solve_gram
 from nnmf_nb.models._base import (
     DEVIANCES,
@@ -68,7 +67,6 @@ from nnmf_nb.solvers._online import (
     Batches,
     Counts,
     Squares,
-    Statistics,
     learn,
     no_statistics,
     reordered,
@@ -80,7 +78,7 @@ from ..solvers.divergences import beta_of
 
 # %% ../../nbs/models/mini_batch.ipynb #43096e2c
 def read_sample_weight(sample_weight, n_samples):
-    """Return weights of data points as float64 (n_samples,), or None; raises where they do not fit."""
+    """Return weights of data points as float64 (n_samples,), or None; raises for bad ones."""
     if sample_weight is None:
         return None
     w = np.asarray(to_numpy(sample_weight), dtype=np.float64)
@@ -192,6 +190,12 @@ class MiniBatchModel(OneLayer):
             )
         return problem
 
+    def _criteria(self, data):
+        """The `Criteria` of data without labels and weights, with the loss that belongs to them."""
+        names = [name for name in ("beta_loss",) if hasattr(self, name)]
+        of_fit = {name: getattr(self, name) for name in names}
+        return self._flat_criteria(data, _Plain())._replace(parameters=of_fit)
+
     def declared_criteria(self, data: DataMatrix, problem: MiniBatchProblem) -> Criteria:
         """Return the `Criteria` of what a fit minimizes.
 
@@ -207,7 +211,7 @@ class MiniBatchModel(OneLayer):
         Criteria
             What the certificate judges the fit by.
         """
-        criteria = self._flat_criteria(data, _Plain())
+        criteria = self._criteria(data)
         if problem.weights is None:
             return criteria
         return _only_S(criteria, "data points had weights")
@@ -269,7 +273,7 @@ class MiniBatchModel(OneLayer):
 
     def _store_batch(self, data, problem, A, is_first, value, stationarity):
         """Set the attributes of a model that has learned from a batch."""
-        criteria = self._flat_criteria(data, _Plain())
+        criteria = self._criteria(data)
         begin_training(self, _only_S(criteria, "it comes from more data points than these"))
         training = Training(data, problem)
         training.floors = training.divergence_floors = [0.0]
@@ -531,13 +535,13 @@ class MiniBatchNMF(MiniBatchModel):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data points of the batch, one or more, finite and >= 0: dense, CSR, CSC or COO, pandas, or an array of any array
-            namespace. It is never modified.
+            Data points of the batch, one or more, finite and >= 0: dense, CSR, CSC or COO, pandas,
+            or an array of any array namespace. It is never modified.
         y : object, default=None
             Ignored: scikit-learn's convention.
         H : array-like of shape (k, n_features) or None, default=None
-            Start of the components for init='custom', finite and >= 0 (first call only). A data frame is
-            read by name.
+            Start of the components for init='custom', finite and >= 0 (first call only). A data
+            frame is read by name.
         **keywords : dict
             `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
             data points. It can be routed as metadata. Other keywords raise `TypeError`.
@@ -880,7 +884,8 @@ class MiniBatchSSNMF(LearnsLabels, MiniBatchModel):  # type: ignore[misc]
             read by name.
         **keywords : dict
             `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
-            data points; their labels keep their weight. It can be routed as metadata. Other keywords raise `TypeError`.
+            data points; their labels keep their weight. It can be routed as metadata. Other
+            keywords raise `TypeError`.
 
         Returns
         -------
@@ -917,8 +922,8 @@ class MiniBatchSSNMF(LearnsLabels, MiniBatchModel):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            Data points of the batch, one or more, finite and >= 0: dense, CSR, CSC or COO, pandas, or an array of any array
-            namespace. It is never modified.
+            Data points of the batch, one or more, finite and >= 0: dense, CSR, CSC or COO, pandas,
+            or an array of any array namespace. It is never modified.
         y : array-like of shape (n_samples,) or (n_samples, n_classes) or None, default=None
             Labels of the batch, as in `fit`; None: it has none.
         classes : array-like of shape (n_classes,) or None, default=None
@@ -927,11 +932,12 @@ class MiniBatchSSNMF(LearnsLabels, MiniBatchModel):  # type: ignore[misc]
         L : array-like of shape (n_samples,) or that of y, default=None
             True where a label of the batch is known.
         H : array-like of shape (k, n_features) or None, default=None
-            Start of the components for init='custom', finite and >= 0 (first call only). A data frame is
-            read by name.
+            Start of the components for init='custom', finite and >= 0 (first call only). A data
+            frame is read by name.
         **keywords : dict
             `sample_weight` (n_samples, >= 0, dimensionless, default None): weights of the errors of
-            data points; their labels keep their weight. It can be routed as metadata. Other keywords raise `TypeError`.
+            data points; their labels keep their weight. It can be routed as metadata. Other
+            keywords raise `TypeError`.
 
         Returns
         -------

@@ -44,7 +44,7 @@ class Statistics:
 
 
 def no_statistics(A, beta):
-    """Return the `Statistics` of no data for A (N x k); their unit 0.0 is that of the first ones."""
+    """Return the `Statistics` of no data for A (N x k); unit 0.0 is that of the first ones."""
     xp, (N, k) = namespace(A), A.shape
     P, Q = (
         xp.zeros((rows, k), dtype=xp.float64, device=A.device)
@@ -98,7 +98,7 @@ class Batch(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """What is remembered of a batch: its coefficients S (k x b), for counts its own `Statistics`."""
+    """What is remembered of a batch: coefficients S (k x b), for counts its own `Statistics`."""
 
     S: Array
     own: object = None
