@@ -40,8 +40,8 @@ solvers: gradient _quasi_newton _flat _online
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
-models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _mini_batch _hierarchical _deep
-models: _semi _unfolded
+models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _mini_batch
+models: _hierarchical _deep _semi _unfolded
 models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
