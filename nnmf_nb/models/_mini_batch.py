@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_sample_weight', 'stretched', 'quick_svd', 'MiniBatchProblem', 'MiniBatchModel', 'MiniBatchNMF',
-           'LabelStatistics', 'label_statistics', 'LabeledSquares', 'in_classes', 'MiniBatchSSNMF']
+           'LabelStatistics', 'label_statistics', 'with_labels', 'LabeledSquares', 'in_classes', 'MiniBatchSSNMF']
 
 # %% ../../nbs/models/mini_batch.ipynb #9bde776f
 import numbers
@@ -46,7 +46,7 @@ from nnmf_nb.core._data import (
 from ..core._linalg import unit_columns
 from ..core._validation import read_factor
 from ..evaluation._certificates import Criteria, criteria_with_labels
-from ..layer._nnls import solve_gram
+from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from nnmf_nb.models._base import (
     DEVIANCES,
     LearnsLabels,
@@ -60,8 +60,7 @@ from nnmf_nb.models._base import (
     progress_bar,
     with_callbacks,
 )
-from ._one_layer import FlatParameters, OneLayer, check_rank
-from ._ssnmf import _joint, check_start_name, joint_step
+from ._one_layer import INITS, FlatParameters, OneLayer, check_rank
 from ..solvers._flat import filled_start
 from nnmf_nb.solvers._online import (
     Batch,
@@ -163,7 +162,8 @@ class MiniBatchModel(OneLayer):
     def _check_H(self, H, n_features):
         """The custom start as float64 (k x n_features), or None."""
         if self.init != "custom":
-            check_start_name(self.init)
+            if self.init not in INITS:
+                raise ValueError(f"init must be one of {INITS}, got {self.init!r}.")
             if H is not None:
                 raise ValueError(f"H is the start of init='custom'; init is {self.init!r}.")
             return None
@@ -665,6 +665,23 @@ def label_statistics(labels, S):
     return LabelStatistics(P, Q, float((Y**2).sum()), Y.sum(axis=1))
 
 
+def with_labels(batch, A, B, S, weight):
+    """Return S (k x b) with the columns of labeled points minimizing ||x - A s||^2 + weight
+    ||l.(y - B s)||^2, exact; the other columns as they are.
+    """
+    xp, labels = namespace(S), batch.labels
+    points = asarray(labels.known, S, xp.int64)
+    known = np.ones_like(labels.Y) if labels.L is None else labels.L
+    patterns, which = weight_patterns(asarray(known, B, xp.float64))
+    G = gram(A)[None, :, :] + weight * grams_of_patterns(B, patterns)
+    F = double(xp.take(batch.X.AtX(A), points, axis=1)).T
+    F = F + weight * asarray(labels.Y * known, B, xp.float64).T @ B
+    found = solve_gram(G, F, xp.take(S, points, axis=1).T, which)[0]
+    S = xp.asarray(S, copy=True)
+    S[:, points] = xp.astype(found, S.dtype).T
+    return S
+
+
 class LabeledSquares(Squares):
     """||X - A S||^2 / ||X||^2 + lam ||L.(Y - B S)||^2 / ||L.Y||^2, B at its best."""
 
@@ -677,12 +694,9 @@ class LabeledSquares(Squares):
         S = super().coefficients(batch, A, total, start)
         if batch.labels is None or known is None or known.size <= 0 or not self.lam:
             return S
-        J = _joint(batch.X, batch.labels, 2.0, 2.0)
         ratio = batch.X.scale / total.unit
-        relative = self.lam * total.size / known.size
-        J = J._replace(weight=relative * (J.Y.scale / ratio) ** 2)
-        B = namespace(A).astype(known.classifier() * (ratio / J.Y.scale), A.dtype)
-        return joint_step(J, A, B, S, exact=True)
+        weight = self.lam * total.size / known.size / ratio**2
+        return with_labels(batch, A, known.classifier() * ratio, S, weight)
 
     def change(self, batch, A, S, last=None, weight=0.0):
         """As of `Squares`, with the sums of the labels."""
