@@ -742,7 +742,7 @@ def in_classes(labels, classes):
     return labels._replace(classes=np.asarray(classes), Y=Y, L=L)
 
 # %% ../../nbs/models/mini_batch.ipynb #1d2cdcfe
-class MiniBatchSSNMF(LearnsLabels, MiniBatchModel):  # type: ignore[misc]
+class MiniBatchSSNMF(LearnsLabels, MiniBatchModel):
     """Semi-supervised NMF, X ~ A S and Y ~ B S, from batches of data points.
 
     Minimized is ||X - A S||^2 / ||X||^2 + lam ||L.(Y - B S)||^2 / ||L.Y||^2 as in `SSNMF`, over the
