@@ -692,7 +692,8 @@ class LabeledSquares(Squares):
         """Return S (k x b) for data and labels, exact."""
         known = total.labels
         S = super().coefficients(batch, A, total, start)
-        if batch.labels is None or known is None or known.size <= 0 or not self.lam:
+        nothing = batch.labels is None or known is None or known.size <= 0 or total.size <= 0
+        if nothing or not self.lam:
             return S
         ratio = batch.X.scale / total.unit
         weight = self.lam * total.size / known.size / ratio**2
