@@ -380,7 +380,7 @@ class MiniBatchNMF(MiniBatchModel):
         forgets nothing; a number below 1 follows topics that drift.
     beta_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
         Loss between X and A S: squared error, or Kullback-Leibler for counts. For these `fit`
-        remembers n_features x k numbers for each batch.
+        remembers up to n_features x k numbers for each batch.
     max_iter : int, default=200
         Largest number of passes of `fit` over the data.
     tol : float, default=1e-4

@@ -98,10 +98,13 @@ class Batch(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """What is remembered of a batch: coefficients S (k x b), for counts its own `Statistics`."""
+    """What is remembered of a batch: coefficients S (k x b); for counts its own `Statistics`, with
+    the rows of P that are not zero, and which these are.
+    """
 
     S: Array
     own: object = None
+    rows: object = None
 
 
 class Squares:
@@ -169,8 +172,13 @@ class Counts:
         mass = float(xp.sum(X.XSt(xp.ones_like(S[:1, :]))))
         Q = xp.sum(double(S), axis=1)[None, :]
         own = Statistics(double(A) * double(above).T, Q, mass, float(X.shape[1]), X.scale)
-        part = summed(own, last.own, 1.0, -weight) if weight else own
-        return part, Visit(S, own)
+        rows = xp.nonzero(xp.any(own.P > 0, axis=1))[0]
+        visit = Visit(S, replace(own, P=xp.take(own.P, rows, axis=0)), rows)
+        if not weight:
+            return own, visit
+        P = xp.asarray(own.P, copy=True)
+        P[last.rows, :] = xp.take(P, last.rows, axis=0) - weight * last.own.P
+        return replace(summed(own, replace(last.own, P=own.P), 1.0, -weight), P=P), visit
 
     def step(self, A, total, sweeps):
         """Return A after the multiplicative step."""
