@@ -238,12 +238,15 @@ def revived(by, batch, A, S, total):
 
 
 class Learned(NamedTuple):
-    """A after a batch, the `Statistics`, the `Visit` to remember and the loss before the step."""
+    """A after a batch, the `Statistics`, the `Visit` to remember, the loss before the step, and
+    what the batch has added.
+    """
 
     A: Array
     total: Statistics
     visit: Visit
     loss: float
+    part: Statistics
 
 
 def learn(by, batch, A, total, *, keep=1.0, last=None, weight=0.0, sweeps=2):
@@ -258,7 +261,7 @@ def learn(by, batch, A, total, *, keep=1.0, last=None, weight=0.0, sweeps=2):
     if sweeps:
         A = by.step(A, total, sweeps)
         A, total = revived(by, batch, A, S, total)
-    return Learned(A, total, visit, loss)
+    return Learned(A, total, visit, loss, part)
 
 # %% ../../nbs/solvers/online.ipynb #c1d02d0f
 FADE = 6.0  # rho
@@ -307,11 +310,12 @@ class Passes:
 
 
 def one_pass(by, batches, state, forget_factor=1.0, sweeps=2):
-    """Return the state after a visit to every batch, and the sum of the losses they were met with.
+    """Return the state after a visit to every batch, and the objective (`value` of the sums, where
+    nothing has faded; else the losses that the batches were met with).
 
     forget_factor: what is left of a batch after a pass; 'auto': the rule for streams.
     """
-    A, total, loss = state.A, state.total, 0.0
+    A, total, loss, parts = state.A, state.total, 0.0, no_statistics(state.A, by.beta)
     visits, weights = list(state.visits), list(state.weights)
     n = len(batches)
     for b in range(n):
@@ -332,7 +336,12 @@ def one_pass(by, batches, state, forget_factor=1.0, sweeps=2):
         )
         A, total, visits[b], weights[b] = found.A, found.total, found.visit, 1.0
         loss += found.loss
-    return replace(state, A=A, total=total, visits=visits, weights=weights), loss
+        if forget_factor == "auto":
+            parts = added(parts, found.part, by.beta)
+    value = by.value(A, parts if forget_factor == "auto" else total)
+    if value is None:
+        value = loss / ((parts if forget_factor == "auto" else total).size or 1.0)
+    return replace(state, A=A, total=total, visits=visits, weights=weights), value
 
 
 def train_in_batches(
@@ -349,15 +358,14 @@ def train_in_batches(
 
     def step(state):
         is_first = not state.errors
-        new, loss = one_pass(by, batches, state, forget_factor if is_first else later, sweeps)
+        new, value = one_pass(by, batches, state, forget_factor if is_first else later, sweeps)
         stationarity = by.stationarity(state.A, new.total)
         if stationarity <= tol:
-            new, loss = one_pass(by, batches, new, sweeps=0)
+            new, value = one_pass(by, batches, new, sweeps=0)
             stationarity = by.stationarity(new.A, new.total)
-        value = by.value(new.A, new.total)
         return replace(
             new,
-            errors=[*state.errors, loss / (new.total.size or 1.0) if value is None else value],
+            errors=[*state.errors, value],
             stationarity=[*state.stationarity, stationarity],
             reason="stationary" if stationarity <= tol else "max_iter",
         )
