@@ -12,6 +12,8 @@ _home = {
     "NMF": "models._nmf",
     "SSNMF": "models._ssnmf",
     "GuidedNMF": "models._ssnmf",
+    "MiniBatchNMF": "models._mini_batch",
+    "MiniBatchSSNMF": "models._mini_batch",
     "NeuralNMF": "models._neural",
     "HierarchicalNMF": "models._hierarchical",
     "regroup": "models._hierarchical",
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from nnmf_nb.models._deep import DeepNMF as DeepNMF
     from nnmf_nb.models._hierarchical import HierarchicalNMF as HierarchicalNMF
     from nnmf_nb.models._hierarchical import regroup as regroup
+    from nnmf_nb.models._mini_batch import MiniBatchNMF as MiniBatchNMF
+    from nnmf_nb.models._mini_batch import MiniBatchSSNMF as MiniBatchSSNMF
     from nnmf_nb.models._neural import NeuralNMF as NeuralNMF
     from nnmf_nb.models._nmf import NMF as NMF
     from nnmf_nb.models._nonlinear import NonlinearSemiNMF as NonlinearSemiNMF

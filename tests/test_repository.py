@@ -37,7 +37,7 @@ core: _arrays iteration _validation _data _linalg
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity _stopping coordinate_descent initialization extrapolation _loss divergences
 solvers: count_descent
-solvers: gradient _quasi_newton _flat
+solvers: gradient _quasi_newton _flat _online
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
