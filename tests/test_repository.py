@@ -34,12 +34,14 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in BY_HAND)
 # A module imports only from modules above its own.
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
+out_of_core: _sources
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity coordinate_descent initialization extrapolation divergences count_descent
 solvers: gradient _quasi_newton _flat
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics
 persistence: _text_steps _files _checkpoints
+out_of_core: _training
 models: _probabilities _tables _report _base _starts _one_layer _nmf _ssnmf _hierarchical _deep
 models: _semi _unfolded
 models: _sparse_coding _nonlinear _neural
