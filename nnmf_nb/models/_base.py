@@ -1046,11 +1046,12 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
 
     def _store_blocks(self, training, A):
         fitted, status = joined_attributes(training, A, self._forward_pass, self._attributes)
-        self._set(fitted)
+        self._set(fitted | {"n_samples_seen_": training.data.shape[1]})
         for one in status:
             warn_not_converged(one)
 
     def _store(self, training, A):
+        vars(self).pop("n_samples_seen_", None)
         if isinstance(training.data, BlockedData):
             self._store_blocks(training, A)
             return
@@ -1279,6 +1280,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
 
     def _headline(self):
         (N, _), (_, M) = self.layers_[0].A.shape, self.layers_[0].S.shape
+        M = getattr(self, "n_samples_seen_", M)
         kind = str(self.layers_[0].S.dtype).rsplit(".", 1)[-1]
         return (
             f"{type(self).__name__}, {M} data points x {N} features, {kind}: "

@@ -324,6 +324,8 @@ class NMF(CountsWithExposure):
         What the fit minimized and how it ended, as `verify` reads it.
     certificate_ : Certificate
         The result of `verify` for the data of the last fit, computed at the first access.
+    n_samples_seen_ : int
+        Number of data points of a fit to `blocks(..)`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -58,7 +58,7 @@ class DenseRows:
     def read(self, start, stop):
         """Return rows start..stop; those of a mapped array are copied into memory."""
         part = self.array[start:stop]
-        return np.array(part) if isinstance(part, np.memmap) else part
+        return np.array(part) if isinstance(part, np.memmap) else np.ascontiguousarray(part)
 
 
 class SparseRows:
@@ -291,11 +291,19 @@ def _matrix_market(path):
     )
 
     def parts():
-        for piece in table:
+        for piece in _whole_lines(table, path):
             values = piece["value"].to_numpy() if "value" in piece else np.ones(len(piece))
             yield piece["row"].to_numpy() - 1, piece["column"].to_numpy() - 1, values
 
     return Triplets(parts(), (n_samples, n_features), n_entries)
+
+
+def _whole_lines(table, path):
+    """Yield the pieces of a table; a line that is cut off is named."""
+    try:
+        yield from table
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is cut off, or no MatrixMarket file: {error}.") from error
 
 
 def _parquet(path):

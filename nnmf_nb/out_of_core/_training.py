@@ -205,7 +205,9 @@ class Squares:
         """Return the norm of the projected gradient by A for the best S, dimensionless."""
         total = self.data.norm2 or 1.0
         gradient = double(A) @ sums.Q - sums.P + self.on_A[0] + self.on_A[1] * A
-        return projected_gradient_norm([A[:, self.first :]], [2 / total * gradient[:, self.first :]])
+        return projected_gradient_norm(
+            [A[:, self.first :]], [2 / total * gradient[:, self.first :]]
+        )
 
     def updated(self, A: Array, sums: Sums) -> np.ndarray:
         """Return better topics for the same S, by coordinate descent."""
@@ -233,7 +235,7 @@ class Counts(Squares):
     def prepared(self, A: Array) -> np.ndarray:
         """Return topics to begin with: those of the squared error, without zeros.
 
-        Exact coefficients of poor topics are mostly zero, and multiplicative steps would stay there.
+        Exact coefficients of poor topics are mostly zero, and multiplicative steps stay there.
         """
         fit = train_blocks(Squares(self.data), A, max_iter=20, tol=1e-3)
         return double(fit.A) + 0.01 / math.sqrt(len(fit.A))
