@@ -1112,6 +1112,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         layer: int | str = -1,
         mask: ArrayLike | str | None = None,
         weights: ArrayLike | None = None,
+        *,
         out: str | Path | None = None,
     ) -> Array | list[Array]:
         """Return the coefficients of X at a layer.

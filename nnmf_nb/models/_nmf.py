@@ -77,6 +77,7 @@ class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):  # type: ignore[
         mask: ArrayLike | str | None = None,
         weights: ArrayLike | None = None,
         exposure: ArrayLike | None = None,
+        *,
         out: str | Path | None = None,
     ) -> Array | list[Array]:
         """Return the coefficients of X under the loss and the penalties of the model.

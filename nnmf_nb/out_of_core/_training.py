@@ -139,7 +139,12 @@ class Sums(NamedTuple):
 
     def plus(self, other: "Sums") -> "Sums":
         """Return the sums over both."""
-        return Sums(*(one + another for one, another in zip(self, other)))
+        return Sums(
+            self.P + other.P,
+            self.Q + other.Q,
+            self.activity + other.activity,
+            self.value + other.value,
+        )
 
 
 class _Supports:
@@ -306,10 +311,10 @@ class BlockState:
         'max_iter', 'stationary', 'no progress', 'callback' or 'interrupted'.
     """
 
-    A: object
-    activity: object
-    candidate: object
-    updated: object
+    A: Array
+    activity: Array
+    candidate: Array
+    updated: Array
     momentum: Momentum = Momentum()
     is_extrapolated: bool = False
     errors: list = dataclasses.field(default_factory=list)
@@ -534,13 +539,13 @@ def best_topics(
     """
     if n_init == 1:
         return train_blocks(loss, next(starts), max_iter=max_iter, tol=tol, callback=callback)
-    best = None
-    for _ in range(n_init):
-        fit = train_blocks(loss, next(starts), max_iter=30, tol=0.0)
-        if best is None or fit.lowest < best.lowest:
-            best = fit
-        if fit.reason == "interrupted":
-            return replace_reason(best, "interrupted")
+    best = fit = train_blocks(loss, next(starts), max_iter=30, tol=0.0)
+    for _ in range(1, n_init):
+        if fit.reason != "interrupted":
+            fit = train_blocks(loss, next(starts), max_iter=30, tol=0.0)
+            best = fit if fit.lowest < best.lowest else best
+    if fit.reason == "interrupted":
+        return replace_reason(best, "interrupted")
     return train_blocks(loss, best.A, max_iter=max_iter, tol=tol, callback=callback)
 
 # %% ../../nbs/out_of_core/training.ipynb #439b1f40
@@ -728,9 +733,9 @@ def joined_rows(parts: Iterator, shape: tuple | None) -> np.ndarray:
     """
     if shape is None:
         return np.concatenate(list(parts))
-    joined, start = None, 0
+    joined, start = np.empty((0, 0)), 0
     for part in parts:
-        if joined is None:
+        if start == 0:
             joined = np.empty((shape[0], part.shape[1]), part.dtype)
         joined[start : start + len(part)] = part
         start += len(part)
@@ -802,7 +807,7 @@ class _PartialRows:
 
     def __init__(self, path):
         self.path, self.n_rows, self.start = path, 0, 0
-        self.dtype: np.dtype = np.dtype(float)
+        self.dtype = np.dtype(float)
         self.k = 0
 
     def write(self, file, part):
