@@ -27,7 +27,7 @@ import scipy.sparse as sp
 
 N_FEATURES, PER_ROW, N_TOPICS = 50_000, 60, 20
 PART_BYTES = 150 * 10**6
-SHORT = 2
+SHORT = 6
 RESULTS = Path(__file__).parent / "results" / "blocks.md"
 
 
