@@ -2,11 +2,12 @@
 
     SIZE=2000 python benchmarks/blocks.py [--folder /tmp] [--iterations 8]
 
-SIZE: megabytes of the file (default 2000), about 60 nonzeros a row, 50 000 columns, float32. Writes
-results/blocks.md: the peak of anonymous memory (RssAnon) of a fit to the file; its speed per nonzero
-beside that of an ordinary fit of a part that fits into memory; and the time of an iteration in blocks,
-in memory, beside that of an ordinary one. Times are CPU times of whole processes with one thread,
-interleaved; what precedes the iterations is measured by a shorter fit and subtracted.
+SIZE: megabytes of the file (default 2000), about 60 nonzeros a row, 50 000 columns, float32.
+Writes results/blocks.md: the peak of anonymous memory (RssAnon) of a fit to the file; its speed
+per nonzero beside that of an ordinary fit of an eighth of it in memory; and the time of an
+iteration in blocks, in memory, beside that of an ordinary one. Times are CPU times of whole
+processes with one thread, interleaved; what is around the iterations is measured by a shorter fit
+and subtracted.
 """
 
 import argparse
@@ -159,7 +160,7 @@ def report(size, per_nonzero, last):
         f"| peak anonymous memory of the fit to the file | {last['file']['peak'] / 1e9:.2f} GB | "
         "below 1.5 GB |",
         f"| speed per nonzero beside an ordinary fit in memory | {speed:.0%} | at least 70 % |",
-        f"| CPU time of an iteration in blocks / ordinary, in memory | {ratio:.2f} | at most 1.05 |",
+        f"| CPU time per iteration in blocks / ordinary, in memory | {ratio:.2f} | at most 1.05 |",
         "",
         "| | ns per nonzero and iteration | relative error after the last one |",
         "|---|---|---|",
