@@ -153,8 +153,8 @@ def report(size, per_nonzero, last):
         f"Written by `benchmarks/blocks.py` on {datetime.date.today()}, Python "
         f"{platform.python_version()}, one thread, NMF({N_TOPICS}), {size} MB on disk: "
         f"{last['file']['nnz']:,} nonzeros, {N_FEATURES:,} columns; the part in memory has "
-        f"{last['memory']['nnz']:,}. Iterations after the first {SHORT} of a random start; in those the "
-        "supports still change, and exact coefficients cost more than sweeps.",
+        f"{last['memory']['nnz']:,}. Iterations after the first {SHORT} of a random "
+        "start; in those the supports still change, and exact coefficients cost more than sweeps.",
         "",
         "| | found | wanted |",
         "|---|---|---|",

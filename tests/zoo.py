@@ -54,6 +54,12 @@ TENSOR_ZOO = {
     "NeuralNCPD-shared": ("NeuralNCPD", _QUICK | dict(hierarchy="shared"), ""),
 }
 EVERY = ZOO | TENSOR_ZOO
+# all models: the classes with parameters among the public names, but for the searches
+MODELS = [
+    name
+    for name in nnmf_nb.__all__
+    if name not in SEARCHES and hasattr(getattr(nnmf_nb, name), "get_params")
+]
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
 # fit has a mask
 MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]

@@ -19,8 +19,7 @@ from ._costs import unfold
 from ..core._arrays import DEGENERATE, namespace, to_numpy
 from ..core._data import DataMatrix, relative_error
 from ..core._validation import name_text
-from ..layer._nnls import kkt_of_layer
-from ..solvers.divergences import kkt_of_ratios, ratios
+from ..solvers._loss import loss_of
 
 # %% ../../nbs/chain/layers.ipynb #e7dea7c7
 @dataclass(frozen=True, repr=False)
@@ -77,9 +76,7 @@ def duplicate_topics(A, cosine=0.99):
 # %% ../../nbs/chain/layers.ipynb #6146e208
 def _largest_kkt(X, A, S, beta):
     """Largest relative KKT residual of a column of S for what its layer minimizes."""
-    if beta == 2:
-        return float(to_numpy(kkt_of_layer(X, A, S)).max())
-    return float(to_numpy(kkt_of_ratios(S, *ratios(X, A, S, beta))).max())
+    return float(to_numpy(loss_of(beta).kkt(X, A, S)).max())
 
 
 def describe(fwd, floors):

@@ -27,13 +27,13 @@ from nnmf_nb.models._one_layer import (
     OneLayer,
     check_problem,
     named_start,
-    train,
+    train_flat,
     train_in_blocks,
 )
 from ..out_of_core._sources import Blocks
 from ..out_of_core._training import BlockedData
-from ..solvers._flat import Problem, used_solver
-from ..solvers.divergences import _power_of_scale, beta_of, divergence_floor
+from ..solvers._flat import Problem, minimized, used_solver
+from ..solvers._loss import _power_of_scale, loss_of
 
 # %% ../../nbs/models/nmf.ipynb #6c95cf53
 def read_exposure(exposure, n_samples):
@@ -132,7 +132,7 @@ class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):  # type: ignore[
         if exposure is None:
             yield
             return
-        if beta_of(self.beta_loss) != 1:
+        if not loss_of(self.beta_loss).is_of_counts:
             raise ValueError(
                 "exposure belongs to counts: it needs beta_loss='kullback-leibler', "
                 f"got {self.beta_loss!r}."
@@ -536,24 +536,26 @@ class NMF(CountsWithExposure):
     def _train(self, training):
         data, problem = training.data, training.problem
         if isinstance(data, BlockedData):
-            self.solver_ = "anls" if problem.beta == 2 else "mu"
+            self.solver_ = "anls" if problem.loss.is_squared else "mu"
             return train_in_blocks(self, training)
-        fit = train(data, problem, self, training.svd, training.rng, lambda A: training.report([A]))
+        fit = train_flat(
+            data, problem, self, training.svd, training.rng, lambda A: training.report([A])
+        )
         self.solver_ = used_solver(problem, fit)
         A = [fit.A] if problem.fixed is not None else self._by_share(training, [fit.A])
-        history = {"objective": fit.errors, "stationarity": fit.stationarity}
+        history = {"objective": minimized(fit), "stationarity": fit.stationarity}
         return Trained(A, fit.reason, max(1, len(fit.stationarity)), history)
 
     def _store(self, training, A):
         for name in (*DEVIANCES, "divergence_floor_", "exposure_", "factorized_rates_"):
             vars(self).pop(name, None)
         super()._store(training, A)
-        beta = training.problem.beta
-        if beta == 1:
+        loss = training.problem.loss
+        if loss.is_of_counts:
             self.divergence_floor_ = float(self.deviance_floors_[0] / 2)
-        elif beta != 2:
-            floor = divergence_floor(training.data, training.problem.k, beta)
-            self.divergence_floor_ = floor * _power_of_scale(training.data.scale, beta)
+        elif not loss.is_squared:
+            floor = loss.floor(training.data, training.problem.k)
+            self.divergence_floor_ = floor * _power_of_scale(training.data.scale, loss.beta)
 
     def _headline(self):
         if not hasattr(self, "divergence_floor_"):

@@ -57,6 +57,7 @@ from nnmf_nb.models._base import (
 )
 from ..persistence._checkpoints import keeping
 from ..persistence._files import RUNNING
+from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import BlockUpdate, coordinate_descent, exact_block_update
 from ..solvers.extrapolation import Momentum, _extrapolate
 from nnmf_nb.solvers.stationarity import (
@@ -243,7 +244,7 @@ def fit_cp(X, start, *, max_iter=500, tol=1e-4, exact=None, fixed=(), callback=N
     and changes to exact updates where these get further in the same time. fixed: modes whose
     factors are held. callback(n, state) -> True stops.
     """
-    may_switch = exact is None
+    may_switch, rule = exact is None, StoppingRule(tol)
 
     def step(state):
         new = ModeByMode(X, state, fixed).run()
@@ -253,12 +254,11 @@ def fit_cp(X, start, *, max_iter=500, tol=1e-4, exact=None, fixed=(), callback=N
         if may_switch and len(state.errors) >= _FIRST_ITERATIONS:
             exact = exact or X.has_unknown or new.n_sweeps > _SLOW_SWEEPS
         after = state.followed_by(new, error, gradient_norm, exact)
-        if gradient_norm <= tol:
-            # what was found on the way belongs to several points
-            after.stationarity[-1] = gradient_norm_at(X, after.factors, fixed)
-            if after.stationarity[-1] <= tol:
-                return dataclasses.replace(after, reason="stationary")
-        return after
+        # what was found on the way belongs to several points
+        after.stationarity[-1], reason = rule.judge(
+            gradient_norm, after.errors, confirm=lambda: gradient_norm_at(X, after.factors, fixed)
+        )
+        return after if reason == after.reason else dataclasses.replace(after, reason=reason)
 
     if not isinstance(start, CPState):
         start = CPState.initial(start, exact=bool(exact))
@@ -679,7 +679,7 @@ class TensorEstimator(  # type: ignore[call-arg]
         data = self._read(X, mask)
         with blas_in_one_thread():
             S, status = self._coefficients(data, check_layer(layer, self._n_layers()))
-        warn_not_converged(status)
+        warn_not_converged(status, type(self).__name__)
         return S * data.scale
 
     def inverse_transform(self, S: ArrayLike, layer: int = -1) -> Array:
@@ -1034,7 +1034,7 @@ class NonnegativeCP(TensorEstimator):
         self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
         attributes, factors, status = self._attributes(data, fit.factors, fixed)
         vars(self).update(attributes)
-        warn_not_converged(status)
+        warn_not_converged(status, type(self).__name__)
         self.certificate_ = certificate_of(data, factors, self.floor_, status, tuple(fixed))
 
     def _attributes(self, data, factors, fixed):

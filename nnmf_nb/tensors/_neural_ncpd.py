@@ -840,7 +840,8 @@ class NeuralNCPD(Classifies, TensorEstimator):
         P = [*fixed, *trace.A]
         vars(self).update(self._attributes(data, P, objective, floors, supervision))
         self.certificate_ = self._certificate(data, objective)
-        warn_not_converged(data.coefficients([None, *self.factors_[1:]])[1])
+        status = data.coefficients([None, *self.factors_[1:]])[1]
+        warn_not_converged(status, type(self).__name__)
         self.stop_reason_ = "interrupted" if stopped else trace.reason
         self.converged_ = self.stop_reason_ in CONVERGED
         self.n_iter_ = max(1, len(trace.values) - 1)
