@@ -24,6 +24,7 @@ from nnmf_nb import (
     SSNMF,
     HierarchicalNMF,
     NeuralNMF,
+    NonnegativeCP,
     datasets,
 )
 from nnmf_nb.chain._costs import COSTS
@@ -53,7 +54,10 @@ def planted(n=60, m=40, seed=0, dtype=np.float64):
 
 
 EVERY_MODEL = [getattr(nnmf_nb, name)() for name in MODELS]
-EVERY_MODEL += [SSNMF(beta_loss="kullback-leibler", label_loss="kullback-leibler", max_iter=20)]
+EVERY_MODEL += [
+    SSNMF(beta_loss="kullback-leibler", label_loss="kullback-leibler", max_iter=20),
+    NonnegativeCP(beta_loss="kullback-leibler", max_iter=20),
+]
 
 
 def test_every_model_meets_the_contract():

@@ -163,6 +163,7 @@ EFFECTS = {
         COMMON
         | dict(
             rank=change(3),
+            beta_loss=change("kullback-leibler"),
             init=change("random", dict(n_init=1)),
             n_init=change(1),
             fixed=change({1: np.random.default_rng(1).random((87, 4))}),

@@ -40,11 +40,11 @@ solvers: stationarity _stopping coordinate_descent initialization extrapolation 
 solvers: count_descent
 solvers: gradient _quasi_newton _flat
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
-evaluation: _certificates metrics
+evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
 out_of_core: _training
 models: _probabilities _tables _report _base _starts _one_layer *
-tensors: _kernels _data _cp _neural_ncpd _judgment
+tensors: _kernels _data _counts _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 inspector: _view _live

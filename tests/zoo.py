@@ -48,6 +48,7 @@ SEARCHES = ("ProfileSearch", "RankSearch")
 _QUICK = DEEP | dict(n_init=1, n_init_upper=1, pretrain_iter=5)
 TENSOR_ZOO = {
     "NonnegativeCP": ("NonnegativeCP", dict(rank=3, n_init=2, random_state=0), ""),
+    "NonnegativeCP-kl": ("NonnegativeCP", dict(rank=3, n_init=2, random_state=0) | COUNTS, ""),
     "NeuralNCPD": ("NeuralNCPD", _QUICK, ""),
     "NeuralNCPD-labels": ("NeuralNCPD", _QUICK, LABELED),
     "NeuralNCPD-modes": ("NeuralNCPD", _QUICK | dict(hierarchy="modes"), ""),
