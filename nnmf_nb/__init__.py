@@ -38,6 +38,7 @@ _home = {
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
     "fit_texts": "texts",
+    "blocks": "out_of_core._sources",
     "RankSearch": "selection._rank_search",
     "ProfileSearch": "selection._profiles",
     "consensus": "selection._consensus",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from nnmf_nb.models._ssnmf import GuidedNMF as GuidedNMF
     from nnmf_nb.models._ssnmf import SSNMF as SSNMF
     from nnmf_nb.models._unfolded import UnfoldedNMF as UnfoldedNMF
+    from nnmf_nb.out_of_core._sources import blocks as blocks
     from nnmf_nb.persistence._checkpoints import Checkpoint as Checkpoint
     from nnmf_nb.persistence._files import load as load
     from nnmf_nb.persistence._files import save as save
