@@ -162,7 +162,7 @@ def counted_on(names):
     shown = []
     expected = None
     for name in names:
-        shown.append("" if name == expected else name)
+        shown.append("" if name == expected else name or " ")
         found = NUMBERED.match(name)
         expected = f"{found[1]}{int(found[2]) + 1}" if found else None
     return shown
@@ -308,9 +308,7 @@ class Documents:
         terms = query.lower().split()
         everything = self._table(
             "search",
-            lambda: [
-                f"{name}\n{text}".lower() for name, text in zip(self.names, self.texts)
-            ],
+            lambda: [f"{name}\n{text}".lower() for name, text in zip(self.names, self.texts)],
         )
         return np.array([all(term in one for term in terms) for one in everything], dtype=bool)
 
