@@ -46,7 +46,7 @@ function drawCopies(names) {
 
 /** The opening of a text; the whole, with the words that speak for the topic marked, on demand. */
 function drawText(view, point, l, j) {
-  const text = h("p", { class: "text" }, point.text);
+  const text = h("p", { class: "text" }, ...withHits(point.text, view.state.query));
   const read = h("button", { class: "plain read", type: "button" }, invitation(point));
   read.setAttribute("aria-expanded", "false");
   const note = h("span", { class: "quiet", role: "status" });
@@ -54,7 +54,7 @@ function drawText(view, point, l, j) {
     "click",
     view.guard(() => {
       if (read.getAttribute("aria-expanded") === "true") {
-        fold(text, read, point);
+        fold(view, text, read, point);
         return;
       }
       note.textContent = " …";
@@ -75,9 +75,9 @@ function drawText(view, point, l, j) {
 /** What the button says while the text is folded. */
 const invitation = (point) => (point.cut ? "read the whole text" : "mark its words");
 
-function fold(text, read, point) {
+function fold(view, text, read, point) {
   text.classList.remove("whole");
-  text.replaceChildren(point.text);
+  text.replaceChildren(...withHits(point.text, view.state.query));
   read.textContent = invitation(point);
   read.setAttribute("aria-expanded", "false");
 }
@@ -91,6 +91,15 @@ function unfold(view, text, read, { text: whole, marks, rest, isOpening }, color
   if (isOpening) text.append(h("span", { class: "quiet" }, only));
   read.textContent = "fold";
   read.setAttribute("aria-expanded", "true");
+}
+
+/** A text with what a search found underlined. */
+function withHits(text, query) {
+  const terms = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!terms.length) return [text];
+  const escaped = terms.map((term) => term.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const pieces = text.split(new RegExp(`(${escaped.join("|")})`, "iu"));
+  return pieces.map((piece, n) => (n % 2 ? h("u", { class: "hit" }, piece) : piece));
 }
 
 /** A text with the words marked that speak for a topic; the tint follows how surely. */
@@ -123,6 +132,7 @@ function drawParts(view, shares, l, j) {
     h(
       "li",
       { class: i === j ? "on" : null },
+      h("i", { style: { background: view.colorOf(l, i) } }),
       h("span", { class: "num" }, percent(share)),
       h(
         "button",
@@ -135,7 +145,7 @@ function drawParts(view, shares, l, j) {
         emblem(view, l, i, 3),
       ),
     );
-  const others = h("li", {}, h("span", { class: "num" }, `${rest}%`), "all others");
+  const others = h("li", {}, h("i"), h("span", { class: "num" }, `${rest}%`), "all others");
   return h("ul", { class: "parts" }, shares.map(row), rest > 0 ? others : null);
 }
 

@@ -18,7 +18,7 @@ export function layersPane(view) {
   let svg = null;
   let levels = [];
   let drawnWidth = 0;
-  let isFolded = false; // whether topics share a bar
+  let groups = []; // [layer, topics that share a bar, its element]
 
   function draw() {
     drawnWidth = element.clientWidth || 600;
@@ -26,7 +26,6 @@ export function layersPane(view) {
     const byPart = (map) => [...map].sort((a, b) => b[1] - a[1]).map(([j]) => j);
     const wanted = family.map(byPart);
     const place = layout(data, view.kin, Math.max(240, drawnWidth), open, wanted);
-    isFolded = place.groups.some(Boolean);
     svg = drawAll(place);
     const focused = element.contains(document.activeElement);
     const note = `bar: share of the whole${L > 1 ? " · ribbon: what belongs to what" : ""}`;
@@ -56,7 +55,10 @@ export function layersPane(view) {
       all.append(...place.own[l].map((j) => made[j]));
       return made;
     });
-    all.append(...place.groups.flatMap((group, l) => (group ? [drawGroup(place, l, group)] : [])));
+    groups = place.groups.flatMap((group, l) =>
+      group ? [[l, group.hidden, drawGroup(place, l, group)]] : [],
+    );
+    all.append(...groups.map(([, , element]) => element));
     all.addEventListener("mouseenter", guard(hover), true);
     all.addEventListener(
       "mouseleave",
@@ -77,11 +79,12 @@ export function layersPane(view) {
     const button = (_, l) => {
       const attributes = { class: "tab", type: "button", "data-level": l };
       attributes.onclick = guard(() => view.select(l, relative(view, ...view.selected(), l)));
-      return h("button", attributes, countsOf(data, l)[0]);
+      return h("button", attributes, L > 2 ? `level ${l}` : levelNames(data, l));
     };
     const says = "level that all panes show";
     levels = data.layers.map(button);
-    return [h("div", { class: "levels", role: "group", "aria-label": says }, [...levels].reverse())];
+    const group = { class: "levels", role: "group", "aria-label": says };
+    return [h("div", group, h("span", { class: "quiet" }, "show "), [...levels].reverse())];
   }
 
   function drawHeading(place, l) {
@@ -154,6 +157,9 @@ export function layersPane(view) {
         node.setAttribute("tabindex", own ? 0 : -1);
       }),
     );
+    for (const [m, hidden, element] of groups) {
+      element.classList.toggle("lit", hidden.some((i) => lit[m].has(i)));
+    }
     levels.forEach((button, m) => button.setAttribute("aria-pressed", String(m === l)));
     for (const { path, up, l: m, i, j: to } of ribbons) {
       path.classList.toggle("lit", up >= EASE && lit[m].has(to) && lit[m - 1].has(i));
@@ -161,10 +167,12 @@ export function layersPane(view) {
     view.showCount(hits ? sum(hits.map((map) => map.size)) : null);
   }
 
-  /** Follows the selection; topics of its family that share a bar get one of their own. */
+  /** Follows the selection. Bars stay where they are, unless the chosen topic shares one: then it
+   *  and its family get their own. */
   function follow() {
-    if (isFolded) draw();
-    else highlight();
+    const [l, j] = view.selected();
+    if (nodes[l][j]) highlight();
+    else draw();
   }
 
   function focus() {

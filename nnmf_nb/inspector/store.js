@@ -74,8 +74,14 @@ async function unpack({ data }, packed) {
   return made;
 }
 
-/** Which documents have every word of a search in their name or text. */
+/** Which documents have every word of a search in their name or text; kept until another search. */
 function matching(store, query) {
+  if (store.memory.query !== query) store.memory.hits = matchingNow(store, query);
+  store.memory.query = query;
+  return store.memory.hits;
+}
+
+function matchingNow(store, query) {
   const terms = query.toLowerCase().split(/\s+/).filter(Boolean);
   store.memory.lower ||= store.titles.map((title, m) =>
     `${title}\n${store.texts ? store.texts[m] : ""}`.toLowerCase(),
@@ -97,6 +103,7 @@ function listOf(store, { layer, topic, query, order }) {
   const key = JSON.stringify([layer, topic, query, order]);
   if (store.memory.key === key) return store.memory.list;
   const column = tableColumn(store, layer, topic);
+  const mainTopic = mainTopics(store, layer);
   const hits = query.trim() ? matching(store, query) : null;
   const isListed = (m) => (hits ? hits[m] : column[m]) > 0;
   const chosen = [];
@@ -105,7 +112,7 @@ function listOf(store, { layer, topic, query, order }) {
   for (let m = 0; m < store.n; m++) {
     if (!isListed(m)) continue;
     all += 1;
-    if (column[m] > 0 && isMain(store, layer, topic, m)) main += 1;
+    if (column[m] > 0 && mainTopic[m] === topic) main += 1;
     // a copy whose first one is not listed stands for itself
     if (store.first[m] === m || !isListed(store.first[m])) chosen.push(m);
   }
@@ -115,13 +122,22 @@ function listOf(store, { layer, topic, query, order }) {
   return store.memory.list;
 }
 
-/** Whether a topic is the largest in a document, the first one of equals. */
-function isMain({ shares, n, topics }, l, j, m) {
-  const own = shares[l][j * n + m];
-  return topics[l].every((_, i) => {
-    const other = shares[l][i * n + m];
-    return i < j ? other < own : other <= own;
-  });
+/** The largest topic of each document at a level, the first one of equals. */
+function mainTopics(store, l) {
+  store.memory.main ||= [];
+  if (store.memory.main[l]) return store.memory.main[l];
+  const { n, shares, topics } = store;
+  const main = new Uint16Array(n);
+  const most = shares[l].slice(0, n);
+  for (let j = 1; j < topics[l].length; j++) {
+    for (let m = 0; m < n; m++) {
+      if (shares[l][j * n + m] <= most[m]) continue;
+      most[m] = shares[l][j * n + m];
+      main[m] = j;
+    }
+  }
+  store.memory.main[l] = main;
+  return main;
 }
 
 function listed(store, wanted) {

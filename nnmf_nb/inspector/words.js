@@ -59,6 +59,7 @@ export function wordCard(view) {
 
   /** What a search means; the number of words that it found. */
   async function search(query) {
+    passing = null;
     likely = query.trim() ? await view.store.words(query) : [];
     chosen = likely[0] || null;
     unknown = likely.length || !query.trim() ? "" : `“${query.trim()}” is in no word of the model.`;
