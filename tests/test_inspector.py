@@ -413,10 +413,11 @@ def test_model_from_a_file_looks_the_same(make, toy, tmp_path):
     save(model, tmp_path / "model.safetensors")
     again = inspect(load(tmp_path / "model.safetensors"), **given)
     assert wire(again.payload) == wire(view.payload)
-    assert (
-        open(again.to_html(tmp_path / "a.html")).read()
-        == open(view.to_html(tmp_path / "b.html")).read()
+    page, other = (
+        re.sub(r'"certificate": .*?\]\}', "", open(one.to_html(tmp_path / "a.html")).read())
+        for one in (again, view)
     )
+    assert page == other  # only the certificate needs the data of the fit
 
 
 @pytest.mark.parametrize("ranks", [(1,), (200,), (5, 1), (200, 100, 50, 10, 1)], ids=str)
@@ -889,7 +890,7 @@ def test_slider_reorders_the_features(open_page, genes):
 def test_keyboard_alone_reaches_everything(open_page, genes):
     page = open_page(genes)
     l, j = genes.selected
-    for _ in range(5):  # search, guide, two buttons for names, then the selected topic
+    for _ in range(8):  # search, guide, names, levels, then the selected topic
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.classList.contains('node')"):
             break
@@ -926,7 +927,7 @@ def test_search_lights_topics_and_enter_selects(open_page, genes):
     assert page.locator(".feature mark").count() >= 1
     page.keyboard.press("/")
     page.keyboard.type("xyzzy")
-    page.locator(".word", has_text="“xyzzy” is in no word of the model").wait_for()
+    page.locator(".word", has_text="xyzzy” is in no word of the model").wait_for()
     assert "0 words" in page.locator(".search").inner_text()
     page.keyboard.press("Escape")
     assert page.locator("svg.busy").count() == 0
@@ -951,9 +952,7 @@ def test_rename_in_the_page(open_page, genes):
     page.keyboard.type(NASTY[:40].replace("\u0000", ""))
     page.keyboard.press("Enter")
     assert page.locator(".topic h3").inner_text().startswith("<img src=x")
-    assert page.locator("img").count() == 0 and page.title().startswith(
-        "12 topics in 4 themes"
-    )
+    assert page.locator("img").count() == 0 and page.title().startswith("12 topics in 4 themes")
 
 
 def sticking_out(page):

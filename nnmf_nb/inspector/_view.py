@@ -862,8 +862,10 @@ PAGE = (
 )
 
 
-def page(data, names, selected, title=None, note=None, documents=None):
-    """The self-contained HTML page; `documents` as `Documents.packed` returns them."""
+def page(data, names, selected, title=None, note=None, documents=None, certificate=None):
+    """The self-contained HTML page; `documents` as `Documents.packed` returns them, `certificate` as
+    `certificate_of` does.
+    """
     state = json.dumps(
         dict(
             payload=data,
@@ -875,6 +877,7 @@ def page(data, names, selected, title=None, note=None, documents=None):
             note=note,
             written=date.today().isoformat(),
             documents=documents,
+            certificate=certificate,
         ),
         allow_nan=False,
     ).replace("<", "\\u003c")
@@ -1349,13 +1352,15 @@ class View(Selection):
         """
         if texts not in ("whole", "opening", None):
             raise ValueError(f"texts must be 'opening', 'whole' or None, got {texts!r}.")
-        data = self.payload | {"certificate": certificate_of(self.model)}
+        data = self.payload
         examples = [int(m) for m in data["points"]]
         if texts is None:
             points = {m: point | {"text": ""} for m, point in data["points"].items()}
             data = data | {"points": points}
         documents = self.documents.packed(texts, examples)
-        write_atomically(path, page(data, self.names, self.selected, title, note, documents))
+        certificate = certificate_of(self.model)
+        made = page(data, self.names, self.selected, title, note, documents, certificate)
+        write_atomically(path, made)
         return path
 
     def save_names(self, path: str | os.PathLike) -> str | os.PathLike:

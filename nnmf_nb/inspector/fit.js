@@ -55,7 +55,8 @@ function showCertificate(view, element) {
     const lines = reasons.map((reason) => h("li", {}, reason));
     element.replaceChildren(heading("certificate"), h("p", {}, word), h("ul", {}, lines));
   };
-  if (view.data.certificate) show(view.data.certificate);
+  const known = view.model.get("certificate");
+  if (known) show(known);
   else if (view.hasKernel) view.ask({ certificate: true }).then(show, () => {});
 }
 
