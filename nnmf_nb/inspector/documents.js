@@ -124,7 +124,9 @@ export function documentsPane(view) {
         ? [button("previous", start - PAGE_SIZE, start > 0), h("span", { class: "quiet num" }, range), button("next", start + PAGE_SIZE, last < total)]
         : []),
     );
-    if (inside) pager.querySelector(`[data-page="${inside}"]:enabled, button:enabled`)?.focus();
+    if (!inside) return;
+    const same = pager.querySelector(`[data-page="${inside}"]:enabled`);
+    (same || pager.querySelector("button:enabled"))?.focus();
   }
 
   return { element, draw, follow, search };

@@ -44,7 +44,7 @@ export async function stringsOf(signs) {
 export function countedOn(names) {
   let last = "";
   return names.map((name) => {
-    last = name || last.replace(/\d+$/, (number) => Number(number) + 1);
+    last = name || last.replace(/(0|[1-9]\d{0,8})$/, (number) => Number(number) + 1);
     return last;
   });
 }

@@ -4,6 +4,7 @@
 import { bytesOf, countedOn, inflated, stringsOf, textsOf } from "./packed.js";
 
 export const PAGE_SIZE = 12; // documents on a page of a list
+const OPENING = 160; // letters of a text that a list shows
 const SURE = 0.4; // part of a word that belongs to a topic above which it speaks for it
 const LIFT = 1.6; // how much more a topic uses a word that speaks for it than all topics do
 
@@ -159,19 +160,22 @@ function partsOf(table, n, row) {
 const isCut = (store, m) => Boolean((store.cut[m >> 3] >> (7 - (m & 7))) & 1);
 
 function rowOf(store, m, l) {
+  const text = store.texts ? store.texts[m] : "";
   return {
     m,
     name: store.titles[m],
-    text: store.texts ? opening(store.texts[m]) : "",
-    cut: Boolean(store.texts) && (isCut(store, m) || opening(store.texts[m]) !== store.texts[m]),
+    text: opening(text),
+    cut: Boolean(store.texts) && (isCut(store, m) || onOneLine(text).length > OPENING),
     shares: partsOf(store.shares[l], store.n, m),
     copies: (store.copies.get(m) || []).map((other) => store.titles[other]),
   };
 }
 
+const onOneLine = (text) => text.split(/\s+/).filter(Boolean).join(" ");
+
 /** The beginning of a text on one line, as `shorten` of Python makes it. */
-function opening(text, most = 160) {
-  const line = text.split(/\s+/).filter(Boolean).join(" ").replaceAll(" …", "…");
+function opening(text, most = OPENING) {
+  const line = onOneLine(text).replaceAll(" …", "…");
   if (line.length <= most) return line;
   const cut = line.slice(0, most - 1);
   const whole = line[most - 1] === " " ? most : cut.lastIndexOf(" ");
