@@ -557,3 +557,17 @@ def test_app_in_jupyterlab(jupyter, page, tmp_path):
     page.wait_for_function(RAN)
     page.wait_for_function(IDLE)
     use_app(page, "lab_app", tmp_path)
+
+
+@pytest.mark.exhaustive  # what arrives in pieces is whole: also a cell of the app's notebook
+def test_app_takes_a_table_that_a_websocket_would_drop(jupyter, page, tmp_path):
+    page.goto(f"{jupyter}/voila/render/inspector.ipynb")
+    page.get_by_role("button", name="Fit", exact=True).wait_for()
+    table = tmp_path / "large.csv"
+    row = ",".join(f"{n % 97}.123456" for n in range(1300)) + "\n"
+    table.write_text(row * 1000)
+    assert table.stat().st_size > 11_000_000
+    page.get_by_label("or a file").set_input_files(table)
+    page.get_by_text("large.csv (").wait_for()
+    page.get_by_role("button", name="remove the file").click()
+    page.get_by_text("toy (90 documents)").last.wait_for()

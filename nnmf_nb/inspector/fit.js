@@ -28,7 +28,7 @@ export function fitPane(view) {
     { class: "fit" },
     h("summary", {}, "How good is this fit? ", h("span", { class: "quiet" }, data.verdict)),
     h("p", { class: "quiet num model" }, data.facts),
-    h("div", { class: "wide" }, table),
+    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "errors" }, table),
     h("p", { class: "quiet legend" }, judged),
     drawScores(data.scores || []),
     certificate,
