@@ -291,16 +291,27 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
 
     inspector.locator('.node[data-key="1,1"] .bar').click()  # a supertopic, with the mouse
     until(lambda: python(page, "view.selected"), lambda s: s == "(1, 1)")
-    above = inspector.locator(".topic").inner_text(), inspector.locator(".examples").inner_text()
-    assert "layer 1, topic 1" in above[0]
+    above = inspector.locator(".topic").inner_text(), inspector.locator(".documents").inner_text()
+    assert "theme 1 ·" in above[0]
     inspector.locator(".topic .chip").first.click()  # one of its subtopics
     below = until(lambda: python(page, "view.selected"), lambda s: s.startswith("(0, "))
-    assert f"layer 0, topic {below[4:-1]}" in inspector.locator(".topic").inner_text()
-    assert inspector.locator(".examples").inner_text() != above[1]
+    assert f"topic {below[4:-1]} ·" in inspector.locator(".topic").inner_text()
+    assert inspector.locator(".documents").inner_text() != above[1]
     assert (
         python(page, f"view.data.loc[{below}, 'name']").split(" · ")[0]
         in inspector.locator(".topic h3").inner_text()
     )
+
+    # lists, texts and words come from the kernel
+    inspector.locator('[data-mode="all"]').click()
+    inspector.locator(".pager", has_text="1–12 of").wait_for()
+    inspector.locator(".read").first.click()
+    inspector.locator(".text.whole").first.wait_for()
+    inspector.locator(".feature").first.hover()
+    inspector.locator(".word li button").first.wait_for()
+    inspector.locator("input[type=search]").fill("peace")
+    inspector.locator(".said", has_text="names and whole texts").wait_for()
+    inspector.locator("input[type=search]").fill("")
 
     slider = inspector.locator("input[type=range]")
     rows = (

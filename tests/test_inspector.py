@@ -40,7 +40,7 @@ from nnmf_nb import (
 )
 from nnmf_nb.chain._layers import Layer, flows, topic_features, topic_shares
 from nnmf_nb.inspector import _view as module
-from nnmf_nb.inspector._documents import near_copies, packed_texts, speaking
+from nnmf_nb.inspector._documents import speaking
 from nnmf_nb.plot import path_shares, topic_colors, tree_order
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)

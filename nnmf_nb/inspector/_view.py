@@ -863,8 +863,8 @@ PAGE = (
 
 
 def page(data, names, selected, title=None, note=None, documents=None, certificate=None):
-    """The self-contained HTML page; `documents` as `Documents.packed` returns them, `certificate` as
-    `certificate_of` does.
+    """The self-contained HTML page; `documents` as `Documents.packed` returns them,
+    `certificate` as `certificate_of` does.
     """
     state = json.dumps(
         dict(
