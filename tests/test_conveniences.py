@@ -333,5 +333,6 @@ def test_fonts_for_labels_that_need_them():
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         plot_by_group(model, [unknown] * 16, ax=Figure().subplots())
-    assert [str(w.message)[:36] for w in seen] == ["No installed font has 2 characters o"]
-    assert "EGYPTIAN HIEROGLYPH A001" in str(seen[0].message)
+    (message,) = [str(w.message) for w in seen if not issubclass(w.category, DeprecationWarning)]
+    assert message.startswith("No installed font has 2 characters o")
+    assert "EGYPTIAN HIEROGLYPH A001" in message
