@@ -322,7 +322,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     for _ in range(10):
         # finds the slider anew: the card may just be drawn again for the names asked for above
         slider.press("ArrowLeft")
-    inspector.locator(".slider", has_text="λ 0.0").wait_for()
+    until(slider.input_value, lambda value: value == "0")
     assert inspector.locator(".feature").evaluate_all(rows) != frequent
 
     inspector.locator(".rename").click()

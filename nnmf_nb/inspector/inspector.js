@@ -6,7 +6,7 @@ import { documentsPane } from "./documents.js";
 import { fitPane } from "./fit.js";
 import { layersPane } from "./layers.js";
 import { namesOfPage, namesTools } from "./names.js";
-import { found, kinship, label, levelNames } from "./payload.js";
+import { found, kinship, label } from "./payload.js";
 import { storeOf } from "./store.js";
 import { topicPane } from "./topic.js";
 
@@ -187,8 +187,8 @@ function drawGuide({ data, store }) {
       `The slider reorders its ${term}s: at the right those it has most of, at the left those that ` +
         "others do not have.",
     `Examples are the ${unit}s in which it is strongest; beside them stand all that have at least ` +
-      `4% of it. The bar below each shows its ${levelNames(data, 0)} or the wider ones and adds up ` +
-      "to 100%. Near copies are folded into the first of them.",
+      "4% of it. The bar below each shows all that it is made of and adds up to 100%. Near copies " +
+      "are folded into the first of them.",
     data.texts &&
       "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
         "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",
