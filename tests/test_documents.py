@@ -47,7 +47,7 @@ def test_bytes_come_back(n):
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array, sp.csc_matrix])
-def test_near_copies_are_those_of_all_cosines(make):
+def test_copies_of_rows_are_those_of_all_cosines(make):
     rng = np.random.default_rng(0)
     X = rng.random((160, 60)) ** 8
     X[X < 0.2] = 0
@@ -62,7 +62,7 @@ def test_near_copies_are_those_of_all_cosines(make):
                 want[i] = j
                 break
     assert (want != np.arange(160)).sum() >= 15
-    np.testing.assert_array_equal(module.near_copies(make(X)), want)
+    np.testing.assert_array_equal(module.copies_of_rows(make(X)), want)
 
 
 def test_tables_are_the_model_in_whole_percent(genes):
@@ -77,7 +77,7 @@ def test_tables_are_the_model_in_whole_percent(genes):
         np.testing.assert_allclose(documents.word_shares(l), 100 * said, atol=0.5 + 1e-9)
 
 
-def test_lists_are_sorted_and_fold_near_copies(genes):
+def test_lists_are_sorted_and_fold_copies_of_rows(genes):
     documents, l, j = genes.documents, 1, 2
     shares, copies = documents.shares(l)[:, j].astype(int), documents.copies
     seen, start = [], 0

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEAST', 'TOKEN', 'SIGNS', 'NUMBERED', 'WORD', 'OPENING', 'PAGE_SIZE', 'whole_percent', 'shares_within',
            'percent_of_documents', 'percent_of_words', 'speaking', 'unit_rows', 'rarest_parts', 'alike_pairs',
-           'near_copies', 'base91', 'packed', 'counted_on', 'code_lengths', 'packed_texts', 'shorten', 'is_cut',
+           'copies_of_rows', 'base91', 'packed', 'counted_on', 'code_lengths', 'packed_texts', 'shorten', 'is_cut',
            'Documents']
 
 # %% ../../nbs/inspector/documents.ipynb #9b956d81
@@ -122,7 +122,7 @@ def alike_pairs(X, least, block=1000):
     return pairs[:, np.lexsort(pairs[::-1])]
 
 
-def near_copies(X, least=0.8):
+def copies_of_rows(X, least=0.8):
     """For every row of X (sparse or dense, >= 0) the first row that it nearly repeats (cosine >=
     `least`), or its own number: M integers.
     """
@@ -300,7 +300,7 @@ class Documents:
         is_folded = self.parts.X is not None and self.has_texts
         return self._table(
             "copies",
-            lambda: near_copies(self.parts.X) if is_folded else np.arange(len(self)),
+            lambda: copies_of_rows(self.parts.X) if is_folded else np.arange(len(self)),
         )
 
     def found(self, query):

@@ -630,7 +630,7 @@ def label_loss(model, l, y):
     """Label loss of layer l at its own data points, and in which unit: ||Y - B S||^2 / ||Y||^2 over
     the known labels y, or the mean cross-entropy; None for other losses.
     """
-    classifier = model._classifier(l)[0]
+    classifier = model.classifiers_[l]
     S = to_numpy(layers_of(model)[l].S).astype(np.float64)
     labels = read_labels(y, S.shape[1], None, classifier.classes)
     if list(labels.classes) != list(classifier.classes):

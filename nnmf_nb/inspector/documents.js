@@ -14,14 +14,14 @@ export function documentsPane(view) {
   const list = h("ol", {});
   const pager = h("div", { class: "pager" });
   const shown = { mode: "examples", before: "examples", order: "share", start: 0 };
-  let asked = 0;
+  let latest = 0;
   element.append(heading(`${unit}s`), controls, said, list, pager);
 
   function draw() {
-    asked += 1;
+    latest += 1;
     drawControls();
     if (shown.mode === "examples") drawExamples();
-    else ask(asked);
+    else ask(latest);
   }
 
   function follow() {
@@ -85,14 +85,14 @@ export function documentsPane(view) {
     const wanted = { layer, topic, query, order: shown.order, start: shown.start };
     store.list(wanted).then(
       guard((found) => {
-        if (own !== asked) return;
+        if (own !== latest) return;
         said.replaceChildren(...headline(found, query, layer));
         list.replaceChildren(...found.rows.map((row) => drawExample(view, row, layer, topic)));
         drawPager(found);
         if (query) view.showFound(found.total + found.copies);
       }),
       (error) => {
-        if (own === asked) said.textContent = error.message;
+        if (own === latest) said.textContent = error.message;
       },
     );
   }

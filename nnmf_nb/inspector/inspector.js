@@ -268,7 +268,7 @@ function followModel(view) {
   all();
   showError();
   resized.observe(view.grid);
-  view.store?.ready?.catch((error) => {
+  view.store?.unpacked?.catch((error) => {
     view.alert.textContent = `The documents of this page cannot be read: ${error.message}`;
   });
   return () => {

@@ -27,19 +27,19 @@ function kernelStore(view) {
 }
 
 function pageStore(view, packed) {
-  const ready = unpack(view, packed);
+  const unpacked = unpack(view, packed);
   const seen = {
     whole: "names and whole texts",
     opening: `names and the first ${packed.opening} letters of each text; what comes later in a text is not on this page`,
   };
   return {
-    ready,
+    unpacked,
     searched: seen[packed.kind] || "names; this page holds no texts",
     canRead: Boolean(packed.kind),
-    list: async (wanted) => listed(await ready, wanted),
-    read: async (m, l, j) => readFrom(await ready, m, l, j),
-    words: async (query) => wordsLike(await ready, query),
-    word: async (i, l) => partsOf((await ready).parts[l], (await ready).names.length, i),
+    list: async (wanted) => listed(await unpacked, wanted),
+    read: async (m, l, j) => readFrom(await unpacked, m, l, j),
+    words: async (query) => wordsLike(await unpacked, query),
+    word: async (i, l) => partsOf((await unpacked).parts[l], (await unpacked).names.length, i),
   };
 }
 

@@ -15,20 +15,20 @@ export function wordCard(view) {
   let passing = null;
   let likely = [];
   let unknown = "";
-  let asked = 0;
+  let latest = 0;
 
   function draw() {
     const word = passing || chosen;
     const [l] = view.selected();
-    asked += 1;
-    const own = asked;
+    latest += 1;
+    const own = latest;
     if (!word || !view.store) {
       element.replaceChildren(h("p", { class: "quiet" }, unknown || (view.store ? hint : "")));
       return;
     }
     view.store.word(word[1], l).then(
-      view.guard((parts) => own === asked && show(word, parts, l)),
-      () => own === asked && element.replaceChildren(),
+      view.guard((parts) => own === latest && show(word, parts, l)),
+      () => own === latest && element.replaceChildren(),
     );
   }
 
