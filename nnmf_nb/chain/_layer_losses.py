@@ -54,7 +54,7 @@ def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
 def descend_counts(X, A, S, *, max_iter, tol, callback=None):
     """Factorize X under Kullback-Leibler from A, S: a `Factorization` with columns of sum 1.
 
-    Its `errors` are divergences relative to `null_divergence`.
+    Its `errors` are relative errors of counts: divergences relative to `null_divergence`.
     """
     null = null_divergence(X)
 
@@ -64,15 +64,13 @@ def descend_counts(X, A, S, *, max_iter, tol, callback=None):
     options = dict(max_iter=max_iter, tol=tol, callback=callback and report)
     if _takes_counts(X):
         fit = count_descent(X, A, S, **options)
-        values = fit.errors
     else:
         fit = alternating_newton(X, A, S, 1, **options)
-        values = fit.values
     sums = namespace(A).astype(column_sums(fit.A), fit.A.dtype)
     return Factorization(
         fit.A / sums[None, :],
         fit.S * sums[:, None],
-        [value / null for value in values],
+        [value / null for value in fit.objective],
         list(fit.stationarity),
         fit.reason,
     )
