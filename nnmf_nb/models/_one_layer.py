@@ -33,11 +33,12 @@ from nnmf_nb.models._base import (
 from ..out_of_core._training import Counts, Squares, best_topics, start_topics
 from ..solvers._flat import Penalties, Problem, filled_start, minimized, solve
 from ..solvers._loss import _power_of_scale, loss_of
+from ..solvers._stopping import lower_of
 from ..solvers.coordinate_descent import Factorization
 from nnmf_nb.solvers.divergences import (
     coefficients,
 )
-from ..solvers.initialization import exact_start, lower_of
+from ..solvers.initialization import exact_start
 
 # %% ../../nbs/models/one_layer.ipynb #e38884dd
 SOLVERS = ("auto", "hals", "cd", "anls", "mu")
