@@ -46,6 +46,7 @@ models: _sparse_coding _nonlinear _neural
 tensors: _kernels _data _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
+steering: _bounds _state _edits _steering
 inspector: _view _live
 texts
 datasets
