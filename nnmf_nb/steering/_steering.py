@@ -392,6 +392,11 @@ class Edits:
         return self._past[-1][0]
 
     @property
+    def corpus(self) -> Corpus:
+        """The data with their names."""
+        return self._corpus
+
+    @property
     def log(self) -> tuple[Record, ...]:
         """The edits that are in force, in order."""
         return tuple(record for _, record, _ in self._past[1:])
