@@ -1,10 +1,10 @@
 """Adherence, instability and CPU time of corrections by hand on the State of the Union.
 
-    python benchmarks/steering.py [--every 4] [--edits 30] [--write]
+    python benchmarks/steering.py [--every 4] [--edits 30]
 
-Simulation: `--edits` seeded edits of a kind on every `--every`-th paragraph, flat (k = 20) and chain
+Seeded edits of every kind on every `--every`-th paragraph, flat (k = 20) and chain
 (20, 6), each previewed, committed and refined by five iterations (others pinned and held), then
-undone. Latency: one edit of a kind on all paragraphs. CPU time (`time.process_time`), one thread.
+undone. CPU time (`time.process_time`) in one thread.
 """
 
 import argparse

@@ -46,7 +46,7 @@ def exact(G: np.ndarray, F: np.ndarray, S: np.ndarray) -> np.ndarray:
 
 def swept(G: np.ndarray, F: np.ndarray, S: np.ndarray) -> np.ndarray:
     """Return S after a few sweeps of coordinate descent, which never raise the objective."""
-    return coordinate_descent(G, F, S).factor
+    return np.asarray(coordinate_descent(G, F, S).factor)
 
 # %% ../../nbs/steering/bounds.ipynb #98299799
 def restricted_kkt(
@@ -98,7 +98,7 @@ def swept_columns(
     """
     G = H[np.ix_(free, free)]
     F = Q - A[:, ~free] @ H[np.ix_(~free, free)]
-    if mu is not None:
+    if mu is not None and target is not None:
         G = G + np.diag(mu[free])
         F = F + target[:, free] * mu[free]
     L = np.zeros(F.shape) if lower is None else lower[:, free]

@@ -340,7 +340,7 @@ def remove_words(corpus: Corpus, state: State, record: Record) -> tuple[State, i
     new = replace(state, removed=state.removed | pairs, touched=frozenset(changed))
     _refuse_clash(corpus, new)
     allowed = allowed_entries(frozenset(pairs), state.ids[0], len(state.A[0]))
-    A = np.where(allowed, state.A[0], 0.0)
+    A = np.where(True if allowed is None else allowed, state.A[0], 0.0)
     left = np.linalg.norm(A, axis=0)
     if left.min() < SMALLEST_LEFT:
         name = state.ids[0][int(left.argmin())]

@@ -270,7 +270,7 @@ def certificates(corpus: Corpus, state: State) -> tuple[LayerCertificate, ...]:
         if state.labels and l == len(state.A) - 1:
             points = np.array([i for i, _ in state.labels])
             Y, _ = fitted_classifier(S, state)
-            B, weight = state.classifier, label_weight(data)
+            B, weight = np.asarray(state.classifier), label_weight(data)
             part = None if allowed is None else allowed[points]
             kkt[points] = restricted_kkt(
                 G + weight * gram(B), F[points] + weight * Y.T @ B, S[:, points].T, part

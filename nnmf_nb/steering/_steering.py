@@ -89,7 +89,8 @@ def _touched(before, after, record):
 
 def instability(before: State, after: State, record: Record) -> tuple[float, ...]:
     """Return, for each layer, the share of new words in the first 20 of untouched topics."""
-    touched, means = _touched(before, after, record), []
+    touched = _touched(before, after, record)
+    means: list[float] = []
     for l, ids in enumerate(before.ids):
         if np.array_equal(before.A[l], after.A[l]) and (l == 0 or means[-1] == 0.0):
             means.append(0.0)
@@ -1076,7 +1077,11 @@ def steer(
     if isinstance(data, WeightedDataMatrix):
         raise ValueError("steer needs all entries of X; fill those that are unknown.")
     N, M = data.shape
-    names = [str(j) for j in range(N)] if names is None else [name_text(one) for one in names]
+    names = (
+        [str(j) for j in range(N)]
+        if names is None
+        else [name_text(one) for one in np.asarray(names)]
+    )
     points = _different_names(samples, matrix)
     for what, given, n in (("features", names, N), ("samples", points, M)):
         if len(given) != n:
@@ -1214,7 +1219,8 @@ def apply(
     """
     _, records = _read_log(log)
     edits = steer(model, X, features=features, samples=samples)
-    rows, new_names = [], {}
+    rows: list = []
+    new_names: dict = {}
     for record in records:
         found = [_most_similar(edits, record, i, new_names) for i in range(len(record.topics))]
         topics, problem, new = tuple(one for one, _ in found), "", ()
