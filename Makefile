@@ -10,7 +10,7 @@ PY := .venv/bin/python
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-all installed docs portable lowest lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test test-all installed bare docs portable lowest lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-all: .venv/dev ## the same with every combination of parameters and the lon
 
 installed: .venv/dev ## build wheel and sdist, run the quickstart from them, and the bridges with their libraries (5 minutes)
 	@$(PY) tools/installed.py --bridges
+
+bare: .venv/dev ## use it where numba, or the widgets, are not installed, each in an environment of its own (5 minutes)
+	@$(PY) tools/bare.py
 
 docs: .venv/docs ## the documentation site in _docs/html, with its links checked (2 minutes)
 	@$(PY) tools/docs.py

@@ -63,7 +63,7 @@ def leave_out_scikit_learns(app, what, name, member, skip, options):
 
 
 IN_BACKTICKS = re.compile(r"(`+[^`]*`+)")
-NAME_IN_TEXT = re.compile(r"\b(\w+)_(?=[,)])")
+NAME_IN_TEXT = re.compile(r"\b(\w+)_(?=[,)]|\s(?!:)|$)")
 
 
 def escape_for_rst(app, what, name, obj, options, lines):

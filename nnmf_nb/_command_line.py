@@ -131,12 +131,16 @@ def _table_of_objects(path, encoding):
     return pd.DataFrame(rows).fillna("")
 
 # %% ../nbs/command_line.ipynb #600a91c5
-def _is_number(cell):
+def _number(cell):
+    """The number that a cell holds, to the last bit, or None."""
     try:
-        float(cell)
+        return None if "_" in cell else float(cell)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _is_number(cell):
+    return _number(cell) is not None
 
 
 def _with_header(table):
@@ -156,7 +160,7 @@ def _numbers(table, path, first_row):
     if table.shape[1] == 0:
         raise ValueError(f"{path} has no column of numbers.")
     cells = table.map(str.strip).replace("", "nan")
-    X = cells.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    X = cells.map(_number).to_numpy(dtype=float)
     is_wrong = (np.isnan(X) & (cells.to_numpy() != "nan")) | np.isinf(X) | (X < 0)
     if is_wrong.any():
         i, j = np.argwhere(is_wrong)[0]

@@ -28,7 +28,7 @@ matplotlib.use("Agg")
 N_SAMPLES, N_FEATURES = 18, 8
 FEATURES = [f"g{i}" for i in range(N_FEATURES)]
 # one variant of each class of the zoo, and those that are not in it
-MODELS = {name: row for name, row in zoo.ZOO.items() if "-" not in name} | {
+MODELS = {name: row for name, row in zoo.EVERY.items() if "-" not in name} | {
     "NonlinearSemiNMF": ("NonlinearSemiNMF", dict(ranks=(3, 2), random_state=0), "")
 }
 EVERY_CONTAINER = ("NMF", "SparseCodingNetwork")  # with data >= 0, of any sign; others see `FEW`
@@ -38,11 +38,12 @@ QUICK = {
     "SparseCodingNetwork": dict(pretrain_iter=3),
     "UnfoldedNMF": dict(pretrain_iter=3),
 }
-# fit, transform, .. have mask and weights
-MASKED = [name for name in MODELS if name in zoo.MASKED]
+# fit, transform, .. have weights; and a mask, which models of tensors have as well
+WEIGHTED = [name for name in MODELS if name in zoo.MASKED]
+MASKED = [*WEIGHTED, *zoo.TENSORS]
 WITHOUT_MASK = [name for name in MODELS if name not in MASKED]
 # layers of nonnegative A and S, which metrics, plots and the inspector show
-LAYERED = [name for name in MASKED if name not in ("UnfoldedNMF",)]
+LAYERED = [name for name in WEIGHTED if name not in ("UnfoldedNMF",)]
 
 
 def data(seed=0):
@@ -131,8 +132,12 @@ SPARSE = ["frame of sparse columns", "CSR", "CSC matrix", "COO", "CSR with dupli
 
 
 def certificate(found):
-    """The numbers of a `Certificate`."""
-    return [(one.error, one.floor, one.kkt) for one in found.layers]
+    """The numbers of a certificate."""
+    if hasattr(found, "layers"):
+        return [(one.error, one.floor, one.kkt) for one in found.layers]
+    if hasattr(found, "errors"):
+        return [found.errors, found.floors]
+    return [found.error, found.floor, *found.kkt]
 
 
 def widths(ax):
@@ -197,7 +202,7 @@ METHODS["score"] = lambda model, X, **known: (
     model.score(X, labels(), **known) if hasattr(model, "classes_") else model.score(X, **known)
 )
 # what `verify` asks a model, that is its door; X of the other one are coefficients
-HOOKS = ("factor_pairs", "inverse_transform")
+HOOKS = ("certify_fit", "factor_pairs", "inverse_transform")
 TRAINING = ("fit", "fit_transform")  # every test of the containers goes through them
 # function with a model: name, call, whether it has mask and weights
 WITH_MODEL = {
@@ -287,10 +292,10 @@ def takes_X(call):
 
 
 def public_models():
-    """The estimators of matrices among the public names, by name."""
+    """The estimators among the public names, by name."""
     found = {name: getattr(nnmf_nb, name) for name in nnmf_nb.__all__}
     models = {n: one for n, one in found.items() if isinstance(one, type) and hasattr(one, "fit")}
-    return {name: one for name, one in models.items() if name not in (*zoo.TENSORS, *zoo.SEARCHES)}
+    return {name: one for name, one in models.items() if name not in zoo.SEARCHES}
 
 
 def methods_with_X(kind):

@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from nnmf_nb import NMF, DeepSemiNMF, NeuralNMF, datasets, fit_texts, inspect
 from nnmf_nb.bridges import fit_anndata, gensim_matrix, pyldavis_arguments, xarray_frame
+from nnmf_nb.evaluation.hierarchy_metrics import window_coherence
 
 COUNTS = datasets.planted_counts(n_samples=40, n_features=30, ranks=(4, 2), random_state=0).X
 TEXTS = [*datasets.gene_ontology().text[:60], ""]
@@ -113,6 +114,30 @@ def test_gensim(tmp_path):
         topics=topics.values.tolist(), corpus=corpus, dictionary=dictionary, coherence="u_mass"
     )
     assert np.isfinite(coherence.get_coherence())
+
+
+@pytest.mark.parametrize("measure", ["c_v", "c_npmi"])
+def test_window_coherence_is_that_of_gensim(measure):
+    """Texts that are one window each: in longer ones gensim 4.4 loses words that come twice."""
+    corpora = pytest.importorskip("gensim.corpora")
+    models = pytest.importorskip("gensim.models")
+    rng = np.random.default_rng(0)
+    words = [f"w{i}" for i in range(40)]
+    part = rng.dirichlet(np.full(40, 5.0))
+    texts = [rng.choice(words, size=rng.integers(1, 80), p=part).tolist() for _ in range(50)]
+    texts.append(words)
+    topics = [rng.choice(words, size=8, replace=False).tolist() for _ in range(5)]
+    found = window_coherence(topics, texts, measure, window=80)
+    theirs = models.CoherenceModel(
+        topics=topics,
+        texts=texts,
+        dictionary=corpora.Dictionary([words]),
+        topn=8,
+        coherence=measure,
+        window_size=80,
+        processes=1,
+    ).get_coherence_per_topic()
+    np.testing.assert_allclose(found, theirs, rtol=0, atol=1e-12)
 
 
 def test_gensim_without_gensim():

@@ -128,7 +128,7 @@ def test_chain_without_compiled_kernels_is_the_same(kind, monkeypatch):
     for portable in (False, True):
         if portable:
             monkeypatch.setattr(kl, "compiled", lambda x: False)
-            monkeypatch.setattr("nnmf_nb.solvers.divergences.compiled", lambda x: False)
+            monkeypatch.setattr("nnmf_nb.solvers._loss.compiled", lambda x: False)
         data = data_of(kind, X)
         value, gradients, fwd = CountObjective(data, CountCost(null_divergence(data)))(A)
         found.append([np.array([value]), *gradients, *fwd.S])

@@ -14,9 +14,9 @@ import nnmf_nb.solvers.divergences as divergences
 from nnmf_nb.core._arrays import to_numpy
 from nnmf_nb.core._data import DataMatrix, as_data, transposed
 from nnmf_nb.layer._nnls import nnls
+from nnmf_nb.solvers import _loss
+from nnmf_nb.solvers._loss import loss_of
 from nnmf_nb.solvers.divergences import (
-    _curvature,
-    _exponent,
     beta_of,
     coefficients,
     divergence,
@@ -35,7 +35,7 @@ KINDS = ("dense", "sparse", "weighted", "masked")
 @pytest.fixture(params=["compiled", "portable"])
 def engine(request, monkeypatch):
     if request.param == "portable":
-        monkeypatch.setattr(divergences, "compiled", lambda x: False)
+        monkeypatch.setattr(_loss, "compiled", lambda x: False)
 
 
 def matrix(kind="dense", seed=0, N=12, M=15):
@@ -168,11 +168,11 @@ def test_sparse_is_dense(beta, engine):
 
 def test_sparse_without_second_orientation(monkeypatch):
     # A matrix too large to be kept twice is seen column-compressed from one side.
-    expected = mu(data("sparse"), *start(data("sparse")), 1, max_iter=5).values
+    expected = mu(data("sparse"), *start(data("sparse")), 1, max_iter=5).objective
     monkeypatch.setattr("nnmf_nb.core._data._BOTH_LIMIT", 0)
     X = data("sparse")
     assert X.columns.matrix.format == "csc"
-    assert mu(X, *start(X), 1, max_iter=5).values == pytest.approx(expected)
+    assert mu(X, *start(X), 1, max_iter=5).objective == pytest.approx(expected)
 
 
 def test_blocks_join(monkeypatch):
@@ -208,7 +208,7 @@ def test_curvature_against_differences(beta):
         - 2 * entry_divergence(x, v, beta)
         + entry_divergence(x, v - h, beta)
     ) / h**2
-    np.testing.assert_allclose(_curvature(x, v, beta), second, rtol=1e-5)
+    np.testing.assert_allclose(loss_of(beta).curvature(x, v), second, rtol=1e-5)
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -236,8 +236,8 @@ def test_hundred_steps_never_rise(beta, kind):
     A, S = start(X)
     A[2, 1] = S[1, 3] = 0  # a zero that may be lifted
     fit = mu(X, A, S, beta, max_iter=100, tol=0.0)
-    assert len(fit.values) == 100 and never_rises([divergence(X, A, S, beta), *fit.values])
-    assert fit.values[-1] == pytest.approx(divergence(X, fit.A, fit.S, beta), rel=1e-9)
+    assert len(fit.objective) == 100 and never_rises([divergence(X, A, S, beta), *fit.objective])
+    assert fit.objective[-1] == pytest.approx(divergence(X, fit.A, fit.S, beta), rel=1e-9)
     assert (fit.A >= 0).all() and (fit.S >= 0).all()
 
 
@@ -248,14 +248,14 @@ def test_penalized_steps_never_rise(beta, l1, l2):
     X = data()
     A, S = start(X)
     fit = mu(X, A, 1e-3 * S, beta, max_iter=60, tol=0.0, l1_S=l1, l2_S=l2, l1_A=l1 / 2, l2_A=l2)
-    assert never_rises(fit.values)
+    assert never_rises(fit.objective)
     penalty = (
         l1 * fit.S.sum()
         + l2 / 2 * (fit.S**2).sum()
         + l1 / 2 * fit.A.sum()
         + l2 / 2 * (fit.A**2).sum()
     )
-    assert fit.values[-1] == pytest.approx(divergence(X, fit.A, fit.S, beta) + penalty, rel=1e-9)
+    assert fit.objective[-1] == pytest.approx(divergence(X, fit.A, fit.S, beta) + penalty, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["l1_A", "l2_A", "l1_S", "l2_S"])
@@ -272,7 +272,7 @@ def test_plain_exponent_would_rise_with_l2():
     def objective(s):
         return divergence(X, A, s, 1) + l2 / 2 * float((s**2).sum())
 
-    assert _exponent(1) == 1 and _exponent(1, l2) == 0.5
+    assert loss_of(1).exponent() == 1 and loss_of(1).exponent(l2) == 0.5
     numerator, denominator = ratios(X, A, S, 1)
     assert (
         objective(S * numerator / (denominator + l2 * S))
@@ -361,7 +361,7 @@ def test_interruption_keeps_the_last_iterate(monkeypatch):
 
     monkeypatch.setattr(divergences, "_step", interrupted)
     fit = mu(X, *start(X), 1, max_iter=50)
-    assert fit.reason == "interrupted" and fit.values == expected.values
+    assert fit.reason == "interrupted" and fit.objective == expected.objective
     np.testing.assert_array_equal(fit.A, expected.A)
 
 
@@ -473,11 +473,13 @@ def test_no_nan_anywhere(name, beta, form):
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit, T = mu(X, A, S, beta, max_iter=30), coefficients(X, A, beta, max_iter=100)
-    for array in (fit.A, fit.S, T, fit.values, fit.stationarity):
+    for array in (fit.A, fit.S, T, fit.objective, fit.stationarity):
         assert np.isfinite(array).all()
-    assert never_rises(fit.values) and (fit.A >= 0).all() and (fit.S >= 0).all() and (T >= 0).all()
+    assert (
+        never_rises(fit.objective) and (fit.A >= 0).all() and (fit.S >= 0).all() and (T >= 0).all()
+    )
     if name == "all zero":
-        assert (T == 0).all() and fit.values[-1] == pytest.approx(0, abs=1e-12)
+        assert (T == 0).all() and fit.objective[-1] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -487,7 +489,7 @@ def test_what_is_masked_has_no_effect(beta, junk):
     one, other = (as_data(np.where(known, X, fill), mask=known) for fill in (1.0, junk))
     a, b = mu(one, *start(X), beta, max_iter=10), mu(other, *start(X), beta, max_iter=10)
     np.testing.assert_array_equal(a.A, b.A)
-    np.testing.assert_allclose(a.values, b.values)
+    np.testing.assert_allclose(a.objective, b.objective)
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -503,7 +505,9 @@ def test_scale_does_not_matter(beta, c, kind):
     a, b = mu(one, A, S, beta, max_iter=30), mu(other, A, S * ratio, beta, max_iter=30)
     np.testing.assert_allclose(b.A, a.A, rtol=1e-7, atol=1e-12)
     np.testing.assert_allclose(b.stationarity, a.stationarity, rtol=1e-5)
-    np.testing.assert_allclose(np.array(b.values), np.array(a.values) * ratio**beta, rtol=1e-7)
+    np.testing.assert_allclose(
+        np.array(b.objective), np.array(a.objective) * ratio**beta, rtol=1e-7
+    )
     np.testing.assert_allclose(
         coefficients(other, A, beta) / ratio, coefficients(one, A, beta), rtol=1e-5, atol=1e-8
     )
@@ -516,8 +520,8 @@ def test_spectra_over_many_decades_in_float32(beta):
     fit = mu(X, *(f.astype(np.float32) for f in start(X)), beta, max_iter=60, tol=0.0)
     assert (
         fit.A.dtype == fit.S.dtype == np.float32
-        and never_rises(fit.values, 1e-6)
-        and fit.values[-1] < fit.values[0]
+        and never_rises(fit.objective, 1e-6)
+        and fit.objective[-1] < fit.objective[0]
     )
 
 
@@ -557,7 +561,7 @@ def test_namespaces_agree_and_keep_the_dtype(xp_device, beta, weighted):
     ):
         assert array.dtype == xp_device.dtype
         np.testing.assert_allclose(to_numpy(array), other, rtol=max(rtol, 1e-6), atol=rtol)
-    assert fit.values == pytest.approx(expected.values, rel=rtol)
+    assert fit.objective == pytest.approx(expected.objective, rel=rtol)
 
 
 @pytest.mark.parametrize("beta", [0.5, 1, 2])

@@ -24,8 +24,9 @@ SMALL = {
     "03_speed": {},
     "04_defaults": dict(STARTS=2, DEEP_STARTS=1, SETS=("toy", "8 topics")),
     "05_published_tensors": dict(DRAWS=1),
+    "06_hierarchies": dict(SEEDS=1, SETS=("planted news",)),
 }
-LONG = ["01_table_1", "02_where_depth_helps", "05_published_tensors"]  # even in small
+LONG = ["01_table_1", "02_where_depth_helps", "05_published_tensors", "06_hierarchies"]  # in small
 
 
 def test_every_experiment_is_run_here():

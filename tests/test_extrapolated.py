@@ -14,6 +14,7 @@ from nnmf_nb.core._arrays import to_numpy
 from nnmf_nb.core._data import as_data, relative_error
 from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.layer._nnls import cpu_kernels, nnls
+from nnmf_nb.solvers._stopping import StoppingRule
 from nnmf_nb.solvers.coordinate_descent import coordinate_descent, hals
 from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 from nnmf_nb.solvers.initialization import random_start
@@ -125,7 +126,7 @@ def test_a_turn_that_would_raise_the_error_is_undone(monkeypatch):
         solvers._update_factors,
         may_switch=False,
         total=X.norm2,
-        tol=0.0,
+        rule=StoppingRule(0.0),
     )
     assert (
         next_turn.errors[-1] == at.errors[-1]
@@ -140,7 +141,7 @@ def test_a_turn_that_would_raise_the_error_is_undone(monkeypatch):
         solvers._update_factors,
         may_switch=False,
         total=X.norm2,
-        tol=0.0,
+        rule=StoppingRule(0.0),
     )
     assert after.errors[-1] < at.errors[-1]
 

@@ -753,12 +753,18 @@ view = inspect(NMF(3, random_state=0, max_iter=5, tol=1).fit(datasets.toy(0).X))
 print(view.select(0, 1).rename(0, 1, "mine"))
 assert set(view._repr_mimebundle_()) == {"text/plain", "text/html"} and\
  "mine" in view._repr_mimebundle_()["text/html"]
+for part, name in (("widget", "anywidget"), ("controls", "ipywidgets")):
+    try:
+        getattr(view, part)
+    except ImportError as error:
+        print(part, f"pip install {name}" in str(error))
 """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("NMF: 90 data points") and "mine" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["widget True", "controls True"]
 
 
 def test_traits_refuse_nonsense(models):

@@ -25,7 +25,7 @@ KL = "kullback-leibler"
 def engine(request, monkeypatch):
     if request.param == "portable":
         monkeypatch.setattr(kl, "compiled", lambda x: False)
-        monkeypatch.setattr("nnmf_nb.solvers.divergences.compiled", lambda x: False)
+        monkeypatch.setattr("nnmf_nb.solvers._loss.compiled", lambda x: False)
 
 
 def problem(N=40, k=5, M=60, mean=30.0, seed=0):
@@ -234,7 +234,7 @@ def test_threads_do_not_change_bits(monkeypatch):
     for threads in (1, 2, 5):
         monkeypatch.setattr("nnmf_nb.core._arrays.thread_count", lambda n=threads: n)
         fit = count_descent(data, *start, max_iter=25)
-        results.append((kl_regression(A, sp.csr_array(X)), fit.A, fit.S, fit.errors))
+        results.append((kl_regression(A, sp.csr_array(X)), fit.A, fit.S, fit.objective))
     for other in results[1:]:
         for a, b in zip(results[0], other):
             np.testing.assert_array_equal(a, b)
@@ -354,12 +354,12 @@ def test_descent_never_rises_and_ends_stationary(kind, form):
     A, S = rng.random((X.shape[0], 4)), rng.random((4, X.shape[1]))
     given = options(kind)
     fit = count_descent(data, A, S, max_iter=400, **given)
-    assert all(b <= a for a, b in zip(fit.errors, fit.errors[1:]))
+    assert all(b <= a for a, b in zip(fit.objective, fit.objective[1:]))
     assert fit.reason == "stationary"
     value = divergence(data, fit.A, fit.S, 1)
     for F, (l1, l2) in ((fit.A, given.get("on_A", (0, 0))), (fit.S, given.get("on_S", (0, 0)))):
         value += l1 * F.sum() + l2 / 2 * (F**2).sum()
-    assert value == pytest.approx(fit.errors[-1], rel=1e-9)
+    assert value == pytest.approx(fit.objective[-1], rel=1e-9)
     if kind == "fixed":
         np.testing.assert_array_equal(fit.A[:, :2], A[:, :2])
     if kind == "plain":
@@ -374,7 +374,7 @@ def test_descent_is_at_least_as_good_as_many_multiplicative_updates():
     data, rng = as_data(counts().T), np.random.default_rng(0)
     start = rng.random((80, 4)), rng.random((4, 120))
     fast, slow = count_descent(data, *start, max_iter=200), mu(data, *start, 1, max_iter=3000)
-    assert fast.errors[-1] <= slow.values[-1] * (1 + 1e-6)
+    assert fast.objective[-1] <= slow.objective[-1] * (1 + 1e-6)
 
 
 def test_zeros_of_a_start_are_left():
@@ -382,8 +382,10 @@ def test_zeros_of_a_start_are_left():
     A, S = np.zeros((80, 4)), np.zeros((4, 120))
     A[:20, 0] = A[20:40, 1] = A[40:60, 2] = S[0] = S[1] = S[2] = 1.0
     fit = count_descent(data, A, S, max_iter=300)
-    assert np.isfinite(fit.errors[-1])
-    assert fit.errors[-1] <= divergence(data, np.ones((80, 1)), data.AtX(np.ones((80, 1))) / 80, 1)
+    assert np.isfinite(fit.objective[-1])
+    assert fit.objective[-1] <= divergence(
+        data, np.ones((80, 1)), data.AtX(np.ones((80, 1))) / 80, 1
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

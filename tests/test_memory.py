@@ -19,7 +19,8 @@ from nnmf_nb.models import _ssnmf as ssnmf
 from nnmf_nb.models import _unfolded as unfolded
 from nnmf_nb.models._nonlinear import ACTIVATIONS
 from nnmf_nb.models._unfolded import UnfoldedObjective
-from nnmf_nb.solvers import divergences
+from nnmf_nb.solvers import _loss, divergences
+from nnmf_nb.solvers._loss import _gathered, loss_of
 
 # --------------------------------------------------------------------------------------- the slices
 
@@ -130,7 +131,7 @@ def codes():
 
 def zeros_of(D):
     try:
-        divergences._check_data(D, 0)
+        loss_of(0).check_data(D)
     except ValueError as error:
         return str(error)
 
@@ -150,14 +151,14 @@ PATHS = {
     "column norms, weighted": lambda: layer.column_norms(weighted()),
     "grams of patterns": lambda: layer.grams_of_patterns(A, W),
     "nnls, weighted": lambda: layer.nnls(A, X, weights=W),
-    "products at entries": lambda: divergences._gathered(SPARSE, A, S.T),
-    "check": lambda: divergences._check_data(plain(), 0),
-    "divergence": lambda: divergences._column_divergences(plain(), A, S, 0.5),
-    "divergence, sparse": lambda: divergences._column_divergences(sparse(), A, S, 1.5),
-    "divergence, weighted": lambda: divergences._column_divergences(weighted(), A, S, 1),
+    "products at entries": lambda: _gathered(SPARSE, A, S.T),
+    "check": lambda: loss_of(0).check_data(plain()),
+    "divergence": lambda: loss_of(0.5).of_columns(plain(), A, S),
+    "divergence, sparse": lambda: loss_of(1.5).of_columns(sparse(), A, S),
+    "divergence, weighted": lambda: loss_of(1).of_columns(weighted(), A, S),
     "ratios": lambda: np.stack(divergences.ratios(weighted(), A, S, 0.5)),
     "ratios of Kullback-Leibler": lambda: np.stack(divergences.ratios(weighted(), A, S, 1)),
-    "curvature": lambda: divergences._hessians(weighted(), A, S, 1.5),
+    "curvature": lambda: loss_of(1.5).hessians(weighted(), A, S),
     "coefficients": lambda: divergences.coefficients(weighted(), A, 1),
     "joint step": joint_step,
     "unfolded, derivative": lambda: np.concatenate([v.ravel() for v in separated()]),
@@ -186,7 +187,7 @@ def disturbed(monkeypatch, fails):
 
         return in_chunks(late, *sizes)
 
-    for module in (data, layer, divergences, ssnmf, unfolded, nonlinear):
+    for module in (data, layer, _loss, divergences, ssnmf, unfolded, nonlinear):
         monkeypatch.setattr(module, "in_chunks", chunks)
     return tried
 

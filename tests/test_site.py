@@ -9,6 +9,7 @@ import importlib.util
 import json
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -126,6 +127,43 @@ def test_first_page_is_alive(open_page):
     page.emulate_media(color_scheme="light")
     assert dark != page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert not [one for one in seen if not one.startswith(("file:", "data:", "blob:"))]
+
+
+# what a newcomer looks for on the first page: the text of one link, where it leads, what is there
+FIRST = {
+    "how to install": ("#install", "Install", "pip install"),
+    "the quickstart": ("quickstart.html", "Quickstart", "fit("),
+    "which model to choose": ("choosing_a_model.html", "Choosing a model", "NeuralNMF"),
+    "the API of NeuralNMF": ("NeuralNMF.html#nnmf_nb.NeuralNMF", "NeuralNMF", "ranks=(20, 6)"),
+    "how to cite": ("#cite", "Cite", "Gao"),
+}
+
+
+@pytest.mark.browser
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("wanted", FIRST)
+def test_first_page_leads_there_by_one_visible_link(open_page, wanted, width):
+    """One click on a link in the first screen, on a phone and on a desk, shows the heading."""
+    end, heading, content = FIRST[wanted]
+    opened, _ = open_page
+    page = opened("index.html", width)
+    links = page.locator(f'article a[href$="{end}"]:visible').all()
+    link = next(one for one in links if one.bounding_box()["y"] < 900 and one.inner_text())
+    link.click()
+    page.wait_for_load_state()
+    assert page.url.endswith(end)
+    place = urlsplit(page.url).fragment
+    title = page.locator(f'[id="{place}"]' if place else "h1").first
+    title.wait_for()
+    assert heading in title.inner_text()
+    # the page scrolls smoothly, and pictures that load on the way move what is below them
+    for _ in range(30):
+        page.wait_for_timeout(200)
+        if -1 <= title.bounding_box()["y"] < 900:
+            break
+    assert -1 <= title.bounding_box()["y"] < 900
+    assert content in page.locator("article").inner_text()
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_same_unsupervised_objective_as_ssnmf(number, beta):
         joint(X, read_labels(PARTLY, 90), 0.0, beta, beta), A, S / X.scale, max_iter=50, tol=0
     )
     size = (TOY.X**2).sum() if beta == 2 else TOY.X.sum()
-    assert fit.values[-1] * size == pytest.approx(theirs_value(model, (beta, beta), 0), rel=1e-8)
+    assert fit.objective[-1] * size == pytest.approx(theirs_value(model, (beta, beta), 0), rel=1e-8)
 
 
 # --- steps ----------------------------------------------------------------------------------------
@@ -199,12 +199,12 @@ def test_objective_never_rises_and_factors_stay_nonnegative(kind, partly, solver
         tol=0.0,
         callback=lambda n, value, pg, factors: seen.append(min(F.min() for F in factors)),
     )
-    assert len(fit.values) == 40 == len(seen) and min(seen) >= 0
-    assert (np.diff(fit.values) <= 1e-12).all() and fit.values[-1] < fit.values[0]
+    assert len(fit.objective) == 40 == len(seen) and min(seen) >= 0
+    assert (np.diff(fit.objective) <= 1e-12).all() and fit.objective[-1] < fit.objective[0]
     inside = joint_value(J, fit.A, fit.B / J.Y.scale, fit.S) / (
         J.X.norm2 if pair[0] == 2 else J.X.AtX(np.ones((12, 1))).sum()
     )
-    assert fit.values[-1] == pytest.approx(inside, rel=1e-9)
+    assert fit.objective[-1] == pytest.approx(inside, rel=1e-9)
     np.testing.assert_allclose(np.linalg.norm(fit.A, axis=0), 1.0)
 
 
@@ -245,7 +245,7 @@ def test_zeros_are_lifted(pair):
     S = np.where(np.random.default_rng(1).random(S.shape) < 0.5, 0, S)
     A, B = (np.where(np.random.default_rng(2).random(F.shape) < 0.5, 0, F) for F in (A, B))
     fit = mu_labels(J, A, S, B, max_iter=100, tol=0)
-    assert (np.diff(fit.values) <= 1e-12).all()
+    assert (np.diff(fit.objective) <= 1e-12).all()
     assert (fit.S[S == 0] > 0).any() and (fit.A[A == 0] > 0).any() and (fit.B[B == 0] > 0).any()
 
 
@@ -281,7 +281,7 @@ def test_interrupt_keeps_the_best_so_far(run):
 
     # whoever is interrupted, a callback too: four turns are done
     fit = run(J, A, S, B, max_iter=9, tol=0, callback=stop)
-    assert fit.reason == "interrupted" and len(fit.values) == 4
+    assert fit.reason == "interrupted" and len(fit.objective) == 4
     calls = []
 
     class Slow(type(J.pick)):
@@ -294,7 +294,7 @@ def test_interrupt_keeps_the_best_so_far(run):
     fit = run(
         J._replace(pick=Slow(np.flatnonzero(small()[1] >= 0), 24, S)), A, S, B, max_iter=99, tol=0
     )
-    assert fit.reason == "interrupted" and 1 <= len(fit.values) < 12 and np.isfinite(fit.A).all()
+    assert fit.reason == "interrupted" and 1 <= len(fit.objective) < 12 and np.isfinite(fit.A).all()
 
 
 @pytest.mark.each_value_once

@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, datasets, nnls, regroup
 from nnmf_nb.models._starts import best_by_cost, express, split_sizes
 from nnmf_nb.solvers import coordinate_descent
+from nnmf_nb.solvers.initialization import lower_of
 
 TOY = datasets.toy(random_state=0)
 KNOWN = np.random.default_rng(1).random(TOY.X.shape) < 0.8
@@ -184,3 +185,20 @@ def test_regroup_groups_the_topics_that_the_part_uses():
     assert np.linalg.norm(rest) <= 1.05 * floor
     shares = second.S.sum(axis=1)
     assert shares[0] >= shares[1]
+
+
+@pytest.mark.parametrize(
+    ("best", "new", "chosen"),
+    [
+        ([1.0], [0.9], "new"),
+        ([1.0], [1.0 - 1e-9], "best"),
+        ([1.0], [1.1], "best"),
+        ([1.0], [], "best"),
+        (None, [1.0], "new"),
+        ([-1.0], [-1.1], "new"),
+    ],
+)
+def test_rounding_does_not_choose_among_starts(best, new, chosen):
+    """A fit takes the place of the best one only where it ends lower by more than a millionth."""
+    fits = {"best": best, "new": new}
+    assert lower_of(best, new, lambda fit: fit) is fits[chosen]

@@ -500,11 +500,11 @@ def test_only_what_nobody_writes_any_more_is_removed(tmp_path):
     assert {*tmp_path.iterdir()} == {tmp_path / "c", living, elsewhere, other}
 
 
-@pytest.mark.parametrize("name", ["NMF", "HierarchicalNMF", "NeuralNMF", "SSNMF"])
+@pytest.mark.parametrize("name", ["NMF", "HierarchicalNMF", "NeuralNMF", "SSNMF", *zoo.TENSORS])
 def test_a_finished_fit_is_fetched_where_nobody_can_write(name, tmp_path, monkeypatch):
     """Q: from a full or read-only disk, without a warning."""
-    fit = lambda: zoo.new(name, max_iter=3).set_callbacks(Checkpoint(tmp_path / "c"))
-    y = zoo.labels(len(X)) if zoo.ZOO[name][2] else None
+    fit = lambda: zoo.new(name, max_iter=3, tol=0.0).set_callbacks(Checkpoint(tmp_path / "c"))
+    y = zoo.labels(len(X)) if zoo.EVERY[name][2] else None
     first = fit().fit(X, y)
     before = (tmp_path / "c").read_bytes()
 
@@ -816,15 +816,21 @@ COPIES = {
 
 
 @pytest.mark.parametrize("work", COPIES.values(), ids=COPIES)
-@pytest.mark.parametrize("name", ["NMF", "NeuralNMF", "DeepSemiNMF", "SparseCodingNetwork"])
+@pytest.mark.parametrize(
+    "name", ["NMF", "NeuralNMF", "DeepSemiNMF", "SparseCodingNetwork", *zoo.TENSORS]
+)
 @pytest.mark.parametrize("callback", CALLBACKS)
 @pytest.mark.each_value_once
 def test_a_model_with_callbacks_is_copied(name, callback, work, tmp_path):
     """L: a model that LiveView had watched could not be pickled."""
-    if callback == "EarlyStopping" and name not in zoo.MASKED:
+    if callback == "EarlyStopping" and name not in (*zoo.MASKED, *zoo.TENSORS):
         name = "HierarchicalNMF"
     model = zoo.new(name, max_iter=3).set_callbacks(CALLBACKS[callback](tmp_path))
-    y = zoo.labels(len(X)) if zoo.ZOO[name][2] else None
+    if callback == "LiveView" and name in zoo.TENSORS:
+        with pytest.raises(TypeError, match="LiveView shows models of matrices, and N"):
+            model.fit(X)
+        return
+    y = zoo.labels(len(X)) if zoo.EVERY[name][2] else None
     for now in (model, model.fit(X, y)):
         again = work(now)
         assert [type(one) for one in again._skl_callbacks] == [type(model._skl_callbacks[0])]
@@ -906,7 +912,7 @@ def test_sample_weight_is_the_weight_of_all_entries_of_a_data_point(name, tmp_pa
     assert zoo.same(both, points(name, weights=entries * own))
     weights = W.astype(float)
     model = zoo.new(name, max_iter=5).set_callbacks(Checkpoint(tmp_path / "c"))
-    y = zoo.labels(len(X)) if zoo.ZOO[name][2] else None
+    y = zoo.labels(len(X)) if zoo.EVERY[name][2] else None
     S = model.fit_transform(X, y, sample_weight=weights)
     assert (S == model.transform(X)).all() and S[W == 0].any()
     assert str(model.certificate_) == str(verify(model, X, weights=entries.astype(float)))

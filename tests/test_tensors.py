@@ -31,6 +31,7 @@ from nnmf_nb.chain import ChainObjective, every
 from nnmf_nb.core._arrays import asarray, to_numpy
 from nnmf_nb.core._data import as_data
 from nnmf_nb.selection import RankSearch
+from nnmf_nb.selection._tensor_cuts import TensorEntries, cut_blocks, read_part
 from nnmf_nb.solvers.extrapolation import Momentum
 from nnmf_nb.tensors import _data as tensor_data
 from nnmf_nb.tensors import core_consistency, match_cp, mttkrp, rank_scan
@@ -531,7 +532,6 @@ def test_rank_search_takes_tensors():
     cases = {
         "fixed components": (NonnegativeCP(fixed={1: np.ones((9, 10))}), X),
         "factors to begin with": (NonnegativeCP(init=[np.ones((n, 10)) for n in X.shape]), X),
-        "needs a dense X": (NonnegativeCP(), (np.argwhere(X), X[X > 0], X.shape)),
         "contains NaN": (NonnegativeCP(), np.where(X > X.min(), X, np.nan)),
         "at least 4 data points": (NonnegativeCP(), X[:3]),
         "zero everywhere": (NonnegativeCP(), np.zeros((8, 5, 4))),
@@ -542,6 +542,45 @@ def test_rank_search_takes_tensors():
             RankSearch(estimator, range(9, 12)).fit(data)
     with pytest.raises(TypeError, match="or NonnegativeCP, got NeuralNCPD"):
         RankSearch(NeuralNCPD()).fit(X)
+    with pytest.raises(ValueError, match="takes a mask with a NonnegativeCP only"):
+        RankSearch(NMF()).fit(X[:, 0], mask=X[:, 0] > 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_of_a_tensor_are_those_of_its_array(kind):
+    X, mask, values, known = tensor((9, 5, 8), kind)
+    data = read_tensor(X, mask)
+    entries = values
+    if kind != "dense":
+        scaled = data.values * data.scale
+        entries = TensorEntries(data.index, scaled, data.shape, data.has_unknown)
+    for name, block in cut_blocks(entries, 3, 0).items():
+        expected, shown = (cut_blocks(one, 3, 0)[name] for one in (values, known))
+        U = factors_of(block.shape)
+        np.testing.assert_allclose(
+            read_part(block).error(U),
+            np.linalg.norm((expected / read_part(block).scale - dense_model(U))[shown])
+            / np.linalg.norm(expected / read_part(block).scale),
+        )
+
+
+@pytest.mark.parametrize("kind", ["counts", pytest.param("gaps", marks=pytest.mark.exhaustive)])
+def test_rank_search_takes_sparse_tensors_and_unknown_entries(kind):
+    rng = np.random.default_rng(0)
+    M = dense_model([rng.random((n, 3)) ** 3 for n in (44, 9, 12)])
+    options = dict(ranks=range(2, 6), n_splits=1, n_crosses=1, n_init=2)
+    if kind == "gaps":
+        X = np.maximum(M + 0.05 * M.mean() * rng.standard_normal(M.shape), 0)
+        X[rng.random(X.shape) < 0.3] = np.nan
+        search = RankSearch(NonnegativeCP(), **options).fit(X, mask="nan")
+        assert search.best_estimator_.mask_ == "nan"
+    else:
+        X = rng.poisson(4 * M / M.mean()).astype(float)
+        stored = (np.argwhere(X), X[X > 0], X.shape)
+        search = RankSearch(NonnegativeCP(beta_loss="kullback-leibler"), **options).fit(stored)
+        best = search.best_estimator_
+        assert best.deviance_ < 0.6 * best.null_deviance_
+    assert search.suggested_[0].rank == 3
 
 
 # --- pictures -------------------------------------------------------------------------------------

@@ -48,12 +48,19 @@ SEARCHES = ("ProfileSearch", "RankSearch")
 _QUICK = DEEP | dict(n_init=1, n_init_upper=1, pretrain_iter=5)
 TENSOR_ZOO = {
     "NonnegativeCP": ("NonnegativeCP", dict(rank=3, n_init=2, random_state=0), ""),
+    "NonnegativeCP-kl": ("NonnegativeCP", dict(rank=3, n_init=2, random_state=0) | COUNTS, ""),
     "NeuralNCPD": ("NeuralNCPD", _QUICK, ""),
     "NeuralNCPD-labels": ("NeuralNCPD", _QUICK, LABELED),
     "NeuralNCPD-modes": ("NeuralNCPD", _QUICK | dict(hierarchy="modes"), ""),
     "NeuralNCPD-shared": ("NeuralNCPD", _QUICK | dict(hierarchy="shared"), ""),
 }
 EVERY = ZOO | TENSOR_ZOO
+# all models: the classes with parameters among the public names, but for the searches
+MODELS = [
+    name
+    for name in nnmf_nb.__all__
+    if name not in SEARCHES and hasattr(getattr(nnmf_nb, name), "get_params")
+]
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
 # fit has a mask
 MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]

@@ -19,7 +19,7 @@ from ..layer._nnls import solve_layer
 from ..solvers.coordinate_descent import Factorization, hals
 from ..solvers.count_descent import _takes_counts, count_descent
 from ..solvers.divergences import alternating_newton
-from ..solvers.initialization import best_start, random_start, svd_start
+from ..solvers.initialization import best_start, lower_of, random_start, svd_start
 
 # %% ../../nbs/chain/layer_losses.ipynb #be923683
 def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
@@ -54,7 +54,7 @@ def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
 def descend_counts(X, A, S, *, max_iter, tol, callback=None):
     """Factorize X under Kullback-Leibler from A, S: a `Factorization` with columns of sum 1.
 
-    Its `errors` are divergences relative to `null_divergence`.
+    Its `errors` are relative errors of counts: divergences relative to `null_divergence`.
     """
     null = null_divergence(X)
 
@@ -64,15 +64,13 @@ def descend_counts(X, A, S, *, max_iter, tol, callback=None):
     options = dict(max_iter=max_iter, tol=tol, callback=callback and report)
     if _takes_counts(X):
         fit = count_descent(X, A, S, **options)
-        values = fit.errors
     else:
         fit = alternating_newton(X, A, S, 1, **options)
-        values = fit.values
     sums = namespace(A).astype(column_sums(fit.A), fit.A.dtype)
     return Factorization(
         fit.A / sums[None, :],
         fit.S * sums[:, None],
-        [value / null for value in values],
+        [value / null for value in fit.objective],
         list(fit.stationarity),
         fit.reason,
     )
@@ -88,8 +86,7 @@ def count_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
             A, S = random_start(X, k, rng)
         tried = 3 * max_iter if n_init == 1 else 30
         fit = descend_counts(X, A, S, max_iter=tried, tol=0.0 if n_init > 1 else 1e-4)
-        if best is None or (fit.errors and best.errors and fit.errors[-1] < best.errors[-1]):
-            best = fit
+        best = lower_of(best, fit, lambda fit: fit.errors)
         if fit.reason == "interrupted":
             return replace(best, reason="interrupted")
     if n_init == 1:

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'Layer', 'kkt_words', 'dead_topics', 'duplicate_topics', 'describe', 'topic_features', 'topic_shares',
-           'flows', 'by_share', 'feature_names', 'valid_text', 'check_top', 'top_features', 'topic_table', 'Tree',
-           'topic_tree', 'captured', 'layer_rows', 'remarks', 'text_table', 'html_table']
+           'flows', 'by_share', 'feature_names', 'valid_text', 'check_top', 'top_features', 'topic_table',
+           'sibling_groups', 'distinctive_scores', 'Tree', 'topic_tree', 'captured', 'layer_rows', 'remarks',
+           'text_table', 'html_table']
 
 # %% ../../nbs/chain/layers.ipynb #51168e3b
 import html
@@ -19,8 +20,7 @@ from ._costs import unfold
 from ..core._arrays import DEGENERATE, namespace, to_numpy
 from ..core._data import DataMatrix, relative_error
 from ..core._validation import name_text
-from ..layer._nnls import kkt_of_layer
-from ..solvers.divergences import kkt_of_ratios, ratios
+from ..solvers._loss import loss_of
 
 # %% ../../nbs/chain/layers.ipynb #e7dea7c7
 @dataclass(frozen=True, repr=False)
@@ -77,9 +77,7 @@ def duplicate_topics(A, cosine=0.99):
 # %% ../../nbs/chain/layers.ipynb #6146e208
 def _largest_kkt(X, A, S, beta):
     """Largest relative KKT residual of a column of S for what its layer minimizes."""
-    if beta == 2:
-        return float(to_numpy(kkt_of_layer(X, A, S)).max())
-    return float(to_numpy(kkt_of_ratios(S, *ratios(X, A, S, beta))).max())
+    return float(to_numpy(loss_of(beta).kkt(X, A, S)).max())
 
 
 def describe(fwd, floors):
@@ -233,6 +231,40 @@ def topic_table(layers, layer=-1, features=None, top=10, scores=None):
     )
     table.insert(0, "share", topic_shares(layers, layer).round(3))
     return table.rename_axis("topic")
+
+# %% ../../nbs/chain/layers.ipynb #23a10002
+def sibling_groups(layers, layer):
+    """Topics of a layer that flow mostly into the same supertopic, as a list of index arrays.
+
+    In the last layer all topics are one group. Topics that explain nothing have none.
+    """
+    if layer in (-1, len(layers) - 1):
+        return [np.arange(layers[layer].rank)]
+    flow = flows(layers, layer + 1)
+    parent = np.where(flow.any(axis=1), flow.argmax(axis=1), -1)
+    return [np.flatnonzero(parent == j) for j in np.unique(parent[parent >= 0])]
+
+
+def distinctive_scores(layers, layer):
+    """How much each feature tells a topic of a layer apart from its siblings (n_features x k,
+    dimensionless): phi log(phi / p), p the mixture of the siblings; negative where a feature is
+    rarer than in the mixture. The whole layer stands for the siblings of an only child.
+    """
+    Phi = topic_features(layers, layer).astype(np.float64)
+    largest = Phi.max(axis=0)
+    phi = Phi / np.where(largest > 0, largest, 1.0)
+    phi = phi / np.maximum(phi.sum(axis=0), 1e-300)
+    weights = topic_shares(layers, layer)
+    scores = np.zeros_like(phi)
+    for group in sibling_groups(layers, layer):
+        others = group if len(group) > 1 else np.arange(phi.shape[1])
+        total = weights[others].sum()
+        mixture = phi[:, others] @ (weights[others] / (total if total > 0 else 1.0))
+        own = phi[:, group]
+        known = (own > 0) & (mixture[:, None] > 0)
+        ratio = np.divide(own, mixture[:, None], out=np.ones_like(own), where=known)
+        scores[:, group] = own * np.log(ratio)
+    return scores
 
 # %% ../../nbs/chain/layers.ipynb #52a401f2
 class Tree(str):

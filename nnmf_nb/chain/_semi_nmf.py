@@ -25,6 +25,7 @@ from ..core._data import DataMatrix, namespace_like, residual2
 from ..core._linalg import column_lengths, top_svd
 from ..core.iteration import iterate
 from ..layer._nnls import solve_gram, solve_layer, unit_diagonal
+from ..solvers._stopping import StoppingRule
 from ..solvers.stationarity import scaled_gradient_norm
 
 # %% ../../nbs/chain/semi_nmf.ipynb #0e6a6607
@@ -284,16 +285,13 @@ def train_semi(X, Z, H, terms=DEFAULT_TERMS, *, max_iter=500, tol=1e-4, callback
     callback(objective, stationarity, Z) returns True, or on a KeyboardInterrupt, which loses
     nothing.
     """
+    rule = StoppingRule(tol)
 
     def step(fit):
         Z, H, value, gradient_norm = semi_iteration(X, fit.Z, fit.H, terms)
-        return SemiFit(
-            Z,
-            H,
-            [*fit.objective, value],
-            [*fit.stationarity, gradient_norm],
-            "stationary" if gradient_norm <= tol else "max_iter",
-        )
+        objective = [*fit.objective, value]
+        gradient_norm, reason = rule.judge(gradient_norm, objective)
+        return SemiFit(Z, H, objective, [*fit.stationarity, gradient_norm], reason)
 
     start = SemiFit(
         *balanced(Z, H, terms.graphs, terms.lam / (terms.ridge or 1.0)), [], [], "max_iter"

@@ -16,7 +16,7 @@ from ._layer_losses import SQUARES
 from ..core._data import DataMatrix
 from ..solvers.coordinate_descent import Factorization
 from ..solvers.gradient import Trace, lbfgs, run
-from ..solvers.initialization import best_start, random_start
+from ..solvers.initialization import best_start, lower_of, random_start
 
 # %% ../../nbs/chain/sequential.ipynb #2ee5455e
 def chain_training(X, by):
@@ -66,8 +66,7 @@ def labeled_start(X, k, n_init, rng, loss, lam, *, max_iter=30, svd=None, by=SQU
             fit = by.improve(X, *random_start(X, k, rng), max_iter=max_iter, tol=0.0)
         if fit.reason != "interrupted":
             fit = labeled_layer(X, loss, lam, fit.A, max_iter=max_iter, by=by)
-        if best is None or (fit.errors and best.errors and fit.errors[-1] < best.errors[-1]):
-            best = fit
+        best = lower_of(best, fit, lambda fit: fit.errors)
         if fit.reason == "interrupted":
             return replace(best, reason="interrupted")
     return best

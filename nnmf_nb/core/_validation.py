@@ -585,7 +585,7 @@ def _column_without_numbers(X):
     return None if others.empty else (others.index[0], others.iloc[0])
 
 
-def _checked(model, X, reset):
+def _validated(model, X, reset):
     """X as an array or as CSR or CSC, by scikit-learn's validation for `model` (or None)."""
     try:
         if model is None:
@@ -726,7 +726,7 @@ def read_samples(
     X, known = without_mask(X)
     X = with_text_names(X)
     takes_nan = _takes_nan(model, mask, reset)
-    checked = _checked_foreign if is_foreign(X) else _checked
+    checked = _checked_foreign if is_foreign(X) else _validated
     matrix = to_device(checked(model, X, reset), device)
     if is_sparse(matrix):
         matrix = canonical(matrix)
@@ -744,10 +744,10 @@ def read_samples(
         if nonnegative:
             check_nonnegative(matrix)
         return Samples(matrix, None)
-    return _weighted(X, matrix, mask, weights, known, model, nonnegative)
+    return _weighted_samples(X, matrix, mask, weights, known, model, nonnegative)
 
 
-def _weighted(X, matrix, mask, weights, known, model, nonnegative):
+def _weighted_samples(X, matrix, mask, weights, known, model, nonnegative):
     """The `Samples` of a checked matrix of which not every entry counts the same; X has its
     names.
     """

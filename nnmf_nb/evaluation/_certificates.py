@@ -42,10 +42,9 @@ from nnmf_nb.core._data import (
 )
 from ..core._linalg import svd_floors
 from ..core._validation import is_sparse, opened, plain_array, read_samples, without_mask
+from ..solvers._loss import BetaDivergence, _power_of_scale, loss_of
 from nnmf_nb.solvers.divergences import (
-    _power_of_scale,
     _shares,
-    beta_of,
     divergence,
     divergence_floor,
     kkt_of_ratios,
@@ -1081,14 +1080,16 @@ def criteria_of_nmf(model, N, M):
     on_A, on_S = float(alpha_H) * M, float(model.alpha_W) * N
     l1, l2 = float(model.l1_ratio), 1.0 - float(model.l1_ratio)
     penalized = " with its penalties" if on_A or on_S else ""
-    beta = beta_of(model.beta_loss)
-    distance = "||X - A S||" if beta == 2 else f"D(X | A S), beta_loss={model.beta_loss!r},"
+    loss = loss_of(model.beta_loss)
+    if not isinstance(loss, BetaDivergence):
+        return not_judged("its loss is not one of those that are known here")
+    distance = loss.words(model.beta_loss)
     return Criteria(
         f"S: min {distance}{penalized} over S >= 0; A: stationary for the same",
-        judged_depths=() if penalized or beta != 2 else None,
+        judged_depths=() if penalized or not loss.is_squared else None,
         on_S=((on_S * l1, on_S * l2),),
         on_A=(on_A * l1, on_A * l2),
-        beta=beta,
+        beta=loss.beta,
     )
 
 # %% ../../nbs/evaluation/certificates.ipynb #6a0e0c6c
@@ -1403,7 +1404,7 @@ def certificate_of(model, A, S, X):
     certificate = examined(X, A, S, criteria)
     if not all(one.finite for one in certificate.layers):
         return certificate
-    if certificate.criteria.beta != 2:
+    if not loss_of(certificate.criteria.beta).is_squared:
         certificate = by_divergence(certificate, X, A, S)
         is_joint = bool(certificate.criteria.cost)
         return jointly_by_counts(certificate, X, A, S) if is_joint else certificate

@@ -43,13 +43,15 @@ from ..solvers.coordinate_descent import hals
 from ..solvers.initialization import best_start
 
 # %% ../../nbs/evaluation/metrics.ipynb #2141b2cf
-def layers_of(model: Any) -> list:
+def layers_of(model: Any, tensors: bool = False) -> list:
     """Return the layers of a fitted model, or of the last step of a pipeline.
 
     Parameters
     ----------
     model : fitted model or list of Layer
         A model with ``layers_``, or its layers.
+    tensors : bool, default=False
+        Whether layers of tensor models will do, which have factors per mode instead of A and S.
 
     Returns
     -------
@@ -72,6 +74,12 @@ def layers_of(model: Any) -> list:
     [(87, 9), (9, 4)]
     """
     model = opened(model)[0]
+    if hasattr(model, "mode_shape_") and not tensors:
+        raise TypeError(
+            f"{type(model).__name__} is a model of tensors: it has a factor per mode, and no "
+            "layers with A and S. Use its components and residuals, and draw it with "
+            "plot_components and plot_component_tree."
+        )
     if hasattr(model, "layers_"):
         return list(model.layers_)
     if (

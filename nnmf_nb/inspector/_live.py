@@ -29,6 +29,7 @@ from ..core._arrays import to_numpy
 from nnmf_nb.inspector._view import (
     display_with_still,
     front,
+    imported_widgets,
     leading_points,
     light,
     live_part,
@@ -328,7 +329,7 @@ def widget_class():
     """The anywidget of a live view; imported here, so that the package works without it. Raises
     `ImportError` when anywidget is not installed.
     """
-    import anywidget
+    anywidget = imported_widgets("anywidget", "controls")
 
     class Live(anywidget.AnyWidget):
         _esm = script("live.js")
@@ -367,7 +368,7 @@ def buttons(view):
     """A box of plain buttons for a `LiveView`, with a table of what it sees. Raises `ImportError`
     without ipywidgets.
     """
-    import ipywidgets as W
+    W = imported_widgets("ipywidgets", "still")
 
     made = {
         word: W.Button(description=word, layout=W.Layout(width="80px"))
@@ -815,6 +816,11 @@ class Looks(Displays):
 
     def _open(self, model, labeled, most):
         """The fit of a model begins, with labels or without, and `most` iterations at most."""
+        if not hasattr(model, "parameter_changes"):
+            raise TypeError(
+                f"LiveView shows models of matrices, and {type(model).__name__} is none: watch its "
+                "fit with verbose=1, and draw it with plot_components."
+            )
         self._running, self._labeled = model, labeled
         self._follow(model)
         self.tell(

@@ -10,14 +10,16 @@ __all__ = ['LAMBDAS', 'OPENING', 'TOKEN', 'IMPORT', 'PAGE', 'CARD', 'leading_fea
            'topics_payload', 'shares_of_examples', 'points_payload', 'point_images', 'one_layer', 'with_layers',
            'headline', 'plural', 'heading_of', 'verdict_of', 'model_and_layers', 'seen', 'payload_of', 'payload',
            'speaking', 'Documents', 'key_of', 'label', 'topic_frame', 'is_topic', 'topic_index', 'in_tree_order',
-           'still', 'outline', 'front', 'script', 'page', 'widget_class', 'answer', 'connect', 'Selection', 'card',
-           'fields', 'Controls', 'with_live', 'live_part', 'display_with_still', 'View', 'excerpts', 'inspect']
+           'still', 'outline', 'front', 'script', 'page', 'imported_widgets', 'widget_class', 'answer', 'connect',
+           'Selection', 'card', 'fields', 'Controls', 'with_live', 'live_part', 'display_with_still', 'View',
+           'excerpts', 'inspect']
 
 # %% ../../nbs/inspector/view.ipynb #31c6d9a4
 import base64
 import copy
 import functools
 import html
+import importlib
 import json
 import numbers
 import os
@@ -893,12 +895,26 @@ def page(data, names, selected, title=None, note=None, texts=None):
     )
 
 # %% ../../nbs/inspector/view.ipynb #1c65adb7
+def imported_widgets(name, instead):
+    """The module ipywidgets or anywidget. Raises `ImportError`, with the remedy and what does
+    without it, where it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{name} is not installed, which live views need: pip install {name}. Without it "
+            f"there is {instead}.",
+            name=name,
+        ) from error
+
+
 @functools.cache
 def widget_class():
     """The anywidget of the page; imported here, so that the package works without it. Raises
     `ImportError` when anywidget is not installed.
     """
-    import anywidget
+    anywidget = imported_widgets("anywidget", "controls or to_html")
 
     class Inspector(anywidget.AnyWidget):
         _esm, _css = script("inspector.js"), front("inspector.css")
@@ -1106,7 +1122,7 @@ def fields(data):
     """The plain controls: layer, topic, relevance, name of the topic, and two places for HTML.
     Raises `ImportError` without ipywidgets.
     """
-    import ipywidgets as W
+    W = imported_widgets("ipywidgets", "to_html")
 
     layers = [
         (f"layer {l}: {len(layer['topics'])} topics", l) for l, layer in enumerate(data["layers"])
@@ -1140,9 +1156,8 @@ class Controls:
 
     def __init__(self, view):
         self.view, self.fields, self.drawing = view, fields(view.payload), False
-        from ipywidgets import VBox
-
-        self.box = VBox([*self.fields.values()])
+        widgets = imported_widgets("ipywidgets", "to_html")
+        self.box = widgets.VBox([*self.fields.values()])
         self.draw()
         for name, do in dict(
             layer=self._layer,

@@ -35,7 +35,7 @@ from nnmf_nb.core._data import (
 )
 from ..core._validation import check_nonnegative
 from nnmf_nb.layer._nnls import (
-    _checked,
+    _checked_data,
     _in_dtype_of,
     adjoint_gram,
     check_coefficients,
@@ -213,11 +213,11 @@ def solve_kl(X, A, *, l1=0.0, l2=0.0, start=None, max_iter=MAX_ITER):
     with blas_in_one_thread():
         linear = linear_costs(X, A, l1)
         if entries_of(X) is not None and compiled(A):
-            return _solve_compiled(X, A, linear, l2, start, max_iter)
+            return _solve_kl_compiled(X, A, linear, l2, start, max_iter)
         return _solve_blocks(X, A, linear, l2, max_iter)
 
 
-def _solve_compiled(X, A, linear, l2, start, max_iter):
+def _solve_kl_compiled(X, A, linear, l2, start, max_iter):
     found, A, (M, k) = entries_of(X), np.ascontiguousarray(A), (X.shape[1], A.shape[1])
     S, status, kkt, gap = np.empty((M, k)), np.empty(M, np.int64), np.empty(M), np.empty(M)
     if start is not None:
@@ -295,7 +295,7 @@ def _block_of(X, A, linear, l2, c):
     return _Block(P, A, cost, l2[:, None] * total[None, :]), total
 
 
-def _judged(S, numerator, full):
+def _residual_and_gap(S, numerator, full):
     """Return KKT residual and duality gap of every normalized data point."""
     xp = namespace(S)
     part, both = S * full, full + numerator
@@ -343,7 +343,7 @@ def _solve_block(block, max_iter):
         S = block.multiplied(S)
     for iteration in range(max_iter + 1):
         n = block.numerator(S)
-        kkt, gap = _judged(S, n, block.full(S))
+        kkt, gap = _residual_and_gap(S, n, block.full(S))
         going = (kkt > 1e-11) & (xp.sum(block.P, axis=0) > 0)
         if iteration == max_iter or not bool(xp.any(going)):
             break
@@ -352,7 +352,7 @@ def _solve_block(block, max_iter):
 
 
 def _solve_blocks(X, A, linear, l2, max_iter):
-    """Do the same as `_solve_compiled` with array functions, block of data points by block."""
+    """Do the same as `_solve_kl_compiled` with array functions, block of data points by block."""
     xp, (N, M), k = namespace(A), X.shape, A.shape[1]
     exponents = np.frexp(to_numpy(xp.max(A, axis=0)).astype(np.float64))[1]
     inverse = asarray(np.ldexp(1.0, -exponents), A)  # columns near one, whatever their units
@@ -396,7 +396,7 @@ class KLResult(NamedTuple):
 
 def _checked_counts(A, X, mask, weights, l1, l2):
     """Return X as a nonnegative `DataMatrix` and A >= 0 that fits."""
-    X, A = _checked(A, X, mask, weights, l1, l2)
+    X, A = _checked_data(A, X, mask, weights, l1, l2)
     check_nonnegative(known_entries(X))
     check_nonnegative(A, "A")
     return X, A

@@ -188,14 +188,14 @@ def _pivot_stack(G, f, passive):
     return _in_order(done)
 
 # %% ../../nbs/layer/nnls.ipynb #cfe7eb63
-def _rows(x, where):
+def _rows_at(x, where):
     """The rows of `x` at the integer positions `where`; a single shared row stays shared."""
     return x if x.shape[0] == 1 and x.ndim == 3 else namespace(x).take(x, where, axis=0)
 
 
 def _select(points, keep):
     where = namespace(keep).nonzero(keep)[0]
-    return _Points(*(_rows(x, where) for x in points))
+    return _Points(*(_rows_at(x, where) for x in points))
 
 
 def _in_order(parts):
@@ -234,7 +234,7 @@ def _finish(points, s, g, noise, is_done):
     """Clean solutions and status bits of the points that are ready, with their numbers."""
     xp = namespace(s)
     where = xp.nonzero(is_done)[0]
-    s, g, noise, G = (_rows(x, where) for x in (s, g, noise, points.G))
+    s, g, noise, G = (_rows_at(x, where) for x in (s, g, noise, points.G))
     s = xp.where(s > noise, s, 0.0)
     possible = (s > 0) | (g <= noise)
     tied = xp.any(possible & (s == 0), axis=1)
@@ -388,7 +388,7 @@ def _recold(G, F, S, status):
         return S, status
     rest = xp.nonzero(status % 2 == 0)[0]
     f = xp.take(F, where, axis=0)
-    cold, cold_status = _pivot_stack(_rows(G, where), f, f > 0)
+    cold, cold_status = _pivot_stack(_rows_at(G, where), f, f > 0)
     return _in_order(
         [
             (where, cold, cold_status),
@@ -498,7 +498,7 @@ def nnls(
            [2. , 0. ]])
     """
     given = X
-    X, A = _checked(A, X, mask, weights, l1, l2)
+    X, A = _checked_data(A, X, mask, weights, l1, l2)
     scaled, S, status, _ = _solve_scaled_problem(A, X, S0, l1, l2)
     warn_not_converged(status)
     return _in_units_of_data(scaled, S, given)
@@ -572,7 +572,7 @@ def nnls_certified(
     True
     """
     given = X
-    X, A = _checked(A, X, mask, weights, l1, l2)
+    X, A = _checked_data(A, X, mask, weights, l1, l2)
     scaled, S, status, has_gap = _solve_scaled_problem(A, X, S0, l1, l2)
     kkt, xp = kkt_of_layer(scaled.X, scaled.A, S, l1=scaled.l1, l2=scaled.l2), namespace(S)
     bad = kkt > (1e-10 if S.dtype == xp.float64 else 1e-5)
@@ -647,10 +647,12 @@ def _scaled_problem(A, X, l1, l2):
     if a.max() - a.min() <= (10 if l1 else -math.log2(least)):
         a = a.max(keepdims=True)
     A, x = _rescaled(A, -a.T), np.zeros((1, 1), int)
-    return _ScaledProblem(X, A, a, x, _penalty(l1, -a, A), _penalty(l2, -2 * a, A), None)
+    return _ScaledProblem(
+        X, A, a, x, _scaled_penalty(l1, -a, A), _scaled_penalty(l2, -2 * a, A), None
+    )
 
 
-def _penalty(value, exponents, like):
+def _scaled_penalty(value, exponents, like):
     """value 2^exponents, float64, where `like` lives; 0.0 for no penalty."""
     if not value:
         return 0.0
@@ -666,7 +668,7 @@ def _scaled_columns(scaled, l1):
     if not ((0 < tops) & (tops < _least_ratio(scaled.A) * X.scale)).any():
         return scaled
     x = _exponents(tops)[None, :]
-    l1 = _penalty(l1, -scaled.a - x, scaled.A)
+    l1 = _scaled_penalty(l1, -scaled.a - x, scaled.A)
     return scaled._replace(X=_with_scaled_columns(X, x), x=x, l1=l1, unit=None)
 
 
@@ -718,7 +720,7 @@ def _solve_scaled_problem(A, X, S0, l1, l2):
             scaled = _scaled_columns(scaled, l1)
             F = F if scaled.X is X else scaled.X.AtX(scaled.A)
         solve = functools.partial(_solve_and_doubt, scaled)
-        S, status, doubtful = _solve_points(scaled.X, scaled.A, S0, F, scaled.l1, scaled.l2, solve)
+        S, status, doubtful = _solve_columns(scaled.X, scaled.A, S0, F, scaled.l1, scaled.l2, solve)
         S, status = _settled(scaled, S, status, doubtful)
     return scaled, S, status, doubtful
 
@@ -869,7 +871,7 @@ def _penalties_of(scaled, points):
     return l1, l2
 
 # %% ../../nbs/layer/nnls.ipynb #2034368f
-def _checked(A, X, mask, weights, l1, l2):
+def _checked_data(A, X, mask, weights, l1, l2):
     """X as a DataMatrix after checking that A fits and the penalties are >= 0."""
     hides = isinstance(X, np.ma.MaskedArray) or mask is not None or weights is not None
     if isinstance(X, DataMatrix) or hides:
@@ -904,14 +906,16 @@ def check_coefficients(S, name, A, X):
     return S
 
 # %% ../../nbs/layer/nnls.ipynb #48ab1a0f
-def warn_not_converged(status):
-    """One `ConvergenceWarning` for all columns that the solver gave up on or cannot certify."""
+def warn_not_converged(status, solver="nnls"):
+    """One `ConvergenceWarning` for all columns that the solver gave up on or cannot certify;
+    solver: who says so, the function or estimator that was called.
+    """
     xp = namespace(status)
     n = int(xp.sum(xp.astype(status >= NOT_CONVERGED, xp.int64)))
     if n:
         warnings.warn(
-            f"nnls: {n} columns did not converge or are not certified (features nearly dependent); "
-            "their best point is returned (status >= 4).",
+            f"{solver}: {n} columns did not converge or are not certified "
+            "(features nearly dependent); their best point is returned (status >= 4).",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -922,10 +926,10 @@ def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0):
     A'X may be given if known. l1 and l2: numbers, or arrays (k x 1, l1 also k x M); the penalty
     X.l2 of the data comes on top.
     """
-    return _solve_points(X, A, S0, F, l1, l2, solve_gram)
+    return _solve_columns(X, A, S0, F, l1, l2, solve_gram)
 
 
-def _solve_points(X, A, S0, F, l1, l2, solve):
+def _solve_columns(X, A, S0, F, l1, l2, solve):
     """S (k x M) and whatever else `solve`, a function like `solve_gram`, says about each point."""
     F = (X.AtX(A) if F is None else F).T
     S0 = None if S0 is None else S0.T
@@ -1080,7 +1084,7 @@ def kkt_residual(
     >>> bool(kkt_residual(A, X, 1.1 * S).min() > 0.01)
     True
     """
-    X, A = _checked(A, X, mask, weights, l1, l2)
+    X, A = _checked_data(A, X, mask, weights, l1, l2)
     S = check_coefficients(S, "S", A, X)
     scaled, S = _given_scaled(A, X, S, l1, l2)
     return kkt_of_layer(scaled.X, scaled.A, S, l1=scaled.l1, l2=scaled.l2)
@@ -1233,7 +1237,7 @@ def nnls_vjp(
     True
     """
     given = X
-    X, A = _checked(A, X, mask, weights, l1, l2)
+    X, A = _checked_data(A, X, mask, weights, l1, l2)
     S = check_coefficients(S, "S", A, X)
     dS = check_coefficients(dS, "dS", A, X)
     xp = namespace(S)

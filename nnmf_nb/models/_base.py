@@ -82,6 +82,7 @@ from ._report import TopicReport, report_of
 from ._tables import DescribesTopics, sample_index, stored_names
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
+from ..solvers._loss import loss_of
 from ..solvers.divergences import divergence_floor
 from ..solvers.stationarity import CONVERGED, convergence_limit
 
@@ -755,7 +756,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         with blas_in_one_thread():
             codes, status = self._encode(data, n_layers)
         for one in status:
-            warn_not_converged(one)
+            warn_not_converged(one, type(self).__name__)
         return codes
 
     def _transform(self, X, layer=-1, mask=None, weights=None):
@@ -1003,7 +1004,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         fwd = self._forward_pass(training.data, A)
         self._set(self._attributes(training, A, fwd))
         for status in fwd.status:
-            warn_not_converged(status)
+            warn_not_converged(status, type(self).__name__)
 
     def _coefficients_after_fit(self, X, keywords, mask, weights):
         if keywords.get("sample_weight") is None:
@@ -1432,7 +1433,7 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         fwd = self._forward_pass(training.data, A) if fwd is None else fwd
         of_labels = training.problem.supervision.attributes(fwd.S, training.data.scale)
         fitted = super()._attributes(training, A, fwd) | of_labels
-        if fwd.beta == 2:
+        if not loss_of(fwd.beta).is_of_counts:
             return fitted
         return fitted | deviances_of(fwd.X, depth_divergences(fwd), training.divergence_floors)
 

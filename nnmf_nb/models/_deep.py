@@ -25,6 +25,7 @@ from ..evaluation._certificates import criteria_with_labels, only_coefficients
 from ..layer._nnls import ridged, solve_layer
 from ._base import LayeredNMF, check_number, progress_bar, uses_labels
 from ._starts import START_NAMES, chain_of, check_init, given_chain
+from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import coordinate_descent
 from ..solvers.stationarity import scaled_gradient_norm
 
@@ -510,16 +511,13 @@ def train_deep(X, A, S, terms, *, solver="hals", max_iter=500, tol=1e-4, callbac
     """
     if solver == "mu" or isinstance(X, WeightedDataMatrix):
         A, S = map(list, zip(*map(away_from_zero, A, S)))
+    rule = StoppingRule(tol)
 
     def step(fit):
         A, S, gradient_norm = deep_iteration(X, fit.A, fit.S, terms, solver)
-        return DeepFit(
-            A,
-            S,
-            [*fit.energies, deep_energy(X, A, S, terms)],
-            [*fit.stationarity, gradient_norm],
-            "stationary" if gradient_norm <= tol else "max_iter",
-        )
+        energies = [*fit.energies, deep_energy(X, A, S, terms)]
+        gradient_norm, reason = rule.judge(gradient_norm, energies[1:])
+        return DeepFit(A, S, energies, [*fit.stationarity, gradient_norm], reason)
 
     def report(n, fit):
         return callback(n, fit.energies[-1], fit.stationarity[-1], fit.A, fit.S)

@@ -19,6 +19,7 @@ from ..core._arrays import ArrayLike, RandomState, namespace, to_numpy
 from ..core._data import namespace_like
 from ..core._validation import opened
 from ..evaluation._certificates import criteria_of_counts, only_coefficients
+from ..evaluation.metrics import layers_of
 from ..layer._nnls import solve_layer
 from nnmf_nb.models._base import (
     LayeredNMF,
@@ -323,6 +324,7 @@ def regroup(
     """
     model, X = opened(model, X)
     check_is_fitted(model)
+    layers_of(model)  # models without A and S are refused
     if mask is None:
         mask = getattr(model, "mask_", None)  # 'nan' where the model was fitted with it
     check_samples(model, X, mask, weights, reset=False)  # features as the model has seen them

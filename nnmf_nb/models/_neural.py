@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHANGEABLE', 'train_chain', 'batch_objective', 'sgd', 'judged_depths', 'chosen_cost', 'checked_weights',
-           'chosen_objective', 'chosen_optimizer', 'training', 'check_warm_start', 'check_features', 'check_change',
-           'Change', 'Changes', 'changing', 'progress', 'in_restarts', 'NeuralNMF']
+           'chosen_objective', 'chosen_optimizer', 'chain_trainer', 'check_warm_start', 'check_features',
+           'check_change', 'Change', 'Changes', 'changing', 'progress', 'in_restarts', 'NeuralNMF']
 
 # %% ../../nbs/models/neural.ipynb #4777fa73
 import contextlib
@@ -270,7 +270,7 @@ def chosen_optimizer(
     return sgd, options | {"batches": batches}
 
 # %% ../../nbs/models/neural.ipynb #5855da0d
-def training(model, X, supervision, rng, n_layers, optimizer=None):
+def chain_trainer(model, X, supervision, rng, n_layers, optimizer=None):
     """How a `NeuralNMF` trains with its parameters as they are now: a function (A, max_iter,
     callback) -> as `train_chain`. Raises `ValueError` for parameters that do not fit.
 
@@ -423,9 +423,9 @@ def progress(bar, report, changes):
 
 # %% ../../nbs/models/neural.ipynb #cb0229f9
 def in_restarts(model, prepare, A, max_iter, changes, callback):
-    """Train a chain, run after run while changes are asked for; ready() -> as `training`, for the
-    model's parameters of the moment. Returns the best chain of the last run, why it ended, and the
-    history of all.
+    """Train a chain, run after run while changes are asked for; ready() -> as `chain_trainer`, for
+    the model's parameters of the moment. Returns the best chain of the last run, why it ended, and
+    the history of all.
 
     The history holds the start of the first run and every iteration; the start of another run is
     the best so far and no iteration.
@@ -724,7 +724,7 @@ class NeuralNMF(LayeredNMF):
     def _start(self, X, ranks, rng, svd, supervision, train):
         """The chain from which training starts, and whether finding it was interrupted.
 
-        train: a function as `training` returns it, which compares the starts of 'auto'.
+        train: a function as `chain_trainer` returns it, which compares the starts of 'auto'.
         """
         earlier = self._earlier(LayeredProblem(ranks, supervision))
         if earlier:
@@ -813,7 +813,7 @@ class NeuralNMF(LayeredNMF):
         check_n_init(self.n_init)
         if not isinstance(self.init, str):
             given_chain(self.init, ranks, X, by=layer_loss(self))
-        prepare = functools.partial(training, self, X, supervision, rng, len(ranks))
+        prepare = functools.partial(chain_trainer, self, X, supervision, rng, len(ranks))
         compare = functools.partial(prepare, optimizer=OPTIMIZERS["lbfgs"])
         prepare()  # parameters that do not fit are found before the work begins
         with changing(self) as changes, progress_bar(self, self.max_iter) as bar:

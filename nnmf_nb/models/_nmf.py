@@ -22,9 +22,9 @@ from nnmf_nb.core._data import (
 )
 from ..evaluation._certificates import Criteria
 from ._base import DEVIANCES, Trained, named_topics, with_callbacks
-from ._one_layer import OneLayer, check_problem, named_start, train
-from ..solvers._flat import Problem, used_solver
-from ..solvers.divergences import _power_of_scale, beta_of, divergence_floor
+from ._one_layer import OneLayer, check_problem, named_start, train_flat
+from ..solvers._flat import Problem, minimized, used_solver
+from ..solvers._loss import _power_of_scale, loss_of
 
 # %% ../../nbs/models/nmf.ipynb #6c95cf53
 def read_exposure(exposure, n_samples):
@@ -118,7 +118,7 @@ class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):  # type: ignore[
         if exposure is None:
             yield
             return
-        if beta_of(self.beta_loss) != 1:
+        if not loss_of(self.beta_loss).is_of_counts:
             raise ValueError(
                 "exposure belongs to counts: it needs beta_loss='kullback-leibler', "
                 f"got {self.beta_loss!r}."
@@ -515,22 +515,24 @@ class NMF(CountsWithExposure):
 
     def _train(self, training):
         data, problem = training.data, training.problem
-        fit = train(data, problem, self, training.svd, training.rng, lambda A: training.report([A]))
+        fit = train_flat(
+            data, problem, self, training.svd, training.rng, lambda A: training.report([A])
+        )
         self.solver_ = used_solver(problem, fit)
         A = [fit.A] if problem.fixed is not None else self._by_share(training, [fit.A])
-        history = {"objective": fit.errors, "stationarity": fit.stationarity}
+        history = {"objective": minimized(fit), "stationarity": fit.stationarity}
         return Trained(A, fit.reason, max(1, len(fit.stationarity)), history)
 
     def _store(self, training, A):
         for name in (*DEVIANCES, "divergence_floor_", "exposure_", "factorized_rates_"):
             vars(self).pop(name, None)
         super()._store(training, A)
-        beta = training.problem.beta
-        if beta == 1:
+        loss = training.problem.loss
+        if loss.is_of_counts:
             self.divergence_floor_ = float(self.deviance_floors_[0] / 2)
-        elif beta != 2:
-            floor = divergence_floor(training.data, training.problem.k, beta)
-            self.divergence_floor_ = floor * _power_of_scale(training.data.scale, beta)
+        elif not loss.is_squared:
+            floor = loss.floor(training.data, training.problem.k)
+            self.divergence_floor_ = floor * _power_of_scale(training.data.scale, loss.beta)
 
     def _headline(self):
         if not hasattr(self, "divergence_floor_"):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOLVERS', 'INITS', 'check_problem', 'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties',
-           'FlatParameters', 'train', 'coefficients_of', 'kkt_of', 'OneLayer']
+           'FlatParameters', 'train_flat', 'coefficients_of', 'kkt_of', 'OneLayer']
 
 # %% ../../nbs/models/one_layer.ipynb #cbea587e
 import math
@@ -19,8 +19,8 @@ from ..core._arrays import asarray, namespace, to_numpy
 from ..core._data import WeightedDataMatrix, namespace_like, relative_error
 from ..core._linalg import unit_columns
 from ..core._validation import is_frame, read_factor
+from ..core.iteration import replace_reason
 from ..evaluation._certificates import criteria_of_nmf
-from ..layer._nnls import kkt_of_layer, solve_layer
 from nnmf_nb.models._base import (
     NonnegativeEstimator,
     check_number,
@@ -28,31 +28,17 @@ from nnmf_nb.models._base import (
     progress_bar,
     warn_of_more_topics,
 )
-from ..solvers._flat import Penalties, Problem, filled_start, solve
+from ..solvers._flat import Penalties, Problem, filled_start, minimized, solve
+from ..solvers._loss import _power_of_scale, loss_of
 from ..solvers.coordinate_descent import Factorization
-from ..solvers.count_descent import _takes_counts
 from nnmf_nb.solvers.divergences import (
-    _power_of_scale,
-    beta_of,
     coefficients,
-    divergence,
-    kkt_of_ratios,
-    ratios,
 )
-from ..solvers.initialization import exact_start
+from ..solvers.initialization import exact_start, lower_of
 
 # %% ../../nbs/models/one_layer.ipynb #e38884dd
 SOLVERS = ("auto", "hals", "cd", "anls", "mu")
 INITS = (None, "random", "nndsvd", "nndsvda", "nndsvdar", "custom")
-
-
-def _solver_of_divergence(model, X, beta, fixed):
-    """The solver of an `NMF` model with another loss than Frobenius."""
-    if model.solver == "mu":
-        return "mu"
-    if beta == 1 and _takes_counts(X):
-        return "e-scd"
-    return "newton" if fixed is None else "mu"
 
 
 def check_problem(model, X, W, H):
@@ -74,8 +60,8 @@ def check_problem(model, X, W, H):
         check_number("alpha_H", model.alpha_H, numbers.Real, 0)
     if model.l1_ratio > 1:
         raise ValueError(f"l1_ratio must be between 0 and 1, got {model.l1_ratio!r}.")
-    beta = beta_of(model.beta_loss)
-    if beta != 2 and model.solver not in ("auto", "mu"):
+    loss = loss_of(model.beta_loss)
+    if model.solver not in loss.solvers:
         raise ValueError(
             f"solver={model.solver!r} minimizes the Frobenius loss only: "
             f"use solver='mu' or 'auto' for beta_loss={model.beta_loss!r}."
@@ -83,13 +69,8 @@ def check_problem(model, X, W, H):
     start, fixed = check_start(model, X, W, H), check_fixed(model, X)
     on_A, on_S = penalties(model, X)
     plain = fixed is None and not any(on_A + on_S) and not isinstance(X, WeightedDataMatrix)
-    if beta != 2:
-        solver = _solver_of_divergence(model, X, beta, fixed)
-    elif model.solver == "cd" or model.solver == "auto" and not plain:
-        solver = "hals"
-    else:
-        solver = model.solver
-    return Problem(check_rank(model, X, start, fixed), beta, on_A, on_S, fixed, start, solver)
+    solver = loss.solver_for(model.solver, X, plain, fixed)
+    return Problem(check_rank(model, X, start, fixed), loss, on_A, on_S, fixed, start, solver)
 
 # %% ../../nbs/models/one_layer.ipynb #93ab9577
 def check_rank(model, X, start, fixed):
@@ -183,7 +164,7 @@ def penalties(model, X):
     """
     N, M = X.shape
     alpha_H = model.alpha_W if model.alpha_H == "same" else model.alpha_H
-    l1, l2, beta = model.l1_ratio, 1 - model.l1_ratio, beta_of(model.beta_loss)
+    l1, l2, beta = model.l1_ratio, 1 - model.l1_ratio, loss_of(model.beta_loss).beta
     on_A, on_l1, on_l2 = (_power_of_scale(X.scale, exponent - beta) for exponent in (0, 1, 2))
     return (
         Penalties(alpha_H * M * l1 * on_A, alpha_H * M * l2 * on_A),
@@ -208,13 +189,13 @@ class FlatParameters:
     fixed: object = None
 
 # %% ../../nbs/models/one_layer.ipynb #8c4cadf7
-def train(X, problem, model, svd, rng, report):
+def train_flat(X, problem, model, svd, rng, report):
     """The best of the model's `n_init` starts after 30 iterations, trained to the end; report(A) ->
-    True stops it. Returns a `Factorization`.
+    True stops it. Returns what `solve` does.
     """
     best = None
-    searches = problem.beta != 2 or problem.fixed is not None or any((*problem.on_A, *problem.on_S))
-    exact = None if searches else exact_start(X, problem.k)
+    free = problem.fixed is None and not any((*problem.on_A, *problem.on_S))
+    exact = exact_start(X, problem.k) if problem.loss.is_squared and free else None
     for n in range(model.n_init):
         if problem.start and n == 0:
             A, S = problem.start
@@ -229,10 +210,9 @@ def train(X, problem, model, svd, rng, report):
             fit = Factorization(A, S, [], [], "max_iter")
         else:
             fit = solve(X, problem, A, S, max_iter=30, tol=0.0)
-        if best is None or (fit.errors and fit.errors[-1] < best.errors[-1]):
-            best = fit
+        best = lower_of(best, fit, minimized)
         if fit.reason == "interrupted":
-            return replace(best, reason="interrupted")
+            return replace_reason(best, "interrupted")
     with progress_bar(model, model.max_iter) as bar:
 
         def step(n, value, pg, A):
@@ -257,11 +237,11 @@ def coefficients_of(model, X, A):
     """S (k x M, units of X.scale) and status of a `DataMatrix` X under the loss and the penalties
     of the model: exact for Frobenius and Kullback-Leibler, else converged steps.
     """
-    beta, on_S = beta_of(model.beta_loss), penalties(model, X)[1]
-    if beta == 2:
-        return solve_layer(X, A, l1=on_S.l1 * X.scale, l2=on_S.l2)
+    loss, on_S = loss_of(model.beta_loss), penalties(model, X)[1]
+    if loss.is_squared:
+        return loss.exact_coefficients(X, A, *on_S)
     xp = namespace(A)
-    S = coefficients(X, A, beta, l1=on_S.l1, l2=on_S.l2)
+    S = coefficients(X, A, loss, l1=on_S.l1, l2=on_S.l2)
     return S, xp.zeros(X.shape[1], dtype=xp.int64, device=A.device)
 
 # %% ../../nbs/models/one_layer.ipynb #61e1a51e
@@ -269,12 +249,8 @@ def kkt_of(model, X, A, S):
     """Largest relative KKT residual of a column of S under the loss and penalties of the model
     (dimensionless, 0 = optimal).
     """
-    beta, on_S = beta_of(model.beta_loss), penalties(model, X)[1]
-    if beta == 2:
-        residual = kkt_of_layer(X, A, S, l1=on_S.l1 * X.scale, l2=on_S.l2)
-    else:
-        above, below = ratios(X, A, S, beta)
-        residual = kkt_of_ratios(S, above, below + on_S.l1 + on_S.l2 * S)
+    on_S = penalties(model, X)[1]
+    residual = loss_of(model.beta_loss).kkt(X, A, S, *on_S)
     return float(to_numpy(residual).max())
 
 # %% ../../nbs/models/one_layer.ipynb #3537e656
@@ -303,11 +279,11 @@ class OneLayer(NonnegativeEstimator):
         fitted = super()._attributes(training, A, fwd)
         flat, data, S = self._flat(), fwd.X, fwd.S[0]
         fitted["layers_"] = [replace(fitted["layers_"][0], kkt=kkt_of(flat, data, A[0], S))]
-        beta = beta_of(flat.beta_loss)
-        if beta != 2:
-            distance = max(divergence(data, A[0], S, beta), 0.0)
-            fitted["reconstruction_err_"] = math.sqrt(2 * distance) * data.scale ** (beta / 2)
-            if beta == 1:
+        loss = loss_of(flat.beta_loss)
+        if not loss.is_squared:
+            distance = max(loss.value(data, A[0], S), 0.0)
+            fitted["reconstruction_err_"] = math.sqrt(2 * distance) * data.scale ** (loss.beta / 2)
+            if loss.is_of_counts:
                 fitted |= deviances_of(data, [distance], training.divergence_floors)
         return fitted
 

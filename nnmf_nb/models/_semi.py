@@ -79,7 +79,7 @@ def semi_layers(X, Z):
     for l in range(len(Z)):
         Phi = product(Z[: l + 1])
         H, status = solve_layer(X, Phi)
-        warn_not_converged(status)
+        warn_not_converged(status, "DeepSemiNMF")
         layers.append(SemiLayer(Z[l], H * X.scale, relative_error(X, Phi, H)))
     return layers
 

@@ -57,11 +57,12 @@ from ..core.iteration import iterate
 from ..evaluation._certificates import Criteria, criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from ._base import LearnsLabels, Trained, progress_bar, with_callbacks
-from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train
-from ..solvers._flat import Problem, filled_start, half_step
+from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train_flat
+from ..solvers._flat import Problem, filled_start, half_step, minimized
+from ..solvers._loss import loss_of
+from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
-    _column_divergences,
     _escape_from_zeros,
     _level,
     _multiplied,
@@ -72,6 +73,7 @@ from nnmf_nb.solvers.divergences import (
     kkt_of_ratios,
     ratios,
 )
+from ..solvers.initialization import lower_of
 from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/models/ssnmf.ipynb #c118cc04
@@ -99,11 +101,7 @@ def size_of(X, beta):
     """||X / scale||^2 of a `DataMatrix` for beta = 2, sum(X / scale) for beta = 1 (weighted if X
     is); the divergence of a model that explains nothing is of this order.
     """
-    if beta == 2:
-        return X.norm2
-    like = namespace_like(X)
-    ones = namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)
-    return float(namespace(like).sum(double(X.AtX(ones))))
+    return loss_of(beta).size(X)
 
 
 def label_matrix(labels, like):
@@ -168,9 +166,7 @@ def misfit(X, A, S, beta):
     """Squared error (beta = 2; not half of it) or Kullback-Leibler divergence (beta = 1) of a
     `DataMatrix` from A S, in units of X.scale^beta.
     """
-    if beta == 2:
-        return residual2(X, A, S)
-    return float(namespace(A).sum(_column_divergences(X, A, S, beta)))
+    return beta * loss_of(beta).value(X, A, S)
 
 
 def joint_value(J, A, B, S):
@@ -181,7 +177,7 @@ def joint_value(J, A, B, S):
 def joint_columns(J, A, B, S):
     """The same for every data point: M numbers, float64."""
     parts = (
-        _column_divergences(D, F, T, beta) * beta
+        loss_of(beta).of_columns(D, F, T) * beta
         for D, F, T, beta in ((J.X, A, S, J.loss), (J.Y, B, J.pick.out(S), J.label_loss))
     )
     of_X, of_Y = parts  # beta d_beta: twice the half squares of beta = 2
@@ -235,7 +231,7 @@ class LabelFit(NamedTuple):
     A: object
     B: object
     S: object
-    values: list
+    objective: list
     stationarity: list
     reason: str
 
@@ -260,21 +256,16 @@ def _iterate_joint(J, A, S, B, step, max_iter, tol, callback):
     """Repeat turn(A, B, S) -> (A, B, S, value, stationarity before) and keep the books: a
     `LabelFit`.
     """
-    unit, size = J.Y.scale, size_of(J.X, J.loss) or 1.0
+    unit, size, rule = J.Y.scale, size_of(J.X, J.loss) or 1.0, StoppingRule(tol)
 
     def one(fit):
         A, B, S, value, pg = step(fit.A, fit.B, fit.S)
-        return LabelFit(
-            A,
-            B,
-            S,
-            [*fit.values, value / size],
-            [*fit.stationarity, pg],
-            "stationary" if pg <= tol else "max_iter",
-        )
+        objective = [*fit.objective, value / size]
+        pg, reason = rule.judge(pg, objective)
+        return LabelFit(A, B, S, objective, [*fit.stationarity, pg], reason)
 
     def report(n, fit):
-        return callback(n, fit.values[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S))
+        return callback(n, fit.objective[-1], fit.stationarity[-1], (fit.A, fit.B * unit, fit.S))
 
     B = flat_classifier(J, S) if B is None else B / unit
     start = LabelFit(A, B, S, [], [], "max_iter")
@@ -371,8 +362,8 @@ def mu_labels(J, A, S, B=None, *, max_iter=200, tol=1e-4, callback=None):
     shares = [_shares(D) for D in (J.Xt, J.Yt, J.X)]
 
     def step(A, B, S):
-        At, kkt_A = _step(J.Xt, S.T, A.T, J.loss)
-        Bt, kkt_B = _step(J.Yt, J.pick.out(S).T, B.T, J.label_loss)
+        At, kkt_A = _step(J.Xt, S.T, A.T, loss_of(J.loss))
+        Bt, kkt_B = _step(J.Yt, J.pick.out(S).T, B.T, loss_of(J.label_loss))
         S, value, kkt_S = joint_mu_step(J, At.T, Bt.T, S)
         pg = max(inner(kkt, share) for kkt, share in zip((kkt_A, kkt_B, kkt_S), shares))
         return At.T, Bt.T, S, value, pg
@@ -410,8 +401,7 @@ def train_joint(J, pairs, run, model, report, B=None):
     for A, S in pairs:
         fit = run(J, A, S, B, max_iter=30 if model.n_init > 1 else 0, tol=0.0)
         B = None
-        if best is None or (fit.values and fit.values[-1] < best.values[-1]):
-            best = fit
+        best = lower_of(best, fit, lambda fit: fit.objective)
         if fit.reason == "interrupted":
             return best._replace(reason="interrupted")
     with progress_bar(model, model.max_iter) as bar:
@@ -826,11 +816,11 @@ class SSNMF(LearnsLabels, JointNMF):
         data, problem = training.data, training.problem.flat
         if self._uses(training.problem):
             fit = self._train_jointly(training)
-            values = fit.values
+            values = fit.objective
         else:
             report = lambda A: training.report([A])
-            fit = train(data, problem, self, training.svd, training.rng, report)
-            values = fit.errors
+            fit = train_flat(data, problem, self, training.svd, training.rng, report)
+            values = minimized(fit)
         layers = describe(self._forward_pass(data, [fit.A]), training.floors)
         self.joint_ = self._joint_factors(fit, layers, data.scale)
         n_iter = max(1, len(fit.stationarity))
@@ -1199,11 +1189,11 @@ class GuidedNMF(JointNMF):
         data, (problem, labels) = training.data, training.problem
         if self._uses(training.problem):
             fit = self._train_jointly(training)
-            values, A = fit.values, unit_columns(fit.S.T)
+            values, A = fit.objective, unit_columns(fit.S.T)
         else:
             report = lambda A: training.report([unit_columns(A)])
-            fit = train(data, problem, self, training.svd, training.rng, report)
-            values, A = fit.errors, unit_columns(fit.A)
+            fit = train_flat(data, problem, self, training.svd, training.rng, report)
+            values, A = minimized(fit), unit_columns(fit.A)
         (A,) = self._by_share(training, [A])
         order = asarray(guided_first(seed_shares(labels, A)), A, namespace(A).int64)
         A = namespace(A).take(A, order, axis=1)

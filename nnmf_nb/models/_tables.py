@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 from nnmf_nb.chain._layers import (
     Tree,
     check_top,
+    distinctive_scores,
     feature_names,
     flows,
     top_features,
@@ -605,6 +606,7 @@ class DescribesTopics:
         features: Sequence[str] | None = None,
         top: int = 10,
         by: str = "weight",
+        distinctive: bool = False,
     ) -> pd.DataFrame:
         """The topics of a layer as a table.
 
@@ -621,6 +623,11 @@ class DescribesTopics:
             lambda = 0.6; FREX, the harmonic mean of the ranks of frequency and exclusivity; or by
             how many standard deviations the feature would exceed its mean in a data point of this
             topic alone.
+        distinctive : bool, default=False
+            Show what tells a topic apart from its siblings, which are the topics that flow mostly
+            into the same supertopic: features by their part phi log(phi / p) of the
+            Kullback-Leibler divergence from the mixture p of the siblings. In the last layer all
+            topics are siblings. It takes the place of `by`.
 
         Returns
         -------
@@ -634,7 +641,8 @@ class DescribesTopics:
         NotFittedError
             If the model was not fitted.
         ValueError
-            For another `by`, and a `layer`, `features` or `top` that does not fit.
+            For another `by`, for `by` together with `distinctive`, and for a `layer`, `features` or
+            `top` that does not fit.
 
         References
         ----------
@@ -651,7 +659,14 @@ class DescribesTopics:
         """
         check_is_fitted(self)
         index = self._index(layer)
-        scores = feature_scores(self.layers_, index, by)
+        if distinctive and by != "weight":
+            raise ValueError(
+                f"distinctive=True has an order of its own: leave out by={by!r}, or distinctive."
+            )
+        if distinctive:
+            scores = distinctive_scores(self.layers_, index)
+        else:
+            scores = feature_scores(self.layers_, index, by)
         table = topic_table(self.layers_, index, self._names(features), top, scores)
         given = stored_names(self)
         if any(l == index for l, _ in given):

@@ -54,7 +54,7 @@ def main_parents(model: Any) -> list[np.ndarray]:
     >>> [parents.shape for parents in main_parents(model)]
     [(9,), (4,)]
     """
-    layers = layers_of(model)
+    layers = layers_of(model, tensors=True)
     upwards = [flows(layers, l) for l in range(1, len(layers))]
     return [np.where(flow.any(axis=1), flow.argmax(axis=1), -1) for flow in upwards]
 
@@ -93,7 +93,7 @@ def tree_order(model: Any) -> list[np.ndarray]:
     >>> sorted(order[0].tolist()), order[2].tolist()
     ([0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 1])
     """
-    layers, parents = layers_of(model), main_parents(model)
+    layers, parents = layers_of(model, tensors=True), main_parents(model)
     orders = [np.arange(layers[-1].rank)]
     for l in range(len(layers) - 2, -1, -1):
         position, flow = np.argsort(orders[0]), flows(layers, l + 1)
@@ -151,7 +151,8 @@ def topic_colors(model: Any) -> list[np.ndarray]:
     >>> [colors.shape for colors in topic_colors(model)]
     [(9, 4), (4, 4), (2, 4)]
     """
-    layers, parents, orders = layers_of(model), main_parents(model), tree_order(model)
+    layers = layers_of(model, tensors=True)
+    parents, orders = main_parents(model), tree_order(model)
     root = np.arange(layers[-1].rank)
     colors = [np.array([base_color(i) for i in root])]
     for parent, order in zip(parents[::-1], orders[-2::-1]):
@@ -193,16 +194,8 @@ def quiet(ax):
 
 # %% ../../nbs/plot/colors.ipynb #254961e8
 def names_of(model, features):
-    """Names of the features: those given, else those the model saw in fit, else x0, x1, ..
-
-    Raises `TypeError` for a model of tensors, which has names for every mode.
-    """
+    """Names of the features: those given, else those the model saw in fit, else x0, x1, .."""
     layers = layers_of(model)
-    if hasattr(layers[0], "profiles"):
-        raise TypeError(
-            f"{type(model).__name__} is a model of tensors: draw it with plot_components and "
-            "plot_component_tree."
-        )
     return feature_names(
         known_feature_names(model) if features is None else features, layers[0].A.shape[0]
     )

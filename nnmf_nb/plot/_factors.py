@@ -353,7 +353,7 @@ def plot_errors(
         names = list(names)
     if len(names) != len(models):
         raise ValueError(f"names must be {len(models)} names, one per model, got {len(names)}.")
-    chains = [layers_of(one) for one in models]
+    chains = [layers_of(one, tensors=True) for one in models]
     n_depths = max(map(len, chains))
     if flat is not None and len(flat) != n_depths:
         raise ValueError(f"flat must be {n_depths} errors, one per depth, got {len(flat)}.")

@@ -131,7 +131,7 @@ def stack_bars(model, height, size):
     """Tops and heights in inches of all bars of a tree `height` inches high: two lists with an
     array per layer. One scale for all layers.
     """
-    layers, order, room = layers_of(model), tree_order(model), height - HEAD - FOOT
+    layers, order, room = layers_of(model, tensors=True), tree_order(model), height - HEAD - FOOT
     parents, last = [*main_parents(model), None], len(layers) - 1
     shares = [topic_shares(layers, l)[o] for l, o in enumerate(order)]
     lows = [
@@ -153,7 +153,7 @@ def draw_ribbons(ax, model, l, x, tops, talls, colors):
     """The ribbons between layer l - 1 (right) and layer l (left), widest first, in the color of
     the supertopic.
     """
-    order, flow = tree_order(model), flows(layers_of(model), l)
+    order, flow = tree_order(model), flows(layers_of(model, tensors=True), l)
     upper = flow / np.maximum(flow.sum(axis=0), 1e-300) * talls[l]
     lower = flow / np.maximum(flow.sum(axis=1, keepdims=True), 1e-300) * talls[l - 1][:, None]
     start, end = np.empty_like(flow), np.empty_like(flow)
@@ -327,7 +327,7 @@ def plot_tree(
 
 def draw_tree(model, words, ax, noun="topic"):
     """The tree of a model, or of its layers; words: for each layer a list per topic."""
-    layers = layers_of(model)
+    layers = layers_of(model, tensors=True)
     if ax is None:
         most = max(one.rank for one in layers)
         ax = new_figure(

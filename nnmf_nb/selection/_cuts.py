@@ -23,8 +23,10 @@ from ..core._validation import is_sparse
 from ..evaluation.metrics import match_topics
 from ..layer._nnls import solve_gram, solve_layer
 from ..models._one_layer import check_problem, penalties
-from ..solvers._flat import filled_start, solve
-from ..solvers.divergences import beta_of, mu_step
+from ..solvers._flat import filled_start, minimized, solve
+from ..solvers._loss import loss_of
+from ..solvers.divergences import mu_step
+from ..solvers.initialization import lower_of
 
 # %% ../../nbs/selection/cuts.ipynb #c62e2d4f
 SCREENING = 10  # iterations of each start
@@ -106,8 +108,7 @@ def fit_topics(X, k, fits, key, svd):
     for n in range(fits.n_init):
         A, S = filled_start(X, k, "random" if n else "nndsvda", svd, rng)
         one = _run(X, problem, A, S, max_iter=SCREENING, tol=0.0)
-        if best is None or one.errors[-1] < best.errors[-1]:
-            best = one
+        best = lower_of(best, one, minimized)
     S = _coefficients(X, problem, best)
     end = _run(X, problem, best.A, S, max_iter=fits.max_iter, tol=fits.tol)
     A = np.asarray(end.A, np.float64)
@@ -130,7 +131,7 @@ def _coefficients(X, problem, fit):
     """S (k x n_samples) for the topics of a fit: without penalties, a Frobenius loss leaves topics
     of unit length and coefficients of another scale.
     """
-    if problem.beta == 2 and not any(problem.on_A + problem.on_S):
+    if problem.loss.is_squared and not any(problem.on_A + problem.on_S):
         return solve_layer(X, fit.A)[0]
     return fit.S
 
@@ -160,14 +161,14 @@ _CODING_STEPS = 150
 def code(X, A, model):
     """Coefficients S (k x n_samples, units of ``X.scale``) of a `DataMatrix` X for topics A."""
     A = np.ascontiguousarray(A, dtype=X.dtype)
-    beta, (_, on_S) = beta_of(model.beta_loss), penalties(model, X)
-    if beta == 2:
-        return solve_layer(X, A, l1=on_S.l1 * X.scale, l2=on_S.l2)[0]
+    loss, (_, on_S) = loss_of(model.beta_loss), penalties(model, X)
+    if loss.is_squared:
+        return loss.exact_coefficients(X, A, *on_S)[0]
     ones = np.ones((X.shape[0], 1), X.dtype)
     level = X.AtX(ones) / max(float(A.sum()), np.finfo(X.dtype).tiny)
     S = np.repeat(level, A.shape[1], axis=0)
     for _ in range(_CODING_STEPS):
-        S = mu_step(X, A, S, beta, *on_S)
+        S = mu_step(X, A, S, loss, *on_S)
     return S
 
 # %% ../../nbs/selection/cuts.ipynb #cd28a660

@@ -167,7 +167,7 @@ class ProfileSearch(RankSearch):
         self.profiles_ = _profiles(self)
         self.parents_ = _parents_table(self)
 
-    def _best(self, X):
+    def _best(self, X, known):
         """The chain fitted to X with the first profile, or None."""
         if not self.profiles_:
             return None

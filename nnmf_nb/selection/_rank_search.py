@@ -205,7 +205,7 @@ class RankSearch(BaseEstimator):
     ----------
     estimator : NMF, NonnegativeCP or None, default=None
         The model whose number of topics is searched, with any loss and penalties. None: ``NMF()``.
-        With a `NonnegativeCP` X is a dense tensor whose entries are all known.
+        With a `NonnegativeCP` X is a tensor, dense or sparse, whose entries may be unknown.
         Its starts, iterations and tolerance hold for `best_estimator_` only.
     ranks : int or sequence of int, default=range(2, 21)
         Numbers of topics, >= 2. Gaps are filled and fewer than four are extended by two, with a
@@ -305,16 +305,18 @@ class RankSearch(BaseEstimator):
         self.checkpoint = checkpoint
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None) -> Self:
         """Fit all ranks to the parts of X, judge them, and fit the suggested model.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            The data, finite and >= 0, on the host; for a `NonnegativeCP` an array of two or more
-            modes, data points first.
+            The data, finite and >= 0, on the host; for a `NonnegativeCP` a tensor of two or more
+            modes, data points first, in any form that it takes.
         y : object, default=None
             Ignored: scikit-learn's convention.
+        mask : array-like of bool of the shape of X, 'nan', 'stored' or None, default=None
+            Only with a `NonnegativeCP`: what is known, as in its `fit`. None: all entries are.
 
         Returns
         -------
@@ -326,8 +328,8 @@ class RankSearch(BaseEstimator):
         TypeError
             If the estimator is of another kind.
         ValueError
-            For parameters out of range, masked or unknown entries, all-zero data, ranks that half
-            of the data cannot have, and a checkpoint of another search.
+            For parameters out of range, masked or unknown entries of a matrix, all-zero data, ranks
+            that half of the data cannot have, and a checkpoint of another search.
         KeyboardInterrupt
             If it is interrupted before one cut of each kind is done.
 
@@ -340,13 +342,13 @@ class RankSearch(BaseEstimator):
         for name in ("n_splits", "n_crosses", "n_init", "max_iter"):
             check_number(name, getattr(self, name), numbers.Integral, 1)
         check_number("tol", self.tol, numbers.Real, 0)
-        data = self._read(X)
+        data = self._read(X, mask)
         ranks = _full_ranks(self.ranks, _largest_rank(data.shape))
         self.random_state_ = self._seed()
         fits = Fits(model, self.random_state_, self.n_init, self.max_iter, self.tol)
         done = self._run(data, ranks, fits)
         self._judge(done, data.shape[0])
-        self.best_estimator_ = self._best(X)
+        self.best_estimator_ = self._best(X, {} if mask is None else {"mask": mask})
         return self
 
     def __sklearn_tags__(self):
@@ -371,10 +373,15 @@ class RankSearch(BaseEstimator):
             )
         return model
 
-    def _read(self, X):
+    def _read(self, X, mask):
         """X on the host. Raises `ValueError` for data in which nothing can be found."""
         if isinstance(self.estimator, NonnegativeCP):
-            return self._read_tensor(X)
+            return self._read_tensor(X, mask)
+        if mask is not None:
+            raise ValueError(
+                "RankSearch takes a mask with a NonnegativeCP only: give it as the estimator (of a "
+                "matrix it is NMF), or fill what is unknown."
+            )
         data = read_samples(X, model=self, reset=True, takes_mask=False, device="cpu").X
         if min(data.shape) < 4:
             raise ValueError(
@@ -388,14 +395,9 @@ class RankSearch(BaseEstimator):
             return data
         return data.astype(np.float64)
 
-    def _read_tensor(self, X):
-        """A dense tensor on the host. Raises `ValueError` as `_read`."""
-        data = read_tensor(X, device="cpu")
-        if not isinstance(data, DenseTensor):
-            raise ValueError(
-                "RankSearch with a NonnegativeCP needs a dense X whose entries are all known; "
-                "nnmf_nb.tensors.rank_scan takes masks."
-            )
+    def _read_tensor(self, X, mask):
+        """A dense array or `TensorEntries` on the host. Raises `ValueError` as `_read`."""
+        data = read_tensor(X, mask, device="cpu")
         if data.shape[0] < 4 or max(data.shape[1:]) < 4:
             raise ValueError(
                 "RankSearch needs at least 4 data points and a mode of at least 4 entries to cut "
@@ -404,7 +406,10 @@ class RankSearch(BaseEstimator):
         if not data.norm2 > 0:
             raise ValueError("X is zero everywhere: there is nothing to find.")
         self.n_features_in_ = math.prod(data.shape[1:])
-        return to_numpy(data.X)
+        if isinstance(data, DenseTensor):
+            return to_numpy(data.X)
+        values = data.values * data.scale
+        return _tensor_cuts.TensorEntries(data.index, values, data.shape, data.has_unknown)
 
     def _seed(self):
         """The seed of the search."""
@@ -462,7 +467,7 @@ class RankSearch(BaseEstimator):
         self.levels_ = levels(self.evidence_, self.suggested_[0].rank)
         self.plateaus_ = plateaus(self.evidence_)
 
-    def _best(self, X):
+    def _best(self, X, known):
         """The estimator fitted to X with the first suggested rank, or None."""
         rank = self.suggested_[0].rank
         if rank is None:
@@ -471,7 +476,7 @@ class RankSearch(BaseEstimator):
         n_init = max(model.n_init, self.n_init)
         name = "rank" if isinstance(model, NonnegativeCP) else "n_components"
         model.set_params(**{name: rank}, n_init=n_init, random_state=self.random_state_)
-        return model.fit(X)
+        return model.fit(X, **known)
 
     def plot(self, axes: Sequence[Any] | None = None) -> np.ndarray:
         """Plot separation and held-out error by rank, with the suggestion and its reason.

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import Bounds, minimize
 
 from ..core.iteration import Recorder, current_recorder, recording
+from ._stopping import StoppingRule
 from .stationarity import convergence_limit
 
 # %% ../../nbs/solvers/quasi_newton.ipynb #da1c1a33
@@ -76,6 +77,7 @@ def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=N
     KeyboardInterrupt.
     """
     best, values, reason, recorded = vector, [], None, RecordedObjective(objective, max_iter)
+    rule = StoppingRule(tol, window=10)
 
     def after_iteration(intermediate_result):
         nonlocal best, reason
@@ -83,7 +85,7 @@ def descend(objective, vector, lower=None, *, max_iter=200, tol=1e-4, callback=N
         values.append(float(intermediate_result.fun))
         if recorded.stops(len(values) - 1, callback and (lambda: callback(values[-1], best))):
             reason = "callback"
-        elif len(values) > 10 and values[-11] - values[-1] <= tol * values[-1]:
+        elif rule.rests(values):
             reason = "no progress"
         if reason:
             raise StopIteration

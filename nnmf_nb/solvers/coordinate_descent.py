@@ -18,6 +18,7 @@ from ..core._data import DataMatrix, WeightedDataMatrix, residual2, transposed
 from ..core._linalg import column_lengths, unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import compiled, cpu_kernels, ridged, solve_gram, solve_layer
+from ._stopping import StoppingRule
 from nnmf_nb.solvers.stationarity import (
     projected_gradient_norm,
     projected_gradient_norm_from_products,
@@ -149,7 +150,7 @@ class Factorization:
     reason: str = "max_iter"
 
     def next(
-        self, A: Array, S: Array, error: float, gradient_norm: float, tol: float
+        self, A: Array, S: Array, error: float, gradient_norm: float, rule: StoppingRule
     ) -> "Factorization":
         """Append an iteration.
 
@@ -161,20 +162,22 @@ class Factorization:
             Their relative error.
         gradient_norm : float
             Norm of the projected gradient with respect to A.
-        tol : float
-            The iteration is the last one, 'stationary', if `gradient_norm` is at most `tol`.
+        rule : StoppingRule
+            Says whether the iteration is the last one.
 
         Returns
         -------
         Factorization
             The new factors with the longer history.
         """
+        errors = [*self.errors, error]
+        verdict = rule.judge(gradient_norm, errors)
         return Factorization(
             A=A,
             S=S,
-            errors=[*self.errors, error],
-            stationarity=[*self.stationarity, gradient_norm],
-            reason="stationary" if gradient_norm <= tol else "max_iter",
+            errors=errors,
+            stationarity=[*self.stationarity, verdict.stationarity],
+            reason=verdict.reason,
         )
 
 # %% ../../nbs/solvers/coordinate_descent.ipynb #7bac67d5
@@ -222,11 +225,12 @@ def hals(
     factorizations", IEICE Transactions E92-A, 2009, https://doi.org/10.1587/transfun.E92.A.708
     """
     total = X.norm2 or 1.0
+    rule = StoppingRule(tol)
     update = _update_exactly if isinstance(X, WeightedDataMatrix) else _update_by_sweeps
 
     def step(fit):
         A, S, error2, gradient_norm = update(X, fit.A, fit.S, max_sweeps, total)
-        return fit.next(A, S, math.sqrt(max(error2, 0.0)), gradient_norm, tol)
+        return fit.next(A, S, math.sqrt(max(error2, 0.0)), gradient_norm, rule)
 
     initial = Factorization(unit_columns(A), S)
     return iterate(step, initial, max_iter, on_factorization(callback))

@@ -25,7 +25,7 @@ from nnmf_nb.layer._kl import (
     solve_kl,
     values_per_point,
 )
-from .coordinate_descent import on_factorization
+from ._stopping import StoppingRule
 from .divergences import _shares, kkt_of_ratios
 from .extrapolation import Factors, Momentum
 
@@ -137,7 +137,7 @@ class CountState:
         The extrapolation parameter and its bound.
     is_multiplicative : bool
         True as long as the iterations are multiplicative passes.
-    errors : list of float
+    objective : list of float
         The objective of (A, S) after each iteration, with X in units of ``X.scale``.
     stationarity : list of float
         Largest mean KKT residual of the two factors in each iteration, dimensionless.
@@ -151,14 +151,14 @@ class CountState:
     extrapolated: Factors
     momentum: Momentum = Momentum()
     is_multiplicative: bool = True
-    errors: list = dataclasses.field(default_factory=list)
+    objective: list = dataclasses.field(default_factory=list)
     stationarity: list = dataclasses.field(default_factory=list)
     reason: str = "max_iter"
 
     @property
     def lowest(self) -> float:
         """The objective of (A, S), infinite before the first iteration."""
-        return self.errors[-1] if self.errors else math.inf
+        return self.objective[-1] if self.objective else math.inf
 
     def followed_by(
         self,
@@ -191,7 +191,7 @@ class CountState:
             extrapolated.S,
             updated,
             extrapolated,
-            errors=[*self.errors, value],
+            objective=[*self.objective, value],
             stationarity=[*self.stationarity, stationarity],
             **changes,
         )
@@ -217,7 +217,7 @@ class CountState:
             best,
             momentum=self.momentum.decreased(),
             is_multiplicative=False,
-            errors=[*self.errors, self.lowest],
+            objective=[*self.objective, self.lowest],
             stationarity=[*self.stationarity, stationarity],
         )
 
@@ -231,7 +231,7 @@ def _multiplicative_pass(problem, state):
     S, of_S = problem.of_S.multiplied(state.A, state.S)
     At, of_A = problem.of_A.multiplied(S.T, state.A.T)
     value = problem.value(At.T, S)
-    n, factors = len(state.errors) + 1, Factors(At.T, S)
+    n, factors = len(state.objective) + 1, Factors(At.T, S)
     is_slow = state.lowest - value <= _SLOW * abs(value) and n >= _FEWEST
     return state.followed_by(
         factors,
@@ -280,21 +280,21 @@ def _stationarity_for_exact_S(problem, A):
     return of_A.mean(kkt_of_ratios(*(P[of_A.start :] for P in (At, n, full))))
 
 
-def _judged(problem, state, tol, size):
-    """Return the state with the reason why the fit ends, if it does."""
-    if state.is_multiplicative:
-        return state
-    if state.stationarity[-1] <= tol:
-        exact = _stationarity_for_exact_S(problem, state.A)
-        reason = "stationary" if exact <= tol else "max_iter"
-        stationarity = [*state.stationarity[:-1], exact]
-        state = dataclasses.replace(state, stationarity=stationarity, reason=reason)
-    recent = state.errors[-_WINDOW - 1 :]
-    gain = recent[0] - recent[-1]
-    is_flat = len(recent) > _WINDOW and gain <= 1e-3 * tol * max(recent[-1], 1e-9 * size)
-    if state.reason == "max_iter" and is_flat:
-        return dataclasses.replace(state, reason="no progress")
-    return state
+def _stopping_rule(X, tol):
+    """Return the rule for counts, whose divergence may be flat: with an eye on progress."""
+    return StoppingRule(tol, window=_WINDOW, decrease=1e-3 * tol, smallest=1e-9 * _size(X))
+
+
+def _after_rule(problem, state, rule):
+    """Return the state with what the stopping rule says about it."""
+    stationarity, reason = rule.judge(
+        state.stationarity[-1],
+        state.objective,
+        confirm=lambda: _stationarity_for_exact_S(problem, state.A),
+        is_starting=state.is_multiplicative,
+    )
+    stationarity = [*state.stationarity[:-1], stationarity]
+    return dataclasses.replace(state, stationarity=stationarity, reason=reason)
 
 # %% ../../nbs/solvers/count_descent.ipynb #4360191d
 def count_descent(
@@ -353,20 +353,21 @@ def count_descent(
     A. M. S. Ang, N. Gillis, Neural Computation 31, 2019, doi:10.1162/neco_a_01157.
     """
     problem = _problem(X, on_A, on_S, first)
-    size = _size(X)
+    rule = _stopping_rule(X, tol)
 
     def step(state):
         one = _multiplicative_pass if state.is_multiplicative else _descent_iteration
-        return _judged(problem, one(problem, state), tol, size)
+        return _after_rule(problem, one(problem, state), rule)
 
     start = Factors(np.ascontiguousarray(double(A)), np.asfortranarray(double(S)))
     initial = CountState(start.A, start.S, start, start)
     scaled_from = start.A.shape[1] if any((*on_A, *on_S)) else first
 
-    def report(n, value, stationarity, A):
-        return callback(n, value, stationarity, (A / _lengths(A, scaled_from)).astype(X.dtype))
+    def report(n, state):
+        A = (state.A / _lengths(state.A, scaled_from)).astype(X.dtype)
+        return callback(n, state.objective[-1], state.stationarity[-1], A)
 
-    state = iterate(step, initial, max_iter, on_factorization(callback and report))
+    state = iterate(step, initial, max_iter, callback and report)
     length = _lengths(state.A, scaled_from)
     A, S = state.A / length, state.S * length[:, None]
     return dataclasses.replace(state, A=A.astype(X.dtype), S=S.astype(X.dtype))

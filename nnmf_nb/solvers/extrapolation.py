@@ -19,6 +19,7 @@ from ..core._linalg import unit_columns
 from ..core.iteration import iterate
 from ..layer import _cuda_kernels as cuda_kernels
 from ..layer._nnls import compiled, cpu_kernels, solve_layer
+from ._stopping import StoppingRule, Verdict
 from nnmf_nb.solvers.coordinate_descent import (
     coordinate_descent,
     exact_block_update,
@@ -149,7 +150,7 @@ class ExtrapolationState:
         return self.errors[-1] if self.errors else math.inf
 
     def accepted(
-        self, new: "_UpdatedFactors", error: float, *, exact: bool, gradient_norm: float, tol: float
+        self, new: "_UpdatedFactors", error: float, *, exact: bool, verdict: Verdict
     ) -> "ExtrapolationState":
         """Continue from an iteration that did not increase the error.
 
@@ -161,10 +162,8 @@ class ExtrapolationState:
             Relative error of its updated A and extrapolated S.
         exact : bool
             Whether the next block updates are exact.
-        gradient_norm : float
-            Norm of the projected gradient with respect to A.
-        tol : float
-            The iteration is the last one, 'stationary', if `gradient_norm` is at most `tol`.
+        verdict : Verdict
+            What the stopping rule says about the iteration.
 
         Returns
         -------
@@ -179,21 +178,19 @@ class ExtrapolationState:
             momentum=self.momentum.increased(),
             exact=exact,
             errors=[*self.errors, error],
-            stationarity=[*self.stationarity, gradient_norm],
-            reason="stationary" if gradient_norm <= tol else "max_iter",
+            stationarity=[*self.stationarity, verdict.stationarity],
+            reason=verdict.reason,
         )
 
-    def rejected(self, *, exact: bool, gradient_norm: float, tol: float) -> "ExtrapolationState":
+    def rejected(self, *, exact: bool, verdict: Verdict) -> "ExtrapolationState":
         """Go back to the best pair, after an iteration that increased the error.
 
         Parameters
         ----------
         exact : bool
             Whether the next block updates are exact.
-        gradient_norm : float
-            Norm of the projected gradient with respect to A.
-        tol : float
-            The iteration is the last one, 'stationary', if `gradient_norm` is at most `tol`.
+        verdict : Verdict
+            What the stopping rule says about the iteration.
 
         Returns
         -------
@@ -209,8 +206,8 @@ class ExtrapolationState:
             momentum=self.momentum.decreased(),
             exact=exact,
             errors=[*self.errors, self.lowest_error],
-            stationarity=[*self.stationarity, gradient_norm],
-            reason="stationary" if gradient_norm <= tol else "max_iter",
+            stationarity=[*self.stationarity, verdict.stationarity],
+            reason=verdict.reason,
         )
 
 # %% ../../nbs/solvers/extrapolation.ipynb #710aba2b
@@ -448,33 +445,35 @@ def extrapolated_nmf(
     """
     total = X.norm2 or 1.0
     update_by_sweeps = _update_small_factors if _is_small(X, A) else _update_factors
-    may_switch = exact is None
+    may_switch, rule = exact is None, StoppingRule(tol)
 
     def step(state):
         update = _update_factors if state.exact else update_by_sweeps
-        return _iteration(X, state, update, may_switch=may_switch, total=total, tol=tol)
+        return _iteration(X, state, update, may_switch=may_switch, total=total, rule=rule)
 
     initial = ExtrapolationState.initial(unit_columns(A), S, bool(exact))
     return iterate(step, initial, max_iter, on_factorization(callback))
 
 # %% ../../nbs/solvers/extrapolation.ipynb #94fcecf9
-def _iteration(X, state, update, *, may_switch, total, tol):
+def _iteration(X, state, update, *, may_switch, total, rule):
     """Update the factors, and accept or reject them; `total` is ||X||^2, or 1 if that is zero."""
     new = update(X, state)
     error = math.sqrt(max(new.error2(X) / total, 0.0))
     is_rejected = error > state.lowest_error
     A, S = (state.A, state.S) if is_rejected else (new.updated.A, new.extrapolated.S)
 
-    gradient_norm = 2 / total * new.gradient_norm
-    if gradient_norm <= tol:
-        gradient_norm = _gradient_norm_for_exact_S(X, A, S, total)
+    verdict = rule.judge(
+        2 / total * new.gradient_norm,
+        [*state.errors, state.lowest_error if is_rejected else error],
+        confirm=lambda: _gradient_norm_for_exact_S(X, A, S, total),
+    )
 
     exact = state.exact
     if may_switch and len(state.errors) >= _FIRST_ITERATIONS:
         exact = exact or _exact_is_faster(A, new.n_sweeps)
     if is_rejected:
-        return state.rejected(exact=exact, gradient_norm=gradient_norm, tol=tol)
-    return state.accepted(new, error, exact=exact, gradient_norm=gradient_norm, tol=tol)
+        return state.rejected(exact=exact, verdict=verdict)
+    return state.accepted(new, error, exact=exact, verdict=verdict)
 
 
 def _exact_is_faster(A, n_sweeps):

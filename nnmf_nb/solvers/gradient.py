@@ -15,7 +15,8 @@ import numpy as np
 
 from ..core._arrays import ArrayLike, inner, namespace
 from ..core.iteration import iterate
-from .stationarity import CONVERGED, convergence_limit, projected_gradient_norm
+from ._stopping import StoppingRule
+from .stationarity import CONVERGED, projected_gradient_norm
 
 # %% ../../nbs/solvers/gradient.ipynb #20febc46
 class Iterate(NamedTuple):
@@ -51,8 +52,9 @@ class Trace:
         ``callback(iteration, value, A, forward, stationarity)`` is called at every iterate, the
         start included. If it returns True, the run ends.
     patience : int, default=None
-        The run ends, with reason 'no progress', if so many iterations lowered the cost by no more
-        than the fraction `tol` of `run`. For costs with kinks; None: it never ends for this reason.
+        Window of the `StoppingRule`: the run ends, with reason 'no progress', if so many iterations
+        lowered the cost by no more than the fraction `tol` of `run`. For costs with kinks; None: it
+        never ends for this reason.
     note : callable, default=None
         ``note(forward)`` returns plain data to store, once per iterate.
 
@@ -127,7 +129,7 @@ class OptimizationState(NamedTuple):
     value: float
     reason: str
 
-    def after(self, here: Iterate, trace: Trace, tol: float) -> "OptimizationState":
+    def after(self, here: Iterate, trace: Trace, rule: StoppingRule) -> "OptimizationState":
         """Return the state after an iterate.
 
         Parameters
@@ -135,10 +137,9 @@ class OptimizationState(NamedTuple):
         here : Iterate
             The new iterate.
         trace : Trace
-            Its `note` and `patience` are used.
-        tol : float
-            The run ends with 'stationary' if the norm of the projected gradient is at most `tol`,
-            with 'no progress' by `patience` (see `rests`).
+            Its `note` is used.
+        rule : StoppingRule
+            Says whether the run ends.
 
         Returns
         -------
@@ -149,63 +150,18 @@ class OptimizationState(NamedTuple):
         pg = projected_gradient_norm(here.A, here.dA)
         best, value = (None, here.value) if better else (self.best or self.A, self.value)
         notes = [*self.notes, trace.note(here.fwd)] if trace.note else self.notes
-        state = OptimizationState(
+        values = [*self.values, here.value]
+        verdict = rule.judge(pg, values)
+        return OptimizationState(
             here.A,
             here.memory,
-            [*self.values, here.value],
-            [*self.stationarity, pg],
+            values,
+            [*self.stationarity, verdict.stationarity],
             notes,
             best,
             value,
-            "max_iter",
+            verdict.reason,
         )
-        if pg <= tol:
-            reason = "stationary"
-        elif state.rests(trace.patience, tol):
-            reason = "no progress"
-        else:
-            reason = "max_iter"
-        return state._replace(reason=reason)
-
-    def rests(self, patience: int | None, tol: float) -> bool:
-        """Tell whether the last iterations have hardly lowered the cost.
-
-        Parameters
-        ----------
-        patience : int or None
-            Number of iterations to look at; with None the answer is False.
-        tol : float
-            Largest decrease that counts as none, as a fraction of the cost.
-
-        Returns
-        -------
-        bool
-            True if the cost decreased by at most the fraction `tol`.
-        """
-        if patience is None or len(self.values) <= patience:
-            return False
-        return min(self.values[:-patience]) - self.value <= tol * abs(self.value)
-
-    def stuck(self, patience: int | None, tol: float) -> "OptimizationState":
-        """Return the state of a run of which no step lowers the cost.
-
-        Parameters
-        ----------
-        patience : int or None
-            Patience of the trace; if there is one, the cost is known for its kinks.
-        tol : float
-            Tolerance of the run for the norm of the projected gradient.
-
-        Returns
-        -------
-        OptimizationState
-            This state with reason 'no progress' (rounding or a kink) if the norm of the projected
-            gradient is at most `convergence_limit` of `tol`, or with `patience`; otherwise with
-            'stalled'.
-        """
-        if patience or self.stationarity[-1] <= convergence_limit(tol, "no progress"):
-            return self._replace(reason="no progress")
-        return self._replace(reason="stalled")
 
 # %% ../../nbs/solvers/gradient.ipynb #478cc336
 def run(
@@ -262,7 +218,7 @@ def run(
     >>> trace.reason, trace.A[0].round(3)
     ('stationary', array([[1., 0.]]))
     """
-    here = None
+    here, rule = None, StoppingRule(tol, window=trace.patience)
 
     def step_once(state):
         nonlocal here
@@ -272,9 +228,9 @@ def run(
         if state.values:
             step = optimizer(objective, here, **options)
             if step is None:
-                return state.stuck(trace.patience, tol)
+                return state._replace(reason=rule.without_step(state.stationarity[-1]))
             here = step
-        return state.after(here, trace, tol)
+        return state.after(here, trace, rule)
 
     def report(n, state):  # an iteration that found no step is not reported
         return n < len(state.values) and trace.callback(

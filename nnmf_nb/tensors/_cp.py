@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['update_block', 'sweep_rows', 'CPState', 'UpdatedModes', 'ModeByMode', 'gradient_norm2', 'gradient_norm_at', 'fit_cp',
-           'leading_parts', 'tails', 'cp_floors', 'random_factors', 'svd_factors', 'like_data', 'best_start',
-           'unit_factors', 'in_mode_0', 'balanced', 'k_rank_bound', 'kkt_of_modes', 'CPCertificate', 'certificate_of',
-           'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished', 'warn_of_high_rank', 'given_factors',
-           'fixed_factors', 'NonnegativeCP']
+           'leading_parts', 'tails', 'cp_floors', 'random_factors', 'svd_factors', 'like_data', 'SquaredError',
+           'best_start', 'unit_factors', 'in_mode_0', 'balanced', 'k_rank_bound', 'kkt_of_modes', 'CPCertificate',
+           'certificate_of', 'TensorCriteria', 'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished',
+           'warn_of_high_rank', 'given_factors', 'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
 
 # %% ../../nbs/tensors/cp.ipynb #585fe54a
 import dataclasses
@@ -16,7 +16,7 @@ import numbers
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -57,13 +57,17 @@ from nnmf_nb.models._base import (
 )
 from ..persistence._checkpoints import keeping
 from ..persistence._files import RUNNING
+from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import BlockUpdate, coordinate_descent, exact_block_update
+from ..solvers.divergences import beta_of
 from ..solvers.extrapolation import Momentum, _extrapolate
+from ..solvers.initialization import lower_of
 from nnmf_nb.solvers.stationarity import (
     CONVERGED,
     projected_gradient_norm,
     projected_gradient_norm_from_products,
 )
+from ._counts import CountLoss
 from nnmf_nb.tensors._data import (
     check_factors,
     dense_model,
@@ -129,20 +133,25 @@ class CPState:
         return cls(start, start, start, momentum or Momentum(), exact)
 
     @property
-    def lowest_error(self):
+    def lowest(self):
         """Relative error of `factors`, infinite before the first iteration."""
         return self.errors[-1] if self.errors else math.inf
+
+    @property
+    def minimized(self):
+        """What the iterations lower, one number each."""
+        return self.errors
 
     def followed_by(self, new, error, gradient_norm, exact):
         """The state after an iteration `new` (`UpdatedModes`) with this relative error."""
         history = dict(stationarity=[*self.stationarity, gradient_norm], exact=exact)
-        if error > self.lowest_error:
+        if error > self.lowest:
             return CPState(
                 self.factors,
                 self.factors,
                 self.factors,
                 self.momentum.decreased(),
-                errors=[*self.errors, self.lowest_error],
+                errors=[*self.errors, self.lowest],
                 **history,
             )
         return CPState(
@@ -243,7 +252,7 @@ def fit_cp(X, start, *, max_iter=500, tol=1e-4, exact=None, fixed=(), callback=N
     and changes to exact updates where these get further in the same time. fixed: modes whose
     factors are held. callback(n, state) -> True stops.
     """
-    may_switch = exact is None
+    may_switch, rule = exact is None, StoppingRule(tol)
 
     def step(state):
         new = ModeByMode(X, state, fixed).run()
@@ -253,12 +262,11 @@ def fit_cp(X, start, *, max_iter=500, tol=1e-4, exact=None, fixed=(), callback=N
         if may_switch and len(state.errors) >= _FIRST_ITERATIONS:
             exact = exact or X.has_unknown or new.n_sweeps > _SLOW_SWEEPS
         after = state.followed_by(new, error, gradient_norm, exact)
-        if gradient_norm <= tol:
-            # what was found on the way belongs to several points
-            after.stationarity[-1] = gradient_norm_at(X, after.factors, fixed)
-            if after.stationarity[-1] <= tol:
-                return dataclasses.replace(after, reason="stationary")
-        return after
+        # what was found on the way belongs to several points
+        after.stationarity[-1], reason = rule.judge(
+            gradient_norm, after.errors, confirm=lambda: gradient_norm_at(X, after.factors, fixed)
+        )
+        return after if reason == after.reason else dataclasses.replace(after, reason=reason)
 
     if not isinstance(start, CPState):
         start = CPState.initial(start, exact=bool(exact))
@@ -322,20 +330,53 @@ def like_data(X, factors):
     return [asarray(c * U, X.like, X.dtype) for U in factors]
 
 # %% ../../nbs/tensors/cp.ipynb #e93d6856
-_TRIAL = 20  # iterations from each of several starts
+class SquaredError:
+    """The squared error of CP models of a `Tensor` X; `CountLoss` is another loss."""
+
+    n_trial = 20  # iterations from each of several starts
+
+    def __init__(self, X):
+        self.X = X
+
+    def initial(self, factors):
+        """The state before the first iteration."""
+        return CPState.initial(factors)
+
+    def fit(self, start, **options):
+        """`fit_cp` from a state."""
+        return fit_cp(self.X, start, **options)
+
+    def coefficients(self, factors):
+        """The best U_0 for the other factors, and the status of each row."""
+        return self.X.coefficients(factors)
+
+    def kkt(self, factors):
+        """`kkt_of_modes`."""
+        return kkt_of_modes(self.X, factors)
+
+    def stationarity(self, factors, fixed=()):
+        """`gradient_norm_at`."""
+        return gradient_norm_at(self.X, factors, fixed)
+
+    def floors(self, k):
+        """What does not depend on the factors, besides `cp_floors`: nothing."""
+        return {}
+
+    def distance(self, factors, error):
+        """Fitted attributes that measure the distance of X from the model, in units of X."""
+        return {"reconstruction_err_": error * math.sqrt(self.X.norm2) * self.X.scale}
 
 
-def best_start(X, starts, fixed=()):
-    """The `CPState` with the lowest error after some iterations from each start; a single one is
-    left as it is. starts: functions that return factors.
+def best_start(loss, starts, fixed=()):
+    """The state with the lowest error after some iterations from each start; a single one is left
+    as it is. loss: a `SquaredError` or another loss; starts: functions that return factors.
     """
     if len(starts) == 1:
-        return CPState.initial(starts[0]())
+        return loss.initial(starts[0]())
     best = None
     for start in starts:
-        fit = fit_cp(X, start(), max_iter=_TRIAL, tol=0.0, fixed=fixed)
-        if best is None or fit.lowest_error < best.lowest_error:
-            best = fit
+        fit = loss.fit(loss.initial(start()), max_iter=loss.n_trial, tol=0.0, fixed=fixed)
+        best = lower_of(best, fit, lambda fit: fit.minimized)
         if fit.reason == "interrupted":
             return dataclasses.replace(best, reason="interrupted")
     return best
@@ -396,7 +437,9 @@ class CPCertificate:
     """What was found about a CP model, all dimensionless: relative `error` and its `floor` (NaN:
     unknown), `kkt` residual per mode, `stationarity` (norm of the projected gradient), bounds of
     the `k_ranks` per mode, `dead` components, `duplicates` (pairs with a cosine above 0.99 in
-    every mode) and `ambiguous`, the number of data points whose coefficients are not unique.
+    every mode) and `ambiguous`, the number of data points whose coefficients are not unique. Of a
+    model for counts `kkt` and `stationarity` are those of the Kullback-Leibler divergence, and
+    `deviance` and its floor are in units of X; else they are NaN.
     """
 
     error: float
@@ -408,6 +451,8 @@ class CPCertificate:
     dead: list
     duplicates: list
     ambiguous: int
+    deviance: float = math.nan
+    deviance_floor: float = math.nan
 
     @property
     def is_unique(self):
@@ -423,6 +468,8 @@ class CPCertificate:
             f"first-order optimality: {modes}",
             f"CP of the fitted tensor: {unique}",
         ]
+        if not math.isnan(self.deviance):
+            lines.insert(1, f"deviance {self.deviance:.4g}, at least {self.deviance_floor:.2g}")
         for what in ("dead", "duplicates"):
             if getattr(self, what):
                 lines.append(f"{what} components: {getattr(self, what)}")
@@ -431,21 +478,38 @@ class CPCertificate:
         return "\n".join(lines)
 
 
-def certificate_of(X, factors, floor, status, fixed=()):
-    """The `CPCertificate` of factors (lengths in mode 0, units of the scale of X)."""
+def certificate_of(loss, factors, floor, status, fixed=()):
+    """The `CPCertificate` of factors (lengths in mode 0, units of the scale of X) for a loss."""
     host = [to_numpy(U) for U in factors]
     twins = set(duplicate_topics(host[0])).intersection(*map(duplicate_topics, host[1:]))
+    error, bounds = loss.X.error(factors), loss.floors(host[0].shape[1])
     return CPCertificate(
-        X.error(factors),
+        error,
         float(floor),
-        kkt_of_modes(X, factors),
-        gradient_norm_at(X, factors, fixed),
+        loss.kkt(factors),
+        loss.stationarity(factors, fixed),
         tuple(k_rank_bound(U) for U in host),
         host[0].shape[1],
         sorted(set().union(*(dead_topics(U, host[0].T) for U in host))),
         sorted(twins),
         int((to_numpy(status) & DEGENERATE > 0).sum()),
+        loss.distance(factors, error).get("deviance_", math.nan),
+        bounds.get("deviance_floor_", math.nan),
     )
+
+# %% ../../nbs/tensors/cp.ipynb #87de6374
+class TensorCriteria(NamedTuple):
+    """What a fit of a tensor model minimized: `beta` of the divergence, `fixed` modes; of a
+    hierarchy its kind, the weights of its depths, whether the first layer was frozen, and whether
+    `labels` were a part of the objective.
+    """
+
+    beta: float = 2.0
+    fixed: tuple = ()
+    hierarchy: str = "samples"
+    depth_weights: tuple = ()
+    frozen: bool = False
+    labels: bool = False
 
 # %% ../../nbs/tensors/cp.ipynb #5db07c4a
 class TensorEstimator(  # type: ignore[call-arg]
@@ -453,7 +517,12 @@ class TensorEstimator(  # type: ignore[call-arg]
 ):
     """Base of the estimators for tensors, with `factors_` and `weights_` of depth 0."""
 
-    _criteria_of_fit = None  # what callbacks of the other models are told
+    _criteria_of_fit = None  # what callbacks are told
+
+    def _recorded(self):
+        """The `TensorCriteria` of the fit; for a model of an older file those of its parameters."""
+        found = getattr(self, "criteria_", None)
+        return found if isinstance(found, TensorCriteria) else self._criteria()
 
     def __getstate__(self):
         state = super().__getstate__()
@@ -644,23 +713,23 @@ class TensorEstimator(  # type: ignore[call-arg]
 
     @named_topics
     def transform(
-        self, X: ArrayLike, layer: int = -1, mask: ArrayLike | str | None = None
-    ) -> Array:
+        self, X: ArrayLike, layer: int | str = -1, mask: ArrayLike | str | None = None
+    ) -> Array | list[Array]:
         """Return the coefficients of data points.
 
         Parameters
         ----------
         X : array-like, (index, values, shape), list of sparse matrices or sparse.COO
             Data points of the shape of those in `fit`, finite and >= 0 where they are known.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
+        layer : int or 'all', default=-1
+            The layer, counted from 0, or from the deepest one with -1; 'all': a list of all layers.
         mask : array-like of bool, 'nan', 'stored' or None, default=None
             True where an entry of X is known, as in `fit`. A mask of the fit in words holds here,
             too.
 
         Returns
         -------
-        array of shape (n_samples, k)
+        array of shape (n_samples, k), or a list of it for layer='all'
             Coefficients, >= 0, in units of X, for components of unit length.
 
         Raises
@@ -676,13 +745,19 @@ class TensorEstimator(  # type: ignore[call-arg]
             If the coefficients of some data points are not optimal.
         """
         check_is_fitted(self)
-        data = self._read(X, mask)
-        with blas_in_one_thread():
-            S, status = self._coefficients(data, check_layer(layer, self._n_layers()))
-        warn_not_converged(status)
-        return S * data.scale
+        every = isinstance(layer, str) and layer == "all"
+        layers = range(self._n_layers()) if every else [check_layer(layer, self._n_layers())]
+        data, found = self._read(X, mask), []
+        for one in layers:
+            with blas_in_one_thread():
+                S, status = self._coefficients(data, one)
+            warn_not_converged(status, type(self).__name__)
+            found.append(S * data.scale)
+        return found if every else found[0]
 
-    def inverse_transform(self, S: ArrayLike, layer: int = -1) -> Array:
+    def inverse_transform(
+        self, S: ArrayLike | None = None, layer: int = -1, *, X: ArrayLike | None = None
+    ) -> Array:
         """Return the reconstruction of data points from their coefficients.
 
         Parameters
@@ -691,6 +766,8 @@ class TensorEstimator(  # type: ignore[call-arg]
             Coefficients of the layer, as from `transform`.
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
+        X : array-like, optional
+            `S` by the name that scikit-learn gives it: exactly one of them is given.
 
         Returns
         -------
@@ -701,13 +778,15 @@ class TensorEstimator(  # type: ignore[call-arg]
         ------
         NotFittedError
             If the model was not fitted.
+        TypeError
+            Unless one of S and X is given.
         ValueError
             If there is no such layer, or S has another number of columns than it has components.
         """
         check_is_fitted(self)
         layer = check_layer(layer, self._n_layers())
         k = self.layer_ranks()[layer]
-        S = read_coefficients(S, "S", columns_out(self, k))
+        S = read_coefficients(S, "S", columns_out(self, k), X)
         if S.shape[1] != k:
             raise ValueError(f"S has {S.shape[1]} columns, layer {layer} has {k} components.")
         return dense_model(self._reconstruction(S, layer))
@@ -785,6 +864,15 @@ def given_factors(init, shape, k):
     return factors
 
 
+def check_tensor_loss(beta_loss):
+    """Raise `ValueError` unless a loss of CP models is given."""
+    if beta_of(beta_loss) not in (1, 2):
+        raise ValueError(
+            "beta_loss must be 'frobenius' or 'kullback-leibler' (or 2 or 1) for tensors, got "
+            f"{beta_loss!r}."
+        )
+
+
 def fixed_factors(fixed, shape, k):
     """The factors that are held, {mode: host array with unit columns}."""
     found = {}
@@ -815,13 +903,17 @@ class NonnegativeCP(TensorEstimator):
     ----------
     rank : int, default=10
         Number of components.
+    beta_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
+        What is minimized: squared errors, or the Kullback-Leibler divergence, which belongs to
+        counts (Poisson). Names as in `NMF`. With 'kullback-leibler' X is seen at its positive
+        entries only, on the host. Known entries are fitted exactly under a mask, too.
     init : {'svd', 'random'}, CP tensor or list of array, default='svd'
         The first start. 'svd': from the singular vectors of all unfoldings; 'random': uniform
         random numbers; or factors (N_m x rank, >= 0), a pair (weights, factors), or an object with
         these attributes such as TensorLy's CPTensor. With unknown entries 'svd' is 'random'.
     n_init : int, default=5
-        Number of starts: the first as `init` says, the others random. Each gets 20 iterations, the
-        best is trained to the end.
+        Number of starts: the first as `init` says, the others random. Each gets 20 iterations (30
+        with 'kullback-leibler'), the best is trained to the end.
     fixed : dict of {int: array} or None, default=None
         Factors (N_m x rank, >= 0) of modes 1, 2, .. that are held constant, up to the lengths of
         their columns. Components keep their order then.
@@ -829,7 +921,9 @@ class NonnegativeCP(TensorEstimator):
         Largest number of iterations.
     tol : float, default=1e-4
         Training stops when the stationarity, the norm of the projected gradient of the relative
-        squared error by all factors, is at most `tol` (dimensionless).
+        squared error by all factors, is at most `tol` (dimensionless). With 'kullback-leibler' it
+        is the largest mean KKT residual of a mode, and training stops as well when the divergence
+        falls no more ('no progress').
     random_state : int, RandomState instance or None, default=None
         Source of the random numbers of a fit. With an int, fits are reproducible.
     verbose : int, default=0
@@ -852,7 +946,15 @@ class NonnegativeCP(TensorEstimator):
     floor_ : float
         A bound that no CP of this rank can go below, dimensionless; NaN with unknown entries.
     reconstruction_err_ : float
-        ||X - model||, in units of X.
+        Square root of twice the loss: ||X - model|| in units of X, or the root of `deviance_`.
+    deviance_, deviance_floor_ : float
+        With 'kullback-leibler': the deviance 2 D(X || model), and what no CP of this rank can go
+        below (0.0: nothing is known), in units of X.
+    null_deviance_ : float
+        With 'kullback-leibler': the deviance of the best single component (independent modes); 1 -
+        deviance_ / null_deviance_ is the deviance explained.
+    criteria_ : TensorCriteria
+        What the fit minimized, as `verify` reads it.
     certificate_ : CPCertificate
         Error, floor, optimality per mode and uniqueness, computed from the final arrays.
     n_iter_ : int
@@ -860,9 +962,11 @@ class NonnegativeCP(TensorEstimator):
     converged_ : bool
         Whether training ended because it had converged.
     stop_reason_ : str
-        'stationary', 'max_iter', 'callback' or 'interrupted'.
+        'stationary', 'no progress', 'max_iter', 'callback' or 'interrupted'.
     history_ : dict
-        'objective' and 'stationarity', lists with one number per iteration. Dimensionless.
+        'objective' (relative error; with 'kullback-leibler' the divergence, in units of a power of
+        two near the largest entry) and 'stationarity', lists with one number per iteration.
+        Dimensionless.
     n_features_in_ : int
         Number of entries of a data point.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -878,6 +982,9 @@ class NonnegativeCP(TensorEstimator):
     L.-H. Lim, P. Comon, J. Chemometrics 23, 2009, doi:10.1002/cem.1244 (a best one exists).
 
     J. B. Kruskal, Linear Algebra Appl. 18, 1977, doi:10.1016/0024-3795(77)90069-6 (uniqueness).
+
+    E. C. Chi, T. G. Kolda, "On tensors, sparsity, and nonnegative factorizations", SIAM J. Matrix
+    Anal. Appl. 33, 2012, doi:10.1137/110859063 (counts).
 
     Examples
     --------
@@ -899,6 +1006,7 @@ class NonnegativeCP(TensorEstimator):
         self,
         rank: int = 10,
         *,
+        beta_loss: str | float = "frobenius",
         init: str | Sequence[ArrayLike] = "svd",
         n_init: int = 5,
         fixed: dict[int, ArrayLike] | None = None,
@@ -909,6 +1017,7 @@ class NonnegativeCP(TensorEstimator):
         device: str = "auto",
     ) -> None:
         self.rank = rank
+        self.beta_loss = beta_loss
         self.init = init
         self.n_init = n_init
         self.fixed = fixed
@@ -957,6 +1066,7 @@ class NonnegativeCP(TensorEstimator):
         for name, lowest in dict(rank=1, n_init=1, max_iter=0).items():
             check_number(name, getattr(self, name), numbers.Integral, lowest)
         check_number("tol", self.tol, numbers.Real, 0)
+        check_tensor_loss(self.beta_loss)
         data = self._read_for_fit(X, mask)
         warn_of_high_rank(self.rank, data.shape)
         fixed = fixed_factors(self.fixed, data.shape, self.rank)
@@ -1003,25 +1113,26 @@ class NonnegativeCP(TensorEstimator):
     def _fit(self, data, X, fixed, first, rng):
         parts = None if data.has_unknown else leading_parts(data, self.rank)
         self.floor_ = float(cp_floors(data, (self.rank,), parts)[0])
-        start = best_start(data, self._starts(data, first, fixed, rng, parts), tuple(fixed))
+        loss = self._loss(data)
+        self._criteria_of_fit = self._criteria()
+        start = best_start(loss, self._starts(data, first, fixed, rng, parts), tuple(fixed))
         report = reporter(
             self,
             X,
             None,
-            lambda factors: self._attributes(data, factors, fixed)[0],
+            lambda factors: self._attributes(loss, factors, fixed)[0],
             max(1, self.max_iter),
         )
         with progress_bar(self, self.max_iter) as bar:
 
             def on_iteration(n, state):
                 bar.update()
-                bar.set_postfix(error=f"{state.errors[-1]:.5f}")
+                bar.set_postfix(error=f"{state.lowest:.5f}")
                 return report(state.factors)
 
             fit = start
             if start.reason != "interrupted":
-                fit = fit_cp(
-                    data,
+                fit = loss.fit(
                     start,
                     max_iter=self.max_iter,
                     tol=self.tol,
@@ -1030,19 +1141,38 @@ class NonnegativeCP(TensorEstimator):
                 )
         self.stop_reason_ = fit.reason
         self.converged_ = fit.reason in CONVERGED
-        self.n_iter_ = max(1, len(fit.errors))
-        self.history_ = {"objective": fit.errors, "stationarity": fit.stationarity}
-        attributes, factors, status = self._attributes(data, fit.factors, fixed)
-        vars(self).update(attributes)
-        warn_not_converged(status)
-        self.certificate_ = certificate_of(data, factors, self.floor_, status, tuple(fixed))
+        self.n_iter_ = max(1, len(fit.minimized))
+        self.history_ = {"objective": fit.minimized, "stationarity": fit.stationarity}
+        for name in ("deviance_", "null_deviance_", "deviance_floor_"):
+            vars(self).pop(name, None)
+        attributes, status = self._attributes(loss, fit.factors, fixed)
+        vars(self).update(attributes | loss.floors(self.rank))
+        self.criteria_ = self._criteria_of_fit
+        warn_not_converged(status, type(self).__name__)
+        self.certificate_ = self._certificate(loss, self.floor_, status)
 
-    def _attributes(self, data, factors, fixed):
-        """The fitted attributes that follow from factors alone, the factors with lengths in mode 0,
-        and the status of the data points.
+    def _certificate(self, loss, floor, status):
+        """The `CPCertificate` of the fitted arrays."""
+        like = loss.X.like
+        units = [asarray(to_numpy(U), like) for U in self.factors_]
+        factors = in_mode_0(units, self.weights_ / loss.X.scale)
+        return certificate_of(loss, factors, floor, status, self._recorded().fixed)
+
+    def _criteria(self):
+        return TensorCriteria(beta_of(self.beta_loss), tuple(sorted(self.fixed or ())))
+
+    def _loss(self, data, beta=None):
+        """The loss of the model for a `Tensor`, or that of another beta."""
+        beta = beta_of(self.beta_loss) if beta is None else beta
+        return CountLoss(data) if beta == 1 else SquaredError(data)
+
+    def _attributes(self, loss, factors, fixed):
+        """The fitted attributes that follow from factors alone, and the status of the data
+        points.
         """
-        units, _ = unit_factors(factors)
-        S, status = data.coefficients(units)
+        data = loss.X
+        units, _ = unit_factors([asarray(U, data.like, data.dtype) for U in factors])
+        S, status = loss.coefficients(units)
         if not fixed:
             xp = namespace(S)
             order = np.argsort(-to_numpy(xp.sum(double(S) ** 2, axis=0)), kind="stable")
@@ -1056,10 +1186,9 @@ class NonnegativeCP(TensorEstimator):
             factors_=units,
             weights_=weights * data.scale,
             error_=error,
-            reconstruction_err_=error * math.sqrt(data.norm2) * data.scale,
             _n_features_out=self.rank,
         )
-        return attributes, factors, status
+        return attributes | loss.distance(factors, error), status
 
     def fit_transform(
         self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None
@@ -1100,12 +1229,9 @@ class NonnegativeCP(TensorEstimator):
             Computed anew from the data.
         """
         data = self._read_training_data(X, mask)
-        factors = in_mode_0(
-            [asarray(to_numpy(U), data.like) for U in self.factors_], self.weights_ / data.scale
-        )
-        _, status = data.coefficients(factors)
-        floor = cp_floors(data, (self.rank,))[0]
-        return certificate_of(data, factors, floor, status, tuple(self.fixed or ()))
+        loss = self._loss(data, self._recorded().beta)
+        _, status = loss.coefficients(self._factors_like(data))
+        return self._certificate(loss, cp_floors(data, (len(self.weights_),))[0], status)
 
     def layer_ranks(self) -> list[int]:
         """Return the number of components.
@@ -1121,7 +1247,7 @@ class NonnegativeCP(TensorEstimator):
         return self.factors_, self.weights_
 
     def _coefficients(self, data, layer):
-        return data.coefficients(self._factors_like(data))
+        return self._loss(data).coefficients(self._factors_like(data))
 
     def _reconstruction(self, S, layer):
         """Factors of the reconstruction of coefficients S (n_samples x k), beside S."""

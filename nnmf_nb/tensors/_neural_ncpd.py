@@ -54,11 +54,20 @@ from nnmf_nb.layer._nnls import (
     solve_layer,
     warn_not_converged,
 )
-from ..models._base import check_number, check_ranks, progress_bar, reporter, with_callbacks
+from nnmf_nb.models._base import (
+    check_number,
+    check_ranks,
+    progress_bar,
+    reporter,
+    uses_labels,
+    with_callbacks,
+)
 from ..persistence._checkpoints import keeping
 from ..solvers.gradient import Trace, lbfgs, run
 from ..solvers.stationarity import CONVERGED, projected_gradient_norm
 from nnmf_nb.tensors._cp import (
+    SquaredError,
+    TensorCriteria,
     TensorEstimator,
     balanced,
     best_start,
@@ -526,8 +535,9 @@ def by_weight(P, layers, hierarchy, n):
 class NCPDCertificate:
     """What was found about a fitted hierarchy, all dimensionless: relative `errors` per depth,
     their `floors` (NaN: unknown), and `stationarity`, the norm of the projected gradient of the
-    cost by all trained factors. It says whether a fit ended at a first-order optimum, or, where the
-    stationarity is large, at a kink of the cost; there may be better ones.
+    cost by all trained factors (NaN where labels were a part of it, which are not at hand). It says
+    whether a fit ended at a first-order optimum, or, where the stationarity is large, at a kink of
+    the cost; there may be better ones.
     """
 
     errors: tuple
@@ -540,6 +550,8 @@ class NCPDCertificate:
             for l, (error, floor) in enumerate(zip(self.errors, self.floors))
         ]
         table = text_table(rows, ("depth", "error", "floor"))
+        if math.isnan(self.stationarity):
+            return f"stationarity not judged: labels were a part of the objective\n{table}"
         return f"stationarity {self.stationarity:.0e}\n{table}"
 
 
@@ -638,6 +650,8 @@ class NeuralNCPD(Classifies, TensorEstimator):
         Shape of a data point.
     reconstruction_err_ : float
         ||X - X_L|| of the deepest layer, in units of X.
+    criteria_ : TensorCriteria
+        What the fit minimized, as `verify` reads it.
     certificate_ : NCPDCertificate
         Errors, floors and stationarity, computed from the final arrays.
     n_iter_ : int
@@ -789,6 +803,17 @@ class NeuralNCPD(Classifies, TensorEstimator):
         warn_few_topics(labels, ranks)
         return Supervision(y, labels, float(self.lam), self.label_loss)
 
+    def _criteria(self, supervision=None):
+        labels = bool(getattr(self, "classifiers_", {}))
+        if supervision is not None:
+            labels = uses_labels(supervision)
+        return TensorCriteria(
+            hierarchy=self.hierarchy,
+            depth_weights=tuple(check_weights(self.depth_weights, len(check_ranks(self.ranks)))),
+            frozen=bool(self.frozen),
+            labels=labels,
+        )
+
     def _objective(self, data, weights, supervision):
         if self.hierarchy != "samples":
             return OBJECTIVES[self.hierarchy](data, weights)
@@ -800,7 +825,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         starts = [lambda: random_factors(data, ranks[0], rng)] * self.n_init
         if parts is not None:
             starts[0] = lambda: svd_factors(data, ranks[0], rng, parts)
-        fit = best_start(data, starts)
+        fit = best_start(SquaredError(data), starts)
         if fit.reason != "interrupted":
             max_iter = self.max_iter if self.frozen else self.pretrain_iter
             fit = fit_cp(data, fit, max_iter=max_iter, tol=self.tol)
@@ -811,6 +836,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         parts = None if data.has_unknown else leading_parts(data, ranks[0])
         floors = hierarchy_floors(data, ranks, self.hierarchy, parts)
         objective = self._objective(data, weights, supervision)
+        self._criteria_of_fit = self._criteria(supervision)
         report = reporter(
             self,
             X,
@@ -839,8 +865,10 @@ class NeuralNCPD(Classifies, TensorEstimator):
             )
         P = [*fixed, *trace.A]
         vars(self).update(self._attributes(data, P, objective, floors, supervision))
-        self.certificate_ = self._certificate(data, objective)
-        warn_not_converged(data.coefficients([None, *self.factors_[1:]])[1])
+        self.criteria_ = self._criteria_of_fit
+        self.certificate_ = self._certificate(data)
+        status = data.coefficients([None, *self.factors_[1:]])[1]
+        warn_not_converged(status, type(self).__name__)
         self.stop_reason_ = "interrupted" if stopped else trace.reason
         self.converged_ = self.stop_reason_ in CONVERGED
         self.n_iter_ = max(1, len(trace.values) - 1)
@@ -850,14 +878,19 @@ class NeuralNCPD(Classifies, TensorEstimator):
             "errors": np.array(trace.notes),
         }
 
-    def _certificate(self, data, objective):
-        """The `NCPDCertificate` of the fitted layers."""
-        P = parameters_of(self.layers_, self.hierarchy, data.scale)
+    def _certificate(self, data):
+        """The `NCPDCertificate` of the fitted layers, by what the fit minimized."""
+        criteria = self._recorded()
+        P = parameters_of(self.layers_, criteria.hierarchy, data.scale)
         P = [asarray(to_numpy(one), data.like) for one in P]
-        n_factors = data.ndim - 1 if self.hierarchy == "samples" else data.ndim
-        trained = slice(n_factors if self.frozen else 0, None)
+        objective = OBJECTIVES[criteria.hierarchy](data, list(criteria.depth_weights))
+        if criteria.hierarchy == "samples":
+            objective = on_unit_columns(objective)
+        n_factors = data.ndim - 1 if criteria.hierarchy == "samples" else data.ndim
+        trained = slice(n_factors if criteria.frozen else 0, None)
         _, gradients, found = objective(P)
         stationarity = projected_gradient_norm(P[trained], gradients[trained])
+        stationarity = math.nan if criteria.labels else stationarity
         floors = tuple(one.floor for one in self.layers_)
         return NCPDCertificate(tuple(found.errors), floors, stationarity)
 
@@ -876,10 +909,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         certificate
             Computed anew from the data.
         """
-        data = self._read_training_data(X, mask)
-        weights = check_weights(self.depth_weights, len(self.layers_))
-        supervision = Supervision(None, {}, 0.0, self.label_loss)
-        return self._certificate(data, self._objective(data, weights, supervision))
+        return self._certificate(self._read_training_data(X, mask))
 
     def _attributes(self, data, P, objective, floors, supervision):
         """The fitted attributes that follow from the parameters, components in order."""
@@ -1039,7 +1069,8 @@ class NeuralNCPD(Classifies, TensorEstimator):
         ]
         shape = " x ".join(str(len(U)) for U in self.factors_)
         ended = "converged" if self.converged_ else "not converged"
-        head = f"NeuralNCPD of {shape}, hierarchy {self.hierarchy!r}: {ended} ({self.stop_reason_})"
+        hierarchy = self._recorded().hierarchy
+        head = f"NeuralNCPD of {shape}, hierarchy {hierarchy!r}: {ended} ({self.stop_reason_})"
         return f"{head}\n{text_table(rows, ('depth', 'rank', 'error', 'floor'))}"
 
     def _index(self, layer):
@@ -1050,7 +1081,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
 
     def _coefficients(self, data, layer):
         own = self.layers_[layer]
-        if self.hierarchy != "samples":
+        if self._recorded().hierarchy != "samples":
             factors = [None, *(asarray(to_numpy(U), data.like) for U in own.factors[1:])]
             mixing = None if own.mixing is None else asarray(own.mixing, data.like)
             return data.coefficients(factors, mixing)
