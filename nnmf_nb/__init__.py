@@ -42,6 +42,8 @@ _home = {
     "RankSearch": "selection._rank_search",
     "ProfileSearch": "selection._profiles",
     "consensus": "selection._consensus",
+    "steer": "steering._steering",
+    "replay": "steering._steering",
 }
 __all__ = [*_home, "datasets"]
 
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from nnmf_nb.selection._rank_search import RankSearch as RankSearch
     from nnmf_nb.tensors._cp import NonnegativeCP as NonnegativeCP
     from nnmf_nb.tensors._neural_ncpd import NeuralNCPD as NeuralNCPD
+    from nnmf_nb.steering._steering import replay as replay
+    from nnmf_nb.steering._steering import steer as steer
     from nnmf_nb.texts import fit_texts as fit_texts
 
 
