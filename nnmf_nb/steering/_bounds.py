@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..core._arrays import gram
 from ..layer._nnls import solve_gram
 from ..solvers.coordinate_descent import coordinate_descent
 

@@ -117,7 +117,7 @@ def _heirs(pairs, old, new, shared_by_all):
 
 def _heirs_of_added(added, old, new):
     """The same for lower bounds; of two for one word the larger one counts."""
-    bounds: dict = {}
+    bounds = {}
     for topic, word, bound in sorted(_heirs(added, old, new, False)):
         bounds[topic, word] = max(bound, bounds.get((topic, word), 0.0))
     return frozenset((topic, word, bound) for (topic, word), bound in bounds.items())

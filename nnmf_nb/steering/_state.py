@@ -242,7 +242,7 @@ def solved(corpus: Corpus, state: State, start: int, alternations: int = 3) -> S
             S[l] = np.ascontiguousarray(restricted(exact, G, F, S[l].T, allowed).T)
         if labeled:
             points = np.array([i for i, _ in state.labels])
-            for n in range(max(1, alternations)):
+            for _ in range(max(1, alternations)):
                 Y, best = fitted_classifier(S[l], state)
                 B = best if alternations else B
                 labels = points, Y, B, label_weight(data)

@@ -985,7 +985,7 @@ def _different_names(names, X):
         found = [
             f"{one} #{_row_hash(X, i)}" if one in twice else one for i, one in enumerate(found)
         ]
-    seen: dict = {}
+    seen = {}
     for i, one in enumerate(found):  # equal rows of one name
         seen[one] = seen.get(one, 0) + 1
         found[i] = one if seen[one] == 1 else f"{one}-{seen[one]}"
