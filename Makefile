@@ -10,7 +10,7 @@ PY := .venv/bin/python
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-all installed bare docs portable lowest lab export tidy bench fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo test test-all installed bare docs portable lowest lab export tidy bench bench-scale fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ tidy: .venv/dev ## bring notebooks to their committed form (runs none)
 bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by side
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "make bench: there is no benchmarks/*.py"; exit 1; }
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+bench-scale: .venv/dev ## a fit to a file of SIZE=1000 megabytes: memory, and speed beside one in memory (15 minutes)
+	@SIZE=$(or $(SIZE),1000) $(PY) benchmarks/blocks.py
 
 fuzz: .venv/dev ## 100 000 small-integer NNLS problems against brute force (minutes)
 	@$(PY) tools/fuzz.py

@@ -12,6 +12,8 @@ _home = {
     "NMF": "models._nmf",
     "SSNMF": "models._ssnmf",
     "GuidedNMF": "models._ssnmf",
+    "MiniBatchNMF": "models._mini_batch",
+    "MiniBatchSSNMF": "models._mini_batch",
     "NeuralNMF": "models._neural",
     "HierarchicalNMF": "models._hierarchical",
     "regroup": "models._hierarchical",
@@ -37,9 +39,12 @@ _home = {
     "inspect": "inspector._view",
     "LiveView": "inspector._live",
     "fit_texts": "texts",
+    "blocks": "out_of_core._sources",
     "RankSearch": "selection._rank_search",
     "ProfileSearch": "selection._profiles",
     "consensus": "selection._consensus",
+    "steer": "steering._steering",
+    "replay": "steering._steering",
 }
 __all__ = [*_home, "datasets"]
 
@@ -61,6 +66,8 @@ if TYPE_CHECKING:
     from nnmf_nb.models._deep import DeepNMF as DeepNMF
     from nnmf_nb.models._hierarchical import HierarchicalNMF as HierarchicalNMF
     from nnmf_nb.models._hierarchical import regroup as regroup
+    from nnmf_nb.models._mini_batch import MiniBatchNMF as MiniBatchNMF
+    from nnmf_nb.models._mini_batch import MiniBatchSSNMF as MiniBatchSSNMF
     from nnmf_nb.models._neural import NeuralNMF as NeuralNMF
     from nnmf_nb.models._nmf import NMF as NMF
     from nnmf_nb.models._nonlinear import NonlinearSemiNMF as NonlinearSemiNMF
@@ -69,15 +76,18 @@ if TYPE_CHECKING:
     from nnmf_nb.models._ssnmf import GuidedNMF as GuidedNMF
     from nnmf_nb.models._ssnmf import SSNMF as SSNMF
     from nnmf_nb.models._unfolded import UnfoldedNMF as UnfoldedNMF
-    from nnmf_nb.plot._compare import compare as compare
+    from nnmf_nb.out_of_core._sources import blocks as blocks
     from nnmf_nb.persistence._checkpoints import Checkpoint as Checkpoint
     from nnmf_nb.persistence._files import load as load
     from nnmf_nb.persistence._files import save as save
+    from nnmf_nb.plot._compare import compare as compare
     from nnmf_nb.selection._consensus import consensus as consensus
     from nnmf_nb.selection._profiles import ProfileSearch as ProfileSearch
     from nnmf_nb.selection._rank_search import RankSearch as RankSearch
     from nnmf_nb.tensors._cp import NonnegativeCP as NonnegativeCP
     from nnmf_nb.tensors._neural_ncpd import NeuralNCPD as NeuralNCPD
+    from nnmf_nb.steering._steering import replay as replay
+    from nnmf_nb.steering._steering import steer as steer
     from nnmf_nb.texts import fit_texts as fit_texts
 
 

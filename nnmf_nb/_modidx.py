@@ -406,8 +406,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                'nnmf_nb/solvers/initialization.py'),
                                                 'nnmf_nb.solvers.initialization.exact_start': ( 'solvers/initialization.html#exact_start',
                                                                                                 'nnmf_nb/solvers/initialization.py'),
-                                                'nnmf_nb.solvers.initialization.lower_of': ( 'solvers/initialization.html#lower_of',
-                                                                                             'nnmf_nb/solvers/initialization.py'),
                                                 'nnmf_nb.solvers.initialization.nndsvd': ( 'solvers/initialization.html#nndsvd',
                                                                                            'nnmf_nb/solvers/initialization.py'),
                                                 'nnmf_nb.solvers.initialization.random_start': ( 'solvers/initialization.html#random_start',

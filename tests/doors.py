@@ -204,6 +204,7 @@ METHODS["score"] = lambda model, X, **known: (
 # what `verify` asks a model, that is its door; X of the other one are coefficients
 HOOKS = ("certify_fit", "factor_pairs", "inverse_transform")
 TRAINING = ("fit", "fit_transform")  # every test of the containers goes through them
+IN_BATCHES = ("partial_fit",)  # its containers are in test_mini_batch.py
 # function with a model: name, call, whether it has mask and weights
 WITH_MODEL = {
     "verify": lambda model, X, **known: certificate(nnmf_nb.verify(model, X, **known)),

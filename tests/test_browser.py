@@ -291,16 +291,27 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
 
     inspector.locator('.node[data-key="1,1"] .bar').click()  # a supertopic, with the mouse
     until(lambda: python(page, "view.selected"), lambda s: s == "(1, 1)")
-    above = inspector.locator(".topic").inner_text(), inspector.locator(".examples").inner_text()
-    assert "layer 1, topic 1" in above[0]
+    above = inspector.locator(".topic").inner_text(), inspector.locator(".documents").inner_text()
+    assert "theme 1 ·" in above[0]
     inspector.locator(".topic .chip").first.click()  # one of its subtopics
     below = until(lambda: python(page, "view.selected"), lambda s: s.startswith("(0, "))
-    assert f"layer 0, topic {below[4:-1]}" in inspector.locator(".topic").inner_text()
-    assert inspector.locator(".examples").inner_text() != above[1]
+    assert f"topic {below[4:-1]} ·" in inspector.locator(".topic").inner_text()
+    assert inspector.locator(".documents").inner_text() != above[1]
     assert (
         python(page, f"view.data.loc[{below}, 'name']").split(" · ")[0]
         in inspector.locator(".topic h3").inner_text()
     )
+
+    # lists, texts and words come from the kernel
+    inspector.locator('[data-mode="all"]').click()
+    inspector.locator(".pager", has_text="1–12 of").wait_for()
+    inspector.locator(".read").first.click()
+    inspector.locator(".text.whole").first.wait_for()
+    inspector.locator(".feature").first.hover()
+    inspector.locator(".word li button").first.wait_for()
+    inspector.locator("input[type=search]").fill("peace")
+    inspector.locator(".said", has_text="names and whole texts").wait_for()
+    inspector.locator("input[type=search]").fill("")
 
     slider = inspector.locator("input[type=range]")
     rows = (
@@ -311,7 +322,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     for _ in range(10):
         # finds the slider anew: the card may just be drawn again for the names asked for above
         slider.press("ArrowLeft")
-    inspector.locator(".slider", has_text="λ 0.0").wait_for()
+    until(slider.input_value, lambda value: value == "0")
     assert inspector.locator(".feature").evaluate_all(rows) != frequent
 
     inspector.locator(".rename").click()
@@ -557,3 +568,17 @@ def test_app_in_jupyterlab(jupyter, page, tmp_path):
     page.wait_for_function(RAN)
     page.wait_for_function(IDLE)
     use_app(page, "lab_app", tmp_path)
+
+
+@pytest.mark.exhaustive  # what arrives in pieces is whole: also a cell of the app's notebook
+def test_app_takes_a_table_that_a_websocket_would_drop(jupyter, page, tmp_path):
+    page.goto(f"{jupyter}/voila/render/inspector.ipynb")
+    page.get_by_role("button", name="Fit", exact=True).wait_for()
+    table = tmp_path / "large.csv"
+    row = ",".join(f"{n % 97}.123456" for n in range(1300)) + "\n"
+    table.write_text(row * 1000)
+    assert table.stat().st_size > 11_000_000
+    page.get_by_label("or a file").set_input_files(table)
+    page.get_by_text("large.csv (").wait_for()
+    page.get_by_role("button", name="remove the file").click()
+    page.get_by_text("toy (90 documents)").last.wait_for()

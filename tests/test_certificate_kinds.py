@@ -39,6 +39,24 @@ OBJECTIVE = {
     ),
     "SSNMF": ONE | dict(solver=SEARCH, beta_loss=OPEN, label_loss=OPEN, lam=OPEN),
     "GuidedNMF": ONE | dict(lam=OPEN, seeds=OPEN, features=OPEN),
+    "MiniBatchNMF": COMMON
+    | dict(
+        n_components=SEARCH,
+        init=SEARCH,
+        random_state=SEARCH,
+        batch_size=SEARCH,
+        forget_factor=SEARCH,
+        beta_loss=JUDGED,
+    ),
+    "MiniBatchSSNMF": COMMON
+    | dict(
+        n_components=SEARCH,
+        init=SEARCH,
+        random_state=SEARCH,
+        batch_size=SEARCH,
+        forget_factor=SEARCH,
+        lam=OPEN,
+    ),
     "HierarchicalNMF": CHAIN | STARTS | dict(beta_loss=JUDGED),
     "DeepNMF": CHAIN
     | STARTS

@@ -75,7 +75,7 @@ def test_every_public_model_and_door_is_in_the_registry():
     models = doors.public_models()
     assert {*models} == {kind for kind, _, _ in doors.MODELS.values()}
     methods = {name for kind in models.values() for name in doors.methods_with_X(kind)}
-    assert methods == {*doors.METHODS, *doors.TRAINING, *doors.HOOKS}
+    assert methods == {*doors.METHODS, *doors.TRAINING, *doors.HOOKS, *doors.IN_BATCHES}
     assert doors.functions_with_X() == {*doors.FUNCTIONS}
 
 

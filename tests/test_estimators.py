@@ -23,6 +23,7 @@ from nnmf_nb import (
     NMF,
     SSNMF,
     HierarchicalNMF,
+    MiniBatchNMF,
     NeuralNMF,
     NonnegativeCP,
     datasets,
@@ -57,6 +58,7 @@ EVERY_MODEL = [getattr(nnmf_nb, name)() for name in MODELS]
 EVERY_MODEL += [
     SSNMF(beta_loss="kullback-leibler", label_loss="kullback-leibler", max_iter=20),
     NonnegativeCP(beta_loss="kullback-leibler", max_iter=20),
+    MiniBatchNMF(beta_loss="kullback-leibler", max_iter=20),
 ]
 
 

@@ -79,6 +79,30 @@ EFFECTS = {
             ),
         ),
     ),
+    "MiniBatchNMF": (
+        ONE | dict(batch_size=30),
+        COMMON
+        | dict(
+            n_components=change(3),
+            init=change("random"),
+            random_state=change(1, RANDOM),
+            batch_size=change(9),
+            forget_factor=change(0.5),
+            beta_loss=change("kullback-leibler"),
+        ),
+    ),
+    "MiniBatchSSNMF": (
+        ONE | dict(batch_size=30),
+        COMMON
+        | dict(
+            n_components=change(3),
+            lam=change(0.1, fit=LABELS),
+            init=change("random"),
+            random_state=change(1, RANDOM),
+            batch_size=change(9),
+            forget_factor=change(0.5),
+        ),
+    ),
     "HierarchicalNMF": (
         LAYERS,
         CHAINS

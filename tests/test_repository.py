@@ -34,19 +34,22 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in BY_HAND)
 # A module imports only from modules above its own.
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
+out_of_core: _sources
 layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
 solvers: stationarity _stopping coordinate_descent initialization extrapolation _loss divergences
 solvers: count_descent
-solvers: gradient _quasi_newton _flat
+solvers: gradient _quasi_newton _flat _online
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
+out_of_core: _training
 models: _probabilities _tables _report _base _starts _one_layer *
 tensors: _kernels _data _counts _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
 plot: _map_kernels _map_arrays _map_layout _map _river _compare
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
-inspector: _view _live
+steering: _bounds _state _edits _steering
+inspector: _documents _view _live
 texts
 datasets
 bridges

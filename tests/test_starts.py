@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from nnmf_nb import DeepNMF, HierarchicalNMF, NeuralNMF, datasets, nnls, regroup
 from nnmf_nb.models._starts import best_by_cost, express, split_sizes
 from nnmf_nb.solvers import coordinate_descent
-from nnmf_nb.solvers.initialization import lower_of
+from nnmf_nb.solvers._stopping import lower_of
 
 TOY = datasets.toy(random_state=0)
 KNOWN = np.random.default_rng(1).random(TOY.X.shape) < 0.8

@@ -30,6 +30,9 @@ ZOO = {
         LABELED,
     ),
     "GuidedNMF": ("GuidedNMF", ONE | dict(seeds=[[0]]), ""),
+    "MiniBatchNMF": ("MiniBatchNMF", ONE | dict(batch_size=5), ""),
+    "MiniBatchNMF-kl": ("MiniBatchNMF", ONE | COUNTS | dict(batch_size=5), ""),
+    "MiniBatchSSNMF": ("MiniBatchSSNMF", ONE | dict(batch_size=5), LABELED),
     "HierarchicalNMF": ("HierarchicalNMF", DEEP, ""),
     "HierarchicalNMF-kl": ("HierarchicalNMF", DEEP | COUNTS, ""),
     "DeepNMF": ("DeepNMF", DEEP, ""),
@@ -63,7 +66,8 @@ MODELS = [
 ]
 SIGNED = ("DeepSemiNMF", "SparseCodingNetwork")  # take data of any sign
 # fit has a mask
-MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, "UnfoldedNMF")]
+NEED_ALL = ("UnfoldedNMF", "MiniBatchNMF", "MiniBatchSSNMF")  # nonnegative, but know no mask
+MASKED = [name for name in ZOO if name.split("-")[0] not in (*SIGNED, *NEED_ALL)]
 
 
 def one_of_each(names):

@@ -16,10 +16,11 @@ from ..core._arrays import namespace
 from ..core._linalg import unit_columns
 from ..layer._kl import solve_kl
 from ..layer._nnls import solve_layer
+from ..solvers._stopping import lower_of
 from ..solvers.coordinate_descent import Factorization, hals
 from ..solvers.count_descent import _takes_counts, count_descent
 from ..solvers.divergences import alternating_newton
-from ..solvers.initialization import best_start, lower_of, random_start, svd_start
+from ..solvers.initialization import best_start, random_start, svd_start
 
 # %% ../../nbs/chain/layer_losses.ipynb #be923683
 def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):

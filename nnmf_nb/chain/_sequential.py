@@ -14,9 +14,10 @@ from ._counts import CountCost, CountObjective, CountVariables, null_divergence
 from ._labels import with_labels
 from ._layer_losses import SQUARES
 from ..core._data import DataMatrix
+from ..solvers._stopping import lower_of
 from ..solvers.coordinate_descent import Factorization
 from ..solvers.gradient import Trace, lbfgs, run
-from ..solvers.initialization import best_start, lower_of, random_start
+from ..solvers.initialization import best_start, random_start
 
 # %% ../../nbs/chain/sequential.ipynb #2ee5455e
 def chain_training(X, by):

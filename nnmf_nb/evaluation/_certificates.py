@@ -42,6 +42,7 @@ from nnmf_nb.core._data import (
 )
 from ..core._linalg import svd_floors
 from ..core._validation import is_sparse, opened, plain_array, read_samples, without_mask
+from ..out_of_core._sources import Blocks
 from ..solvers._loss import BetaDivergence, _power_of_scale, loss_of
 from nnmf_nb.solvers.divergences import (
     _shares,
@@ -1261,6 +1262,11 @@ def verify(
     >>> certificate.layers[0].kkt < 1e-5
     True
     """
+    if isinstance(X, Blocks):
+        raise TypeError(
+            "verify needs X in memory. Of a fit to blocks(..), layers_[l].kkt is the largest KKT "
+            "residual of all data points, and history_['stationarity'] ends with that of A"
+        )
     model, X = opened(model, X)
     if hasattr(model, "certify_fit"):
         return model.certify_fit(X, mask)

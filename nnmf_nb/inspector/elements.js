@@ -71,9 +71,17 @@ export function guardWith(alert) {
 
 const ruler = document.createElement("canvas").getContext("2d");
 
+const widths = new Map(); // of texts that were measured before: the same labels come again
+
 export function textWidth(text, size = 12) {
+  const key = `${size} ${text}`;
+  let width = widths.get(key);
+  if (width !== undefined) return width;
   ruler.font = `${size}px system-ui, "DejaVu Sans", sans-serif`;
-  return ruler.measureText(text).width;
+  width = ruler.measureText(text).width;
+  if (widths.size > 20_000) widths.clear();
+  widths.set(key, width);
+  return width;
 }
 
 /** As many of the words of a label as there is room for, and at least a part of the first. */

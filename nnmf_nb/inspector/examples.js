@@ -1,63 +1,52 @@
-// The pane of examples: the data points of the selected topic. All numbers are shares of the
-// reconstruction at the layer of this topic.
+// One document: its name, its text with the words that speak for a topic, and all its topics. All
+// numbers are shares of the reconstruction at the level of the chosen topic.
 
-import { h, heading, pane, percent, rgb, sum } from "./elements.js";
-import { isCurve } from "./payload.js";
+import { chip, emblem } from "./chips.js";
+import { h, percent, rgb, sum } from "./elements.js";
+import { callOf, isCurve, levelName, levelNames } from "./payload.js";
 import { curve, picture } from "./pictures.js";
-import { chip, emblem } from "./topic.js";
 
-export function examplesPane(view) {
-  const { data } = view;
-  const element = pane("examples", "examples");
+const LISTED = 5; // topics that are listed, besides the chosen one
 
-  function draw() {
-    const [l, j] = view.selected();
-    const listed = data.layers[l].topics[j].points;
-    const where = data.layers.length > 1 ? ` of layer ${l}` : "";
-    const from = l > 0 ? ", from its subtopics" : "";
-    const note = `strongest data points${from}, and their topics${where}`;
-    const list = h(
-      "ol",
-      {},
-      listed.map(([m]) => drawExample(view, m, l, j)),
-    );
-    const none = h("p", { class: "quiet" }, "no data point has this topic");
-    element.replaceChildren(heading("examples", note), listed.length ? list : none);
-  }
-
-  return { element, draw };
-}
-
-function drawExample(view, m, l, j) {
-  const point = view.data.points[m];
-  const shares = point.shares[l];
-  const own = shares.find(([i]) => i === j)[1];
-  const origin = point.main?.[l];
-  const title = "share of this topic in the data point";
+/** A document (number m, name, text, shares of topics, names of near copies) below topic j of
+ *  layer l. */
+export function drawExample(view, one, l, j) {
+  const own = one.shares.find(([i]) => i === j);
+  const shares = one.shares.filter(([i], n) => n < LISTED || i === j);
+  const title = `share of this ${levelName(view.data, l)} in the ${view.data.unit}`;
+  const point = view.data.points[one.m];
   return h(
     "li",
-    { class: "example", "data-point": m },
+    { class: "example", "data-point": one.m },
     h(
       "div",
       { class: "line" },
-      h("h3", { title: point.name }, point.name),
-      h("span", { class: "quiet num", title }, percent(own)),
+      h("h3", { title: one.name }, one.name),
+      h("span", { class: "quiet num", title }, own ? percent(own[1]) : "<4%"),
     ),
-    point.text ? drawText(view, point, m, l, j) : null,
-    view.data.shape ? drawStrip(view, point) : null,
+    one.text ? drawText(view, one, l, j) : null,
+    view.data.shape && point ? drawStrip(view, point) : null,
     drawStack(view, shares, l),
     drawParts(view, shares, l, j),
-    origin === undefined
+    one.main === undefined
       ? null
-      : h("p", { class: "origin quiet" }, "mainly in subtopic ", chip(view, l - 1, origin)),
+      : h("p", { class: "origin quiet" }, "mainly in ", chip(view, l - 1, one.main)),
+    one.copies.length ? drawCopies(one.copies) : null,
   );
+}
+
+/** What nearly repeats a document, folded. */
+function drawCopies(names) {
+  const count = `+ ${names.length} near ${names.length === 1 ? "copy" : "copies"}`;
+  const rows = names.map((name) => h("li", {}, name));
+  return h("details", { class: "copies" }, h("summary", {}, count), h("ul", {}, rows));
 }
 
 // --- texts --------------------------------------------------------------------------------------
 
 /** The opening of a text; the whole, with the words that speak for the topic marked, on demand. */
-function drawText(view, point, m, l, j) {
-  const text = h("p", { class: "text" }, point.text);
+function drawText(view, point, l, j) {
+  const text = h("p", { class: "text" }, ...withHits(point.text, view.state.query));
   const read = h("button", { class: "plain read", type: "button" }, invitation(point));
   read.setAttribute("aria-expanded", "false");
   const note = h("span", { class: "quiet", role: "status" });
@@ -65,11 +54,11 @@ function drawText(view, point, m, l, j) {
     "click",
     view.guard(() => {
       if (read.getAttribute("aria-expanded") === "true") {
-        fold(text, read, point);
+        fold(view, text, read, point);
         return;
       }
       note.textContent = " …";
-      view.read(m, l, j).then(
+      view.store.read(point.m, l, j).then(
         (whole) => {
           note.textContent = "";
           unfold(view, text, read, whole, view.colorOf(l, j));
@@ -80,26 +69,37 @@ function drawText(view, point, m, l, j) {
       );
     }),
   );
-  return [text, view.canRead ? h("p", { class: "reading" }, read, note) : null];
+  return [text, view.store?.canRead ? h("p", { class: "reading" }, read, note) : null];
 }
 
 /** What the button says while the text is folded. */
 const invitation = (point) => (point.cut ? "read the whole text" : "mark its words");
 
-function fold(text, read, point) {
+function fold(view, text, read, point) {
   text.classList.remove("whole");
-  text.replaceChildren(point.text);
+  text.replaceChildren(...withHits(point.text, view.state.query));
   read.textContent = invitation(point);
   read.setAttribute("aria-expanded", "false");
 }
 
-function unfold(view, text, read, { text: whole, marks, rest }, color) {
+function unfold(view, text, read, { text: whole, marks, rest, isOpening }, color) {
   text.classList.add("whole");
   text.replaceChildren(...marked(whole, new Map(marks), color));
   const more = ` … and ${rest.toLocaleString("en")} more letters`;
   if (rest) text.append(h("span", { class: "quiet" }, more));
+  const only = " This page holds the opening only.";
+  if (isOpening) text.append(h("span", { class: "quiet" }, only));
   read.textContent = "fold";
   read.setAttribute("aria-expanded", "true");
+}
+
+/** A text with what a search found underlined. */
+function withHits(text, query) {
+  const terms = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!terms.length) return [text];
+  const escaped = terms.map((term) => term.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const pieces = text.split(new RegExp(`(${escaped.join("|")})`, "iu"));
+  return pieces.map((piece, n) => (n % 2 ? h("u", { class: "hit" }, piece) : piece));
 }
 
 /** A text with the words marked that speak for a topic; the tint follows how surely. */
@@ -121,7 +121,7 @@ function marked(text, marks, color) {
 function drawStack(view, shares, l) {
   const piece = ([i, share]) =>
     h("span", { style: { width: `${100 * share}%`, background: view.colorOf(l, i) } });
-  const title = "topics of this data point at this layer; gray: all others";
+  const title = `its ${levelNames(view.data, l)}; gray: all others`;
   return h("div", { class: "stack", title }, shares.map(piece));
 }
 
@@ -132,19 +132,20 @@ function drawParts(view, shares, l, j) {
     h(
       "li",
       { class: i === j ? "on" : null },
+      h("i", { style: { background: view.colorOf(l, i) } }),
       h("span", { class: "num" }, percent(share)),
       h(
         "button",
         {
           type: "button",
           "data-key": `${l},${i}`,
-          title: `layer ${l}, topic ${i}: ${view.nameOf(l, i, 8)}`,
+          title: `${callOf(view.data, l, i)}: ${view.nameOf(l, i, 8)}`,
           onclick: () => view.select(l, i),
         },
         emblem(view, l, i, 3),
       ),
     );
-  const others = h("li", {}, h("span", { class: "num" }, `${rest}%`), "all others");
+  const others = h("li", {}, h("i"), h("span", { class: "num" }, `${rest}%`), "all others");
   return h("ul", { class: "parts" }, shares.map(row), rest > 0 ? others : null);
 }
 
@@ -157,7 +158,7 @@ function drawStrip(view, point) {
     const drawn = isCurve(data)
       ? curve(pixels, data.axis, `rgb(${ink})`)
       : picture(pixels, data.shape, ink);
-    const caption = n ? `depth ${n - 1}${error}` : "data";
+    const caption = n ? `${levelNames(data, n - 1)}${error}` : "data";
     return h("figure", {}, drawn, h("figcaption", { class: "num" }, caption));
   };
   return h("div", { class: "strip" }, point.images.map(figure));

@@ -1,10 +1,12 @@
 // The last pane, folded: how good the fit is.
 
 import { clamp, h, heading, percent } from "./elements.js";
+import { levelNames } from "./payload.js";
 import { lineChart } from "./pictures.js";
 
-export function fitPane({ data }) {
-  const head = ["depth", "topics", "error (bar), floor (tick)", "error", "floor"];
+export function fitPane(view) {
+  const { data } = view;
+  const head = ["level", "topics", "error (bar), floor (tick)", "error", "floor"];
   const cells = [...head, "captured", "coefficients"].map((one) => h("th", { scope: "col" }, one));
   const table = h(
     "table",
@@ -13,26 +15,52 @@ export function fitPane({ data }) {
     h(
       "tbody",
       {},
-      data.layers.map(({ fit }, l) => drawRow(fit, l)),
+      data.layers.map(({ fit }, l) => drawRow(data, fit, l)),
     ),
   );
   const judged =
-    "error: length of what is left over, relative to the data; floor: the lowest error that any " +
-    "matrix of this rank can have; captured: explained, of what this rank can explain. The light " +
-    "judges the coefficients alone; the whole fit is judged by model.certificate_ in Python.";
+    "Error: length of what is left over, relative to the data; 0 is perfect. Floor: the lowest " +
+    "error that any so many topics can have. Captured: what these topics explain, of what any so " +
+    "many can. The light judges the coefficients alone, the certificate the whole fit.";
+  const certificate = h("div", { class: "certificate" });
   const element = h(
     "details",
     { class: "fit" },
     h("summary", {}, "How good is this fit? ", h("span", { class: "quiet" }, data.verdict)),
     h("p", { class: "quiet num model" }, data.facts),
-    h("div", { class: "wide" }, table),
+    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "errors" }, table),
     h("p", { class: "quiet legend" }, judged),
-    data.history ? drawHistory(data.history) : null,
+    drawScores(data.scores || []),
+    certificate,
+    data.history ? drawHistory(data, data.history) : null,
   );
-  return { element };
+  element.addEventListener("toggle", () => element.open && showCertificate(view, certificate));
+  return { element, draw() {} };
 }
 
-function drawRow(fit, l) {
+/** Label loss and accuracy, where there are labels. */
+function drawScores(scores) {
+  if (!scores.length) return null;
+  const shown = (value, isPart) => (isPart ? percent(value) : value.toPrecision(3));
+  const row = ([what, value, isPart]) => [h("dt", {}, what), h("dd", { class: "num" }, shown(value, isPart))];
+  return h("div", { class: "scores" }, heading("labels"), h("dl", {}, scores.map(row)));
+}
+
+/** The certificate of the page, or of the kernel, which judges the model when it is asked. */
+function showCertificate(view, element) {
+  if (element.childElementCount) return;
+  const show = ({ color, reasons }) => {
+    const light = { green: "good", amber: "fair", red: "poor" }[color];
+    const word = h("span", { class: light ? `light ${light}` : "quiet" }, color);
+    const lines = reasons.map((reason) => h("li", {}, reason));
+    element.replaceChildren(heading("certificate"), h("p", {}, word), h("ul", {}, lines));
+  };
+  const known = view.model.get("certificate");
+  if (known) show(known);
+  else if (view.hasKernel) view.ask({ certificate: true }).then(show, () => {});
+}
+
+function drawRow(data, fit, l) {
   const known = (v, text) => (v === null ? "?" : text(v));
   const error = fit.error.toFixed(3);
   const shapes = `A ${fit.A.join(" × ")}, S ${fit.S.join(" × ")}`;
@@ -41,7 +69,7 @@ function drawRow(fit, l) {
   const row = h(
     "tr",
     {},
-    number(l),
+    number(levelNames(data, l)),
     number(fit.rank, shapes),
     h("td", { style: { width: "30%" } }, drawGauge(fit)),
     number(error),
@@ -65,7 +93,7 @@ function drawGauge({ error, floor }) {
 }
 
 /** Every curve on a scale of its own: depths differ more than iterations do. */
-function drawHistory({ title, each, curves, lengths, floors }) {
+function drawHistory(data, { title, each, curves, lengths, floors }) {
   const shown = curves.map((values, n) => {
     if (values.length < 2) return null;
     const step = (lengths[n] - 1) / (values.length - 1);
@@ -77,17 +105,17 @@ function drawHistory({ title, each, curves, lengths, floors }) {
       h(
         "div",
         { class: "line" },
-        h("span", {}, curves.length > 1 ? `${each} ${n}` : ""),
+        h("span", {}, curves.length > 1 ? levelNames(data, n) : ""),
         h("span", { class: "quiet num" }, floor),
       ),
       lineChart(iterations, values, floors[n], title),
     );
   });
-  const own = each === "layer" && curves.length > 1 ? " of each layer's own data" : "";
+  const own = each === "layer" && curves.length > 1 ? ", each level of the one below" : "";
   const dashed = floors.some((v) => v !== null) ? " · dashed: lowest possible" : "";
   const rises = each === "depth" && curves.some((one) => one[one.length - 1] > one[0]);
   const why =
-    "All depths are trained together for the sum of their errors, so the error of one depth may " +
+    "All levels are trained together for the sum of their errors, so the error of one level may " +
     "rise a little while the others fall more. Each curve has an axis of its own.";
   return h(
     "div",

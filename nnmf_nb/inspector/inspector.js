@@ -2,12 +2,24 @@
 // Modules are joined to one text when they are read (see `script` in nbs/inspector/view.ipynb).
 
 import { guardWith, h, hideStill, keepKeys, keyOf, onTheme } from "./elements.js";
-import { examplesPane } from "./examples.js";
+import { documentsPane } from "./documents.js";
 import { fitPane } from "./fit.js";
 import { layersPane } from "./layers.js";
 import { namesOfPage, namesTools } from "./names.js";
 import { found, kinship, label } from "./payload.js";
+import { storeOf } from "./store.js";
 import { topicPane } from "./topic.js";
+
+/** The panes in reading order, each a function of the view; a new one is one more line here. What
+ *  it returns has an `element`, and `draw` for everything anew; and, where it wants to know,
+ *  `follow` for another choice, `search` for other words in `view.state.query`, `isResized`. Its
+ *  place on the page is a rule for the class of its element in inspector.css. */
+const PANES = {
+  layers: layersPane,
+  topic: topicPane,
+  documents: documentsPane,
+  fit: fitPane,
+};
 
 const PATIENCE = 4000; // milliseconds after which a kernel that says nothing is said not to answer
 
@@ -24,15 +36,15 @@ function createView(model) {
     guard,
     names,
     kin: kinship(data),
+    panes: {},
     state: { hover: null, query: "", lambda: 1, renaming: false },
     hasKernel: Boolean(model.get("has_kernel")),
     selected: () => model.get("selected"),
     nameOf: (l, j, n) => label(data, names(), l, j, n),
     colorOf: (l, j) => data.layers[l].topics[j].color,
   };
-  view.canRead = view.hasKernel || Boolean(model.get("texts"));
   view.ask = asker(model);
-  view.read = (m, l, j) => readText(view, m, l, j);
+  view.store = storeOf(view);
   view.rename = (l, j, name) => rename(view, l, j, name);
   return view;
 }
@@ -52,12 +64,6 @@ function asker(model) {
       setTimeout(() => reject(new Error("the kernel does not answer")), PATIENCE);
       model.send({ ...question, ask: last });
     });
-}
-
-async function readText(view, m, l, j) {
-  if (view.hasKernel) return view.ask({ read: Number(m), topic: [l, j] });
-  const { text, marks, rest } = view.model.get("texts")[m];
-  return { text, rest, marks: marks[keyOf(l, j)] || [] };
 }
 
 function rename(view, l, j, name) {
@@ -85,22 +91,40 @@ function setNames(view, names) {
 
 // --- the header ---------------------------------------------------------------------------------
 
-function drawSearch(view, panes) {
+function drawSearch(view) {
+  const { panes, state } = view;
   const count = h("span", { class: "quiet num", role: "status" });
   const search = h("input", {
     type: "search",
-    placeholder: "find a feature  ( / )",
-    "aria-label": "highlight topics by feature",
+    placeholder: `find a ${view.data.term} or ${view.data.unit}  ( / )`,
+    "aria-label": `find topics, ${view.data.term}s and ${view.data.unit}s`,
     spellcheck: "false",
   });
+  let counts = {};
+  const say = () => {
+    const noun = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
+    const parts = Object.entries(counts).map(([one, n]) => noun(n, one));
+    count.textContent = state.query.trim() ? parts.join(" · ") : "";
+  };
   const show = (query) => {
-    view.state.query = query;
-    panes.layers.highlight();
-    panes.topic.draw();
+    state.query = query;
+    counts = {};
+    for (const pane of Object.values(panes)) pane.search?.();
+    say();
+    panes.topic.words?.search(query).then(
+      (n) => {
+        counts[view.data.term] = n;
+        say();
+      },
+      () => {}, // a kernel that does not answer has been spoken of in the list of documents
+    );
   };
   view.showCount = (n) => {
-    const topics = `${n} topic${n > 1 ? "s" : ""}`;
-    count.textContent = n === null ? "" : n ? topics : "no strong feature";
+    if (n !== null) counts.topic = n;
+  };
+  view.showFound = (n) => {
+    counts[view.data.unit] = n;
+    say();
   };
   view.clearSearch = () => {
     search.value = "";
@@ -147,21 +171,28 @@ function drawHeader(view, search) {
 }
 
 /** How to read the page, folded. */
-function drawGuide({ data }) {
+function drawGuide({ data, store }) {
   const deep = data.layers.length > 1;
+  const { unit, term } = data;
+  const above = data.layers.length > 2 ? "topics of a level above" : "themes";
   const lines = [
-    "A topic is a group of features that occur together. Its share says how much of the data, " +
-      "as the model rebuilds them, it makes up; the shares of a layer add up to 100%.",
+    `A topic is a group of ${term}s that occur together. Its share says how much of the data, as ` +
+      "the model rebuilds them, it makes up; the shares of a level add up to 100%.",
     deep &&
-      "Layers are read from left (few, wide topics) to right (many, fine ones). A ribbon says " +
-        "how much of a fine topic belongs to a wide one.",
-    "Choose a topic by click or arrow keys. Everything else on the page, numbers too, is then " +
-      "about this topic and its layer.",
+      `Topics belong to ${above}: read from left (few, wide) to right (many, fine). A ribbon says ` +
+        "how much of a fine one belongs to a wide one; one may belong to several.",
+    "Choose by click, by arrow keys, or with the buttons of the levels. Everything else on the " +
+      "page, numbers too, is then about this choice and its level.",
     !data.shape &&
-      "The slider reorders its features: frequent ones at the right, those that other topics do " +
-        "not have at the left.",
-    "Examples are the data points in which it is strongest. The bar below each shows all its " +
-      "topics and adds up to 100%.",
+      `The slider reorders its ${term}s: at the right those it has most of, at the left those that ` +
+        "others do not have.",
+    `Examples are the ${unit}s in which it is strongest; beside them stand all that have at least ` +
+      "4% of it. The bar below each shows all that it is made of and adds up to 100%. Near copies " +
+      "are folded into the first of them.",
+    data.texts &&
+      "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
+        "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",
+    store && `A search looks in ${term}s, and in ${unit}s: ${store.searched}.`,
   ];
   const paragraphs = lines.filter(Boolean).map((line) => h("p", {}, line));
   return h("details", { class: "guide" }, h("summary", {}, "How to read this page"), paragraphs);
@@ -186,50 +217,49 @@ function listenForSlash(view, search) {
   (view.hasKernel ? view.root : document).addEventListener("keydown", slash);
 }
 
+/** Makes a pane and puts it below those that are there. */
+function mountPane(view, name, make) {
+  view.panes[name] = make(view);
+  view.grid.append(view.panes[name].element);
+}
+
 function render({ model, el }) {
   const view = createView(model);
-  const { guard } = view;
-  const panes = {};
-  const { element: searchBox, search } = drawSearch(view, panes);
-  view.root = h("div", { class: "nnmf", role: "group", "aria-label": "layer inspector" });
+  const { panes } = view;
+  const { element: searchBox, search } = drawSearch(view);
+  view.root = h("div", { class: "nnmf", role: "group", "aria-label": "inspector of topics" });
+  view.grid = h("div", { class: "panes" });
   view.setNames = (names) => setNames(view, names);
-  view.select = guard((l, j, focus = false) => {
+  view.select = view.guard((l, j, focus = false) => {
     model.set("selected", [l, j]);
     model.save_changes();
     if (focus) panes.layers.focus();
   });
-  panes.layers = layersPane(view);
-  panes.topic = topicPane(view);
-  panes.examples = examplesPane(view);
-  panes.fit = fitPane(view);
-  const parts = [panes.layers, panes.topic, panes.examples, panes.fit].map((one) => one.element);
-  view.root.append(drawHeader(view, searchBox), h("div", { class: "panes" }, parts));
+  view.root.append(drawHeader(view, searchBox), view.grid);
+  for (const [name, make] of Object.entries(PANES)) mountPane(view, name, make);
   listenForSlash(view, search);
   el.replaceChildren(view.root);
-  return followModel(view, panes);
+  return followModel(view);
 }
 
 /** Draws everything, and again when the model, the width or the theme changes; returns a function
  *  that ends this. */
-function followModel(view, panes) {
+function followModel(view) {
   const { model, guard } = view;
+  const panes = Object.values(view.panes);
   const all = guard(() => {
-    panes.layers.draw();
-    panes.topic.draw();
-    panes.examples.draw();
+    for (const pane of panes) pane.draw();
   });
   const follow = guard(() => {
     view.state.renaming = false;
-    panes.layers.follow();
-    panes.topic.draw();
-    panes.examples.draw();
+    for (const pane of panes) pane.follow?.();
   });
   const showError = () => {
     view.alert.textContent = model.get("error") || "";
   };
   const resize = guard(() => {
     hideStill(view.root);
-    if (panes.layers.isResized()) panes.layers.draw();
+    for (const pane of panes) if (pane.isResized?.()) pane.draw();
   });
   const resized = new ResizeObserver(resize);
   const endTheme = onTheme(() => view.data.shape && all()); // only pictures have its colors
@@ -237,7 +267,10 @@ function followModel(view, panes) {
   for (const [event, work] of Object.entries(events)) model.on(event, work);
   all();
   showError();
-  resized.observe(panes.layers.element);
+  resized.observe(view.grid);
+  view.store?.unpacked?.catch((error) => {
+    view.alert.textContent = `The documents of this page cannot be read: ${error.message}`;
+  });
   return () => {
     resized.disconnect();
     endTheme();

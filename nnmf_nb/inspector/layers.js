@@ -3,20 +3,22 @@
 import { clamp, fill, fitText, h, heading, keyOf, pane, percent, rgb, s } from "./elements.js";
 import { sum, textWidth } from "./elements.js";
 import { BAR, bandPath, bands, layout } from "./layout.js";
-import { EASE, found, isCurve, lineage, words } from "./payload.js";
+import { EASE, callOf, countsOf, found, isCurve, levelNames, lineage } from "./payload.js";
+import { words } from "./payload.js";
 import { curve, picture } from "./pictures.js";
 
 /** Draws the pane anew whenever `draw` is called; `highlight` follows selection and search. */
 export function layersPane(view) {
   const { data, state, guard } = view;
   const L = data.layers.length;
-  const element = pane("layers", "layers");
+  const element = pane("layers", L > 1 ? "topics and what they belong to" : "topics");
   const open = new Set(); // layers all of whose topics have a bar
   let nodes = [];
   let ribbons = [];
   let svg = null;
+  let levels = [];
   let drawnWidth = 0;
-  let isFolded = false; // whether topics share a bar
+  let groups = []; // [layer, topics that share a bar, its element]
 
   function draw() {
     drawnWidth = element.clientWidth || 600;
@@ -24,11 +26,11 @@ export function layersPane(view) {
     const byPart = (map) => [...map].sort((a, b) => b[1] - a[1]).map(([j]) => j);
     const wanted = family.map(byPart);
     const place = layout(data, view.kin, Math.max(240, drawnWidth), open, wanted);
-    isFolded = place.groups.some(Boolean);
     svg = drawAll(place);
     const focused = element.contains(document.activeElement);
-    const note = `bar: share of the reconstruction${L > 1 ? " · ribbon: what flows up" : ""}`;
-    element.replaceChildren(heading("layers", note), svg, drawHints(place));
+    const note = `bar: share of the whole${L > 1 ? " · ribbon: what belongs to what" : ""}`;
+    const title = L === 2 ? "topics and themes" : "topics";
+    element.replaceChildren(heading(title, note), ...drawLevels(), svg, drawHints(place));
     highlight();
     if (focused) focus();
   }
@@ -38,7 +40,7 @@ export function layersPane(view) {
       width: Math.max(240, drawnWidth),
       height: place.height,
       role: "group",
-      "aria-label": "topics of all layers; arrow keys move",
+      "aria-label": "all topics; arrow keys move",
     });
     ribbons = bands(data, place).map((band) => {
       const fillOf = view.colorOf(band.l, band.j);
@@ -46,14 +48,17 @@ export function layersPane(view) {
       return { ...band, path };
     });
     all.append(...ribbons.map(({ path }) => path));
-    all.append(...data.layers.map((layer, l) => drawHeading(place, l, layer.topics.length)));
+    all.append(...data.layers.map((_, l) => drawHeading(place, l)));
     nodes = data.layers.map((_, l) => {
       const made = [];
       for (const j of place.own[l]) made[j] = drawNode(view, place, l, j);
       all.append(...place.own[l].map((j) => made[j]));
       return made;
     });
-    all.append(...place.groups.flatMap((group, l) => (group ? [drawGroup(place, l, group)] : [])));
+    groups = place.groups.flatMap((group, l) =>
+      group ? [[l, group.hidden, drawGroup(place, l, group)]] : [],
+    );
+    all.append(...groups.map(([, , element]) => element));
     all.addEventListener("mouseenter", guard(hover), true);
     all.addEventListener(
       "mouseleave",
@@ -68,12 +73,25 @@ export function layersPane(view) {
     highlight();
   }
 
-  function drawHeading(place, l, k) {
+  /** A button for each level: the relative there of the chosen topic is chosen. */
+  function drawLevels() {
+    if (L < 2) return [];
+    const button = (_, l) => {
+      const attributes = { class: "tab", type: "button", "data-level": l };
+      attributes.onclick = guard(() => view.select(l, relative(view, ...view.selected(), l)));
+      return h("button", attributes, L > 2 ? `level ${l}` : levelNames(data, l));
+    };
+    const says = "level that all panes show";
+    levels = data.layers.map(button);
+    const group = { class: "levels", role: "group", "aria-label": says };
+    return [h("div", group, h("span", { class: "quiet" }, "show "), [...levels].reverse())];
+  }
+
+  function drawHeading(place, l) {
     const outer = l === L - 1 && place.wide;
     const step = L > 1 ? Math.abs(place.x[0] - place.x[L - 1]) / (L - 1) : Infinity;
-    const unit = k > 1 ? "topics" : "topic";
-    const forms = [`layer ${l} · ${k} ${unit}`, `layer ${l} · ${k}`];
-    const text = forms.find((form) => textWidth(form, 11) + 8 < step) || `${k}`;
+    const forms = countsOf(data, l);
+    const text = forms.find((form) => textWidth(form, 11) + 8 < step) || forms[forms.length - 1];
     const width = Math.max(240, drawnWidth);
     const out = place.x[l] + textWidth(text, 11) + 4 > width; // at the right edge it ends there
     const x = out ? width : place.x[l] + (outer ? BAR : 0);
@@ -101,7 +119,7 @@ export function layersPane(view) {
     return s(
       "g",
       { class: "group", "data-layer": l, onclick: guard(() => toggle(l)) },
-      s("title", {}, `${hidden.length} more topics of layer ${l}: show them all`),
+      s("title", {}, `${hidden.length} more ${levelNames(data, l)}: show them all`),
       s("rect", hit),
       s("rect", { class: "bar", x, y: y - thick / 2, width: BAR, height: thick, rx: 2 }),
       s("text", attributes, fitText(text, space)),
@@ -109,15 +127,13 @@ export function layersPane(view) {
   }
 
   function drawHints(place) {
-    const keys = [["↑ ↓", "in a layer"]];
-    if (L > 1) keys.push(["← →", "to a supertopic or subtopic"]);
+    const keys = [["↑ ↓", "next"]];
+    if (L > 1) keys.push(["← →", L === 2 ? "to a theme or topic" : "to another level"]);
     keys.push(["/", "find"], ["Esc", "clear"]);
     const toggles = data.layers.flatMap((layer, l) => {
       const k = layer.order.length;
       if (k <= place.most) return [];
-      const text = open.has(l)
-        ? `show the largest topics of layer ${l}`
-        : `show all ${k} topics of layer ${l}`;
+      const text = `show ${open.has(l) ? "the largest" : `all ${k}`} ${levelNames(data, l)}`;
       const press = guard(() => toggle(l));
       return [h("button", { class: "plain", type: "button", onclick: press }, text)];
     });
@@ -141,16 +157,22 @@ export function layersPane(view) {
         node.setAttribute("tabindex", own ? 0 : -1);
       }),
     );
+    for (const [m, hidden, element] of groups) {
+      element.classList.toggle("lit", hidden.some((i) => lit[m].has(i)));
+    }
+    levels.forEach((button, m) => button.setAttribute("aria-pressed", String(m === l)));
     for (const { path, up, l: m, i, j: to } of ribbons) {
       path.classList.toggle("lit", up >= EASE && lit[m].has(to) && lit[m - 1].has(i));
     }
     view.showCount(hits ? sum(hits.map((map) => map.size)) : null);
   }
 
-  /** Follows the selection; topics of its family that share a bar get one of their own. */
+  /** Follows the selection. Bars stay where they are, unless the chosen topic shares one: then it
+   *  and its family get their own. */
   function follow() {
-    if (isFolded) draw();
-    else highlight();
+    const [l, j] = view.selected();
+    if (nodes[l][j]) highlight();
+    else draw();
   }
 
   function focus() {
@@ -163,7 +185,7 @@ export function layersPane(view) {
     "keydown",
     guard((event) => moveByKey(view, event)),
   );
-  return { element, draw, highlight, follow, focus, isResized };
+  return { element, draw, follow, search: highlight, focus, isResized };
 }
 
 // --- one topic ----------------------------------------------------------------------------------
@@ -190,7 +212,7 @@ function drawNode(view, place, l, j) {
   const marks = marksOf(topic);
   const root = l > 0 && l === data.layers.length - 1;
   const face = data.shape ? drawPicture(view, topic, spot) : drawLabel(view, l, j, spot, root);
-  const title = `layer ${l}, topic ${j}: ${view.nameOf(l, j, 8)}`;
+  const title = `${callOf(data, l, j)}: ${view.nameOf(l, j, 8)}`;
   return s(
     "g",
     {
@@ -199,7 +221,7 @@ function drawNode(view, place, l, j) {
       "data-key": keyOf(l, j),
       onclick: view.guard(() => view.select(l, j, true)),
     },
-    s("title", {}, `${title}\n${percent(topic.share)} of the reconstruction${marks}`),
+    s("title", {}, `${title}\n${percent(topic.share)} of the whole${marks}`),
     s("rect", hit),
     s("rect", { ...bar, rx: Math.min(2, thick / 3) }),
     s("rect", { class: "ring", x: x - 3, y: y - high / 2, width: BAR + 6, height: high, rx: 4 }),
@@ -261,6 +283,14 @@ function drawPicture(view, topic, { x, y, slot, outer }) {
     s("rect", { ...box, class: "frame", style: { stroke: topic.color } }),
     s("text", beside, (topic.twins.length ? "≈ " : "") + percent(topic.share)),
   );
+}
+
+/** The topic of layer `to` that has most to do with topic j of layer l. */
+function relative({ kin, data }, l, j, to) {
+  let topic = j;
+  for (let m = l; m < to; m++) topic = (kin.parents[m][topic][0] || [data.layers[m + 1].order[0]])[0];
+  for (let m = l; m > to; m--) topic = (kin.children[m][topic][0] || [data.layers[m - 1].order[0]])[0];
+  return topic;
 }
 
 // --- keys ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import { fill, guardWith, h, heading, hideStill, keepKeys, keyOf } from "./elements.js";
 import { onTheme, pane, percent, rgb } from "./elements.js";
+import { callOf, levelNames } from "./payload.js";
 import { curve, lineChart, picture } from "./pictures.js";
 
 const BUTTONS = {
@@ -113,7 +114,7 @@ function drawSnapshots(live, element) {
 
 // --- errors and topics --------------------------------------------------------------------------
 
-function drawDepth(layer, l, { iterations = [], errors = [], marks = [] }) {
+function drawDepth(data, layer, l, { iterations = [], errors = [], marks = [] }) {
   const values = errors[l] || [];
   // layers that are trained one by one come later
   const drawn = values.flatMap((v, n) => (v === null ? [] : [n]));
@@ -128,7 +129,7 @@ function drawDepth(layer, l, { iterations = [], errors = [], marks = [] }) {
     h(
       "div",
       { class: "line" },
-      h("span", {}, `depth ${l} `, h("span", { class: "quiet" }, `${layer.rank} topics`)),
+      h("span", {}, `${levelNames(data, l)} `, h("span", { class: "quiet" }, layer.rank)),
       h(
         "span",
         { class: "num" },
@@ -155,7 +156,7 @@ function isTraining(live) {
   return (live.progress().looking ?? null) === null && live.isRunning();
 }
 
-function drawTopic(live, l, topic) {
+function drawTopic(live, data, l, topic) {
   const key = keyOf(l, topic.topic);
   const before = isTraining(live) ? live.seen.get(key) : undefined;
   const list = topic.words || [];
@@ -163,7 +164,7 @@ function drawTopic(live, l, topic) {
   live.seen.set(key, list);
   return h(
     "li",
-    { title: `layer ${l}, topic ${topic.topic}: ${list.join(" · ")}` },
+    { title: `${callOf(data, l, topic.topic)}: ${list.join(" · ")}` },
     h("i", { style: { background: topic.color } }),
     h("span", { class: "num quiet" }, percent(topic.share)),
     what,
@@ -192,18 +193,18 @@ function drawImage(live, topic) {
   return fill(drawn, { ...attributes, style: { outlineColor: topic.color } }, []);
 }
 
-function drawLayer(live, layer, l) {
+function drawLayer(live, data, layer, l) {
   const { shape } = live.progress();
   const cut = layer.topics.length < layer.rank;
   const notes = [
     cut ? `the largest ${layer.topics.length} of ${layer.rank}` : "",
     shape || !isTraining(live) ? "" : "new features are underlined",
   ];
-  const topics = layer.topics.map((topic) => drawTopic(live, l, topic));
+  const topics = layer.topics.map((topic) => drawTopic(live, data, l, topic));
   return h(
     "div",
     {},
-    heading(`layer ${l}`, notes.filter(Boolean).join(" · ")),
+    heading(levelNames(data, l), notes.filter(Boolean).join(" · ")),
     h("ul", { class: shape ? "tiles" : "" }, topics),
   );
 }
@@ -254,11 +255,11 @@ function renderLive({ model, el }) {
     const layers = (model.get("frame") || {}).layers || [];
     const curves = model.get("curves") || {};
     const changed = (curves.marks || []).length ? " · upright: changed" : "";
-    const depths = layers.map((layer, l) => drawDepth(layer, l, curves));
-    fit.replaceChildren(heading("relative error", `dashed: lowest possible${changed}`), ...depths);
+    const depths = layers.map((layer, l) => drawDepth({ layers }, layer, l, curves));
+    fit.replaceChildren(heading("error", `part that is left over · dashed: lowest possible${changed}`), ...depths);
     const shown = layers.map((layer, l) => [layer, l]).reverse();
     const drawn = shown.filter(([layer]) => layer.topics.length);
-    topics.replaceChildren(...drawn.map(([layer, l]) => drawLayer(live, layer, l)));
+    topics.replaceChildren(...drawn.map(([layer, l]) => drawLayer(live, { layers }, layer, l)));
   });
 
   model.on("change:progress", drawProgress);

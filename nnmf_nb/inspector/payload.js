@@ -37,6 +37,28 @@ export function lineage(data, kin, l, j) {
   return lit;
 }
 
+/** What topics of a layer are called: topics and themes; by number when there are more layers. */
+export function levelName(data, l) {
+  if (data.layers.length > 2) return `topic of level ${l}`;
+  return l ? "theme" : "topic";
+}
+
+export const levelNames = (data, l) =>
+  data.layers.length > 2 ? `topics of level ${l}` : `${levelName(data, l)}s`;
+
+/** How one topic is called by number. */
+export function callOf(data, l, j) {
+  return data.layers.length > 2 ? `level ${l}, topic ${j}` : `${levelName(data, l)} ${j}`;
+}
+
+/** How many topics a layer has, the longest way to say it first. */
+export function countsOf(data, l) {
+  const k = data.layers[l].topics.length;
+  const many = k === 1 ? "" : "s";
+  if (data.layers.length > 2) return [`level ${l} · ${k} topic${many}`, `level ${l} · ${k}`, `${k}`];
+  return [`${k} ${levelName(data, l)}${many}`, `${k}`];
+}
+
 /** Topics may be words, pictures (shape: rows and columns) or curves (shape: one number). */
 export const isCurve = (data) => data.shape?.length === 1;
 export const isPicture = (data) => data.shape?.length === 2;

@@ -1,54 +1,25 @@
 // The pane of the selected topic: its name, its kin, its strongest features.
 
+import { chip } from "./chips.js";
 import { fill, h, heading, keyOf, pane, percent, rgb, textWidth } from "./elements.js";
-import { isCurve, isPicture, label, ranked } from "./payload.js";
+import { callOf, isCurve, label, levelName, ranked } from "./payload.js";
 import { curve, peaks, picture } from "./pictures.js";
+import { wordCard } from "./words.js";
 
 const ROW = 22; // height of a feature
-
-/** What stands for a topic in a line of text: its name, or a small picture when it has no name
- *  of its own. */
-export function emblem(view, l, j, n) {
-  const { data } = view;
-  const topic = data.layers[l].topics[j];
-  if (!isPicture(data) || view.names()[keyOf(l, j)]) {
-    return h("span", { class: "name" }, view.nameOf(l, j, n));
-  }
-  const drawn = picture(topic.image, data.shape, rgb(view.root));
-  const outline = { outlineColor: topic.color };
-  const attributes = { class: "emblem", role: "img", "aria-label": view.nameOf(l, j) };
-  return fill(drawn, { ...attributes, style: outline }, []);
-}
-
-/** A button that selects a topic. */
-export function chip(view, l, j, part) {
-  const color = { background: view.colorOf(l, j) };
-  return h(
-    "button",
-    {
-      class: "chip",
-      type: "button",
-      title: `layer ${l}, topic ${j}: ${view.nameOf(l, j, 8)}`,
-      onclick: () => view.select(l, j),
-    },
-    isPicture(view.data) ? null : h("i", { style: color }),
-    emblem(view, l, j, 2),
-    part === undefined ? null : h("span", { class: "quiet num" }, percent(part)),
-  );
-}
 
 export function topicPane(view) {
   const { data, state, guard } = view;
   const element = pane("topic", "topic");
   const features = h("div", { class: "features" });
-  const reading = h("span", { class: "num" });
-  const slider = drawSlider(view, () => drawFeatures(view, features, reading));
+  const slider = drawSlider(view, () => drawFeatures(view, features));
+  const card = wordCard(view);
   const control = h(
     "label",
-    { class: "slider", title: "weight λ between how specific a feature is and how frequent" },
+    { class: "slider", title: SLIDER },
     h("span", {}, "distinctive"),
     slider,
-    h("span", {}, "frequent ", reading),
+    h("span", {}, "frequent"),
   );
 
   function draw() {
@@ -57,21 +28,24 @@ export function topicPane(view) {
     const facts = h(
       "p",
       { class: "quiet num facts" },
-      `layer ${l}, topic ${j} · ${percent(topic.share)} of the reconstruction`,
+      `${callOf(data, l, j)} · ${percent(topic.share)} of the whole`,
       topic.dead ? h("span", { class: "flag" }, " · dead: explains nothing") : null,
     );
     const title = state.renaming ? drawRenaming(view, l, j) : drawTitle(view, l, j);
-    const parts = [heading("topic"), title, facts, drawKin(view, l, j)];
+    const parts = [heading(levelName(data, l)), title, facts, drawKin(view, l, j)];
     element.replaceChildren(...parts, ...drawBody(topic));
-    if (!data.shape && !topic.dead) drawFeatures(view, features, reading);
+    if (data.shape || topic.dead) return;
+    drawFeatures(view, features);
+    card.draw();
   }
 
   function drawBody(topic) {
     if (isCurve(data)) return [drawSpectrum(data, topic)];
     if (data.shape) return [drawFactor(view, topic)];
-    return topic.dead ? [] : [control, features, drawLegend(data, topic)];
+    return topic.dead ? [] : [control, features, drawLegend(data, topic), card.element];
   }
 
+  listenForWords(features, data, guard, card);
   view.editName = guard(() => {
     state.renaming = true;
     draw();
@@ -83,7 +57,47 @@ export function topicPane(view) {
     draw();
     element.querySelector(".rename").focus();
   };
-  return { element, draw };
+  return { element, draw, follow: draw, search: draw, words: data.shape ? null : card };
+}
+
+const SLIDER =
+  "right: features by their share of the topic; left: by how much more the topic uses them than " +
+  "all data do";
+
+/** The word under the mouse or the focus has its card; a click keeps it. Arrows go from word to
+ *  word. */
+function listenForWords(features, data, guard, card) {
+  const wordAt = (event) => {
+    const row = event.target.closest?.(".feature");
+    if (!row) return null;
+    const i = Number(row.dataset.key.split(",")[2]);
+    return [data.features[i], data.numbers[i]];
+  };
+  let last = null;
+  const over = guard((event) => {
+    const word = event.type === "mouseleave" || event.type === "focusout" ? null : wordAt(event);
+    if (word?.[1] === last?.[1]) return;
+    last = word;
+    card.over(word);
+  });
+  for (const event of ["mouseover", "mouseleave", "focusin", "focusout"]) {
+    features.addEventListener(event, over);
+  }
+  features.addEventListener(
+    "click",
+    guard((event) => wordAt(event) && card.choose(wordAt(event))),
+  );
+  features.addEventListener(
+    "keydown",
+    guard((event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const rank = Number(event.target.dataset.rank) + step;
+      features.querySelector(`[data-rank="${rank}"]`)?.focus();
+    }),
+  );
 }
 
 function drawSlider(view, follow) {
@@ -139,7 +153,7 @@ function drawKin(view, l, j) {
   const up = view.kin.parents[l][j];
   const down = view.kin.children[l][j].filter(([, , part]) => part >= 0.01).slice(0, 8);
   const rows = [
-    ["flows into", "quiet", up.map(([i, part]) => chip(view, l + 1, i, part))],
+    ["belongs to", "quiet", up.map(([i, part]) => chip(view, l + 1, i, part))],
     ["made of", "quiet", down.map(([i, , part]) => chip(view, l - 1, i, part))],
     ["speaks for", "quiet", (topic.classes || []).map(drawClass)],
     ["duplicate of", "flag", topic.twins.map((i) => chip(view, l, i))],
@@ -171,7 +185,7 @@ function drawLegend(data, topic) {
 
 /** Rows are kept from one position of the slider to the next, so that they move instead of
  *  jumping. */
-function drawFeatures(view, features, reading) {
+function drawFeatures(view, features) {
   const { data } = view;
   const [l, j] = view.selected();
   const topic = data.layers[l].topics[j];
@@ -179,7 +193,6 @@ function drawFeatures(view, features, reading) {
   const most = Math.max(...rows.map(([, phi, p]) => Math.max(phi, p)));
   const widths = rows.map(([i]) => textWidth(data.features[i], 13));
   const old = new Map([...features.children].map((row) => [row.dataset.key, row]));
-  reading.textContent = `λ ${view.state.lambda.toFixed(1)}`;
   features.style.setProperty("--names", `${Math.ceil(Math.max(...widths)) + 2}px`);
   features.style.height = `${ROW * rows.length}px`;
   rows.forEach(([i, phi, p], n) => {
@@ -199,6 +212,7 @@ function placeFeature(view, row, n, feature, part, reference) {
   name.replaceChildren(hit ? h("mark", {}, feature) : feature);
   row.style.transform = `translateY(${ROW * n}px)`;
   row.dataset.rank = n;
+  row.tabIndex = n ? -1 : 0;
   track.children[0].style.width = `${100 * part}%`;
   track.children[1].style.width = `${100 * reference}%`;
 }
@@ -208,8 +222,8 @@ function newFeature(data, key, i, topic, phi, p) {
   const title = `${data.features[i]}: ${parts[0]} of the topic, ${parts[1]} of ${data.reference}`;
   const bar = h("i", { style: { background: topic.color } });
   return h(
-    "div",
-    { class: "feature", "data-key": key, title },
+    "button",
+    { class: "feature", type: "button", "data-key": key, title },
     h("span", {}, data.features[i]),
     h("span", { class: "track" }, bar, h("i", { class: "ghost" })),
     h("span", { class: "num" }, `${(100 * phi).toFixed(1)}%`),

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['BAR', 'DEVIANCES', 'check_number', 'check_penalty', 'check_layer', 'check_ranks', 'warn_of_more_topics',
-           'check_samples', 'read_signed', 'weights_of_entries', 'factor_like', 'columns_out', 'leading_svd',
-           'with_callbacks', 'named_topics', 'NoBar', 'progress_bar', 'begin_training', 'unfinished', 'end_training',
-           'fitted_attributes', 'deviances_of', 'reporter', 'TrainedOn', 'FromFit', 'OnlyFromFit', 'fitting',
-           'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator', 'SignedEstimator', 'NonnegativeEstimator',
-           'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF', 'EarlyStopping', 'hidden_score']
+           'check_samples', 'read_blocks', 'read_signed', 'weights_of_entries', 'factor_like', 'columns_out',
+           'leading_svd', 'with_callbacks', 'named_topics', 'NoBar', 'progress_bar', 'begin_training', 'unfinished',
+           'end_training', 'fitted_attributes', 'deviances_of', 'reporter', 'TrainedOn', 'FromFit', 'OnlyFromFit',
+           'fitting', 'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator', 'SignedEstimator',
+           'NonnegativeEstimator', 'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF', 'EarlyStopping',
+           'hidden_score']
 
 # %% ../../nbs/models/base.ipynb #de114954
 import contextlib
@@ -20,6 +21,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -28,7 +30,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._set_output import _wrap_data_with_container
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_n_features, check_is_fitted
 from tqdm.auto import tqdm
 
 from ..chain._costs import Forward, depth_errors, propagate
@@ -80,6 +82,14 @@ from nnmf_nb.evaluation._certificates import (
 from ..layer._nnls import warn_not_converged
 from ._report import TopicReport, report_of
 from ._tables import DescribesTopics, sample_index, stored_names
+from ..out_of_core._sources import Blocks
+from nnmf_nb.out_of_core._training import (
+    BlockedData,
+    joined_attributes,
+    joined_rows,
+    relative_error2,
+    write_rows,
+)
 from ..persistence._checkpoints import Checkpoint, keeping
 from ..persistence._files import RUNNING
 from ..solvers._loss import loss_of
@@ -162,6 +172,24 @@ def check_samples(estimator, X, mask, weights, reset, *, takes_mask=True, **othe
             device=estimator.device,
         )
     )
+
+
+def read_blocks(estimator, X, reset, **others):
+    """The `BlockedData` of `Blocks`, read once and checked. `others`: what a fit to blocks cannot
+    have (y, mask, weights, ..). Raises `ValueError` naming it.
+    """
+    if not estimator.takes_blocks:
+        raise TypeError(
+            f"{type(estimator).__name__} cannot be fitted to blocks(..): give X as a matrix, or "
+            "take NMF or HierarchicalNMF."
+        )
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} needs X in memory: leave it out, or give X as a matrix.")
+    if estimator.device == "cuda":
+        raise ValueError("device='cuda' needs X in memory; blocks(..) are solved on the CPU.")
+    _check_n_features(estimator, X, reset=reset)
+    return BlockedData(X)
 
 
 def read_signed(estimator, X, reset, **others):
@@ -249,7 +277,9 @@ def columns_out(model, k):
 
 # %% ../../nbs/models/base.ipynb #a0961cbb
 def leading_svd(X, k):
-    """Leading singular triplets, for starts and floors (None for an all-zero X)."""
+    """Leading singular triplets, for starts and floors (None for an all-zero X and for blocks)."""
+    if isinstance(X, BlockedData):
+        return None
     return top_svd(X, min(k, *X.shape)) if X.norm2 > 0 else None
 
 # %% ../../nbs/models/base.ipynb #bab2e950
@@ -573,6 +603,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
 
     _signed = False  # whether X may have any sign; such models know no masks and no weights
     _takes_mask = True
+    takes_blocks = False  # whether `fit` can read its data in blocks
     _reads_y = True  # whether y has a row per data point, and its index must be that of X
     _trained_on = None
     _criteria_of_fit = None
@@ -709,8 +740,11 @@ class FactorizationEstimator(  # type: ignore[call-arg]
     # How a fit runs
 
     def _fit(self, X, y=None, mask=None, weights=None, sample_weight=None, **given):
-        of_entries = weights_of_entries(X, weights, sample_weight)
+        is_blocked = isinstance(X, Blocks)
+        of_entries = weights if is_blocked else weights_of_entries(X, weights, sample_weight)
         rows = {"y": y, "L": given.get("L")} if self._reads_y else {}
+        if is_blocked:
+            rows |= {"sample_weight": sample_weight}
         data = self._read(X, mask, of_entries, reset=not self._continues(X), **rows)
         data = self.with_penalty(data)
         problem = self._check(data, X, y, **given)
@@ -719,7 +753,8 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         earlier = self._earlier(problem)
         with fitting(self, X=X, y=y, **known, **given, **earlier) as training.rng:
             begin_training(self, self.declared_criteria(data, problem))
-            attributes = functools.partial(self._attributes, training)
+            describe = self._described_blocks if is_blocked else self._attributes
+            attributes = functools.partial(describe, training)
             training.report = reporter(self, X, y, attributes, self._n_iterations(problem))
             trained = self._train(training)
             self.stop_reason_ = trained.reason
@@ -737,6 +772,8 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         """The one check of X: a `DataMatrix` (features x data points) of X (data points x
         features). `rows`: arguments with a row per data point.
         """
+        if isinstance(X, Blocks):
+            return read_blocks(self, X, reset, **{"mask": mask, "weights": weights} | rows)
         if self._signed:
             return DataMatrix(read_signed(self, X, reset, **rows).T)
         return check_samples(self, X, mask, weights, reset, takes_mask=self._takes_mask, **rows)
@@ -776,6 +813,8 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         check_is_fitted(self)
         data = self.with_penalty(self._read(X, mask, weights, reset=False))
         with blas_in_one_thread():
+            if isinstance(data, BlockedData):
+                return 1.0 - relative_error2(data, self._relative_error2)
             return 1.0 - self._relative_error2(data)
 
     def inverse_transform(
@@ -998,15 +1037,33 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
 
     def _by_share(self, training, A):
         """The chain A with the topics of each layer in the order of their shares."""
+        if isinstance(training.data, BlockedData):
+            return by_share(A, self._described_blocks(training, A)["layers_"])
         return by_share(A, describe(self._forward_pass(training.data, A), training.floors))
 
+    def _described_blocks(self, training, A, fwd=None):
+        """The fitted attributes of a model whose data are read in blocks."""
+        return joined_attributes(training, A, self._forward_pass, self._attributes)[0]
+
+    def _store_blocks(self, training, A):
+        fitted, status = joined_attributes(training, A, self._forward_pass, self._attributes)
+        self._set(fitted | {"n_samples_seen_": training.data.shape[1]})
+        for one in status:
+            warn_not_converged(one)
+
     def _store(self, training, A):
+        vars(self).pop("n_samples_seen_", None)
+        if isinstance(training.data, BlockedData):
+            self._store_blocks(training, A)
+            return
         fwd = self._forward_pass(training.data, A)
         self._set(self._attributes(training, A, fwd))
         for status in fwd.status:
             warn_not_converged(status, type(self).__name__)
 
     def _coefficients_after_fit(self, X, keywords, mask, weights):
+        if isinstance(X, Blocks) and not X.keep_coefficients:
+            return self.transform(X)
         if keywords.get("sample_weight") is None:
             return self.layers_[-1].S.T
         # without it: data points of weight 0 have coefficients, too
@@ -1019,6 +1076,25 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         return self._forward_pass(
             data, [factor_like(one.A, like) for one in self.layers_[:n_layers]]
         )
+
+    def _transform_or_write(self, X, layer, mask, weights, out):
+        """Coefficients of X; for `Blocks` block after block, into memory or into the file `out`."""
+        if isinstance(X, Blocks):
+            return self._transform_blocks(X, layer, mask, weights, out)
+        if out is not None:
+            raise ValueError("out= is for data in blocks: give blocks(X) in place of X.")
+        return self._transform(X, layer, mask, weights)
+
+    def _transform_blocks(self, X, layer, mask, weights, out):
+        check_is_fitted(self)
+        if isinstance(layer, str):
+            raise ValueError(f"layer={layer!r} needs X in memory: ask for one layer at a time.")
+        if mask is not None or weights is not None:
+            raise ValueError("mask and weights need X in memory: give X as a matrix.")
+        parts = (self._transform(block, layer) for block in X.read_once())
+        if out is not None:
+            return write_rows(out, parts)
+        return joined_rows(parts, X.known_shape)
 
     def _encode(self, data, n_layers):
         fwd = self._forward(data, n_layers)
@@ -1037,6 +1113,8 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         layer: int | str = -1,
         mask: ArrayLike | str | None = None,
         weights: ArrayLike | None = None,
+        *,
+        out: str | Path | None = None,
     ) -> Array | list[Array]:
         """Return the coefficients of X at a layer.
 
@@ -1055,6 +1133,9 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
             True where an entry of X is known, as in `fit`.
         weights : array-like of shape (n_samples, n_features) or (n_samples,) or None, default=None
             Weights of entries or of data points, as in `fit`.
+        out : str, Path or None, default=None
+            For `blocks(..)` in place of X: a ``.npy`` file to write the coefficients to, block
+            after block; they are returned mapped. None: into memory.
 
         Returns
         -------
@@ -1073,7 +1154,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         ConvergenceWarning
             If the coefficients of some data points are not optimal.
         """
-        return self._transform(X, layer, mask, weights)
+        return self._transform_or_write(X, layer, mask, weights, out)
 
     def score(
         self,
@@ -1201,6 +1282,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
 
     def _headline(self):
         (N, _), (_, M) = self.layers_[0].A.shape, self.layers_[0].S.shape
+        M = getattr(self, "n_samples_seen_", M)
         kind = str(self.layers_[0].S.dtype).rsplit(".", 1)[-1]
         return (
             f"{type(self).__name__}, {M} data points x {N} features, {kind}: "

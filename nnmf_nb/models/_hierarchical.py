@@ -6,6 +6,7 @@
 __all__ = ['HierarchicalNMF', 'regroup']
 
 # %% ../../nbs/models/hierarchical.ipynb #3a9c5dc2
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..chain._costs import propagate
 from ..chain._layer_losses import COUNTS, layer_loss
 from ..chain._sequential import sequential
 from ..core._arrays import ArrayLike, RandomState, namespace, to_numpy
-from ..core._data import namespace_like
+from ..core._data import DataMatrix, namespace_like
 from ..core._validation import opened
 from ..evaluation._certificates import criteria_of_counts, only_coefficients
 from ..evaluation.metrics import layers_of
@@ -33,6 +34,13 @@ from nnmf_nb.models._starts import (
     chain_of,
     check_init,
     of_unit_length,
+)
+from nnmf_nb.out_of_core._training import (
+    BlockedData,
+    Squares,
+    best_topics,
+    coefficients_of_blocks,
+    start_topics,
 )
 
 # %% ../../nbs/models/hierarchical.ipynb #7ff10f1c
@@ -121,6 +129,8 @@ class HierarchicalNMF(LayeredNMF):
         What the fit minimized and how it ended, as `verify` reads it.
     certificate_ : Certificate
         The result of `verify` for the data of the last fit, computed at the first access.
+    n_samples_seen_ : int
+        Number of data points of a fit to `blocks(..)`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -185,6 +195,8 @@ class HierarchicalNMF(LayeredNMF):
         return (self.max_iter + 1) * len(problem.ranks)
 
     def _train_chain(self, X, ranks, rng, svd, supervision, report):
+        if isinstance(X, BlockedData):
+            return self._train_blocks(X, ranks, rng, supervision, report)
         if self._fixed_A is not None:
             return self._train_above(X, ranks[1], rng)
         check_init(self.init, START_NAMES)
@@ -237,6 +249,64 @@ class HierarchicalNMF(LayeredNMF):
         if self._fixed_A is None:
             return super()._criteria(supervision)
         return only_coefficients("the first layer is held, see regroup")
+
+    takes_blocks = True
+
+    def _check_for_blocks(self, X, supervision):
+        """Raise `ValueError` for what needs X in memory."""
+        if layer_loss(self) is COUNTS or self._fixed_A is not None or supervision.labels:
+            raise ValueError(
+                "Counts (beta_loss), labels and regroup need X in memory: blocks(..) train the "
+                "squared error of HierarchicalNMF without labels."
+            )
+        if self.init != "sequential" or not isinstance(X.l2, float) or X.l2:
+            raise ValueError(
+                "blocks(..) need init='sequential' and no penalty: alpha_W='auto' or 0."
+            )
+        if not X.source.keep_coefficients:
+            raise ValueError(
+                "keep_coefficients=False is for models of one layer: the upper layers are trained "
+                "on the coefficients of the first one."
+            )
+
+    def _train_blocks(self, X, ranks, rng, supervision, report):
+        """Train the first layer block by block, the others on its coefficients in memory."""
+        self._check_for_blocks(X, supervision)
+        inits = itertools.chain(["small"], itertools.repeat("random"))
+        starts = (start_topics(X, ranks[0], init, rng) for init in inits)
+        with progress_bar(self, self.max_iter * len(ranks)) as bar:
+
+            def of_first(n, state):
+                bar.update()
+                return report([state.A])
+
+            def of_others(layer, iteration, error, chain):
+                bar.update()
+                return report([first.A, *chain])
+
+            options = dict(n_init=self.n_init, max_iter=self.max_iter, tol=self.tol)
+            first = best_topics(Squares(X), starts, callback=of_first, **options)
+            stopped = first.reason in ("interrupted", "callback")
+            fits = sequential(
+                DataMatrix(coefficients_of_blocks(X, first.A), scale=1.0),
+                ranks[1:],
+                rng,
+                n_init=1 if stopped else self.n_init_upper,
+                n_init_upper=self.n_init_upper,
+                max_iter=0 if stopped else self.max_iter,
+                tol=self.tol,
+                callback=of_others,
+            )
+        all_fits = [first, *fits]
+        reasons = [fit.reason for fit in all_fits]
+        early = (r for r in ("interrupted", "callback", "max_iter") if r in reasons)
+        history = {
+            "errors": [fit.errors for fit in all_fits],
+            "stationarity": [fit.stationarity for fit in all_fits],
+        }
+        reason = first.reason if stopped else next(early, "stationary")
+        n_iter = max(1, max(len(fit.errors) for fit in all_fits))
+        return [fit.A for fit in all_fits], reason, n_iter, history
 
     def _train_above(self, X, rank, rng):
         """Fit a second layer to the coefficients of the held first one, of unit length."""

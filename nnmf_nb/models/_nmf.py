@@ -8,6 +8,7 @@ __all__ = ['read_exposure', 'as_rates', 'CountsWithExposure', 'NMF']
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,15 @@ from nnmf_nb.core._data import (
 )
 from ..evaluation._certificates import Criteria
 from ._base import DEVIANCES, Trained, named_topics, with_callbacks
-from ._one_layer import OneLayer, check_problem, named_start, train_flat
+from nnmf_nb.models._one_layer import (
+    OneLayer,
+    check_problem,
+    named_start,
+    train_flat,
+    train_in_blocks,
+)
+from ..out_of_core._sources import Blocks
+from ..out_of_core._training import BlockedData
 from ..solvers._flat import Problem, minimized, used_solver
 from ..solvers._loss import _power_of_scale, loss_of
 
@@ -68,6 +77,8 @@ class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):  # type: ignore[
         mask: ArrayLike | str | None = None,
         weights: ArrayLike | None = None,
         exposure: ArrayLike | None = None,
+        *,
+        out: str | Path | None = None,
     ) -> Array | list[Array]:
         """Return the coefficients of X under the loss and the penalties of the model.
 
@@ -86,6 +97,9 @@ class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):  # type: ignore[
             Weights of entries or of data points, as in `fit`.
         exposure : array-like of shape (n_samples,) or None, default=None
             How much of each data point was looked at, as in `fit`.
+        out : str, Path or None, default=None
+            For `blocks(..)` in place of X: a ``.npy`` file to write the coefficients to, block
+            after block; they are returned mapped. None: into memory.
 
         Returns
         -------
@@ -106,7 +120,7 @@ class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):  # type: ignore[
             If the coefficients of some data points are not optimal.
         """
         with self._exposed(exposure):
-            return self._transform(X, layer, mask, weights)
+            return self._transform_or_write(X, layer, mask, weights, out)
 
     # Exposure
 
@@ -134,6 +148,8 @@ class CountsWithExposure(OneLayer, auto_wrap_output_keys=None):  # type: ignore[
         return bool(self.alpha_W or self.alpha_H not in ("same", 0))
 
     def _read(self, X, mask, weights, reset, **rows):
+        if isinstance(X, Blocks):
+            rows = rows | {"exposure": self._exposure}
         data = super()._read(X, mask, weights, reset, **rows)
         if self._exposure is None:
             return data
@@ -309,6 +325,8 @@ class NMF(CountsWithExposure):
         What the fit minimized and how it ended, as `verify` reads it.
     certificate_ : Certificate
         The result of `verify` for the data of the last fit, computed at the first access.
+    n_samples_seen_ : int
+        Number of data points of a fit to `blocks(..)`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -396,9 +414,9 @@ class NMF(CountsWithExposure):
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features), or Blocks
             Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified.
+            of any array namespace. It is never modified. Data that outgrow memory: `blocks(..)`.
         y : object, default=None
             Ignored: scikit-learn's convention.
         W : array-like of shape (n_samples, k) or None, default=None
@@ -493,6 +511,8 @@ class NMF(CountsWithExposure):
             return self.transform(X, mask=mask, weights=weights, exposure=exposure)
         return self._coefficients_after_fit(X, keywords, mask, weights)
 
+    takes_blocks = True
+
     def _check(self, data, X, y, W, H):
         return check_problem(self, data, *named_start(self, X, W, H))
 
@@ -515,6 +535,9 @@ class NMF(CountsWithExposure):
 
     def _train(self, training):
         data, problem = training.data, training.problem
+        if isinstance(data, BlockedData):
+            self.solver_ = "anls" if problem.loss.is_squared else "mu"
+            return train_in_blocks(self, training)
         fit = train_flat(
             data, problem, self, training.svd, training.rng, lambda A: training.report([A])
         )

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SOLVERS', 'INITS', 'check_problem', 'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties',
-           'FlatParameters', 'train_flat', 'coefficients_of', 'kkt_of', 'OneLayer']
+           'FlatParameters', 'train_flat', 'train_in_blocks', 'coefficients_of', 'kkt_of', 'OneLayer']
 
 # %% ../../nbs/models/one_layer.ipynb #cbea587e
+import itertools
 import math
 import numbers
 import warnings
@@ -23,18 +24,21 @@ from ..core.iteration import replace_reason
 from ..evaluation._certificates import criteria_of_nmf
 from nnmf_nb.models._base import (
     NonnegativeEstimator,
+    Trained,
     check_number,
     deviances_of,
     progress_bar,
     warn_of_more_topics,
 )
+from ..out_of_core._training import Counts, Squares, best_topics, start_topics
 from ..solvers._flat import Penalties, Problem, filled_start, minimized, solve
 from ..solvers._loss import _power_of_scale, loss_of
+from ..solvers._stopping import lower_of
 from ..solvers.coordinate_descent import Factorization
 from nnmf_nb.solvers.divergences import (
     coefficients,
 )
-from ..solvers.initialization import exact_start, lower_of
+from ..solvers.initialization import exact_start
 
 # %% ../../nbs/models/one_layer.ipynb #e38884dd
 SOLVERS = ("auto", "hals", "cd", "anls", "mu")
@@ -222,6 +226,48 @@ def train_flat(X, problem, model, svd, rng, report):
         return solve(
             X, problem, best.A, best.S, max_iter=model.max_iter, tol=model.tol, callback=step
         )
+
+
+def train_in_blocks(model, training):
+    """What `train_flat` does, for data that are read in blocks. Returns a `Trained`.
+
+    Coefficients are exact in every iteration, whatever the solver. Raises `ValueError` for other
+    losses than Frobenius and Kullback-Leibler.
+    """
+    data, problem = training.data, training.problem
+    if not (problem.loss.is_squared or problem.loss.is_of_counts):
+        raise ValueError(
+            f"beta_loss={model.beta_loss!r} needs X in memory: blocks(..) know 'frobenius' and "
+            "'kullback-leibler'."
+        )
+    first = 0 if problem.fixed is None else problem.fixed.shape[1]
+    loss = (Squares if problem.loss.is_squared else Counts)(data, problem.on_A, problem.on_S, first)
+
+    def starts():
+        for n in itertools.count():
+            if problem.start and n == 0:
+                A = np.array(problem.start[0])
+            else:
+                init = _init(model, data, problem) if n == 0 else "random"
+                A = start_topics(data, problem.k, init, training.rng)
+                A = A if problem.loss.is_squared else loss.prepared(A)
+            if first:
+                A[:, :first] = problem.fixed
+            yield A
+
+    with progress_bar(model, model.max_iter) as bar:
+
+        def report(n, state):
+            bar.update()
+            return training.report([state.A])
+
+        options = dict(max_iter=model.max_iter, tol=model.tol, callback=report)
+        fit = best_topics(loss, starts(), n_init=model.n_init, **options)
+    shares = fit.A.sum(axis=0, dtype=np.float64) * fit.activity
+    order = np.argsort(-shares, kind="stable") if not first else np.arange(len(shares))
+    history = {"objective": fit.errors, "stationarity": fit.stationarity}
+    n_iter = max(1, len(fit.stationarity))
+    return Trained([unit_columns(fit.A[:, order])], fit.reason, n_iter, history)
 
 
 def _init(model, X, problem):

@@ -60,7 +60,7 @@ from ._base import LearnsLabels, Trained, progress_bar, with_callbacks
 from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train_flat
 from ..solvers._flat import Problem, filled_start, half_step, minimized
 from ..solvers._loss import loss_of
-from ..solvers._stopping import StoppingRule
+from ..solvers._stopping import StoppingRule, lower_of
 from ..solvers.coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
     _escape_from_zeros,
@@ -73,7 +73,6 @@ from nnmf_nb.solvers.divergences import (
     kkt_of_ratios,
     ratios,
 )
-from ..solvers.initialization import lower_of
 from ..solvers.stationarity import projected_gradient_norm
 
 # %% ../../nbs/models/ssnmf.ipynb #c118cc04

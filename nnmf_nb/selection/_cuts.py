@@ -25,8 +25,8 @@ from ..layer._nnls import solve_gram, solve_layer
 from ..models._one_layer import check_problem, penalties
 from ..solvers._flat import filled_start, minimized, solve
 from ..solvers._loss import loss_of
+from ..solvers._stopping import lower_of
 from ..solvers.divergences import mu_step
-from ..solvers.initialization import lower_of
 
 # %% ../../nbs/selection/cuts.ipynb #c62e2d4f
 SCREENING = 10  # iterations of each start

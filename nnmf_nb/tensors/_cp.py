@@ -57,11 +57,10 @@ from nnmf_nb.models._base import (
 )
 from ..persistence._checkpoints import keeping
 from ..persistence._files import RUNNING
-from ..solvers._stopping import StoppingRule
+from ..solvers._stopping import StoppingRule, lower_of
 from ..solvers.coordinate_descent import BlockUpdate, coordinate_descent, exact_block_update
 from ..solvers.divergences import beta_of
 from ..solvers.extrapolation import Momentum, _extrapolate
-from ..solvers.initialization import lower_of
 from nnmf_nb.solvers.stationarity import (
     CONVERGED,
     projected_gradient_norm,

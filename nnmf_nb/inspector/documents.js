@@ -1,0 +1,139 @@
+// The pane of documents: examples of the chosen topic, all its documents, or what a search found.
+
+import { h, heading, pane } from "./elements.js";
+import { drawExample } from "./examples.js";
+import { levelName } from "./payload.js";
+import { PAGE_SIZE } from "./store.js";
+
+export function documentsPane(view) {
+  const { data, guard, store } = view;
+  const unit = data.unit;
+  const element = pane("documents", `${unit}s`);
+  const controls = h("div", { class: "listing" });
+  const said = h("p", { class: "quiet said", role: "status" });
+  const list = h("ol", {});
+  const pager = h("div", { class: "pager" });
+  const shown = { mode: "examples", before: "examples", order: "share", start: 0 };
+  let latest = 0;
+  element.append(heading(`${unit}s`), controls, said, list, pager);
+
+  function draw() {
+    latest += 1;
+    drawControls();
+    if (shown.mode === "examples") drawExamples();
+    else ask(latest);
+  }
+
+  function follow() {
+    shown.start = 0;
+    draw();
+  }
+
+  /** A search shows what it finds; without one the list that was there before comes back. */
+  function search() {
+    const query = view.state.query.trim();
+    if (query && shown.mode !== "found") shown.before = shown.mode;
+    shown.mode = query && store ? "found" : shown.before;
+    follow();
+  }
+
+  function choose(mode) {
+    shown.mode = mode;
+    if (mode !== "found") shown.before = mode;
+    follow();
+  }
+
+  function drawControls() {
+    const modes = [["examples", "examples"], ["all", `all of this ${levelName(data, view.selected()[0])}`]];
+    if (view.state.query.trim()) modes.push(["found", "found by the search"]);
+    const tab = ([mode, text]) =>
+      h("button", { class: "tab", type: "button", "data-mode": mode, "aria-pressed": String(mode === shown.mode), onclick: guard(() => choose(mode)) }, text);
+    const focused = controls.contains(document.activeElement) ? document.activeElement.dataset.mode : null;
+    const parts = store ? modes.map(tab) : [];
+    if (shown.mode !== "examples") parts.push(drawOrder());
+    controls.replaceChildren(...parts);
+    if (focused) controls.querySelector(`[data-mode="${focused}"]`)?.focus();
+  }
+
+  function drawOrder() {
+    const option = ([value, text]) => h("option", { value, selected: value === shown.order }, text);
+    const orders = [["share", "largest share first"], ["data", "as in the data"]];
+    const select = h("select", { "aria-label": "order", "data-mode": "order" }, orders.map(option));
+    select.addEventListener(
+      "change",
+      guard(() => {
+        shown.order = select.value;
+        follow();
+      }),
+    );
+    return select;
+  }
+
+  function drawExamples() {
+    const [l, j] = view.selected();
+    const points = data.layers[l].topics[j].points;
+    const from = l > 0 ? `, from all parts of the ${levelName(data, l)}` : "";
+    const none = `No ${unit} has this ${levelName(data, l)}.`;
+    said.textContent = points.length ? `Those in which it is strongest${from}.` : none;
+    list.replaceChildren(...points.map(([m]) => drawExample(view, exampleOf(view, m, l), l, j)));
+    pager.replaceChildren();
+  }
+
+  function ask(own) {
+    const [layer, topic] = view.selected();
+    const query = shown.mode === "found" ? view.state.query : "";
+    const wanted = { layer, topic, query, order: shown.order, start: shown.start };
+    store.list(wanted).then(
+      guard((found) => {
+        if (own !== latest) return;
+        said.replaceChildren(...headline(found, query, layer));
+        list.replaceChildren(...found.rows.map((row) => drawExample(view, row, layer, topic)));
+        drawPager(found);
+        if (query) view.showFound(found.total + found.copies);
+      }),
+      (error) => {
+        if (own === latest) said.textContent = error.message;
+      },
+    );
+  }
+
+  /** How many there are, and what a search does not see. */
+  function headline({ total, copies, main }, query, l) {
+    const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+    const folded = copies ? ` + ${count(copies, "near copy").replace("copys", "copies")}` : "";
+    const name = levelName(data, l);
+    if (!query) {
+      return [`${count(total, unit)}${folded} with at least 4% of it; in ${main.toLocaleString("en")} it is the largest ${name}.`];
+    }
+    const order = shown.order === "share" ? `, those with most of this ${name} first` : "";
+    return [`${count(total, unit)}${folded} with “${query.trim()}”${total ? order : ""}. `, h("span", { class: "seen" }, `Searched: ${store.searched}.`)];
+  }
+
+  function drawPager({ total, start, rows }) {
+    const move = (to) => guard(() => {
+      shown.start = to;
+      draw();
+    });
+    const button = (text, to, can) =>
+      h("button", { class: "plain", type: "button", disabled: !can, "data-page": text, onclick: move(to) }, text);
+    const last = start + rows.length;
+    const inside = pager.contains(document.activeElement) ? document.activeElement.dataset.page : null;
+    const range = `${(start + 1).toLocaleString("en")}–${last.toLocaleString("en")} of ${total.toLocaleString("en")}`;
+    pager.replaceChildren(
+      ...(total > PAGE_SIZE
+        ? [button("previous", start - PAGE_SIZE, start > 0), h("span", { class: "quiet num" }, range), button("next", start + PAGE_SIZE, last < total)]
+        : []),
+    );
+    if (!inside) return;
+    const same = pager.querySelector(`[data-page="${inside}"]:enabled`);
+    (same || pager.querySelector("button:enabled"))?.focus();
+  }
+
+  return { element, draw, follow, search };
+}
+
+/** An example of the payload as a list has its rows. */
+function exampleOf({ data }, m, l) {
+  const point = data.points[m];
+  return { ...point, m: Number(m), shares: point.shares[l], main: point.main?.[l], copies: [] };
+}

@@ -1,0 +1,1 @@
+"""Data that outgrow memory: read from disk in blocks, once per iteration."""
