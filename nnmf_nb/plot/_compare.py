@@ -6,7 +6,7 @@
 __all__ = ['Comparison', 'pairs_table', 'errors_table', 'moved_points', 'compare', 'in_order_of', 'stacked', 'ribbon', 'joined',
            'heights', 'plot_compare']
 
-# %% ../../nbs/plot/compare.ipynb #2fe12a4d
+# %% ../../nbs/plot/compare.ipynb #994e287b
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from ..models._tables import sample_index
 from nnmf_nb.plot._colors import (
     DEAD,
     PALE,
+    box_of,
     mix,
     names_of,
     new_figure,
@@ -42,11 +43,11 @@ from nnmf_nb.plot._colors import (
 from ._map import labels_of, main_topics, nonnegative_layers, shares_of_layers
 from ._time import spread
 
-# %% ../../nbs/plot/compare.ipynb #f215cb11
+# %% ../../nbs/plot/compare.ipynb #1d4fffb9
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# %% ../../nbs/plot/compare.ipynb #41f4a7c6
+# %% ../../nbs/plot/compare.ipynb #20a3c30d
 @dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """What `compare` found out about a layer of model A and one of model B.
@@ -125,7 +126,7 @@ class Comparison:
         """
         return plot_compare(self, ax)
 
-# %% ../../nbs/plot/compare.ipynb #426e576c
+# %% ../../nbs/plot/compare.ipynb #d60d3c59
 def pairs_table(
     matching: Matching,
     order: np.ndarray,
@@ -175,7 +176,7 @@ def moved_points(main_a, main_b, topics, index):
     table = pd.DataFrame({"topic_a": main_a, "topic_b": main_b}, index=index)
     return table[is_known & (expected != main_b)], int(is_known.sum())
 
-# %% ../../nbs/plot/compare.ipynb #4e83cc3c
+# %% ../../nbs/plot/compare.ipynb #5a2235f4
 def compare(
     model_a: Any,
     model_b: Any,
@@ -288,7 +289,7 @@ def _topics(models, levels, features):
         tables.append(pd.DataFrame(Phi, index=named))
     return tables
 
-# %% ../../nbs/plot/compare.ipynb #7dfc99ed
+# %% ../../nbs/plot/compare.ipynb #b444b0b6
 def stacked(sizes, gap):
     """Lower ends of bars that stand on each other from the top, in order, with gaps."""
     return 1 - np.cumsum(sizes) - gap * np.arange(len(sizes))
@@ -380,10 +381,10 @@ def plot_compare(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
         end[order] = stacked(size[order], gap)
         ends.append(end)
     colors = _colors_of(comparison, sizes)
+    ax.set(xlim=(-0.9, 1.9), ylim=(-0.52, 1.02 + gap), xticks=[], yticks=[])
     _draw_ribbons(ax, parts, ends, sizes, orders, comparison)
     for side, x, width in ((0, 0, -0.03), (1, 1, 0.03)):
         _draw_bars(ax, topics, "ab"[side], x, width, ends[side], sizes[side], colors[side])
-    ax.set(xlim=(-0.9, 1.9), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     what = "data points" if comparison.n_samples else "the reconstruction"
     ax.set_xlabel(
@@ -398,7 +399,7 @@ def plot_compare(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
         ax.text(x, 1 + 0.6 * gap, name, ha=align, va="bottom", size=10, weight="bold")
     return ax
 
-# %% ../../nbs/plot/compare.ipynb #f14b8f77
+# %% ../../nbs/plot/compare.ipynb #0de267a6
 def _colors_of(comparison, sizes):
     """Colors of the topics of both sides; those that did not come back are gray."""
     sides = [np.array([to_rgba(DEAD)] * len(one)) for one in sizes]
@@ -433,12 +434,16 @@ def _draw_bars(ax, topics, side, x, width, ends, sizes, colors):
     numbers = rows[f"topic_{side}"].astype(int).to_numpy()
     ax.bar(x, sizes, width=width, bottom=ends, align="edge", color=colors, linewidth=0)
     middles = ends[numbers] + sizes[numbers] / 2
-    places = spread(middles, 1.45 / (len(numbers) + 2), 1 - 1.45, 1)
-    for (_, row), j, place in zip(rows.iterrows(), numbers, places):
+    low, high = ax.get_ylim()
+    line = 8.5 * 1.2 / 72 / box_of(ax)[1] * (high - low)
+    places = spread(middles, line, low + line, 1 - line / 2)
+    for rank, ((_, row), j, place) in enumerate(zip(rows.iterrows(), numbers, places)):
         is_paired = pd.notna(row["topic_a"]) and pd.notna(row["topic_b"])
         text = f"{row['cosine']:.2f}" if is_paired else "no partner"
         name = row[f"name_{side}"]
         label = f"{name}  ({text})" if side == "a" else f"({text})  {name}"
         color = mix(colors[j], "black", 0.5) if row["came_back"] else PALE
         align = "right" if side == "a" else "left"
-        ax.text(x + 1.7 * width, place, label, size=8.5, ha=align, va="center", color=color)
+        ends_of_line = [x + width, x + 2.4 * width]
+        ax.plot(ends_of_line, [middles[rank], place], color=colors[j], lw=0.8)
+        ax.text(x + 2.7 * width, place, label, size=8.5, ha=align, va="center", color=color)
