@@ -30,6 +30,7 @@ _home = {
     "kkt_residual": "layer._nnls",
     "kl_regression": "layer._kl",
     "kl_vjp": "layer._kl",
+    "compare": "plot._compare",
     "certify": "evaluation._certificates",
     "verify": "evaluation._certificates",
     "save": "persistence._files",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from nnmf_nb.persistence._checkpoints import Checkpoint as Checkpoint
     from nnmf_nb.persistence._files import load as load
     from nnmf_nb.persistence._files import save as save
+    from nnmf_nb.plot._compare import compare as compare
     from nnmf_nb.selection._consensus import consensus as consensus
     from nnmf_nb.selection._profiles import ProfileSearch as ProfileSearch
     from nnmf_nb.selection._rank_search import RankSearch as RankSearch
