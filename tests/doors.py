@@ -168,6 +168,16 @@ def drawn_on_axes(call, *args, **extra):
         plt.close(figure)
 
 
+def dots(call, *args, **extra):
+    """How many dots a plot on one pair of axes has."""
+    figure, ax = plt.subplots()
+    try:
+        call(*args, ax=ax, **extra)
+        return [sum(len(one.get_offsets()) for one in ax.collections)]
+    finally:
+        plt.close(figure)
+
+
 def shown(view):
     """What the inspector shows of data points."""
     points = view.payload["points"]
@@ -228,6 +238,13 @@ WITH_MODEL = {
         plot.plot_by_group, model, np.arange(N_SAMPLES) % 3, X=X
     ),
     "plot_paths": lambda model, X: drawn_on_axes(plot.plot_paths, model, 0, X=X),
+    "plot_river": lambda model, X: drawn_on_axes(
+        plot.plot_river, model, 0, np.arange(N_SAMPLES), X=X
+    ),
+    "compare": lambda model, X: tabulated(nnmf_nb.compare(model, model, X).topics),
+    # where dots stand follows every rounding of the shares; how many there are does not
+    "map_positions": lambda model, X: plot.map_positions(model, X=X).shape,
+    "plot_map": lambda model, X: dots(plot.plot_map, model, X=X),
 }
 WITH_MASK = ("verify", "forward", "regroup", "errors_per_depth")  # and weights
 A = np.random.default_rng(1).random((N_FEATURES, 3))
@@ -273,6 +290,7 @@ SEARCHES = {
 }
 FUNCTIONS = {**WITH_MODEL, **WITHOUT_MODEL, **SEARCHES}
 OF_TENSORS = ("plot_slice_residuals",)  # see test_tensors.py
+STEERING = ("steer", "replay")  # see test_steering.py
 
 
 def numbers(result):
@@ -315,4 +333,4 @@ def functions_with_X():
         found |= {name: getattr(module, name) for name in module.__all__}
     functions = {name: one for name, one in found.items() if inspect.isfunction(one)}
     found = {name for name, one in functions.items() if takes_X(one)} | {*zoo.SEARCHES}
-    return found - {*OF_TENSORS}
+    return found - {*OF_TENSORS, *STEERING}

@@ -1122,8 +1122,9 @@ def test_data_that_changed_are_judged_as_they_are_now(name):
     model = trained(name, X)
     X[:] = X[::-1, ::-1] ** 2
     assert model.certificate_.color in ("amber", "red")
-    # which keeps no codes, and makes them from the data as they are
-    if model.certificate_.criteria.judges_S and name != "SparseCodingNetwork":
+    # these keep no codes, and make them from the data as they are
+    makes_codes = name == "SparseCodingNetwork" or name.startswith("MiniBatch")
+    if model.certificate_.criteria.judges_S and not makes_codes:
         assert model.certificate_.color == "red" and "S is not the best" in words(
             model.certificate_
         )

@@ -317,6 +317,7 @@ def test_columns_in_another_order_are_refused_at_every_door(name):
         calls = {d: c for d, c in doors.METHODS.items() if hasattr(model, d)}
         layered = name in doors.LAYERED
         calls |= doors.WITH_MODEL if layered else {"verify": doors.WITH_MODEL["verify"]}
+        calls.pop("compare", None)  # which matches the features of two models by their names
         for door, call in calls.items():
             with pytest.raises(ValueError, match="feature names should match"):
                 call(model, other)

@@ -575,7 +575,7 @@ def test_names_survive_files_but_not_another_fit(toy, tmp_path, travel):
 def test_names_never_land_on_another_fit(toy):
     model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
     view = inspect(model).rename(0, 0, "mine")
-    fit(model.set_params(random_state=3), toy.X)
+    fit(model.set_params(ranks=(3, 2)), toy.X)
     with pytest.raises(ValueError, match="fitted again since"):
         view.rename(0, 1, "b")
     assert view.names == {"0,0": "mine"} and inspect(model).names == {}

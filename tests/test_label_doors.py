@@ -33,6 +33,7 @@ QUICK = dict(random_state=0, max_iter=15)
 # models that learn from labels, with as many topics as classes at their last layer
 TAKE = {
     "SSNMF": dict(n_components=3),
+    "MiniBatchSSNMF": dict(n_components=3),
     "NeuralNMF": dict(ranks=(4, 3)),
     "HierarchicalNMF": dict(ranks=(4, 3)),
     "DeepNMF": dict(ranks=(4, 3)),
@@ -40,6 +41,7 @@ TAKE = {
     "SparseCodingNetwork": dict(ranks=(4, 3), pretrain_iter=5),
     "NeuralNCPD": dict(ranks=(4, 3), n_init=1, n_init_upper=1),
 }
+ONE_LAYER = ("SSNMF", "MiniBatchSSNMF")
 PREDICT = [name for name in TAKE if name != "DeepSemiNMF"]
 WITH_L = [name for name in PREDICT if name != "SparseCodingNetwork"]
 NAMES = np.array(["ant", "bee", "cat"])
@@ -397,10 +399,10 @@ def test_as_classifier_meets_the_contract_of_classifiers():
 @pytest.mark.parametrize("name", TAKE)
 def test_fewer_topics_than_classes_are_told(name):
     """AA: two topics cannot tell three classes apart."""
-    few = dict(n_components=2) if name == "SSNMF" else dict(ranks=(4, 2))
+    few = dict(n_components=2) if name in ONE_LAYER else dict(ranks=(4, 2))
     (message,) = warned(model(name).set_params(**few).fit, X, Y)
     assert "has 2 topics for 3 classes" in message
-    last = 0 if name == "SSNMF" else 1
+    last = 0 if name in ONE_LAYER else 1
     quiet(model(name).fit, X, {last: Y})
 
 

@@ -227,7 +227,7 @@ def test_an_exception_in_a_fit_or_in_nnls_restores_the_threads_of_blas(library):
     for door in (model.transform, model.score, NMF(2).fit, lambda X: nnls(X, X)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("nnmf_nb.models._one_layer.coefficients_of", fails)
-            patch.setattr("nnmf_nb.models._nmf.train", fails)
+            patch.setattr("nnmf_nb.models._nmf.train_flat", fails)
             patch.setattr("nnmf_nb.nnls._solved", fails, raising=False)
             patch.setattr("nnmf_nb.layer._nnls.solve_layer", fails, raising=False)
             try:

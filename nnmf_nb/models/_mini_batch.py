@@ -70,6 +70,7 @@ from nnmf_nb.solvers._online import (
     learn,
     no_statistics,
     reordered,
+    replaced,
     train_in_batches,
     what_is_left,
     with_unit_columns,
@@ -304,7 +305,9 @@ class MiniBatchModel(OneLayer):
     def _store(self, training, A):
         for name in DEVIANCES:
             vars(self).pop(name, None)
+        seen = vars(self).get("n_samples_seen_")
         super()._store(training, A)
+        self.n_samples_seen_ = seen
 
     def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges: A, and the coefficients of any X.
@@ -677,9 +680,7 @@ def with_labels(batch, A, B, S, weight):
     F = double(xp.take(batch.X.AtX(A), points, axis=1)).T
     F = F + weight * asarray(labels.Y * known, B, xp.float64).T @ B
     found = solve_gram(G, F, xp.take(S, points, axis=1).T, which)[0]
-    S = xp.asarray(S, copy=True)
-    S[:, points] = xp.astype(found, S.dtype).T
-    return S
+    return replaced(S, points, xp.astype(found, S.dtype).T, axis=1)
 
 
 class LabeledSquares(Squares):

@@ -19,11 +19,12 @@ from matplotlib.path import Path
 
 from ..chain._layers import topic_features, topic_shares
 from ..core._arrays import ArrayLike
-from ..core._validation import is_frame, known_feature_names
+from ..core._data import of_samples
+from ..core._linalg import svd_floors
+from ..core._validation import is_frame, known_feature_names, opened, read_samples
 from nnmf_nb.evaluation.metrics import (
     Matching,
     errors_per_depth,
-    floors,
     layer_index,
     layers_of,
     match_topics,
@@ -149,6 +150,12 @@ def pairs_table(
     return pd.DataFrame(columns | {"cosine": cosines, "came_back": cosines >= min_cosine})
 
 
+def _floors(model, X, ranks):
+    """The floors of data as the model reads them, NaN with unknown entries."""
+    model, X = opened(model, X)
+    return svd_floors(of_samples(read_samples(X, model=model)), ranks)
+
+
 def errors_table(models, names, data):
     """The rows of `Comparison.errors`: of the training (None), or of the
     data, as each model reads them.
@@ -157,7 +164,7 @@ def errors_table(models, names, data):
     for name, model, X in zip(names, models, data):
         layers = layers_of(model)
         ranks = [one.rank for one in layers]
-        low = [one.floor for one in layers] if X is None else floors(X, ranks)
+        low = [one.floor for one in layers] if X is None else _floors(model, X, ranks)
         for depth, error in enumerate(errors_per_depth(model, X)):
             possible = 1 - low[depth] ** 2
             captured = (1 - error**2) / possible if possible > 1e-12 else np.nan

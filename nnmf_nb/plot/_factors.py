@@ -450,7 +450,7 @@ def plot_training(model: Any, ax: "Axes | None" = None) -> "Axes":
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('iteration', 'error / SVD floor of its own data')
     """
-    layers, model = layers_of(model), opened(model)[0]
+    layers, model = layers_of(model, tensors=True), opened(model)[0]
     history = getattr(model, "history_", {})
     if "errors" not in history:
         raise TypeError(
