@@ -26,7 +26,9 @@ nbs = tool("nbs")
 # minutes together: in `make test` their modules have their tests alone
 LONG = (
     *("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear", "rank_search", "profiles"),
-    *("02_two_centuries", "03_looking_inside", "06_how_many_topics", "09_tensors_with_holes"),
+    *("neural", "tensors", "tensor_cuts", "gradient", "live", "02_two_centuries"),
+    *("03_looking_inside", "04_your_own_data", "05_what_can_go_wrong", "06_how_many_topics"),
+    "09_tensors_with_holes",
 )
 
 
