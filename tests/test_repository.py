@@ -14,6 +14,7 @@ import subprocess
 import sys
 import warnings
 from configparser import ConfigParser
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -582,3 +583,10 @@ def test_links_between_files_resolve():
                 if not (ROOT / file).parent.joinpath(target).exists()
             ]
     assert not broken
+
+
+def test_every_notebook_is_in_a_menu_of_the_site():
+    pages = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
+    entries = re.findall(r"^(?:.*<)?(nbs/[\w/*]+)>?$", "\n".join(pages), re.MULTILINE)
+    stems = [relative(path.with_suffix("")) for path in NOTEBOOKS]
+    assert not [stem for stem in stems if not any(fnmatch(stem, entry) for entry in entries)]
