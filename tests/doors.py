@@ -22,6 +22,7 @@ import nnmf_nb
 import nnmf_nb.evaluation.metrics as metrics
 import nnmf_nb.plot as plot
 from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.plot._map import shares_of_layers
 
 matplotlib.use("Agg")
 
@@ -169,11 +170,12 @@ def drawn_on_axes(call, *args, **extra):
 
 
 def dots(call, *args, **extra):
-    """How many dots a plot on one pair of axes has."""
+    """The colors of the dots of a plot on one pair of axes, sorted, as dots have no order."""
     figure, ax = plt.subplots()
     try:
         call(*args, ax=ax, **extra)
-        return [sum(len(one.get_offsets()) for one in ax.collections)]
+        colors = np.concatenate([one.get_facecolors() for one in ax.collections])
+        return [np.sort(colors, axis=0)]
     finally:
         plt.close(figure)
 
@@ -242,8 +244,11 @@ WITH_MODEL = {
         plot.plot_river, model, 0, np.arange(N_SAMPLES), X=X
     ),
     "compare": lambda model, X: tabulated(nnmf_nb.compare(model, model, X).topics),
-    # where dots stand follows every rounding of the shares; how many there are does not
-    "map_positions": lambda model, X: plot.map_positions(model, X=X).shape,
+    # where dots stand follows every rounding of the shares: their number, and the shares
+    "map_positions": lambda model, X: [
+        np.array(plot.map_positions(model, X=X).shape),
+        *shares_of_layers(model, X),
+    ],
     "plot_map": lambda model, X: dots(plot.plot_map, model, X=X),
 }
 WITH_MASK = ("verify", "forward", "regroup", "errors_per_depth")  # and weights

@@ -4,7 +4,9 @@ import json
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -380,3 +382,45 @@ def test_names_of_data_points_are_made_different(chain):
     assert edits.remove_from([edits.suggest(1)[0]], "0:0").adherence == 1
     header = json.loads(steer(chain, X).to_json())
     assert header["samples"] == json.loads(steer(chain, X.copy()).to_json())["samples"]
+
+
+DENSE = X.toarray()
+CONTAINERS = {
+    "CSR": sp.csr_array,
+    "CSC": sp.csc_array,
+    "COO": sp.coo_array,
+    "Fortran": np.asfortranarray,
+    "big-endian": lambda X: X.astype(">f8"),
+    "float32": lambda X: X.astype(np.float32),
+    "list": lambda X: X.tolist(),
+    "frame": lambda X: pd.DataFrame(X),
+    "nullable frame": lambda X: pd.DataFrame(X).astype("Float64"),
+}
+
+
+def steered(model, data):
+    edits = steer(model, data, **NAMES)
+    edits.commit(edits.merge("0:0", "0:1"))
+    edits.refine(2)
+    return edits
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_containers_mean_the_same(chain, kind):
+    data = CONTAINERS[kind](DENSE)
+    edits, plain = steered(chain, data), steered(chain, X)
+    np.testing.assert_allclose(edits.errors, plain.errors, rtol=1e-5)
+    again = replay(chain, data, edits.to_json(), **NAMES)
+    assert again.state.digest() == edits.state.digest()
+
+
+def test_data_that_do_not_fit_are_refused(chain):
+    gaps, negative = DENSE.copy(), DENSE.copy()
+    gaps[3, 4], negative[3, 4] = np.nan, -1.0
+    for data, words in ((gaps, "NaN"), (negative, "Negative"), (X[:, :-1], "features")):
+        with pytest.raises(ValueError, match=words):
+            steer(chain, data)
+    frame = pd.DataFrame(DENSE, columns=WORDS)
+    named = HierarchicalNMF((8, 3), random_state=0).fit(frame)
+    with pytest.raises(ValueError, match="feature names should match"):
+        steer(named, frame[frame.columns[::-1]])

@@ -753,6 +753,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         earlier = self._earlier(problem)
         with fitting(self, X=X, y=y, **known, **given, **earlier) as training.rng:
             begin_training(self, self.declared_criteria(data, problem))
+            vars(self).pop("n_samples_seen_", None)  # of an earlier fit
             describe = self._described_blocks if is_blocked else self._attributes
             attributes = functools.partial(describe, training)
             training.report = reporter(self, X, y, attributes, self._n_iterations(problem))
@@ -1052,7 +1053,6 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
             warn_not_converged(one)
 
     def _store(self, training, A):
-        vars(self).pop("n_samples_seen_", None)
         if isinstance(training.data, BlockedData):
             self._store_blocks(training, A)
             return

@@ -305,9 +305,7 @@ class MiniBatchModel(OneLayer):
     def _store(self, training, A):
         for name in DEVIANCES:
             vars(self).pop(name, None)
-        seen = vars(self).get("n_samples_seen_")
         super()._store(training, A)
-        self.n_samples_seen_ = seen
 
     def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges: A, and the coefficients of any X.
