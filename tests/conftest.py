@@ -182,6 +182,26 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=NOT_RUN + gpu()[1]))
 
 
+# each as long as a file of tests: the processes share them out at the end, when few files are left
+ONE_BY_ONE = ("tests/test_notebooks.py",)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Send the tests of a file to one process: its fixtures are made once, and the processes have
+    files to ask for instead of thousands of tests.
+    """
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid):
+            group = super()._split_scope(nodeid)
+            path = nodeid.partition("::")[0]
+            return path if group == nodeid and path not in ONE_BY_ONE else group
+
+    return ByFile(config, log)
+
+
 def pytest_terminal_summary(terminalreporter):
     reasons = [
         report.longrepr[2]
