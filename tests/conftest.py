@@ -3,7 +3,7 @@ GPU leaves out.
 
 `pytest --exhaustive` (`make test-all`) runs every case. Without it, what is marked `exhaustive` is
 left out, a test marked `each_value_once` runs on so many combinations of its parameters that each
-value of each of them occurs, and a test that asks the same of six models or more runs on a third
+value of each of them occurs, and a test that asks the same of four models or more runs on a third
 of them, of which another test takes others; pytest's closing line counts all three as deselected.
 Properties get at most 30 examples (`strategies.examples`).
 
@@ -171,7 +171,7 @@ def third_of_the_models(cases):
     """
     for name in cases[0].callspec.params:
         models = Counter(plain(item.callspec.params[name]) for item in cases)
-        if len(models) < 6 or len({*models.values()}) > 1:
+        if len(models) < 4 or len({*models.values()}) > 1:
             continue
         if all(is_model(item.callspec.params[name]) for item in cases):
             first = crc32(cases[0].originalname.encode()) % 3

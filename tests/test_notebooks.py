@@ -32,6 +32,9 @@ LONG = (
     *("projection", "certificates", "metrics", "view", "base", "nmf", "mini_batch", "training"),
     *("checkpoints", "factors", "map", "map_kernels", "paths", "time", "topics", "consensus"),
     *("criteria", "count_descent", "divergences", "extrapolation", "online", "cp", "judgment"),
+    *("arrays", "iteration", "linalg", "cuda_kernels", "near_dependence", "kl_kernels", "kernels"),
+    *("quasi_newton", "stationarity", "tables", "probabilities", "one_layer", "bounds", "state"),
+    *("rules", "text_steps", "map_arrays", "map_layout"),
 )
 
 
