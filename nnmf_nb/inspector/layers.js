@@ -1,5 +1,6 @@
 // The pane of layers: bars as high as shares, ribbons as wide as flows.
 
+import { LOCK } from "./edit_tools.js";
 import { clamp, fill, fitText, h, heading, keyOf, pane, percent, rgb, s } from "./elements.js";
 import { sum, textWidth } from "./elements.js";
 import { BAR, bandPath, bands, layout } from "./layout.js";
@@ -128,6 +129,7 @@ export function layersPane(view) {
 
   function drawHints(place) {
     const keys = [["↑ ↓", "next"]];
+    if (view.editing) keys.push(["m", "merge"], ["s", "split"], ["p", "pin"], ["r", "rename"], ["Del", "delete"]);
     if (L > 1) keys.push(["← →", L === 2 ? "to a theme or topic" : "to another level"]);
     keys.push(["/", "find"], ["Esc", "clear"]);
     const toggles = data.layers.flatMap((layer, l) => {
@@ -212,11 +214,13 @@ function drawNode(view, place, l, j) {
   const marks = marksOf(topic);
   const root = l > 0 && l === data.layers.length - 1;
   const face = data.shape ? drawPicture(view, topic, spot) : drawLabel(view, l, j, spot, root);
-  const title = `${callOf(data, l, j)}: ${view.nameOf(l, j, 8)}`;
+  const isPinned = view.editing?.isPinned(l, j);
+  const edited = view.editing?.isGone(l, j) ? " gone" : "";
+  const title = `${callOf(data, l, j)}${isPinned ? ", pinned" : ""}: ${view.nameOf(l, j, 8)}`;
   return s(
     "g",
     {
-      class: `node${topic.dead ? " dead" : ""}${root ? " root" : ""}`,
+      class: `node${topic.dead ? " dead" : ""}${root ? " root" : ""}${edited}`,
       role: "button",
       "data-key": keyOf(l, j),
       onclick: view.guard(() => view.select(l, j, true)),
@@ -224,9 +228,15 @@ function drawNode(view, place, l, j) {
     s("title", {}, `${title}\n${percent(topic.share)} of the whole${marks}`),
     s("rect", hit),
     s("rect", { ...bar, rx: Math.min(2, thick / 3) }),
+    isPinned ? drawLock(x, y) : null,
     s("rect", { class: "ring", x: x - 3, y: y - high / 2, width: BAR + 6, height: high, rx: 4 }),
     face,
   );
+}
+
+/** A pinned topic has a lock in its bar. */
+function drawLock(x, y) {
+  return s("path", { class: "lock", d: LOCK, transform: `translate(${x + 0.5}, ${y - 6})` });
 }
 
 /** The share of a topic where there is room, its strongest words, and more on a second line. */
