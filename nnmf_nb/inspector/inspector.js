@@ -62,6 +62,7 @@ function renewData(view) {
   for (const name of Object.keys(data)) delete data[name];
   Object.assign(data, view.model.get("payload"));
   Object.assign(view.kin, kinship(data));
+  view.state.hover = null;
 }
 
 /** A function that asks the kernel and returns a promise of its answer. */

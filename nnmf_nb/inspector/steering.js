@@ -86,12 +86,11 @@ function follower(view, editing) {
   let last = keyOfState();
   return () => {
     const key = keyOfState();
-    if (key !== last) {
-      last = key;
-      view.panes.layers.draw();
-      view.panes.topic.draw();
-      view.panes.documents.draw();
-    }
     editing.drawBar();
+    if (key === last) return;
+    last = key;
+    view.panes.layers.draw();
+    view.panes.topic.draw();
+    view.panes.documents.draw();
   };
 }
