@@ -2,7 +2,7 @@
 // log, and what was refused.
 
 import { h, percent } from "./elements.js";
-import { levelNames } from "./payload.js";
+import { levelName, levelNames } from "./payload.js";
 
 const OTHERS = [
   ["pin", "stay as they are"],
@@ -95,7 +95,7 @@ export function draftBar(view, editing) {
     asking += 1;
     const own = asking;
     editing.ask({ do: "compare" }).then(
-      guard(({ rows }) => own === asking && rows && comparison.replaceChildren(...drawComparison(rows))),
+      guard(({ rows }) => own === asking && rows && comparison.replaceChildren(...drawComparison(view, rows))),
     );
   }
 
@@ -173,12 +173,12 @@ const figure = (what, value, more = "") =>
 
 // --- before and after ---------------------------------------------------------------------------
 
-function drawComparison(rows) {
+function drawComparison({ data }, rows) {
   if (!rows.length) return [h("p", { class: "quiet" }, "The first ten words of all topics are the same.")];
   const cell = (words, others, name) =>
     h("td", {}, words.length ? words.map((word) => [h("span", { class: others.includes(word) ? null : name }, word), " "]) : h("span", { class: "quiet" }, "–"));
-  const row = ({ id, name, before, after }) =>
-    h("tr", {}, h("th", { scope: "row" }, name || id), cell(before, after, "lost"), cell(after, before, "gained"));
+  const row = ({ id, layer, name, before, after }) =>
+    h("tr", {}, h("th", { scope: "row" }, name || `${levelName(data, layer)} ${id}`), cell(before, after, "lost"), cell(after, before, "gained"));
   const head = ["topic", "before", "after"].map((one) => h("th", { scope: "col" }, one));
   const table = h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(row)));
   return [h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "topics before and after" }, table)];
