@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import find_chromium
 
-from nnmf_nb import NMF, HierarchicalNMF, datasets, inspect, replay, steer
+from nnmf_nb import HierarchicalNMF, datasets, inspect, replay, steer
 from nnmf_nb.inspector._editing import KINDS, Corrected, Editor, Floors
 from nnmf_nb.inspector._view import script
 
@@ -255,9 +255,7 @@ def test_view_follows_the_edits(chain):
     edits = session(chain)
     view = inspect(edits, X)
     view.select(0, 4)
-    colors = {
-        one: topic["color"] for one, topic in zip(edits.state.ids[0], topics_of(view, 0))
-    }
+    colors = {one: topic["color"] for one, topic in zip(edits.state.ids[0], topics_of(view, 0))}
     view.editor.hear({"do": "look", "kind": "merge", "topics": ["0:0", "0:1"]})
     assert len(topics_of(view, 0)) == 8
     view.editor.hear({"do": "commit"})
@@ -328,7 +326,8 @@ const listeners = {};
 const emit = (event, ...given) => { for (const one of listeners[event] || []) one(...given); };
 let traits = INITIAL, changed = {};
 function take({ traits: now, messages }) {
-  const names = Object.keys(now).filter((n) => JSON.stringify(now[n]) !== JSON.stringify(traits[n]));
+  const isNew = (n) => JSON.stringify(now[n]) !== JSON.stringify(traits[n]);
+  const names = Object.keys(now).filter(isNew);
   for (const n of names) traits[n] = now[n];
   for (const n of names) emit(`change:${n}`);
   for (const message of messages) emit("msg:custom", message);
@@ -351,7 +350,7 @@ class Bridge:
     """A widget, and the page that shows it."""
 
     def __init__(self, page, view):
-        self.page, self.view, self.sent = page, view, []
+        self.page, self.view, self.sent, self.last = page, view, [], {}
         self.widget = view.widget
         self.widget.send = lambda content, buffers=None: self.sent.append(content)
 
@@ -364,7 +363,9 @@ class Bridge:
         if message is not None:
             self.widget._handle_custom_msg(message, [])
         messages, self.sent[:] = [*self.sent], []
-        return json.loads(json.dumps(dict(traits=self.traits(), messages=messages)))
+        traits = {name: one for name, one in self.traits().items() if one != self.last.get(name)}
+        self.last |= traits
+        return json.loads(json.dumps(dict(traits=traits, messages=messages)))
 
     def open(self, path):
         from nnmf_nb.inspector._view import front
@@ -639,7 +640,10 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     page.get_by_role("button", name=f"cross out {word}", exact=True).click()
     written(edits.remove_words("0:6", [word]))
     entry = page.locator(".entry input")
-    for text, sentence in (("nowhere", "no word of this model"), (word, "both added to and removed")):
+    for text, sentence in (
+        ("nowhere", "no word of this model"),
+        (word, "both added to and removed"),
+    ):
         entry.fill(text)
         entry.press("Enter")
         says(sentence)
@@ -751,7 +755,7 @@ def test_names_and_words_stay_text(new_page, tmp_path, has_kernel):
     title, before = page.title(), page.locator(ELEMENTS).count()
     entry = page.locator(".entry input")
     node(page, (0, 3)).click()
-    for text in PAYLOADS:
+    for text in PAYLOADS[:: 4 if has_kernel else 1]:
         entry.fill(text)
         entry.press("Enter")
         if has_kernel:

@@ -125,7 +125,7 @@ def phrase(record, titles=()):
     )
 
 
-def draft_of(preview: Preview, titles=()):
+def draft_of(preview: Preview, titles: tuple = ()) -> dict:
     """The figures of a preview, for the page."""
     depths = zip(preview.errors_before, preview.errors_after, preview.instability)
     return dict(
@@ -285,19 +285,24 @@ class Editor(traitlets.HasTraits):
         """Do what a message of the page says, and return what it wanted for. What is refused
         changes nothing; the reason is in ``state["refused"]``.
         """
-        answer, self._refused = {}, ""
+        do = message.get("do") if isinstance(message, dict) else None
+        if isinstance(do, str) and do in self.QUESTIONS:
+            return self.QUESTIONS[do](self)
+        self._refused = ""
         try:
-            do = message.get("do") if isinstance(message, dict) else None
-            if not isinstance(do, str) or do not in self.MESSAGES:
-                raise ValueError(f"A page cannot do {do!r}; it can {', '.join(self.MESSAGES)}.")
-            self._notice_other_edits(do)
-            if self._steps is not None and do not in ("interrupt", "compare", "log"):
-                raise ValueError("A refinement is running; wait for it, or interrupt it.")
-            answer = self.MESSAGES[do](self, message) or {}
+            self._do(do, message)
         except ValueError as error:
             self._refused = str(error)
         self._publish()
-        return answer
+        return {}
+
+    def _do(self, do, message):
+        if not isinstance(do, str) or do not in self.DEEDS:
+            raise ValueError(f"A page cannot do {do!r}; it can {', '.join(self.DEEDS)}.")
+        self._notice_other_edits(do)
+        if self._steps is not None and do != "interrupt":
+            raise ValueError("A refinement is running; wait for it, or interrupt it.")
+        self.DEEDS[do](self, message)
 
     def _notice_other_edits(self, do):
         if self._steps is None and self.edits.state is not self._seen:
@@ -312,9 +317,9 @@ class Editor(traitlets.HasTraits):
     def _look(self, message):
         found = preview_of(message, self.edits)
         if message["kind"] == "rename":  # it changes no number: there is nothing to look at
-            return self._commit_at_once(found)
-        self.draft, self._message = found, message
-        return None
+            self._commit_at_once(found)
+        else:
+            self.draft, self._message = found, message
 
     def _commit_at_once(self, preview):
         before = self.edits.state
@@ -387,16 +392,16 @@ class Editor(traitlets.HasTraits):
         self._refused = refused
         self._changed(self._seen)
 
-    def _compare(self, message):
+    def _compare(self):
         before, after = self._before, self.edits.state
         if self.draft is not None:
             before, after = self.draft.base, self.draft.state
         return dict(rows=compared(self.edits.corpus, before, after))
 
-    def _log(self, message):
+    def _log(self):
         return dict(log=self.edits.to_json())
 
-    MESSAGES = {
+    DEEDS = {
         "look": _look,
         "commit": _commit,
         "discard": _discard,
@@ -404,9 +409,8 @@ class Editor(traitlets.HasTraits):
         "redo": _redo,
         "refine": _refine,
         "interrupt": _interrupt,
-        "compare": _compare,
-        "log": _log,
     }
+    QUESTIONS = {"compare": _compare, "log": _log}
 
     # what the page is told
 

@@ -143,7 +143,12 @@ function pickingText(view, { picking }) {
 
 // --- figures ------------------------------------------------------------------------------------
 
-const signed = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(4)}`;
+const SEEN = 0.00005; // a change that four digits show
+
+function signed(x) {
+  if (x === 0) return "unchanged";
+  return Math.abs(x) < SEEN ? "nearly the same" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(4)}`;
+}
 
 /** What the preview says, in the order in which one asks. */
 function drawFigures(view, draft) {
@@ -151,7 +156,7 @@ function drawFigures(view, draft) {
   const unit = (n) => `${n.toLocaleString("en")} ${data.unit}${n === 1 ? "" : "s"}`;
   const rows = draft.depths.map(([before, after]) => [after - before, before, after]);
   const errors = rows.map(([change, before, after], l) =>
-    figure(`error, ${levelNames(data, l)}`, `${before.toFixed(4)} → ${after.toFixed(4)}`, change ? signed(change) : "unchanged"),
+    figure(`error, ${levelNames(data, l)}`, `${before.toFixed(4)} → ${after.toFixed(4)}`, signed(change)),
   );
   const unstable = draft.depths.map(([, , change], l) => `${levelNames(data, l)} ${(100 * change).toFixed(1)}%`);
   const isStill = draft.depths.every(([, , change]) => change === 0);

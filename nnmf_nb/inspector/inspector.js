@@ -173,16 +173,18 @@ function selectFound(view) {
   view.select(l, j, true);
 }
 
+const titleOf = ({ model, data }) => model.get("title") || data.heading;
+
 function drawHeader(view, search) {
   const { data, model } = view;
-  const title = model.get("title") || data.heading;
+  view.heading = h(view.hasKernel ? "h2" : "h1", { class: "heading" }, titleOf(view));
   view.summary = h("p", { class: "summary" }, data.summary);
   const day = model.get("written");
   const written = day ? h("span", { class: "quiet num" }, `written ${day}`) : null;
   return h(
     "header",
     {},
-    h(view.hasKernel ? "h2" : "h1", { class: "heading" }, title),
+    view.heading,
     search,
     view.summary,
     model.get("note") ? h("p", { class: "note" }, model.get("note")) : null,
@@ -285,6 +287,7 @@ function followModel(view) {
   const renew = guard(() => {
     renewData(view);
     view.summary.textContent = data.summary;
+    view.heading.textContent = titleOf(view);
     all();
   });
   const follow = guard(() => {
