@@ -341,6 +341,7 @@ const model = {
   save_changes() { const sent = changed; changed = {}; ask_python(sent, null).then(take); },
   send: (message) => { ask_python({}, message).then(take); },
 };
+window.model = model;
 render({ model, el: document.getElementById("inspector") });
 """
 TRAITS = ("payload", "names", "selected", "error", "editing", "has_kernel")
@@ -551,6 +552,16 @@ def test_gestures_with_a_kernel(chain, new_page, tmp_path):
     commit_like(twin.remove_from([POINTS[m] for m in chosen], "0:6"))
     page.locator(".create-from").click()
     commit_like(twin.create(points=[POINTS[m] for m in chosen]))
+
+    # what the map has selected is chosen
+    page.evaluate("model.set('selected_samples', [4, 9, 11])")
+    page.locator(".point-tools [role=status]", has_text="3 chosen").wait_for()
+    page.locator(".point-tools input").fill("art")
+    page.locator(".point-tools .label").click()
+    commit_like(twin.label(["text4", "text9", "text11"], "art"))
+    names = """all => all.map((one) => (one.getAttribute('aria-label') || one.textContent
+      || (one.labels && one.labels[0]?.textContent) || '').trim())"""
+    assert all(page.locator(".nnmf :is(button, input, select)").evaluate_all(names))
 
     # refine, delete, compare, undo and redo by keys
     page.locator("button.refine").click()
