@@ -518,8 +518,10 @@ def test_gestures_with_a_kernel(chain, new_page, tmp_path):
     assert view.editor.draft.record == twin.split("0:6", strong).record
     page.locator("button.discard").click()
     draft.wait_for(state="hidden")
+    entry.fill(strong[0])
     page.locator(".entry .create").click()
     commit_like(twin.create(words=strong))
+    assert entry.input_value() == ""
     everywhere = next(w for w in first(edits, "1:0", 50)[::-1] if w not in (added, *strong))
     entry.fill(everywhere)
     page.locator(".entry .stop").click()
@@ -630,6 +632,9 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     # either bar now stands for the new topic
     drag(page, place("0:1"), place("0:2"))
     written(edits.merge("t1", "0:2"))
+    assert page.locator(".node.merged").count() == 3
+    node(page, place("0:2")).click()
+    assert page.locator(".topic-tools").get_by_text("Merged with “").count() == 1
     node(page, place("0:5")).click()
     page.keyboard.press("s")
     written(edits.split("0:5"))
@@ -648,6 +653,18 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     node(page, place("0:6")).focus()
     page.keyboard.press("p")
     written(edits.unpin("0:6"))
+    # a pinned supertopic holds all that it is made of
+    top = next(t for t in ("1:0", "1:1", "1:2") if "0:6" in edits.pin(t).pins)
+    node(page, place(top)).click()
+    page.keyboard.press("p")
+    written(edits.pin(top))
+    node(page, place("0:6")).click()
+    page.keyboard.press("Delete")
+    says(f"the pinned topic {top}, of which 0:6 is a part")
+    node(page, place(top)).click()
+    page.keyboard.press("p")
+    written(edits.unpin(top))
+    node(page, place("0:6")).click()
     page.get_by_role("button", name=f"cross out {word}", exact=True).click()
     written(edits.remove_words("0:6", [word]))
     entry = page.locator(".entry input")

@@ -467,11 +467,11 @@ def page_log(edits: Edits) -> dict:
     return texts | dict(
         start=json.loads(edits.to_json()),
         n_given=max([0, *(int(one[1:]) for record in edits.log for one in record.new)]),
-        parts=[[_leading(column) for column in A.T] for A in edits.state.A[1:]],
+        parts=[[_parts(column) for column in A.T] for A in edits.state.A[1:]],
     )
 
 
-def _leading(column, most=3):
-    """Positions of the largest entries of a supertopic."""
-    order = np.argsort(-column, kind="stable")[:most]
+def _parts(column):
+    """Positions of the topics that a supertopic is made of, the largest first."""
+    order = np.argsort(-column, kind="stable")
     return [int(i) for i in order if column[i] > 0]

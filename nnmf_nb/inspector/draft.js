@@ -10,6 +10,9 @@ const OTHERS = [
   ["free", "are trained freely"],
 ];
 
+const WRITING =
+  "This page writes edits down: send the log to whoever has the model; replay(model, X, path) makes them.";
+
 export function draftBar(view, editing) {
   const { guard } = view;
   const element = h("section", { class: "edits", "aria-label": "edits" });
@@ -20,7 +23,7 @@ export function draftBar(view, editing) {
   const tools = h("div", { class: "edit-tools" });
   const settings = refineSettings(view);
   let shownDraft = "";
-  let note = "";
+  let note = editing.isWriting ? WRITING : "";
 
   const button = (name, label, work, more = {}) =>
     h("button", { class: `control ${name}`, type: "button", onclick: guard(work), ...more }, label);

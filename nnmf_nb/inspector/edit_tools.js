@@ -33,8 +33,10 @@ export function topicTools(view, editing) {
       button("pick", l + 1 < data.layers.length ? "merge or move …" : "merge …", "m", () => editing.pick(l, j)),
       button("delete", "delete", "Delete", () => editing.remove(l, j)),
     ];
+    const others = editing.mergedWith(l, j).map((i) => `“${view.nameOf(l, i)}”`);
+    const merged = others.length ? h("p", { class: "quiet" }, `Merged with ${others.join(", ")} on this page.`) : null;
     const note = isPart ? h("p", { class: "quiet" }, `Pinned as a part of ${editing.state().pinned[editing.idOf(l, j)]}.`) : null;
-    return h("div", { class: "topic-tools" }, h("div", { class: "controls" }, row, drawParents(l, j)), note);
+    return h("div", { class: "topic-tools" }, h("div", { class: "controls" }, row, drawParents(l, j)), note, merged);
   }
 
   function drawParents(l, j) {
@@ -106,7 +108,9 @@ function wordEntry(view, editing) {
     }
     editing.returnTo = "layers";
     const topics = withTopic ? [editing.idOf(...view.selected())] : [];
-    editing.look(kind, { topics, words: given });
+    editing.look(kind, { topics, words: given }).then(() => {
+      if (!editing.state().refused) input.value = "";
+    });
   };
   const add = edit("add_words", true);
   input.addEventListener("keydown", guard((event) => {

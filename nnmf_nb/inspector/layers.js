@@ -215,7 +215,7 @@ function drawNode(view, place, l, j) {
   const marks = marksOf(topic);
   const root = l > 0 && l === data.layers.length - 1;
   const face = data.shape ? drawPicture(view, topic, spot) : drawLabel(view, l, j, spot, root);
-  const edited = view.editing?.isGone(l, j) ? " gone" : "";
+  const edited = view.editing ? becameOf(view.editing, l, j) : "";
   const title = `${callOf(data, l, j)}${isPinned ? ", pinned" : ""}: ${view.nameOf(l, j, 8)}`;
   return s(
     "g",
@@ -232,6 +232,12 @@ function drawNode(view, place, l, j) {
     s("rect", { class: "ring", x: x - 3, y: y - high / 2, width: BAR + 6, height: high, rx: 4 }),
     face,
   );
+}
+
+/** What became of a topic on a page that writes edits down, as a class. */
+function becameOf(editing, l, j) {
+  if (editing.isGone(l, j)) return " gone";
+  return editing.mergedWith(l, j).length ? " merged" : "";
 }
 
 /** A pinned topic has a lock: before its name, or beside the bar where the name ends there. */

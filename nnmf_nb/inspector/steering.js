@@ -25,6 +25,10 @@ export function editingOf(view) {
   editing.idOf = (l, j) => editing.state().ids[l]?.[j] ?? null;
   editing.isPinned = (l, j) => Boolean(editing.state().pinned[editing.idOf(l, j)]);
   editing.isGone = (l, j) => editing.idOf(l, j) === null;
+  editing.mergedWith = (l, j) => {
+    const id = editing.idOf(l, j);
+    return editing.state().ids[l].flatMap((one, i) => (one === id && i !== j ? [i] : []));
+  };
   editing.send = (message) => send(view, log, message);
   editing.look = (kind, edit) => editing.send({ do: "look", kind, ...edit });
   Object.assign(editing, editsOfTopics(view, editing));
