@@ -262,7 +262,9 @@ def test_view_follows_the_edits(chain):
     assert len(topics_of(view, 0)) == 7
     assert view.selected == edits.state.place("0:4")  # what was chosen stays so
     for one, topic in zip(edits.state.ids[0], topics_of(view, 0)):
-        assert one not in colors or topic["color"] == colors[one]
+        assert one == "t1" or topic["color"] == colors[one]
+    assert {topic["color"] for topic in topics_of(view, 0)} < {*colors.values()}
+    assert topics_of(view, 0)[-1]["color"] == colors["0:0"]  # of the first of the two
     shown = Corrected(edits, Floors(edits.corpus.data))
     for mine, other in zip(shown.layers_, edits.to_model().layers_):
         np.testing.assert_allclose(mine.S, other.S, atol=1e-8)

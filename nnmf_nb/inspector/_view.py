@@ -12,7 +12,7 @@ __all__ = ['LAMBDAS', 'IMPORT', 'PAGE', 'CARD', 'leading_features', 'leading_poi
            'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline', 'front', 'script', 'page',
            'imported_widgets', 'widget_class', 'answer', 'number_below', 'connect', 'Selection', 'card', 'fields',
            'Controls', 'with_live', 'live_part', 'display_with_still', 'View', 'excerpts', 'named_by_beginning',
-           'samples_with_texts', 'EditsView', 'view_of_edits', 'inspect']
+           'samples_with_texts', 'carry_colors', 'EditsView', 'view_of_edits', 'inspect']
 
 # %% ../../nbs/inspector/view.ipynb #31c6d9a4
 import base64
@@ -1515,6 +1515,18 @@ def samples_with_texts(samples, documents, X):
     return [(str(name), text) for name, text in zip(names, texts)]
 
 # %% ../../nbs/inspector/view.ipynb #e20d17a2
+def carry_colors(topics, ids, before):
+    """Give topics of a layer the colors that they had (`before`: by id); new ones get those of
+    topics that are gone, and else their own.
+    """
+    free = [color for one, color in before.items() if one not in ids]
+    for topic, one in zip(topics, ids):
+        if one in before:
+            topic["color"] = before[one]
+        elif free:
+            topic["color"] = free.pop(0)
+
+
 class EditsView(View):
     """A view of corrections that are made by hand, returned by ``inspect(edits)``.
 
@@ -1560,21 +1572,19 @@ class EditsView(View):
         """Take over the present topics; what is selected stays so, if it is there."""
         l, j = self.selected
         selected, known = self.editing["ids"][l][j], self.documents
-        colors = dict(self._colors())
+        before = [
+            {one: topic["color"] for one, topic in zip(ids, layer["topics"])}
+            for ids, layer in zip(self.editing["ids"], self.payload["layers"])
+        ]
         self._is_renewing = True
         self.model, self.payload, self.documents = self._build()
         self.documents.take_texts(known)
-        for layer, ids in zip(self.payload["layers"], state["ids"]):
-            for topic, one in zip(layer["topics"], ids):
-                topic["color"] = colors.get(one, topic["color"])
+        for layer, ids, colors in zip(self.payload["layers"], state["ids"], before):
+            carry_colors(layer["topics"], ids, colors)
         self.editing = state
         self.names = self._present_names()
         self.selected = self._successor(l, selected, state["ids"])
         self._is_renewing = False
-
-    def _colors(self):
-        for layer, ids in zip(self.payload["layers"], self.editing["ids"]):
-            yield from zip(ids, (topic["color"] for topic in layer["topics"]))
 
     def _successor(self, l, topic, ids):
         """The place of a topic, of the first one that was made last, or of the largest."""
