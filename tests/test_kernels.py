@@ -174,12 +174,19 @@ def test_dot_products_at_the_nonzeros():
 # --- the kernels of counts and of maps, through the functions that call them ----------------------
 
 
+@pytest.fixture
+def kernels(monkeypatch):
+    """The kernels are used, also where they are plain Python."""
+    for module in ("layer._nnls", "tensors._data", "solvers._loss"):
+        monkeypatch.setattr(f"nnmf_nb.{module}.cpu_kernels", lambda: cpu)
+
+
 def sparse_counts(shape=(12, 8), seed=0):
     """Counts of which many are zero."""
     return np.random.default_rng(seed).poisson(0.7, shape).astype(float)
 
 
-def test_kullback_leibler_coefficients_satisfy_the_conditions_of_optimality():
+def test_kullback_leibler_coefficients_satisfy_the_conditions_of_optimality(kernels):
     X, A = sparse_counts((8, 9)), np.random.default_rng(1).random((8, 3)) + 0.1
     S = kl_regression(A, X)
     slope = A.sum(axis=0)[:, None] - A.T @ (X / np.maximum(A @ S, 1e-300))
@@ -202,7 +209,7 @@ def test_kullback_leibler_coefficients_satisfy_the_conditions_of_optimality():
     ids=lambda model: type(model).__name__,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_fits_of_counts_never_rise(model):
+def test_fits_of_counts_never_rise(model, kernels):
     X = sparse_counts((6, 5, 4))
     if isinstance(model, NMF):
         X = X.reshape(6, 20)
