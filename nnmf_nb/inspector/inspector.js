@@ -5,18 +5,22 @@ import { guardWith, h, hideStill, keepKeys, keyOf, onTheme } from "./elements.js
 import { documentsPane } from "./documents.js";
 import { fitPane } from "./fit.js";
 import { layersPane } from "./layers.js";
+import { mapPane } from "./map.js";
 import { namesOfPage, namesTools } from "./names.js";
 import { found, kinship, label } from "./payload.js";
+import { pointsOf } from "./points.js";
 import { storeOf } from "./store.js";
 import { topicPane } from "./topic.js";
 
 /** The panes in reading order, each a function of the view; a new one is one more line here. What
  *  it returns has an `element`, and `draw` for everything anew; and, where it wants to know,
- *  `follow` for another choice, `search` for other words in `view.state.query`, `isResized`. Its
- *  place on the page is a rule for the class of its element in inspector.css. */
+ *  `follow` for another choice, `search` for other words in `view.state.query`, `filter` for other
+ *  data points that are shown (`view.points`), `isResized`. Its place on the page is a rule for
+ *  the class of its element in inspector.css or overview.css. */
 const PANES = {
   layers: layersPane,
   topic: topicPane,
+  map: mapPane,
   documents: documentsPane,
   fit: fitPane,
 };
@@ -45,6 +49,7 @@ function createView(model) {
   };
   view.ask = asker(model);
   view.store = storeOf(view);
+  view.points = pointsOf(view);
   view.rename = (l, j, name) => rename(view, l, j, name);
   return view;
 }
@@ -57,11 +62,11 @@ function asker(model) {
     waiting.get(message.answer)?.(message);
     waiting.delete(message.answer);
   });
-  return (question) =>
+  return (question, patience = PATIENCE) =>
     new Promise((resolve, reject) => {
       last += 1;
       waiting.set(last, resolve);
-      setTimeout(() => reject(new Error("the kernel does not answer")), PATIENCE);
+      setTimeout(() => reject(new Error("the kernel does not answer")), patience);
       model.send({ ...question, ask: last });
     });
 }
@@ -254,6 +259,10 @@ function followModel(view) {
     view.state.renaming = false;
     for (const pane of panes) pane.follow?.();
   });
+  const filter = guard(() => {
+    view.points.isChanged();
+    for (const pane of panes) pane.filter?.();
+  });
   const showError = () => {
     view.alert.textContent = model.get("error") || "";
   };
@@ -262,8 +271,10 @@ function followModel(view) {
     for (const pane of panes) if (pane.isResized?.()) pane.draw();
   });
   const resized = new ResizeObserver(resize);
-  const endTheme = onTheme(() => view.data.shape && all()); // only pictures have its colors
+  // only pictures and the map have its colors
+  const endTheme = onTheme(() => (view.data.shape ? all() : view.panes.map.draw()));
   const events = { "change:selected": follow, "change:names": all, "change:error": showError };
+  events["change:selected_samples"] = filter;
   for (const [event, work] of Object.entries(events)) model.on(event, work);
   all();
   showError();
