@@ -261,3 +261,98 @@ def test_map_of_pictures_and_of_one_layer(open_page, toy):
     page.keyboard.press("Enter")
     page.locator(".documents .example").first.wait_for()
     assert page.locator("img").count() == 0 and page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+def test_river_filters_map_and_documents(open_page, view):
+    view.selected_samples = []
+    page = open_page(view)
+    stream = page.locator('.stream[data-drawn="1,all"]')
+    stream.wait_for()
+    assert stream.locator(".area").count() == 4
+    stream.scroll_into_view_if_needed()
+    box = stream.bounding_box()
+    page.mouse.move(box["x"] + 0.201 * box["width"], box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.399 * box["width"], box["y"] + 60, steps=5)
+    page.mouse.up()
+    page.locator(".river", has_text="of 1918–1935 are shown").wait_for()  # bins 9 to 17 of 45
+    assert "18 documents" in page.locator(".river [role=status]").inner_text()
+    page.locator(".documents .said", has_text="of 1918–1935").wait_for()
+    assert page.locator('[data-mode="examples"]').count() == 0  # they would be of all years
+    l, j = view.selected
+    shares = exact_shares(view.model, l)[j]
+    want = {m for m in range(18, 36) if shares[m] >= 0.04}
+    rows = page.locator(".documents .example")
+    listed = rows.evaluate_all("all => all.map((one) => +one.dataset.point)")
+    first = view.documents.copies
+    folded = {m for m in want if first[m] != m and first[m] in want}
+    assert set(listed) == want - folded != set()
+    drag(page, [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
+    page.locator(".choice h3", has_text="18 documents chosen").wait_for()  # of these years only
+    # the same by keys, and another level
+    page.locator('.river [data-tool="from"]').select_option("0")
+    page.locator(".river", has_text="of 1900–1935 are shown").wait_for()
+    page.locator('.river [data-tool="all"]').click()
+    page.locator('.map [data-tool="level 0"]').click()
+    page.locator('.stream[data-drawn="0,all"]').wait_for()
+    node(page, 0, 5).locator(".bar").click()
+    page.locator('.stream[data-drawn="0,5"]').wait_for()
+    part = exact_shares(view.model, 0)[5].reshape(45, 2).mean(axis=1)
+    shown = page.locator(".stream text.small", has_text=" in ").inner_text()
+    assert int(shown.split("%")[0]) == pytest.approx(100 * part.max(), abs=3)
+    assert page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+def test_groups_filter_too(open_page, model, toy):
+    sides = np.array(["left", "right", "up"])[np.arange(90) // 30]
+    view = inspect(model.layers_, toy.X, by=pd.Series(sides, name="side"))
+    page = open_page(view)
+    rows = page.locator(".group-row")
+    rows.nth(2).wait_for()
+    assert rows.all_inner_texts() == ["left\n30", "right\n30", "up\n30"]
+    rows.nth(1).focus()
+    page.keyboard.press("Enter")
+    page.locator(".river", has_text="30 data points of right are shown").wait_for()
+    rows.nth(2).click()
+    page.locator(".river", has_text="60 data points of right, up are shown").wait_for()
+    page.locator('[data-mode="choose"]').click()
+    page.locator(".choice h3").wait_for()
+    share = exact_shares(model.layers_, view.selected[0])[view.selected[1]]
+    assert chosen(page) == (share[30:] >= 0.04).sum()
+    assert page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+@pytest.mark.parametrize("kind", ["order", "group"])
+def test_texts_on_map_and_river_stay_text(open_page, toy, kind):
+    # names that are kept with the model are of one fit
+    model = fit(HierarchicalNMF(ranks=(4, 2), random_state=0), toy.X)
+    groups = pd.Series([f"{NASTY}{m % 3}" for m in range(90)], name=NASTY)
+    view = inspect(
+        model,
+        toy.X,
+        features=[f"{NASTY}{i}" for i in range(87)],
+        samples=[NASTY + str(m) for m in range(90)],
+        documents=[f"</script><script>document.title=1</script>{NASTY}{m}" for m in range(90)],
+        by=groups if kind == "group" else pd.Series(np.arange(90), name=NASTY),
+    )
+    view.rename(1, 0, NASTY)
+    view.selected_samples = [1, 2]
+    page = open_page(view)
+    page.locator(".choice h3", has_text="2 documents chosen").wait_for()
+    page.locator(".dots").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator(".spot h3", has_text="<img").wait_for()
+    page.keyboard.press("Enter")
+    page.locator(".documents .example .text.whole").wait_for()
+    assert "<img" in page.locator(".river summary").inner_text()
+    if kind == "group":
+        page.locator(".group-row").first.click()
+        page.locator(".river [role=status]", has_text="of <img").wait_for()
+    node(page, 1, 0).locator(".bar").click()
+    page.locator('.river [data-drawn="1,0"]').wait_for()
+    assert page.locator("img").count() == 0 and page.title() != "1"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    assert page.locator(".alert").inner_text() == ""

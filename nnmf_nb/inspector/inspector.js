@@ -9,6 +9,7 @@ import { mapPane } from "./map.js";
 import { namesOfPage, namesTools } from "./names.js";
 import { found, kinship, label } from "./payload.js";
 import { pointsOf } from "./points.js";
+import { riverPane } from "./river.js";
 import { storeOf } from "./store.js";
 import { topicPane } from "./topic.js";
 
@@ -21,6 +22,7 @@ const PANES = {
   layers: layersPane,
   topic: topicPane,
   map: mapPane,
+  river: riverPane,
   documents: documentsPane,
   fit: fitPane,
 };
@@ -41,7 +43,7 @@ function createView(model) {
     names,
     kin: kinship(data),
     panes: {},
-    state: { hover: null, query: "", lambda: 1, renaming: false },
+    state: { heat: false, hover: null, query: "", lambda: 1, renaming: false },
     hasKernel: Boolean(model.get("has_kernel")),
     selected: () => model.get("selected"),
     nameOf: (l, j, n) => label(data, names(), l, j, n),
@@ -194,6 +196,9 @@ function drawGuide({ data, store }) {
     `Examples are the ${unit}s in which it is strongest; beside them stand all that have at least ` +
       "4% of it. The bar below each shows all that it is made of and adds up to 100%. Near copies " +
       "are folded into the first of them.",
+    "On the map every dot is one of them. Dots of alike topics lie together and have the color of " +
+      "their largest topic, or say how much there is of the chosen one; far distances and empty " +
+      "areas mean nothing.",
     data.texts &&
       "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
         "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",

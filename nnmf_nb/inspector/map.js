@@ -13,7 +13,7 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 
 export function mapPane(view) {
   const { data, guard, points } = view;
-  const state = { zoom: 1, x: 0.5, y: 0.5, heat: false, mode: "lasso", at: -1, path: null };
+  const state = { zoom: 1, x: 0.5, y: 0.5, mode: "lasso", at: -1, path: null };
   const canvas = h("canvas", { "aria-hidden": "true" });
   const over = s("svg", { class: "over", "aria-hidden": "true" });
   const unit = `${data.unit}s`;
@@ -46,7 +46,6 @@ export function mapPane(view) {
   );
   const place = { width: 0, height: 0, ratio: 1, xs: null, ys: null, radius: 1 };
   let drawnWidth = 0;
-  let lastTopic = String(view.selected());
 
   function drawKeys() {
     const keys = [["← ↑ → ↓", "next dot"], ["Enter", "read"], ["Space", "choose"], ["+ −", "zoom"]];
@@ -95,8 +94,9 @@ export function mapPane(view) {
         text,
       );
     const color = (heat) => () => {
-      state.heat = heat;
+      view.state.heat = heat;
       draw();
+      view.panes.river.draw();
     };
     const mode = (name) => () => {
       state.mode = name;
@@ -111,8 +111,8 @@ export function mapPane(view) {
     const groups = [
       levels.length ? group("level of the map", "show", levels.map(level)) : null,
       group("color of the dots", "color", [
-        tab("all", `all ${levelNames(data, l)}`, !state.heat, color(false)),
-        tab("heat", `the chosen ${levelName(data, l)}`, state.heat, color(true)),
+        tab("all", `all ${levelNames(data, l)}`, !view.state.heat, color(false)),
+        tab("heat", `the chosen ${levelName(data, l)}`, view.state.heat, color(true)),
       ]),
       group("what dragging does", "drag", [
         tab("lasso", "lasso", state.mode === "lasso", mode("lasso")),
@@ -172,13 +172,13 @@ export function mapPane(view) {
     const { xs, ys, ratio } = place;
     const scaled = ratio === 1 ? [xs, ys] : [xs, ys].map((one) => one.map((value) => value * ratio));
     drawDots(canvas, background, layers, ...scaled);
-    dots.dataset.drawn = `${l},${state.heat ? j : "all"}`;
+    dots.dataset.drawn = `${l},${view.state.heat ? j : "all"}`;
     drawOver(visible);
   }
 
   function coloring(l, j, shown, gray) {
     const { n, mains, shares } = points.loaded;
-    if (!state.heat) {
+    if (!view.state.heat) {
       const colors = data.layers[l].topics.map((topic) => channels(topic.color));
       return { colorOf: (m) => mains[l][m], colors: [...colors, gray] };
     }
@@ -219,10 +219,10 @@ export function mapPane(view) {
     }
     const few = isFewer ? 0.02 * sum(place.spots.map((spot) => (spot ? spot[2] : 0))) : 0;
     const order = [...data.layers[l].topics.keys()].filter((j) => place.spots[j]?.[2] > few);
-    const first = (j) => (state.heat && j === chosen ? Infinity : place.spots[j][2]);
+    const first = (j) => (view.state.heat && j === chosen ? Infinity : place.spots[j][2]);
     order.sort((a, b) => first(b) - first(a));
     const boxes = [];
-    return order.flatMap((j) => drawMapLabel(view, l, j, place, boxes, state.heat && j !== chosen));
+    return order.flatMap((j) => drawMapLabel(view, l, j, place, boxes, view.state.heat && j !== chosen));
   }
 
   function drawChoice() {
@@ -237,7 +237,7 @@ export function mapPane(view) {
     if (m === state.at) return;
     state.at = m;
     drawOver();
-    dotCard(view, m, state.heat, spot, () => state.at === m, (latest += 1));
+    dotCard(view, m, view.state.heat, spot, () => state.at === m, (latest += 1));
   }
 
   const at = (event) => {
@@ -368,9 +368,7 @@ export function mapPane(view) {
 
   /** Who chooses a topic wants to see where it is; who climbs a level keeps what was there. */
   function follow() {
-    const topic = String(view.selected());
-    if (topic !== lastTopic && !view.state.climbing) state.heat = true;
-    lastTopic = topic;
+    if (!view.state.climbing) view.state.heat = true;
     drawTools();
     if (!element.open || !points.isReady()) return;
     paint();
