@@ -299,7 +299,7 @@ def test_river_filters_map_and_documents(open_page, view):
     node(page, 0, 5).locator(".bar").click()
     page.locator('.stream[data-drawn="0,5"]').wait_for()
     part = exact_shares(view.model, 0)[5].reshape(45, 2).mean(axis=1)
-    shown = page.locator(".stream text.small", has_text=" in ").inner_text()
+    shown = page.locator(".stream text.small", has_text=" in ").text_content()
     assert int(shown.split("%")[0]) == pytest.approx(100 * part.max(), abs=3)
     assert page.locator(".alert").inner_text() == ""
 
