@@ -23,7 +23,6 @@ import importlib
 import json
 import numbers
 import os
-import re
 import textwrap
 from collections.abc import Sequence
 from datetime import date

@@ -121,7 +121,7 @@ export function mapPane(view) {
       group("zoom", "zoom", [
         tab("in", "+", null, () => zoom(1.5), "zoom in"),
         tab("out", "−", null, () => zoom(1 / 1.5), "zoom out"),
-        tab("whole", "all", null, () => zoom(0), "show the whole map"),
+        tab("whole", "all", null, () => zoom(0), "all of the map"),
       ]),
     ];
     tools.replaceChildren(...groups.filter(Boolean));
