@@ -142,6 +142,8 @@ export function mapPane(view) {
     canvas.width = Math.round(place.width * place.ratio);
     canvas.height = Math.round(place.height * place.ratio);
     over.setAttribute("viewBox", `0 0 ${place.width} ${place.height}`);
+    place.background = getComputedStyle(dots).backgroundColor.match(/\d+/g).slice(0, 3).map(Number);
+    place.gray = between(place.background, rgb(dots), 0.2);
     place.frame ||= { left: smallest(x), right: greatest(x), top: smallest(y), bottom: greatest(y) };
     const { left, right, top, bottom } = place.frame;
     const across = (place.width - 24) / Math.max(right - left, 1);
@@ -159,16 +161,15 @@ export function mapPane(view) {
   function paint() {
     const [l, j] = view.selected();
     const visible = points.visible();
-    const background = getComputedStyle(dots).backgroundColor.match(/\d+/g).slice(0, 3).map(Number);
-    const gray = between(background, rgb(dots), 0.2);
+    const { background, gray } = place;
     const shown = [];
     const others = [];
-    visible.forEach((isShown, m) => (isShown ? shown : others).push(m));
+    for (let m = 0; m < visible.length; m++) (visible[m] ? shown : others).push(m);
     const isFew = shown.length < points.loaded.n;
     const grow = clamp((points.loaded.n / Math.max(shown.length, 1)) ** 0.2, 1, 1.8);
     const radius = Math.min(place.radius * grow, 6 * place.ratio);
     const layers = [{ points: others, colorOf: () => 0, colors: [gray], radius: place.radius * 0.9 }];
-    layers.push({ points: shown, radius: isFew ? radius : place.radius, ...coloring(l, j, shown, gray) });
+    layers.push({ radius: isFew ? radius : place.radius, ...coloring(l, j, shown, gray) });
     const { xs, ys, ratio } = place;
     const scaled = ratio === 1 ? [xs, ys] : [xs, ys].map((one) => one.map((value) => value * ratio));
     drawDots(canvas, background, layers, ...scaled);
@@ -180,7 +181,7 @@ export function mapPane(view) {
     const { n, mains, shares } = points.loaded;
     if (!view.state.heat) {
       const colors = data.layers[l].topics.map((topic) => channels(topic.color));
-      return { colorOf: (m) => mains[l][m], colors: [...colors, gray] };
+      return { points: shown, colorOf: (m) => mains[l][m], colors: [...colors, gray] };
     }
     const full = channels(view.colorOf(l, j));
     const strong = between(full, [0, 0, 0], 0.25);
@@ -191,8 +192,7 @@ export function mapPane(view) {
     const column = shares[l].subarray(j * n, (j + 1) * n);
     const order = Array.from({ length: 101 }, () => []);
     for (const m of shown) order[column[m]].push(m); // the strongest on top
-    shown.splice(0, shown.length, ...order.flat());
-    return { colorOf: (m) => column[m], colors };
+    return { points: order.flat(), colorOf: (m) => column[m], colors };
   }
 
   /** Labels, the lasso, and the dot that is pointed at. */

@@ -26,6 +26,7 @@ export function riverPane(view) {
   function draw() {
     if (!element.open) return;
     if (points.isReady()) {
+      place.width = Math.max(body.clientWidth || 600, 240);
       drawTools();
       drawBody();
       return;
@@ -57,7 +58,6 @@ export function riverPane(view) {
 
   function drawStream(l) {
     const [, j] = view.selected();
-    place.width = Math.max(body.clientWidth || 600, 240);
     const own = view.state.heat;
     const [areas, texts] = own ? ownScale(l, j) : stack(l);
     const svg = s(
@@ -278,7 +278,12 @@ export function riverPane(view) {
 
   element.addEventListener("toggle", guard(() => element.open && draw()));
   const isResized = () => element.open && isOrder && Math.abs((body.clientWidth || place.width) - place.width) > 1;
-  const again = () => element.open && points.isReady() && draw();
+  const again = () => {
+    if (!element.open || !points.isReady()) return;
+    if (!place.width) draw();
+    drawTools();
+    drawBody();
+  };
   return { element, draw, follow: again, filter: again, isResized };
 }
 
