@@ -27,8 +27,10 @@ def test_page_knows_what_the_tables_say(found, tmp_path):
     parts = np.array(state["parts"])
     np.testing.assert_allclose(parts, found.counts / found.n_samples, atol=1e-5)
     np.testing.assert_allclose(parts.sum(axis=0), state["heights"][1], atol=1e-4)
-    assert [row[:2] for row in state["moved"]][0] == ["data point %d" % found.moved.index[0], 
-        found.moved.iloc[0]["topic_a"]]
+    assert [row[:2] for row in state["moved"]][0] == [
+        f"data point {found.moved.index[0]}",
+        found.moved.iloc[0]["topic_a"],
+    ]
     assert len(state["moved"]) == len(found.moved) and len(state["pairs"]) == len(found.topics)
     back = [row[0] for row in state["pairs"] if row[7]]
     assert back == found.came_back["topic_a"].tolist()

@@ -1,7 +1,6 @@
 """The map of all data points: where they are, what is chosen there, in Python and in the page."""
 
 import json
-import time
 import zlib
 
 import numpy as np
@@ -31,7 +30,9 @@ def model(toy):
 
 @pytest.fixture(scope="module")
 def view(model, toy):
-    texts = [f"{' '.join(np.array(toy.features)[row > 0][:12])} end {m}" for m, row in enumerate(toy.X)]
+    texts = [
+        f"{' '.join(np.array(toy.features)[row > 0][:12])} end {m}" for m, row in enumerate(toy.X)
+    ]
     given = dict(features=toy.features, samples=toy.samples, documents=texts)
     return inspect(model.layers_, toy.X, by=np.arange(1900, 1990), **given)
 
@@ -187,7 +188,10 @@ def test_map_is_colored_searched_and_read(open_page, view):
     dots = page.locator(".dots")
     dots.scroll_into_view_if_needed()
     box = dots.bounding_box()
-    at = box["x"] + 1 + places[m, 0] * (box["width"] - 2), box["y"] + 1 + places[m, 1] * (box["height"] - 2)
+    at = (
+        box["x"] + 1 + places[m, 0] * (box["width"] - 2),
+        box["y"] + 1 + places[m, 1] * (box["height"] - 2),
+    )
     page.mouse.move(*at)
     page.locator(".spot h3", has_text=view.documents.names[m]).wait_for()
     main = int(view.documents.shares(0)[m].argmax())
@@ -221,11 +225,13 @@ def test_lasso_chooses_and_lists(open_page, view):
     page.locator(".choice h3").wait_for()
     places = places_of(view, page)
     inside = set(np.flatnonzero((places[:, 1] < 0.495) & (places > 0.02).all(axis=1)))
-    about = set(np.flatnonzero((places[:, 1] < 0.505)))
+    about = set(np.flatnonzero(places[:, 1] < 0.505))
     kept = page.evaluate("document.querySelector('.choice h3').textContent")
     assert len(inside) <= int(kept.split()[0]) <= len(about) and len(inside) > 5
     page.locator(".said", has_text="chosen on the map").wait_for()
-    listed = page.locator(".documents .example").evaluate_all("all => all.map((one) => +one.dataset.point)")
+    listed = page.locator(".documents .example").evaluate_all(
+        "all => all.map((one) => +one.dataset.point)"
+    )
     assert set(listed) <= about
     with page.expect_download() as download:
         page.get_by_role("button", name="download as table").click()

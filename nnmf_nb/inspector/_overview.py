@@ -83,7 +83,7 @@ def bins_of_order(when, are_dates):
 
 
 def names_of_edges(edges, width, are_dates):
-    """Numbers, or days since 1970, as text; the time of day where bins are shorter than a day."""
+    """Numbers, or days since 1970, as text; with the time where bins are shorter than a day."""
     if are_dates:
         unit = "datetime64[D]" if width >= 1 else "datetime64[m]"
         return [str(day) for day in _as_dates(edges).astype(unit)]

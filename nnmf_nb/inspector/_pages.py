@@ -25,7 +25,8 @@ COMMENT = re.compile(r"^ *//[^\n]*\n|^ */\*\*.*?\*/\n", re.MULTILINE | re.DOTALL
 @functools.cache
 def script(name):
     """A JavaScript module and all it imports as one text without imports, comments and indentation:
-    anywidget and a page of its own want one, and a page should be small. Each module comes once, before those that need it.
+    anywidget and a page of its own want one, and a page should be small. Each module comes once,
+    before those that need it.
     """
     texts = {}
 
@@ -39,8 +40,6 @@ def script(name):
 
     add(name)
     return "\n".join(texts.values())
-
-
 
 
 def stylesheet():

@@ -882,8 +882,8 @@ def widget_class():
 
 
 def answer(view, question):
-    """What the page wants to know: a text, a list of documents or its numbers, the map, a data point
-    on it, words, where a word goes, the certificate, or whether somebody is there.
+    """What the page wants to know: a text, a list of documents or its numbers, the map, a data
+    point on it, words, where a word goes, the certificate, or whether somebody is there.
     """
     documents = view.documents
     if "read" in question:
