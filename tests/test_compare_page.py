@@ -1,6 +1,7 @@
 """The page of a comparison of two models: its numbers against the tables, and its gestures."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -111,3 +112,16 @@ def test_texts_of_a_comparison_stay_text(open_comparison, toy, width):
     assert page.title() != "1" and re.match("<img", page.locator("h1").inner_text())
     assert page.locator(".moved li").count() > 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@browser_tests
+@pytest.mark.exhaustive
+@pytest.mark.skipif("AXE" not in os.environ, reason="AXE does not name axe.min.js of axe-core")
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (400, "dark")])
+def test_accessibility_checker_finds_nothing_in_a_comparison(open_comparison, found, width, scheme):
+    page = open_comparison(found, width, scheme)
+    page.locator("[data-key]").first.click()
+    with open(os.environ["AXE"], encoding="utf-8") as file:
+        page.evaluate(file.read())
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in result["violations"]] == []

@@ -1,6 +1,7 @@
 """The map of all data points: where they are, what is chosen there, in Python and in the page."""
 
 import json
+import os
 import zlib
 
 import numpy as np
@@ -362,3 +363,24 @@ def test_texts_on_map_and_river_stay_text(open_page, toy, kind):
     assert page.locator("img").count() == 0 and page.title() != "1"
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
     assert page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+@pytest.mark.exhaustive
+@pytest.mark.skipif("AXE" not in os.environ, reason="AXE does not name axe.min.js of axe-core")
+@pytest.mark.parametrize("kind", ["order", "group"])
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "dark"), (400, "light")])
+def test_accessibility_checker_finds_nothing_on_the_map(open_page, toy, model, width, scheme, kind):
+    by = np.arange(90) if kind == "order" else np.repeat(["left", "right", "up"], 30)
+    view = inspect(model.layers_, toy.X, features=toy.features, samples=toy.samples, by=by)
+    view.selected_samples = [1, 2, 3]
+    page = open_page(view, width, scheme)
+    page.locator(".choice h3").wait_for()
+    page.locator(".dots").focus()
+    page.keyboard.press("ArrowRight")
+    if kind == "group":
+        page.locator(".group-row").first.click()
+    with open(os.environ["AXE"], encoding="utf-8") as file:
+        page.evaluate(file.read())
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in result["violations"]] == []

@@ -60,8 +60,9 @@ def bins_of(by, n, X=None):
     names = [shorten(str(one), 60) for one in groups.cat.categories]
     if len(names) > MOST_GROUPS:
         raise ValueError(
-            f"by has {len(names):,} different groups, and a bar for each of at most {MOST_GROUPS:,} "
-            "can be read: give wider groups, or numbers or dates, which have an order."
+            f"by has {len(names):,} different groups, and a bar for each of at most "
+            f"{MOST_GROUPS:,} can be read: give wider groups, or numbers or dates, which have an "
+            "order."
         )
     index = groups.cat.codes.to_numpy()
     return SimpleNamespace(kind="group", name=name, starts=names, labels=names, index=index)
