@@ -182,7 +182,7 @@ def test_map_is_colored_searched_and_read(open_page, view):
     page.locator('.dots[data-drawn="0,all"]').wait_for()
     node(page, 0, 4).locator(".bar").click()  # a chosen topic is a heat map
     page.locator('.dots[data-drawn="0,4"]').wait_for()
-    page.locator('[data-tool="all"]').click()
+    page.locator('.map [data-tool="all"]').click()
     page.locator('.dots[data-drawn="0,all"]').wait_for()
     # hover, click
     places, m = places_of(view, page), 17
