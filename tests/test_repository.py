@@ -47,10 +47,11 @@ out_of_core: _training
 models: _probabilities _tables _report _base _starts _one_layer *
 tensors: _kernels _data _counts _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
+inspector: _pages
 plot: _map_kernels _map_arrays _map_layout _map _river _compare
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 steering: _bounds _state _edits _steering
-inspector: _documents _editing _view _live
+inspector: _documents _overview _editing _view _live
 texts
 datasets
 bridges

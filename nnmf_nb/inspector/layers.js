@@ -74,12 +74,12 @@ export function layersPane(view) {
     highlight();
   }
 
-  /** A button for each level: the relative there of the chosen topic is chosen. */
+  /** A button for each level. */
   function drawLevels() {
     if (L < 2) return [];
     const button = (_, l) => {
       const attributes = { class: "tab", type: "button", "data-level": l };
-      attributes.onclick = guard(() => view.select(l, relative(view, ...view.selected(), l)));
+      attributes.onclick = guard(() => view.climb(l));
       return h("button", attributes, L > 2 ? `level ${l}` : levelNames(data, l));
     };
     const says = "level that all panes show";
@@ -181,6 +181,13 @@ export function layersPane(view) {
     const [l, j] = view.selected();
     nodes[l][j].focus({ preventScroll: false });
   }
+
+  /** Shows another level: the relative there of the chosen topic is chosen. */
+  view.climb = (l) => {
+    state.climbing = true;
+    view.select(l, relative(view, ...view.selected(), l));
+    state.climbing = false;
+  };
 
   const isResized = () => Math.abs((element.clientWidth || drawnWidth) - drawnWidth) > 1;
   element.addEventListener(
