@@ -644,7 +644,7 @@ def test_what_the_page_says_of_itself(genes, tmp_path):
 
 
 def test_script_is_one_text():
-    script = module.script("inspector.js")
+    script = module.script("editor.js")
     assert not re.search(r"^(import|export (?!default))", script, re.MULTILINE)
     modules = {path.name: path.read_text() for path in files("nnmf_nb.inspector").glob("*.js")}
     bound = r"^(?:export )?(?:async )?(?:function|const|let) (\w+)"

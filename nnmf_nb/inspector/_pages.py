@@ -42,9 +42,11 @@ def script(name):
     return "\n".join(texts.values())
 
 
+@functools.cache
 def stylesheet():
-    """The rules of all panes as one text."""
-    return front("inspector.css") + front("overview.css")
+    """The rules of all panes as one text, without comments and indentation."""
+    rules = front("inspector.css") + front("overview.css")
+    return re.sub(r"/\*.*?\*/\n?|^ +", "", rules, flags=re.MULTILINE | re.DOTALL)
 
 # %% ../../nbs/inspector/pages.ipynb #84cf5087
 PAGE = (

@@ -843,10 +843,12 @@ def page(data, names, selected, title=None, note=None, **parts):
         written=date.today().isoformat(),
         **parts,
     )
+    is_edited = bool(parts.get("editing"))
+    module, function = ("editor.js", "renderEditor") if is_edited else ("inspector.js", "render")
     return html_page(
         title or f"{data['heading']}: {data['facts']}",
-        "inspector.js",
-        "render({ model: standalone(state), el });",
+        module,
+        f"{function}({{ model: standalone(state), el }});",
         state,
         still(data, names),
     )
@@ -874,7 +876,7 @@ def widget_class():
     anywidget = imported_widgets("anywidget", "controls or to_html")
 
     class Inspector(anywidget.AnyWidget):
-        _esm, _css = script("inspector.js"), stylesheet()
+        _esm, _css = script("editor.js"), stylesheet()
         payload = traitlets.Dict().tag(sync=True)
         names = traitlets.Dict().tag(sync=True)
         selected = traitlets.List().tag(sync=True)

@@ -8,7 +8,6 @@ import { layersPane } from "./layers.js";
 import { mapPane } from "./map.js";
 import { namesOfPage, namesTools } from "./names.js";
 import { found, kinship, label } from "./payload.js";
-import { editingOf } from "./steering.js";
 import { pointsOf } from "./points.js";
 import { riverPane } from "./river.js";
 import { storeOf } from "./store.js";
@@ -31,7 +30,7 @@ const PANES = {
 const PATIENCE = 4000; // milliseconds after which a kernel that says nothing is said not to answer
 
 /** What all panes know: the payload, what is selected and named, and how to change it. */
-function createView(model) {
+function createView(model, editingOf) {
   const data = model.get("payload");
   const alert = h("div", { class: "alert", role: "alert" });
   const guard = guardWith(alert);
@@ -266,8 +265,9 @@ function mountPane(view, name, make) {
   view.grid.append(view.panes[name].element);
 }
 
-function render({ model, el }) {
-  const view = createView(model);
+/** Shows a model; `editingOf` gives the means to edit topics, or null (see editor.js). */
+export function render({ model, el }, editingOf = () => null) {
+  const view = createView(model, editingOf);
   const { panes } = view;
   const { element: searchBox, search } = drawSearch(view);
   view.root = h("div", { class: "nnmf", role: "group", "aria-label": "inspector of topics" });
@@ -366,5 +366,3 @@ export function standalone(state) {
     save_changes() {},
   };
 }
-
-export default { render };

@@ -1,12 +1,13 @@
 // The pane of layers: bars as high as shares, ribbons as wide as flows.
 
-import { LOCK } from "./edit_tools.js";
 import { clamp, fill, fitText, h, heading, keyOf, pane, percent, rgb, s } from "./elements.js";
 import { sum, textWidth } from "./elements.js";
 import { BAR, bandPath, bands, layout } from "./layout.js";
 import { EASE, callOf, countsOf, found, isCurve, levelNames, lineage } from "./payload.js";
 import { words } from "./payload.js";
 import { curve, picture } from "./pictures.js";
+
+const LOCK = "M1.5 5.5h7v5h-7zM3 5.5V3.6a2 2 0 0 1 4 0v1.9"; // of a pinned topic
 
 /** Draws the pane anew whenever `draw` is called; `highlight` follows selection and search. */
 export function layersPane(view) {
