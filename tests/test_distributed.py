@@ -117,8 +117,7 @@ def test_every_source_gives_the_bits_of_this_process(client, files, sparse_bits)
     for source in (blocks(X, rows=ROWS), blocks(files / "X.npz", rows=ROWS), blocks(parts)):
         assert fitted(source).components_.tobytes() == sparse_bits
     found = {
-        fitted(one).components_.tobytes()
-        for one in (CHUNKS, blocks(files / "X.npy", rows=ROWS))
+        fitted(one).components_.tobytes() for one in (CHUNKS, blocks(files / "X.npy", rows=ROWS))
     }
     client.close()
     assert found == {in_this_process(blocks(DENSE, rows=ROWS))}
@@ -140,7 +139,9 @@ def test_counts_hierarchy_transform_and_score(client, files):
     for model in (counts, chain):
         model.fit(source)
         rows = model.transform(source, out=files / "S.npy")
-        on_workers.append([model.components_, model.layers_[0].S, np.array(rows), model.score(source)])
+        on_workers.append(
+            [model.components_, model.layers_[0].S, np.array(rows), model.score(source)]
+        )
         on_workers[-1] += [model.layers_[-1].error, model.layers_[-1].kkt]
     client.close()
     for model, found in zip((counts, chain), on_workers):

@@ -24,7 +24,6 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +41,7 @@ from nnmf_nb.out_of_core._sources import (
     tree_sum,
 )
 
-# %% ../../nbs/out_of_core/distributed.ipynb #2e847d1d
+# %% ../../nbs/out_of_core/distributed.ipynb #12502c21
 def current_client() -> Any:
     """Return the client of Dask in whose context this is called, or the latest one that is open.
 
@@ -62,7 +61,7 @@ def current_client() -> Any:
         return None if client.status in ("closing", "closed") else client
     return None
 
-# %% ../../nbs/out_of_core/distributed.ipynb #a2e619be
+# %% ../../nbs/out_of_core/distributed.ipynb #3498b474
 _COMPARED = ("nnmf_nb", "numpy", "scipy", "numba")
 
 
@@ -107,7 +106,7 @@ def check_versions(client: Any) -> None:
                     "same versions everywhere."
                 )
 
-# %% ../../nbs/out_of_core/distributed.ipynb #331ea520
+# %% ../../nbs/out_of_core/distributed.ipynb #36d9a1a1
 class _Place(NamedTuple):
     """Where a mapped array lies."""
 
@@ -173,7 +172,7 @@ def opened_source(places: Blocks) -> Blocks:
             setattr(source.reader, name, place.opened())
     return source
 
-# %% ../../nbs/out_of_core/distributed.ipynb #2b8d05b8
+# %% ../../nbs/out_of_core/distributed.ipynb #f0dbcb86
 _SHARED: collections.OrderedDict = collections.OrderedDict()
 _SHARED_LOCK = threading.Lock()
 _N_SHARED = 4  # how many such objects a worker keeps
@@ -204,7 +203,7 @@ def shared_by_name(make: Callable, argument: Any, name: str) -> Any:
             _SHARED.popitem(last=False)
         return _SHARED[name]
 
-# %% ../../nbs/out_of_core/distributed.ipynb #48b767b7
+# %% ../../nbs/out_of_core/distributed.ipynb #d0f08161
 @dataclass(frozen=True)
 class _Job:
     """What a reading asks of every block. It is sent to every worker once.
@@ -276,7 +275,7 @@ def _added(add, a, b):
     """Return the sum of two sums: a task."""
     return add(a, b)
 
-# %% ../../nbs/out_of_core/distributed.ipynb #a1934b41
+# %% ../../nbs/out_of_core/distributed.ipynb #567dab60
 _SPANS_PER_THREAD = 4
 
 
@@ -317,7 +316,7 @@ def owners_of_blocks(n_blocks: int, slots: Sequence[str]) -> list[str]:
     """
     return [slots[n * len(slots) // n_blocks] for n in range(n_blocks)]
 
-# %% ../../nbs/out_of_core/distributed.ipynb #5b58261d
+# %% ../../nbs/out_of_core/distributed.ipynb #cb960c93
 class _Lost(Exception):
     """Something was lost with a worker or a connection, and has to be done again."""
 
@@ -404,7 +403,7 @@ class _Reading:
                 function, *given, key=name, workers=[owner], allow_other_workers=True, pure=False
             )
 
-# %% ../../nbs/out_of_core/distributed.ipynb #ee963ca1
+# %% ../../nbs/out_of_core/distributed.ipynb #bfd9aafe
 _PATIENCE = 30.0  # seconds to wait for a worker
 _N_TRIES = 10  # how often the same thing may be lost
 _HINT = (
@@ -501,6 +500,7 @@ class Cluster:
             if found:
                 return found
             if time.monotonic() > end:
+                self._check_connection("running")
                 raise RuntimeError(
                     f"{self.client} has had no workers for {_PATIENCE:g} s: start some "
                     f"(cluster.scale(2), or dask worker ADDRESS), or close the client. {_HINT}"
@@ -509,14 +509,18 @@ class Cluster:
 
     def _answer(self):
         """Return the number of threads of every worker; nothing while the scheduler is away."""
-        if self.client.status in ("closing", "closed"):
-            raise ConnectionError(
-                f"The connection to the scheduler of {self.client} is lost. {_HINT}"
-            )
+        self._check_connection("running", "connecting", "newly-created")
         try:
             return self.client.nthreads()
         except (CancelledError, OSError, TimeoutError):
             return {}
+
+    def _check_connection(self, *wanted):
+        """Raise `ConnectionError` if the client is in none of some states."""
+        if self.client.status not in wanted:
+            raise ConnectionError(
+                f"The connection to the scheduler of {self.client} is lost. {_HINT}"
+            )
 
     # Blocks that workers do not read themselves
 
@@ -583,7 +587,7 @@ def n_blocks(source: Blocks) -> int:
     array = _dask_array(source)
     return len(source) if array is None else len(array.chunks[0])
 
-# %% ../../nbs/out_of_core/distributed.ipynb #6b82d25c
+# %% ../../nbs/out_of_core/distributed.ipynb #a5c1d781
 _CLUSTERS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 

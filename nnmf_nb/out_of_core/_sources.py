@@ -815,9 +815,7 @@ class BlockFacts(NamedTuple):
     n_stored: int
 
 
-def facts_of_block(
-    block: ArrayLike, number: int, first: int, n_features: int | None
-) -> BlockFacts:
+def facts_of_block(block: ArrayLike, number: int, first: int, n_features: int | None) -> BlockFacts:
     """Check a block and note what is in it.
 
     Parameters

@@ -1,6 +1,6 @@
 """What does a Dask cluster cost? A dense file, made here, fitted by threads and by workers.
 
-    python benchmarks/dask.py [--rows 24000] [--iterations 6] [--rounds 3]
+    python benchmarks/cluster.py [--rows 24000] [--iterations 6] [--rounds 3]
 
 Small by default (about two minutes). Writes results/dask.md: wall and CPU time per iteration with
 one thread, two threads, one and two workers with one thread each, in interleaved rounds; the CPU
@@ -166,7 +166,7 @@ def report(asked, best, same_bits, ratios, load):
     lines = [
         "# NMF on a Dask cluster",
         "",
-        f"Written by `benchmarks/dask.py` on {datetime.date.today()}, Python "
+        f"Written by `benchmarks/cluster.py` on {datetime.date.today()}, Python "
         f"{platform.python_version()}, dask {distributed.__version__}, {os.cpu_count()} cores, "
         f"load of the machine {load[0]:.1f} before and {load[1]:.1f} after (1 minute). "
         f"NMF({N_TOPICS}), a dense file of {asked.rows} x {N_FEATURES} float32 in {N_BLOCKS} "
