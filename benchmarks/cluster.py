@@ -1,6 +1,6 @@
 """What does a Dask cluster cost? A dense file, made here, fitted by threads and by workers.
 
-    python benchmarks/cluster.py [--rows 24000] [--iterations 6] [--rounds 3]
+    python benchmarks/cluster.py [--rows 12000] [--iterations 8] [--rounds 3]
 
 Small by default (about two minutes). Writes results/dask.md: wall and CPU time per iteration with
 one thread, two threads, one and two workers with one thread each, in interleaved rounds; the CPU
@@ -9,7 +9,9 @@ iteration beside a model. Iterations of a short fit are subtracted from those of
 """
 
 import argparse
+import contextlib
 import datetime
+import logging
 import os
 import platform
 import sys
@@ -106,7 +108,7 @@ def measured(path, rows, n_iterations, client):
     return (found[1] - found[0]) / n_iterations, model.components_.tobytes()
 
 
-def modelled_bytes(n_workers):
+def bytes_of_model(n_workers):
     """Bytes per iteration: A to the scheduler and to every worker, sums that cross from one worker
     to another, and one through the scheduler to the client.
     """
@@ -127,30 +129,36 @@ def modelled_bytes(n_workers):
 
 def compared(path, rows, n_iterations, rounds):
     """The least of interleaved rounds of every kind."""
-    options = dict(threads_per_worker=1, dashboard_address=":0")
     best, bits, ratios = {}, set(), []
     count_bytes()
-    for n in range(rounds + 1):  # the first one warms up
-        of_round = {}
-        for kind in KINDS:
-            _training.thread_count = lambda kind=kind: 1 + kind.startswith("two")
-            if kind.endswith(("thread", "threads")):
-                of_round[kind], found = measured(path, rows, n_iterations, None)
-            else:
-                n_workers = 1 + kind.startswith("two")
-                with distributed.LocalCluster(n_workers, **options) as cluster:
-                    with distributed.Client(cluster) as client:
-                        client.run(count_bytes)
-                        fit(path, 2, rows)  # workers load and compile
-                        of_round[kind], found = measured(path, rows, n_iterations, client)
-            bits.add(found)
-        if n:
-            ratios.append(of_round)
-            for kind, one in of_round.items():
-                best[kind] = np.minimum(best.get(kind, np.inf), one)
-        walls = ", ".join(f"{kind} {one[0]:.3f} s" for kind, one in of_round.items())
-        print(f"{walls}; load {os.getloadavg()[0]:.1f}", flush=True)
+    with contextlib.ExitStack() as stack:
+        clients = {n: stack.enter_context(client_of(n)) for n in (1, 2)}
+        for n in range(rounds + 1):  # the first one warms up
+            of_round = {}
+            for kind in KINDS:
+                n_threads = 1 + kind.startswith("two")
+                _training.thread_count = lambda n_threads=n_threads: n_threads
+                client = None if "thread" in kind else clients[n_threads]
+                with client.as_current() if client else contextlib.nullcontext():
+                    of_round[kind], found = measured(path, rows, n_iterations, client)
+                bits.add(found)
+            if n:
+                ratios.append(of_round)
+                for kind, one in of_round.items():
+                    best[kind] = np.minimum(best.get(kind, np.inf), one)
+            walls = ", ".join(f"{kind} {one[0]:.3f} s" for kind, one in of_round.items())
+            print(f"{walls}; load {os.getloadavg()[0]:.1f}", flush=True)
     return best, len(bits) == 1, ratios
+
+
+@contextlib.contextmanager
+def client_of(n_workers):
+    """The client of a new cluster, which is used only where it is asked for."""
+    options = dict(threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL)
+    with distributed.LocalCluster(n_workers=n_workers, **options) as cluster:
+        with distributed.Client(cluster, set_as_default=False) as client:
+            client.run(count_bytes)
+            yield client
 
 
 def median_ratio(ratios, over, under):
@@ -160,7 +168,7 @@ def median_ratio(ratios, over, under):
 
 def report(asked, best, same_bits, ratios, load):
     sent = best["two workers"][2]
-    two = modelled_bytes(2)
+    two = bytes_of_model(2)
     cpu = best["two workers"][1] / best["two threads"][1]
     own = best["two workers"][1] - best["two workers"][3]
     lines = [
@@ -199,8 +207,8 @@ def report(asked, best, same_bits, ratios, load):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=24_000)
-    parser.add_argument("--iterations", type=int, default=6)
+    parser.add_argument("--rows", type=int, default=12_000)
+    parser.add_argument("--iterations", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -541,7 +541,7 @@ BRITISH = re.compile(
 )
 # Addresses, and the key under which the archives of the embedded data keep the text of a license.
 NOT_OURS = re.compile(
-    r'https?://[^\s)>"\\]+|archive\[\\?"licence\\?"\]|licence=np\.array|`licence`'
+    r'CancelledError|https?://[^\s)>"\\]+|archive\[\\?"licence\\?"\]|licence=np\.array|`licence`'
 )
 LONG_LINE = re.compile(r"^.{2000,}$", re.MULTILINE)
 

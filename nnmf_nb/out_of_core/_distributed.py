@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -157,8 +157,9 @@ def source_for_workers(source: Blocks) -> Blocks | None:
     places.reader = copy.copy(source.reader)
     for name, array in arrays.items():
         order = "C" if array.flags.c_contiguous else "F"
-        path = os.path.abspath(array.filename)
-        place = _Place(path, array.dtype, array.offset, array.shape, order)
+        mapped = cast(np.memmap, array)
+        path = os.path.abspath(str(mapped.filename))
+        place = _Place(path, mapped.dtype, mapped.offset, mapped.shape, order)
         setattr(places.reader, name, place)
     return places
 
@@ -193,7 +194,7 @@ def shared_by_name(make: Callable, argument: Any, name: str) -> Any:
     Returns
     -------
     object
-        The object. The four that were used last are kept.
+        The object. The four that were used last are present.
     """
     with _SHARED_LOCK:
         if name not in _SHARED:
@@ -526,17 +527,17 @@ class Cluster:
 
     def _blocks_on_workers(self, source, owners, facts):
         """Return the futures of all blocks; bring those that are missing to the workers."""
-        kept = self.as_they_are if facts is None else self.blocks
-        missing = [n for n in range(len(owners)) if not _is_alive(kept.get(n))]
+        present = self.as_they_are if facts is None else self.blocks
+        missing = [n for n in range(len(owners)) if not _is_alive(present.get(n))]
         for number in missing:
-            kept.pop(number, None)
+            present.pop(number, None)
         if missing and _dask_array(source) is not None:
-            self._compute(source, owners, facts, missing, kept)
+            self._compute(source, owners, facts, missing, present)
         elif missing:
-            self._send(source, owners, {*missing}, kept)
-        return [kept[number] for number in range(len(owners))]
+            self._send(source, owners, {*missing}, present)
+        return [present[number] for number in range(len(owners))]
 
-    def _compute(self, source, owners, facts, missing, kept):
+    def _compute(self, source, owners, facts, missing, present):
         """Compute chunks of a dask array where they are wanted."""
         from distributed import wait
 
@@ -547,17 +548,17 @@ class Cluster:
                 chunk = self.client.compute(chunks[n], **place)
                 if facts is not None:
                     chunk = self.client.submit(as_first_read, chunk, n, facts, pure=False, **place)
-                kept[n] = chunk
-            wait([kept[n] for n in missing])
+                present[n] = chunk
+            wait([present[n] for n in missing])
         if facts is not None:
             self.as_they_are.clear()
 
-    def _send(self, source, owners, missing, kept):
+    def _send(self, source, owners, missing, present):
         """Send blocks that only the client can read."""
         for number, block in enumerate(source):
             if number in missing:
                 with _asking():
-                    (kept[number],) = self.client.scatter(
+                    (present[number],) = self.client.scatter(
                         [block], workers=[owners[number]], hash=False
                     )
 
