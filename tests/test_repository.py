@@ -51,7 +51,7 @@ plot: _colors _factors _tree _topics _time _images _paths _tensors
 plot: _map_kernels _map_arrays _map_layout _map _river _compare
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 steering: _bounds _state _edits _steering
-inspector: _documents _view _live
+inspector: _documents _editing _view _live
 texts
 datasets
 bridges

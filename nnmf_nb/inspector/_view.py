@@ -12,7 +12,7 @@ __all__ = ['LAMBDAS', 'IMPORT', 'PAGE', 'CARD', 'leading_features', 'leading_poi
            'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline', 'front', 'script', 'page',
            'imported_widgets', 'widget_class', 'answer', 'number_below', 'connect', 'Selection', 'card', 'fields',
            'Controls', 'with_live', 'live_part', 'display_with_still', 'View', 'excerpts', 'named_by_beginning',
-           'samples_with_texts', 'inspect']
+           'samples_with_texts', 'carry_colors', 'EditsView', 'view_of_edits', 'inspect']
 
 # %% ../../nbs/inspector/view.ipynb #31c6d9a4
 import base64
@@ -68,6 +68,7 @@ from nnmf_nb.inspector._documents import (
     shares_within,
     shorten,
 )
+from ._editing import Corrected, Editor, Floors, page_log
 from nnmf_nb.models._tables import (
     fingerprint,
     keep_names,
@@ -82,6 +83,7 @@ from ..plot._images import axis_of
 from ..plot._paths import class_weights, labeled_layers
 from ..plot._topics import frequencies
 from ..plot._tree import percent
+from ..steering._steering import Edits
 
 # %% ../../nbs/inspector/view.ipynb #519d4193
 LAMBDAS = np.linspace(0, 1, 11)
@@ -523,6 +525,8 @@ def headline(model):
     N = layers[0].A.shape[0]
     _, M = layers[0].S.shape
     how = ""
+    if hasattr(model, "title"):
+        return model.title, f"{M:,} data points × {N:,} features"
     if hasattr(model, "stop_reason_"):
         how = f" · {'converged' if model.converged_ else 'not converged'} ({model.stop_reason_})"
     title = type(model).__name__ if hasattr(model, "fit") else "Layers"
@@ -864,9 +868,18 @@ PAGE = (
 )
 
 
-def page(data, names, selected, title=None, note=None, documents=None, certificate=None):
+def page(
+    data,
+    names,
+    selected,
+    title=None,
+    note=None,
+    documents=None,
+    certificate=None,
+    editing=None,
+):
     """The self-contained HTML page; `documents` as `Documents.packed` returns them,
-    `certificate` as `certificate_of` does.
+    `certificate` as `certificate_of` does; `editing`: what the page needs to write edits down.
     """
     state = json.dumps(
         dict(
@@ -880,6 +893,7 @@ def page(data, names, selected, title=None, note=None, documents=None, certifica
             written=date.today().isoformat(),
             documents=documents,
             certificate=certificate,
+            editing=editing,
         ),
         allow_nan=False,
     ).replace("<", "\\u003c")
@@ -919,6 +933,7 @@ def widget_class():
         names = traitlets.Dict().tag(sync=True)
         selected = traitlets.List().tag(sync=True)
         error = traitlets.Unicode().tag(sync=True)
+        editing = traitlets.Dict().tag(sync=True)
         has_kernel = traitlets.Bool(True).tag(sync=True)
 
     return Inspector
@@ -943,6 +958,8 @@ def answer(view, question):
         return dict(parts=documents.word(i, topic_index(view.payload, question["layer"], 0)[0]))
     if "certificate" in question:
         return certificate_of(view.model)
+    if "edit" in question and view.editor is not None:
+        return view.editor.hear(question["edit"])
     return {}
 
 
@@ -958,7 +975,11 @@ def connect(view):
     shown in its header.
     """
     widget = widget_class()(
-        payload=view.payload, names=dict(view.names), selected=list(view.selected), error=view.error
+        payload=view.payload,
+        names=dict(view.names),
+        selected=list(view.selected),
+        error=view.error,
+        editing=view.editing,
     )
 
     def attempt(work):
@@ -981,6 +1002,12 @@ def connect(view):
     view.observe(lambda change: setattr(widget, "selected", list(change.new)), "selected")
     for trait in ("names", "error"):
         view.observe(lambda change: setattr(widget, change.name, change.new), trait)
+
+    def renew(change):
+        with widget.hold_sync():  # topics and what is known of them arrive together
+            widget.payload, widget.editing = view.payload, change.new
+
+    view.observe(renew, "editing")
     return widget
 
 # %% ../../nbs/inspector/view.ipynb #4f55c68f
@@ -1008,6 +1035,8 @@ class Selection(traitlets.HasTraits):
     selected = traitlets.Tuple(traitlets.Int(), traitlets.Int())
     names = traitlets.Dict()
     error = traitlets.Unicode()
+    editing = traitlets.Dict()
+    editor: Any = None  # what makes edits that the page asks for
 
     def __init__(self, model, payload):
         self.model, self.payload = model, payload
@@ -1374,9 +1403,14 @@ class View(Selection):
             data = data | {"points": points}
         documents = self.documents.packed(texts, examples)
         certificate = certificate_of(self.model)
-        made = page(data, self.names, self.selected, title, note, documents, certificate)
+        editing = self._written_editing()
+        made = page(data, self.names, self.selected, title, note, documents, certificate, editing)
         write_atomically(path, made)
         return path
+
+    def _written_editing(self):
+        """What a page without a kernel needs to write edits down; None where there are none."""
+        return None
 
     def save_names(self, path: str | os.PathLike) -> str | os.PathLike:
         """Write the names of topics as JSON, as the button 'download' of the page does.
@@ -1480,6 +1514,120 @@ def samples_with_texts(samples, documents, X):
         raise ValueError("samples must be names only when documents are given.")
     return [(str(name), text) for name, text in zip(names, texts)]
 
+# %% ../../nbs/inspector/view.ipynb #e20d17a2
+def carry_colors(topics, ids, before):
+    """Give topics of a layer the colors that they had (`before`: by id); new ones get those of
+    topics that are gone, and else their own.
+    """
+    free = [color for one, color in before.items() if one not in ids]
+    for topic, one in zip(topics, ids):
+        if one in before:
+            topic["color"] = before[one]
+        elif free:
+            topic["color"] = free.pop(0)
+
+
+class EditsView(View):
+    """A view of corrections that are made by hand, returned by ``inspect(edits)``.
+
+    Gestures of the page are edits of the session: see `steer`. What is edited in Python is shown
+    after `refresh`. `rename` and names that are read from a file are edits, too.
+
+    Parameters
+    ----------
+    editor : Editor
+        What hears the page.
+    build : callable
+        Makes model, payload and documents of the present state.
+    """
+
+    def __init__(self, editor, build):
+        self.editor, self._build, self._is_renewing = editor, build, True
+        super().__init__(*build())
+        self.editing, self._is_renewing = editor.state, False
+        editor.observe(self._follow, "state")
+
+    @property
+    def edits(self) -> Edits:
+        """The session."""
+        return self.editor.edits
+
+    def refresh(self) -> "EditsView":
+        """Show what was edited in Python since.
+
+        Returns
+        -------
+        EditsView
+            The view itself.
+        """
+        self.editor.refresh()
+        return self
+
+    def _follow(self, change):
+        if change.new["revision"] != self.editing["revision"]:
+            self._renew(change.new)
+        self.editing = change.new
+
+    def _renew(self, state):
+        """Take over the present topics; what is selected stays so, if it is there."""
+        l, j = self.selected
+        selected, known = self.editing["ids"][l][j], self.documents
+        before = [
+            {one: topic["color"] for one, topic in zip(ids, layer["topics"])}
+            for ids, layer in zip(self.editing["ids"], self.payload["layers"])
+        ]
+        self._is_renewing = True
+        self.model, self.payload, self.documents = self._build()
+        self.documents.take_texts(known)
+        for layer, ids, colors in zip(self.payload["layers"], state["ids"], before):
+            carry_colors(layer["topics"], ids, colors)
+        self.editing = state
+        self.names = self._present_names()
+        self.selected = self._successor(l, selected, state["ids"])
+        self._is_renewing = False
+
+    def _successor(self, l, topic, ids):
+        """The place of a topic, of the first one that was made last, or of the largest."""
+        new = self.edits.log[-1].new if self.edits.log else ()
+        for one in (topic, *new):
+            if one in ids[l]:
+                return l, ids[l].index(one)
+        shares = [topic["share"] for topic in self.payload["layers"][l]["topics"]]
+        return l, int(np.argmax(shares))
+
+    def _present_names(self):
+        return {key_of(*place): name for place, name in stored_names(self.model).items()}
+
+    @traitlets.observe("names")
+    def _keep_names(self, change):
+        """Names that a reader gives are edits."""
+        if self._is_renewing:
+            return
+        before = self._present_names()
+        for key in {**before, **change.new}:
+            if before.get(key, "") != change.new.get(key, ""):
+                self.editor.rename(*map(int, key.split(",")), change.new.get(key, ""))
+
+    def _written_editing(self):
+        return self.editor.state | {"page": page_log(self.edits)}
+
+# %% ../../nbs/inspector/view.ipynb #e20d17a3
+def view_of_edits(edits, X, features, samples, shape, documents):
+    """The `EditsView` of a session; its data and names unless others are given."""
+    corpus = edits.corpus
+    X = corpus.data.X.T if X is None else X
+    features = corpus.words if features is None else features
+    samples = corpus.points if samples is None else samples
+    if documents is not None:
+        samples = samples_with_texts(samples, documents, X)
+    floors = Floors(corpus.data)
+
+    def build():
+        parts = seen(Corrected(edits, floors), X, features, samples, shape)
+        return parts.model, payload_of(parts) | {"scores": []}, Documents(parts)
+
+    return EditsView(Editor(edits), build)
+
 # %% ../../nbs/inspector/view.ipynb #64220695
 def inspect(
     model: Any,
@@ -1495,9 +1643,10 @@ def inspect(
 
     Parameters
     ----------
-    model : fitted model, list of Layer or pipeline
+    model : fitted model, list of Layer, pipeline or Edits
         Model with nonnegative layers or components. Of a pipeline the last step is shown; X goes
-        through the other steps, and these give the names of the features.
+        through the other steps, and these give the names of the features. Of `Edits` the present
+        topics are shown, and can be edited on the page; data and names are those of `steer`.
     X : array-like or sparse matrix of shape (n_samples, n_features), default=None
         The training data, as `fit` takes them, for frequencies, errors and pictures of single data
         points. Entries that are NaN or hidden by a masked array do not count.
@@ -1542,6 +1691,10 @@ def inspect(
     >>> view.data.shape
     (13, 7)
     """
+    if isinstance(model, Edits):
+        if y is not None or held_out is not None:
+            raise ValueError("y and held_out are for models; give edits labels with edits.label.")
+        return view_of_edits(model, X, features, samples, shape, documents)
     if features is None:
         features = known_feature_names(model)
     if documents is not None:

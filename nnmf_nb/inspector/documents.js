@@ -15,10 +15,12 @@ export function documentsPane(view) {
   const pager = h("div", { class: "pager" });
   const shown = { mode: "examples", before: "examples", order: "share", start: 0 };
   let latest = 0;
-  element.append(heading(`${unit}s`), controls, said, list, pager);
+  const points = view.editing ? [view.editing.drawPointTools()] : [];
+  element.append(heading(`${unit}s`), controls, ...points, said, list, pager);
 
   function draw() {
     latest += 1;
+    view.editing?.drawPointTools();
     drawControls();
     if (shown.mode === "examples") drawExamples();
     else ask(latest);

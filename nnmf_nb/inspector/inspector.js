@@ -7,6 +7,7 @@ import { fitPane } from "./fit.js";
 import { layersPane } from "./layers.js";
 import { namesOfPage, namesTools } from "./names.js";
 import { found, kinship, label } from "./payload.js";
+import { editingOf } from "./steering.js";
 import { storeOf } from "./store.js";
 import { topicPane } from "./topic.js";
 
@@ -39,14 +40,29 @@ function createView(model) {
     panes: {},
     state: { hover: null, query: "", lambda: 1, renaming: false },
     hasKernel: Boolean(model.get("has_kernel")),
-    selected: () => model.get("selected"),
-    nameOf: (l, j, n) => label(data, names(), l, j, n),
+    selected: () => present(data, model.get("selected")),
+    nameOf: (l, j, n) => label(data, view.names(), l, j, n),
     colorOf: (l, j) => data.layers[l].topics[j].color,
   };
   view.ask = asker(model);
   view.store = storeOf(view);
   view.rename = (l, j, name) => rename(view, l, j, name);
+  view.editing = editingOf(view);
   return view;
+}
+
+/** A place that the topics have, though an edit may just have made them fewer. */
+function present(data, [l, j]) {
+  return [l, Math.min(j, data.layers[l].topics.length - 1)];
+}
+
+/** New topics take the place of the old ones, in the same object that all panes know. */
+function renewData(view) {
+  const { data } = view;
+  for (const name of Object.keys(data)) delete data[name];
+  Object.assign(data, view.model.get("payload"));
+  Object.assign(view.kin, kinship(data));
+  view.state.hover = null;
 }
 
 /** A function that asks the kernel and returns a promise of its answer. */
@@ -67,6 +83,10 @@ function asker(model) {
 }
 
 function rename(view, l, j, name) {
+  if (view.editing?.rename) {
+    view.editing.rename(l, j, name);
+    return;
+  }
   const { [keyOf(l, j)]: old, ...others } = view.names();
   view.setNames(name ? { ...others, [keyOf(l, j)]: name } : others);
 }
@@ -153,25 +173,37 @@ function selectFound(view) {
   view.select(l, j, true);
 }
 
+const titleOf = ({ model, data }) => model.get("title") || data.heading;
+
 function drawHeader(view, search) {
   const { data, model } = view;
-  const title = model.get("title") || data.heading;
+  view.heading = h(view.hasKernel ? "h2" : "h1", { class: "heading" }, titleOf(view));
+  view.summary = h("p", { class: "summary" }, data.summary);
   const day = model.get("written");
   const written = day ? h("span", { class: "quiet num" }, `written ${day}`) : null;
   return h(
     "header",
     {},
-    h(view.hasKernel ? "h2" : "h1", { class: "heading" }, title),
+    view.heading,
     search,
-    h("p", { class: "summary" }, data.summary),
+    view.summary,
     model.get("note") ? h("p", { class: "note" }, model.get("note")) : null,
-    h("div", { class: "tools" }, drawGuide(view), namesTools(view), written),
+    h("div", { class: "tools" }, drawGuide(view), view.editing?.isWriting ? null : namesTools(view), written),
     view.alert,
   );
 }
 
+const GESTURES =
+  "Drag a topic on another one to merge them, on one of the level above to move it there; or choose " +
+  "it, press m, go to the other one and press Enter. Other keys on a topic: s splits, p pins, r " +
+  "renames, Delete deletes; x on a word crosses it out.";
+const MAKES_EDITS = `${GESTURES} Each edit is a draft first: its figures are above, Enter commits it, Esc discards it.`;
+const WRITES_EDITS =
+  `${GESTURES} This page writes edits down and shows the topics as they were: download the log and ` +
+  "give it to nnmf_nb.replay(model, X, path), which makes the edits.";
+
 /** How to read the page, folded. */
-function drawGuide({ data, store }) {
+function drawGuide({ data, store, editing }) {
   const deep = data.layers.length > 1;
   const { unit, term } = data;
   const above = data.layers.length > 2 ? "topics of a level above" : "themes";
@@ -192,6 +224,7 @@ function drawGuide({ data, store }) {
     data.texts &&
       "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
         "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",
+    editing && (editing.isWriting ? WRITES_EDITS : MAKES_EDITS),
     store && `A search looks in ${term}s, and in ${unit}s: ${store.searched}.`,
   ];
   const paragraphs = lines.filter(Boolean).map((line) => h("p", {}, line));
@@ -235,9 +268,10 @@ function render({ model, el }) {
     model.save_changes();
     if (focus) panes.layers.focus();
   });
-  view.root.append(drawHeader(view, searchBox), view.grid);
+  view.root.append(drawHeader(view, searchBox), ...(view.editing ? [view.editing.bar] : []), view.grid);
   for (const [name, make] of Object.entries(PANES)) mountPane(view, name, make);
   listenForSlash(view, search);
+  view.editing?.listen();
   el.replaceChildren(view.root);
   return followModel(view);
 }
@@ -245,10 +279,16 @@ function render({ model, el }) {
 /** Draws everything, and again when the model, the width or the theme changes; returns a function
  *  that ends this. */
 function followModel(view) {
-  const { model, guard } = view;
+  const { model, guard, data, editing } = view;
   const panes = Object.values(view.panes);
   const all = guard(() => {
     for (const pane of panes) pane.draw();
+  });
+  const renew = guard(() => {
+    renewData(view);
+    view.summary.textContent = data.summary;
+    view.heading.textContent = titleOf(view);
+    all();
   });
   const follow = guard(() => {
     view.state.renaming = false;
@@ -264,8 +304,14 @@ function followModel(view) {
   const resized = new ResizeObserver(resize);
   const endTheme = onTheme(() => view.data.shape && all()); // only pictures have its colors
   const events = { "change:selected": follow, "change:names": all, "change:error": showError };
+  if (editing) {
+    const samples = () => editing.choose(model.get("selected_samples") || []);
+    Object.assign(events, { "change:payload": renew, "change:editing": guard(editing.follow) });
+    events["change:selected_samples"] = guard(samples);
+  }
   for (const [event, work] of Object.entries(events)) model.on(event, work);
   all();
+  editing?.drawBar();
   showError();
   resized.observe(view.grid);
   view.store?.unpacked?.catch((error) => {
