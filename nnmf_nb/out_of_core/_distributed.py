@@ -207,7 +207,7 @@ def shared_by_name(make: Callable, argument: Any, name: str) -> Any:
 # %% ../../nbs/out_of_core/distributed.ipynb #d0f08161
 @dataclass(frozen=True)
 class _Job:
-    """What a reading asks of every block. It is sent to every worker once.
+    """What a reading asks of every block. It goes to every worker once.
 
     Parameters
     ----------
@@ -352,7 +352,7 @@ class _Reading:
     client : distributed.Client
         The client.
     job : Future
-        The `_Job`, which is on every worker.
+        The `_Job`, which every worker fetches.
     owners : list of str
         Where each block is to be solved.
     blocks : list of Future or None
@@ -464,10 +464,20 @@ class Cluster:
         if places is None:
             blocks = self._blocks_on_workers(source, owners, facts)
             owners = self._where(blocks, owners)
-        job = _Job(work, places, facts)
-        with _asking():
-            (sent,) = self.client.scatter([job], broadcast=True, hash=False)
-        return _Reading(self.client, sent, owners, blocks, len(slots))
+        job = self._sent(owners[0], _packed((work, places, facts)))
+        return _Reading(self.client, job, owners, blocks, len(slots))
+
+    def _sent(self, owner, packed):
+        """Send a job as a task: it is made again if it is lost, and goes on from worker to worker.
+
+        `Client.scatter` to all workers would wait for ever if one of them dies meanwhile.
+        """
+        import dask
+
+        name = f"nnmf_nb_job-{uuid.uuid4().hex}"
+        place = {"workers": [owner], "allow_other_workers": True}
+        with _asking(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+            return self.client.submit(_unpacked_job, packed, key=name, pure=False, **place)
 
     def _insist(self, begin, future=None):
         """Return a result; begin again what is lost with a worker or a connection."""
