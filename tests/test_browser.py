@@ -289,6 +289,9 @@ def until(read, wanted, seconds=PATIENCE / 1000):
     return value
 
 
+WAR = 308  # data points that the tutorial chooses
+
+
 def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/tutorial.ipynb?reset")
     inspector = page.locator(".nnmf:not(.live)")
@@ -321,6 +324,32 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     inspector.locator("input[type=search]").fill("peace")
     inspector.locator(".said", has_text="names and whole texts").wait_for()
     inspector.locator("input[type=search]").fill("")
+
+    # the map is made when somebody opens it; a lasso arrives in Python, and Python in the map
+    inspector.locator(".map summary").click()
+    dots = inspector.locator(".dots")
+    inspector.locator(".dots[data-drawn]").wait_for()
+    dots.scroll_into_view_if_needed()
+    box = dots.bounding_box()
+    corners = [(0.3, 0.3), (0.6, 0.3), (0.6, 0.6), (0.3, 0.6)]
+    at = [(box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in corners]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for x, y in at[1:]:
+        page.mouse.move(x, y, steps=3)
+    page.mouse.up()
+    chosen = until(
+        lambda: int(python(page, "len(view.selected_samples)")), lambda n: n not in (0, WAR)
+    )
+    inspector.locator(".choice h3", has_text=f"{chosen:,} documents chosen").wait_for()
+    inspector.locator(".said", has_text="chosen on the map").wait_for()
+    picture(page, "lab_map", tmp_path)
+    python(page, "setattr(view, 'selected_samples', [5])")
+    inspector.locator(".choice h3", has_text="1 document chosen").wait_for()
+    inspector.locator('.documents [data-point="5"]').wait_for()
+    inspector.get_by_role("button", name="choose none").click()
+    until(lambda: python(page, "view.selected_samples"), lambda text: text == "[]")
+    inspector.locator(".map summary").click()  # closed again
 
     slider = inspector.locator("input[type=range]")
     rows = (
@@ -359,6 +388,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
 
     live = page.locator(".nnmf.live")
     live.scroll_into_view_if_needed()
+    live.locator(".facts", has_text="done (stationary)").wait_for()
     assert (
         "done (stationary)" in live.locator(".facts").inner_text()
         and live.locator(".control.stop").is_disabled()

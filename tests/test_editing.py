@@ -14,7 +14,7 @@ from conftest import find_chromium
 
 from nnmf_nb import HierarchicalNMF, datasets, inspect, replay, steer
 from nnmf_nb.inspector._editing import KINDS, Corrected, Editor, Floors
-from nnmf_nb.inspector._view import script
+from nnmf_nb.inspector._pages import script
 
 CORPUS = datasets.planted_counts((8, 3), 150, 60, 80, None, 0)
 X = CORPUS.X.astype(float)[:, :50]
@@ -30,6 +30,11 @@ def chain():
 
 def session(model):
     return steer(model, X, **NAMES)
+
+
+def at_once(work):
+    """No loop will call it, so a refinement is done before a message has been handled."""
+    return False
 
 
 def first(edits, topic, n=3):
@@ -95,7 +100,7 @@ def test_a_message_leaves_the_record_of_the_call(chain, name):
     message, call = PAIRS[name]
     kind = name.split(" ")[0]
     by_page, by_hand = session(chain), session(chain)
-    editor = Editor(by_page)
+    editor = Editor(by_page, later=at_once)
     before = by_page.state.digest()
     editor.hear({"do": "look", "kind": kind, **message(by_page)})
     assert editor.state["refused"] == ""
@@ -176,7 +181,7 @@ BAD = [
 @pytest.mark.parametrize("message", BAD, ids=repr)
 def test_a_bad_message_changes_nothing_and_is_answered(chain, message):
     edits = session(chain)
-    editor = Editor(edits)
+    editor = Editor(edits, later=at_once)
     before, state, revision = edits.state, edits.state.digest(), editor.state["revision"]
     assert editor.hear(message) == {}
     assert editor.state["refused"] and edits.state is before and not edits.log
@@ -186,7 +191,7 @@ def test_a_bad_message_changes_nothing_and_is_answered(chain, message):
 
 def test_a_refused_edit_leaves_the_draft_and_says_what_helps(chain):
     edits = session(chain)
-    editor = Editor(edits)
+    editor = Editor(edits, later=at_once)
     editor.hear({"do": "look", "kind": "pin", "topics": ["0:2"]})
     editor.hear({"do": "commit"})
     editor.hear({"do": "look", "kind": "merge", "topics": ["0:0", "0:1"]})
@@ -344,7 +349,7 @@ const model = {
   send: (message) => { ask_python({}, message).then(take); },
 };
 window.model = model;
-render({ model, el: document.getElementById("inspector") });
+renderEditor({ model, el: document.getElementById("inspector") });
 """
 TRAITS = ("payload", "names", "selected", "error", "editing", "has_kernel")
 
@@ -371,10 +376,10 @@ class Bridge:
         return json.loads(json.dumps(dict(traits=traits, messages=messages)))
 
     def open(self, path):
-        from nnmf_nb.inspector._view import front
+        from nnmf_nb.inspector._pages import front
 
         initial = json.dumps(self.traits()).replace("<", "\\u003c")
-        code = script("inspector.js") + BRIDGE.replace("INITIAL", initial)
+        code = script("editor.js") + BRIDGE.replace("INITIAL", initial)
         path.write_text(
             f"<!doctype html><meta charset=utf-8><style>{front('inspector.css')}</style>"
             f"<body class=nnmf-page><div id=inspector></div><script type=module>{code}</script>"

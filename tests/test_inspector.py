@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import warnings
+from importlib.resources import files
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -643,11 +644,21 @@ def test_what_the_page_says_of_itself(genes, tmp_path):
 
 
 def test_script_is_one_text():
-    script = module.script("inspector.js")
+    script = module.script("editor.js")
     assert not re.search(r"^(import|export (?!default))", script, re.MULTILINE)
-    names = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", script, re.MULTILINE)
-    assert len(names) == len(set(names))
+    modules = {path.name: path.read_text() for path in files("nnmf_nb.inspector").glob("*.js")}
+    bound = r"^(?:export )?(?:async )?(?:function|const|let) (\w+)"
+    names = [
+        name
+        for module_name, text in modules.items()
+        if module_name != "live.js"  # the script of another widget
+        for name in re.findall(bound, text, re.MULTILINE)
+    ]
+    assert len(names) == len(set(names)) > 100
     assert "renderLive" in module.script("live.js")
+    # comments are left out, and lines begin without spaces: no string may go over two lines
+    assert "\n//" not in script and "/**" not in script
+    assert all(line.count("`") % 2 == 0 for line in script.split("\n"))
 
 
 def test_table_of_topics(models, toy):

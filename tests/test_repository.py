@@ -43,14 +43,16 @@ solvers: gradient _quasi_newton _flat _online
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
 evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
+out_of_core: _distributed
 out_of_core: _training
 models: _probabilities _tables _report _base _starts _one_layer *
 tensors: _kernels _data _counts _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
+inspector: _pages
 plot: _map_kernels _map_arrays _map_layout _map _river _compare
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 steering: _bounds _state _edits _steering
-inspector: _documents _editing _view _live
+inspector: _documents _overview _editing _view _live
 texts
 datasets
 bridges
@@ -536,7 +538,7 @@ BRITISH = re.compile(
 )
 # Addresses, and the key under which the archives of the embedded data keep the text of a license.
 NOT_OURS = re.compile(
-    r'https?://[^\s)>"\\]+|archive\[\\?"licence\\?"\]|licence=np\.array|`licence`'
+    r'CancelledError|https?://[^\s)>"\\]+|archive\[\\?"licence\\?"\]|licence=np\.array|`licence`'
 )
 LONG_LINE = re.compile(r"^.{2000,}$", re.MULTILINE)
 

@@ -5,7 +5,6 @@ import { isCurve, levelName } from "./payload.js";
 
 const SCISSORS = "M5.5 5.5 13 13M5.5 10.5 13 3M5.6 4a2 2 0 1 1-4 0a2 2 0 1 1 4 0zM5.6 12a2 2 0 1 1-4 0a2 2 0 1 1 4 0z";
 const PIN = "M5.5 1.5h5M6.5 1.5v5l-3 3h9l-3-3v-5M8 9.5v5";
-export const LOCK = "M1.5 5.5h7v5h-7zM3 5.5V3.6a2 2 0 0 1 4 0v1.9";
 
 const drawing = (d) =>
   s("svg", { class: "icon", viewBox: "0 0 16 16", width: 13, height: 13, "aria-hidden": "true" }, s("path", { d }));

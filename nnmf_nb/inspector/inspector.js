@@ -5,19 +5,24 @@ import { guardWith, h, hideStill, keepKeys, keyOf, onTheme } from "./elements.js
 import { documentsPane } from "./documents.js";
 import { fitPane } from "./fit.js";
 import { layersPane } from "./layers.js";
+import { mapPane } from "./map.js";
 import { namesOfPage, namesTools } from "./names.js";
 import { found, kinship, label } from "./payload.js";
-import { editingOf } from "./steering.js";
+import { pointsOf } from "./points.js";
+import { riverPane } from "./river.js";
 import { storeOf } from "./store.js";
 import { topicPane } from "./topic.js";
 
 /** The panes in reading order, each a function of the view; a new one is one more line here. What
  *  it returns has an `element`, and `draw` for everything anew; and, where it wants to know,
- *  `follow` for another choice, `search` for other words in `view.state.query`, `isResized`. Its
- *  place on the page is a rule for the class of its element in inspector.css. */
+ *  `follow` for another choice, `search` for other words in `view.state.query`, `filter` for other
+ *  data points that are shown (`view.points`), `isResized`. Its place on the page is a rule for
+ *  the class of its element in inspector.css or overview.css. */
 const PANES = {
   layers: layersPane,
   topic: topicPane,
+  map: mapPane,
+  river: riverPane,
   documents: documentsPane,
   fit: fitPane,
 };
@@ -25,7 +30,7 @@ const PANES = {
 const PATIENCE = 4000; // milliseconds after which a kernel that says nothing is said not to answer
 
 /** What all panes know: the payload, what is selected and named, and how to change it. */
-function createView(model) {
+function createView(model, editingOf) {
   const data = model.get("payload");
   const alert = h("div", { class: "alert", role: "alert" });
   const guard = guardWith(alert);
@@ -38,7 +43,7 @@ function createView(model) {
     names,
     kin: kinship(data),
     panes: {},
-    state: { hover: null, query: "", lambda: 1, renaming: false },
+    state: { heat: false, hover: null, query: "", lambda: 1, renaming: false },
     hasKernel: Boolean(model.get("has_kernel")),
     selected: () => present(data, model.get("selected")),
     nameOf: (l, j, n) => label(data, view.names(), l, j, n),
@@ -46,6 +51,7 @@ function createView(model) {
   };
   view.ask = asker(model);
   view.store = storeOf(view);
+  view.points = pointsOf(view);
   view.rename = (l, j, name) => rename(view, l, j, name);
   view.editing = editingOf(view);
   return view;
@@ -73,11 +79,11 @@ function asker(model) {
     waiting.get(message.answer)?.(message);
     waiting.delete(message.answer);
   });
-  return (question) =>
+  return (question, patience = PATIENCE) =>
     new Promise((resolve, reject) => {
       last += 1;
       waiting.set(last, resolve);
-      setTimeout(() => reject(new Error("the kernel does not answer")), PATIENCE);
+      setTimeout(() => reject(new Error("the kernel does not answer")), patience);
       model.send({ ...question, ask: last });
     });
 }
@@ -221,6 +227,9 @@ function drawGuide({ data, store, editing }) {
     `Examples are the ${unit}s in which it is strongest; beside them stand all that have at least ` +
       "4% of it. The bar below each shows all that it is made of and adds up to 100%. Near copies " +
       "are folded into the first of them.",
+    "On the map every dot is one of them. Dots of alike topics lie together and have the color of " +
+      "their largest topic, or say how much there is of the chosen one; far distances and empty " +
+      "areas mean nothing.",
     data.texts &&
       "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
         "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",
@@ -256,8 +265,9 @@ function mountPane(view, name, make) {
   view.grid.append(view.panes[name].element);
 }
 
-function render({ model, el }) {
-  const view = createView(model);
+/** Shows a model; `editingOf` gives the means to edit topics, or null (see editor.js). */
+export function render({ model, el }, editingOf = () => null) {
+  const view = createView(model, editingOf);
   const { panes } = view;
   const { element: searchBox, search } = drawSearch(view);
   view.root = h("div", { class: "nnmf", role: "group", "aria-label": "inspector of topics" });
@@ -286,6 +296,7 @@ function followModel(view) {
   });
   const renew = guard(() => {
     renewData(view);
+    view.points.forget();
     view.summary.textContent = data.summary;
     view.heading.textContent = titleOf(view);
     all();
@@ -293,6 +304,10 @@ function followModel(view) {
   const follow = guard(() => {
     view.state.renaming = false;
     for (const pane of panes) pane.follow?.();
+  });
+  const filter = guard(() => {
+    view.points.isChanged();
+    for (const pane of panes) pane.filter?.();
   });
   const showError = () => {
     view.alert.textContent = model.get("error") || "";
@@ -302,12 +317,18 @@ function followModel(view) {
     for (const pane of panes) if (pane.isResized?.()) pane.draw();
   });
   const resized = new ResizeObserver(resize);
-  const endTheme = onTheme(() => view.data.shape && all()); // only pictures have its colors
+  // only pictures and the map have its colors
+  const endTheme = onTheme(() => (view.data.shape ? all() : view.panes.map.draw()));
   const events = { "change:selected": follow, "change:names": all, "change:error": showError };
   if (editing) {
-    const samples = () => editing.choose(model.get("selected_samples") || []);
+    const samples = () => {
+      filter();
+      editing.choose(model.get("selected_samples") || []);
+    };
     Object.assign(events, { "change:payload": renew, "change:editing": guard(editing.follow) });
     events["change:selected_samples"] = guard(samples);
+  } else {
+    events["change:selected_samples"] = filter;
   }
   for (const [event, work] of Object.entries(events)) model.on(event, work);
   all();
@@ -345,5 +366,3 @@ export function standalone(state) {
     save_changes() {},
   };
 }
-
-export default { render };

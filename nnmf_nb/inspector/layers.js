@@ -1,12 +1,13 @@
 // The pane of layers: bars as high as shares, ribbons as wide as flows.
 
-import { LOCK } from "./edit_tools.js";
 import { clamp, fill, fitText, h, heading, keyOf, pane, percent, rgb, s } from "./elements.js";
 import { sum, textWidth } from "./elements.js";
 import { BAR, bandPath, bands, layout } from "./layout.js";
 import { EASE, callOf, countsOf, found, isCurve, levelNames, lineage } from "./payload.js";
 import { words } from "./payload.js";
 import { curve, picture } from "./pictures.js";
+
+const LOCK = "M1.5 5.5h7v5h-7zM3 5.5V3.6a2 2 0 0 1 4 0v1.9"; // of a pinned topic
 
 /** Draws the pane anew whenever `draw` is called; `highlight` follows selection and search. */
 export function layersPane(view) {
@@ -74,12 +75,12 @@ export function layersPane(view) {
     highlight();
   }
 
-  /** A button for each level: the relative there of the chosen topic is chosen. */
+  /** A button for each level. */
   function drawLevels() {
     if (L < 2) return [];
     const button = (_, l) => {
       const attributes = { class: "tab", type: "button", "data-level": l };
-      attributes.onclick = guard(() => view.select(l, relative(view, ...view.selected(), l)));
+      attributes.onclick = guard(() => view.climb(l));
       return h("button", attributes, L > 2 ? `level ${l}` : levelNames(data, l));
     };
     const says = "level that all panes show";
@@ -181,6 +182,13 @@ export function layersPane(view) {
     const [l, j] = view.selected();
     nodes[l][j].focus({ preventScroll: false });
   }
+
+  /** Shows another level: the relative there of the chosen topic is chosen. */
+  view.climb = (l) => {
+    state.climbing = true;
+    view.select(l, relative(view, ...view.selected(), l));
+    state.climbing = false;
+  };
 
   const isResized = () => Math.abs((element.clientWidth || drawnWidth) - drawnWidth) > 1;
   element.addEventListener(

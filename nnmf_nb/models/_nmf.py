@@ -417,7 +417,8 @@ class NMF(CountsWithExposure):
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features), or Blocks
             Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified. Data that outgrow memory: `blocks(..)`.
+            of any array namespace. It is never modified. Data that outgrow memory: `blocks(..)`,
+            or a dask array whose chunks hold all features.
         y : object, default=None
             Ignored: scikit-learn's convention.
         W : array-like of shape (n_samples, k) or None, default=None
