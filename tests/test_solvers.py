@@ -605,10 +605,8 @@ def test_a_scaled_gradient_is_cut_off_where_the_step_would_leave_the_orthant():
 
 def test_an_iteration_with_a_penalty_says_its_objective():
     rng = np.random.default_rng(0)
-    X = as_data(rng.random((9, 7)))
-    X.l2 = 0.3
-    A, S = unit_columns(rng.random((9, 3))), rng.random((3, 7))
-    total = float((np.asarray(X.X) ** 2).sum())
-    A, S, error, _ = _update_by_sweeps(X, A, S, 3, total)
-    objective = ((np.asarray(X.X) - A @ S) ** 2).sum() + 0.3 * (S**2).sum()
-    assert error == pytest.approx(objective / total, rel=1e-12)
+    X = as_data(rng.random((9, 7))).penalized(0.3)
+    A, S, scaled = unit_columns(rng.random((9, 3))), rng.random((3, 7)), np.asarray(X.X) / X.scale
+    A, S, error, _ = _update_by_sweeps(X, A, S, 3, X.norm2)
+    objective = ((scaled - A @ S) ** 2).sum() + 0.3 * (S**2).sum()
+    assert error == pytest.approx(objective / (scaled**2).sum(), rel=1e-12)
