@@ -32,6 +32,7 @@ from ..layer._kl import solve_kl
 from ..layer._nnls import solve_layer
 from ._distributed import cluster_of, first_reading, shared_by_name
 from ._sources import Blocks, tree_sum
+from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import coordinate_descent
 from ..solvers.divergences import divergence, kkt_of_ratios, ratios
 from ..solvers.extrapolation import Momentum
@@ -362,16 +363,23 @@ class BlockState:
         """The objective of A, infinite before the first iteration."""
         return self.errors[-1] if self.errors else math.inf
 
-    def rejected(self, stationarity: float) -> "BlockState":
-        """Go back to the last update, after a reading that raised the objective."""
+    def rejected(self, stationarity: float, rule: StoppingRule) -> "BlockState":
+        """Go back to the last update, after a reading that raised the objective.
+
+        The stationarity of topics that are not taken does not end the fit.
+        """
+        errors = [*self.errors, self.lowest]
+        reason = "no progress"
+        if self.is_extrapolated:
+            reason = rule.judge(math.inf, errors).reason
         return dataclasses.replace(
             self,
             candidate=self.updated,
             is_extrapolated=False,
             momentum=self.momentum.decreased(),
-            errors=[*self.errors, self.lowest],
+            errors=errors,
             stationarity=[*self.stationarity, stationarity],
-            reason="max_iter" if self.is_extrapolated else "no progress",
+            reason=reason,
         )
 
 
@@ -401,15 +409,17 @@ def train_blocks(
     """
     dtype = loss.data.dtype
     in_form = (lambda A: A) if loss.has_penalties or loss.first else unit_columns
+    rule = StoppingRule(tol)
 
     def step(state):
         A = state.candidate
         sums = loss.read(A)
         error, stationarity = loss.error(A, sums), loss.stationarity(A, sums)
         if error > state.lowest:
-            return state.rejected(stationarity)
+            return state.rejected(stationarity, rule)
         updated = loss.updated(A, sums)
         longer = loss.extrapolated(updated, state.updated, state.momentum.beta)
+        errors = [*state.errors, error]
         return BlockState(
             A,
             sums.activity,
@@ -417,9 +427,9 @@ def train_blocks(
             updated=in_form(updated.astype(dtype)),
             momentum=state.momentum.increased(),
             is_extrapolated=True,
-            errors=[*state.errors, error],
+            errors=errors,
             stationarity=[*state.stationarity, stationarity],
-            reason="stationary" if stationarity <= tol else "max_iter",
+            reason=rule.judge(stationarity, errors).reason,
         )
 
     A = in_form(A.astype(dtype))
