@@ -30,6 +30,7 @@ _home = {
     "kkt_residual": "layer._nnls",
     "kl_regression": "layer._kl",
     "kl_vjp": "layer._kl",
+    "Loss": "solvers._loss",
     "compare": "plot._compare",
     "certify": "evaluation._certificates",
     "verify": "evaluation._certificates",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from nnmf_nb.selection._rank_search import RankSearch as RankSearch
     from nnmf_nb.tensors._cp import NonnegativeCP as NonnegativeCP
     from nnmf_nb.tensors._neural_ncpd import NeuralNCPD as NeuralNCPD
+    from nnmf_nb.solvers._loss import Loss as Loss
     from nnmf_nb.steering._steering import replay as replay
     from nnmf_nb.steering._steering import steer as steer
     from nnmf_nb.texts import fit_texts as fit_texts

@@ -2,9 +2,10 @@
 GPU leaves out.
 
 `pytest --exhaustive` (`make test-all`) runs every case. Without it, what is marked `exhaustive` is
-left out, and a test marked `each_value_once` runs on so many combinations of its parameters that
-each value of each of them occurs; pytest's closing line counts both as deselected. Properties get
-at most 30 examples (`strategies.examples`).
+left out, a test marked `each_value_once` runs on so many combinations of its parameters that each
+value of each of them occurs, and a test that asks the same of four models or more runs on a third
+of them, of which another test takes others; pytest's closing line counts all three as deselected.
+Properties get at most 30 examples (`strategies.examples`).
 
 A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference
 of the array API standard (which has nothing but the standard, on two devices that refuse to mix)
@@ -14,8 +15,10 @@ lines of the report.
 
 import shutil
 import sys
+from collections import Counter
 from functools import cache, partial
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -154,19 +157,46 @@ def representatives(items):
     return chosen
 
 
-def leave_out(config, items):
-    """Deselect what is marked `exhaustive`, and of a test marked `each_value_once` all but its
-    `representatives`.
+def is_model(value):
+    """Whether a parameter is a model: its class, or its name in tests/zoo.py."""
+    from zoo import MODELS
+
+    name = value.partition("-")[0] if isinstance(value, str) else getattr(value, "__name__", "")
+    return name in MODELS
+
+
+def third_of_the_models(cases):
+    """The cases of one test on a third of its models, which its name decides: all of them where
+    the test has few models, or more cases for one of them than for another.
     """
-    wanted = [item for item in items if not item.get_closest_marker("exhaustive")]
-    grids = {}
-    for item in wanted:
-        if item.get_closest_marker("each_value_once"):
-            grids.setdefault((item.path, item.originalname), []).append(item)
-    spared = {item for cases in grids.values() for item in {*cases} - {*representatives(cases)}}
-    wanted = [item for item in wanted if item not in spared]
-    config.hook.pytest_deselected(items=[*({*items} - {*wanted})])
-    items[:] = wanted
+    for name in cases[0].callspec.params:
+        models = Counter(plain(item.callspec.params[name]) for item in cases)
+        if len(models) < 4 or len({*models.values()}) > 1:
+            continue
+        if all(is_model(item.callspec.params[name]) for item in cases):
+            first = crc32(cases[0].originalname.encode()) % 3
+            kept = {*[*models][first::3]}
+            return [item for item in cases if plain(item.callspec.params[name]) in kept]
+    return cases
+
+
+def leave_out(config, items):
+    """Deselect what is marked `exhaustive`, of a test on many models all but a third of them, and
+    of a test marked `each_value_once` all but its `representatives`.
+    """
+    tests = {}
+    for item in items:
+        if not item.get_closest_marker("exhaustive"):
+            tests.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
+    wanted = set()
+    for cases in tests.values():
+        if hasattr(cases[0], "callspec"):
+            cases = third_of_the_models(cases)
+        if cases[0].get_closest_marker("each_value_once"):
+            cases = representatives(cases)
+        wanted.update(cases)
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = [item for item in items if item in wanted]
 
 
 def pytest_collection_modifyitems(config, items):
@@ -180,6 +210,26 @@ def pytest_collection_modifyitems(config, items):
     if marked and not gpu()[0]:
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=NOT_RUN + gpu()[1]))
+
+
+# each as long as a file of tests: the processes share them out at the end, when few files are left
+ONE_BY_ONE = ("tests/test_notebooks.py",)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Send the tests of a file to one process: its fixtures are made once, and the processes have
+    files to ask for instead of thousands of tests.
+    """
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid):
+            group = super()._split_scope(nodeid)
+            path = nodeid.partition("::")[0]
+            return path if group == nodeid and path not in ONE_BY_ONE else group
+
+    return ByFile(config, log)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -65,6 +65,14 @@ view = LiveView()
 model = NeuralNMF(ranks=(10, 4), optimizer="gd", step=.02, n_init=1, max_iter=10**6, tol=0,\
  random_state=0).set_callbacks(view).fit(X, y)
 """
+EDIT = """
+import numpy as np
+from nnmf_nb import HierarchicalNMF, inspect, steer
+X = np.random.default_rng(0).random((3000, 400)) ** 6
+edits = steer(HierarchicalNMF((12, 3), random_state=0, max_iter=5).fit(X), X)
+view = inspect(edits)
+view
+"""
 PLAIN = """
 import sys
 sys.modules["anywidget"] = None
@@ -173,6 +181,7 @@ def jupyter(tmp_path_factory):
         "print('changes', [what for _, what in model.history_['changes']], model.stop_reason_)",
     )
     write_notebook(folder / "plain.ipynb", PLAIN)
+    write_notebook(folder / "edit.ipynb", EDIT)
     write_saved_notebook(folder / "saved.ipynb")
     write_notebook(folder / "small.ipynb", SMALL)
     port = free_port()
@@ -280,6 +289,9 @@ def until(read, wanted, seconds=PATIENCE / 1000):
     return value
 
 
+WAR = 308  # data points that the tutorial chooses
+
+
 def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/tutorial.ipynb?reset")
     inspector = page.locator(".nnmf:not(.live)")
@@ -312,6 +324,32 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     inspector.locator("input[type=search]").fill("peace")
     inspector.locator(".said", has_text="names and whole texts").wait_for()
     inspector.locator("input[type=search]").fill("")
+
+    # the map is made when somebody opens it; a lasso arrives in Python, and Python in the map
+    inspector.locator(".map summary").click()
+    dots = inspector.locator(".dots")
+    inspector.locator(".dots[data-drawn]").wait_for()
+    dots.scroll_into_view_if_needed()
+    box = dots.bounding_box()
+    corners = [(0.3, 0.3), (0.6, 0.3), (0.6, 0.6), (0.3, 0.6)]
+    at = [(box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in corners]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for x, y in at[1:]:
+        page.mouse.move(x, y, steps=3)
+    page.mouse.up()
+    chosen = until(
+        lambda: int(python(page, "len(view.selected_samples)")), lambda n: n not in (0, WAR)
+    )
+    inspector.locator(".choice h3", has_text=f"{chosen:,} documents chosen").wait_for()
+    inspector.locator(".said", has_text="chosen on the map").wait_for()
+    picture(page, "lab_map", tmp_path)
+    python(page, "setattr(view, 'selected_samples', [5])")
+    inspector.locator(".choice h3", has_text="1 document chosen").wait_for()
+    inspector.locator('.documents [data-point="5"]').wait_for()
+    inspector.get_by_role("button", name="choose none").click()
+    until(lambda: python(page, "view.selected_samples"), lambda text: text == "[]")
+    inspector.locator(".map summary").click()  # closed again
 
     slider = inspector.locator("input[type=range]")
     rows = (
@@ -350,6 +388,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
 
     live = page.locator(".nnmf.live")
     live.scroll_into_view_if_needed()
+    live.locator(".facts", has_text="done (stationary)").wait_for()
     assert (
         "done (stationary)" in live.locator(".facts").inner_text()
         and live.locator(".control.stop").is_disabled()
@@ -403,6 +442,43 @@ def test_names_after_a_restart_are_said_to_be_lost(jupyter, chromium, tmp_path):
     assert "too late" in Path(download.value.path()).read_text()
     picture(page, "lab_restarted", tmp_path)
     context.close()
+
+
+@pytest.mark.exhaustive  # every gesture, with Python behind it, is in test_editing
+def test_edits_in_jupyterlab(jupyter, page, tmp_path):
+    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/edit.ipynb?reset")
+    inspector = page.locator(".nnmf")
+    inspector.locator(".node.selected").wait_for()
+    page.wait_for_function(RAN)
+    page.wait_for_function(IDLE)
+    inspector.scroll_into_view_if_needed()
+    inspector.locator('.node[data-key="0,3"]').click()
+    page.keyboard.press("m")  # which would make a Markdown cell of the notebook's
+    inspector.locator('.node[data-key="0,5"]').click()
+    inspector.locator(".draft .figures").wait_for()
+    assert python(page, "len(edits.log)") == "0"
+    picture(page, "lab_draft", tmp_path)
+    page.keyboard.press("Enter")
+    until(lambda: python(page, "[one.kind for one in edits.log]"), lambda s: s == "['merge']")
+    until(lambda: inspector.locator(".node").count(), lambda n: n == 14)
+    inspector.get_by_label("iterations").fill("100")
+    inspector.get_by_label("other topics").select_option("free")
+    inspector.locator("button.refine").click()
+    inspector.locator(".edit-tools [role=status]", has_text="iteration").wait_for()
+    python(page, "6 * 7")  # the kernel answers in the middle of it
+    assert inspector.locator("button.refine").inner_text() == "interrupt"
+    picture(page, "lab_refining", tmp_path)
+    inspector.locator("button.refine").click()
+    inspector.locator(".log li", has_text="refine").wait_for(state="attached")
+    done = python(page, "edits.log[-1].iterations")
+    assert 0 < sum(map(int, done.strip("()").split(","))) < 200
+    page.evaluate(PYTHON, "_ = edits.commit(edits.delete('0:7')); view.refresh()")
+    until(lambda: inspector.locator(".node").count(), lambda n: n == 13)
+    page.locator("button.undo").focus()
+    page.keyboard.press("Control+z")
+    until(lambda: inspector.locator(".node").count(), lambda n: n == 14)
+    assert inspector.locator(".alert").inner_text() == ""
+    picture(page, "lab_edits", tmp_path)
 
 
 @pytest.mark.exhaustive

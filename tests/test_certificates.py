@@ -30,6 +30,7 @@ from nnmf_nb import (
     DeepSemiNMF,
     GuidedNMF,
     HierarchicalNMF,
+    Loss,
     NeuralNMF,
     NonlinearSemiNMF,
     SparseCodingNetwork,
@@ -55,7 +56,7 @@ from nnmf_nb.evaluation._certificates import (
     on_supports,
 )
 from nnmf_nb.models import _base as estimators
-from nnmf_nb.solvers.divergences import beta_of
+from nnmf_nb.solvers._loss import loss_of
 
 
 def planted(seed=0, N=12, k=3, M=40):
@@ -757,12 +758,35 @@ def test_labels_make_A_a_compromise(kind, X):
     assert verify(fitted(model, X), X).color == "green"
 
 
-@pytest.mark.parametrize("beta", ["kullback-leibler", 1.5, "itakura-saito"])
+class PearsonDistance(Loss):
+    """(x - v)^2 / v, a loss of a user."""
+
+    beta = 1.0
+
+    def of_entries(self, x, v):
+        v = np.maximum(v, 1e-100)
+        return (x - v) ** 2 / v
+
+    def parts_in_block(self, x, V):
+        return (x / V) ** 2, np.ones_like(V)
+
+    def curvature(self, x, V):
+        return 2 * (x / V) ** 2 / V
+
+    def exponent(self, l2=0.0):
+        return 1 / 3 if l2 else 1 / 2
+
+
+@pytest.mark.parametrize(
+    "beta",
+    ["kullback-leibler", 1.5, "itakura-saito", pytest.param(PearsonDistance(), id="of a user")],
+)
 @pytest.mark.parametrize("given", [{}, dict(alpha_W=0.01, l1_ratio=0.3)], ids=["plain", "penalty"])
 def test_other_losses_are_judged_by_their_own(beta, given, X):
     model = fitted(NMF(3, beta_loss=beta, random_state=0, **given), X)
     got = verify(model, X)
-    assert got.color == "green" and got.criteria.beta == beta_of(beta), got
+    assert got.color == "green" and got.criteria.loss == loss_of(beta), got
+    assert got.layers[0].kkt < 1e-7
     assert verify(model, X[:, ::-1]).color == "red"
     if beta == "kullback-leibler":
         assert 0 < model.divergence_floor_ <= model.reconstruction_err_**2 / 2

@@ -4,13 +4,18 @@ so with NUMBA_DISABLE_JIT=1 to see their lines.
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from strategies import brute_force_gram, integer_problem
 
+from nnmf_nb import NMF, NonnegativeCP, kl_regression
 from nnmf_nb.core._arrays import DEGENERATE, NOT_CONVERGED, OK, TIED
 from nnmf_nb.layer import _nnls as layer
+from nnmf_nb.layer._kl import kl_vjp
 from nnmf_nb.layer._nnls import solve_gram, unit_diagonal
+from nnmf_nb.plot import _map_arrays as map_arrays
 
 cpu = pytest.importorskip("nnmf_nb.layer._cpu_kernels")
+map_kernels = pytest.importorskip("nnmf_nb.plot._map_kernels")
 
 
 def problem(seed):
@@ -164,3 +169,72 @@ def test_dot_products_at_the_nonzeros():
     U, V = rng.random((6, 3)), rng.random((5, 3))
     cpu.dots_at(indptr, indices, U, V, out)
     np.testing.assert_allclose(out, (U @ V.T)[rows, indices])
+
+
+# --- the kernels of counts and of maps, through the functions that call them ----------------------
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    """The kernels are used, also where they are plain Python."""
+    for module in ("layer._nnls", "tensors._data", "solvers._loss"):
+        monkeypatch.setattr(f"nnmf_nb.{module}.cpu_kernels", lambda: cpu)
+
+
+def sparse_counts(shape=(12, 8), seed=0):
+    """Counts of which many are zero."""
+    return np.random.default_rng(seed).poisson(0.7, shape).astype(float)
+
+
+def test_kullback_leibler_coefficients_satisfy_the_conditions_of_optimality(kernels):
+    X, A = sparse_counts((8, 9)), np.random.default_rng(1).random((8, 3)) + 0.1
+    S = kl_regression(A, X)
+    slope = A.sum(axis=0)[:, None] - A.T @ (X / np.maximum(A @ S, 1e-300))
+    assert S.min() >= 0 and slope.min() >= -1e-8 and np.abs(S * slope).max() <= 1e-8
+    G = np.random.default_rng(2).standard_normal(S.shape)
+    gradient, step = kl_vjp(A, X, S, G), 1e-6
+    up, down = A.copy(), A.copy()
+    up[3, 1] += step
+    down[3, 1] -= step
+    difference = (G * (kl_regression(up, X) - kl_regression(down, X))).sum() / (2 * step)
+    assert gradient.A[3, 1] == pytest.approx(difference, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        NMF(2, solver="mu", beta_loss="kullback-leibler", max_iter=6, random_state=0),
+        NonnegativeCP(2, beta_loss="kullback-leibler", max_iter=6, n_init=1, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fits_of_counts_never_rise(model, kernels):
+    X = sparse_counts((6, 5, 4))
+    if isinstance(model, NMF):
+        X = X.reshape(6, 20)
+        model.fit(sp.csr_array(X))
+    else:
+        model.fit((np.argwhere(X), X[X > 0], X.shape))
+    objective = np.asarray(model.history_["objective"], float)
+    assert (np.diff(objective) <= 1e-9 * abs(objective[0])).all() and objective[-1] < objective[0]
+
+
+def test_the_kernels_of_maps_are_the_formulas():
+    rng = np.random.default_rng(0)
+    positions, side = rng.random((20, 2)), 0.3
+    indptr, indices = np.arange(0, 41, 2), rng.integers(0, 20, 40)
+    weights = rng.random(40)
+    for name, given in {
+        "attraction": (positions, indptr, indices, weights),
+        "overlaps": (positions, side),
+        "deposit": (positions, np.zeros(2), side, 5),
+        "gather": (positions, rng.random((3, 5, 5)), np.zeros(2), side),
+    }.items():
+        one, other = (getattr(module, name)(*given) for module in (map_kernels, map_arrays))
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    first, last = np.zeros((20, 1), np.int64), np.full((20, 1), 20)
+    one, other = (
+        module.nearest_in_windows(positions, first, last, 3) for module in (map_kernels, map_arrays)
+    )
+    assert (np.sort(one, axis=1) == np.sort(other, axis=1)).all()

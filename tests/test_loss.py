@@ -26,7 +26,7 @@ class Hellinger(Loss):
         return 0.5 * np.sqrt(x) * V**-1.5
 
     def exponent(self, l2=0.0):
-        return 1.0
+        return 2 / 3 if l2 else 2.0
 
 
 class Power(Hellinger):
@@ -42,6 +42,9 @@ class Power(Hellinger):
 
     def curvature(self, x, V):
         return 0.5 * V**-0.5 + 0.5 * x * V**-1.5
+
+    def exponent(self, l2=0.0):
+        return 1.0
 
 
 RNG = np.random.default_rng(0)
@@ -60,17 +63,19 @@ def fit(loss, data, extra, **params):
         return model.fit(data, **extra)
 
 
+@pytest.mark.parametrize("alpha_W", [0.0, 0.01])
 @pytest.mark.parametrize("solver", ["auto", "mu"])
 @pytest.mark.parametrize("kind", FITS)
-def test_a_loss_of_ones_own_is_minimized_and_not_certified(kind, solver):
+def test_a_loss_of_ones_own_is_minimized_and_judged(kind, solver, alpha_W):
     data, extra = FITS[kind]
-    model = fit(Hellinger(), data, extra, solver=solver)
+    model = fit(Hellinger(), data, extra, solver=solver, alpha_W=alpha_W)
     values = np.array(model.history_["objective"])
     assert model.solver_ == ("newton" if solver == "auto" else "mu")
     assert (np.diff(values) <= 1e-12 * values[0]).all() and values[-1] < 0.2 * values[0]
     assert model.layers_[0].kkt < 1e-6 and np.isfinite(model.components_).all()
     certificate = verify(model, data, **extra)
-    assert not certificate.criteria.judges_S and certificate.color != "green"
+    assert certificate.criteria.judges_S and certificate.layers[0].kkt < 1e-6
+    assert "beta_loss=Hellinger" in str(certificate)
     clone(model).fit(data, **extra)
 
 
@@ -87,6 +92,13 @@ def test_names_numbers_and_objects_are_one_loss():
     for name, loss in NAMED.items():
         assert loss_of(name) is loss_of(loss.beta) is loss_of(int(loss.beta)) is loss_of(loss)
     assert loss_of(0.5) == BetaDivergence(0.5) and type(loss_of(0.5)) is BetaDivergence
+
+
+def test_a_name_for_a_loss_of_ones_own_leaves_the_numbers_alone(monkeypatch):
+    own = Hellinger()
+    monkeypatch.setitem(NAMED, "hellinger", own)
+    assert own.beta == 1 and loss_of("hellinger") is own
+    assert loss_of(1) is loss_of("kullback-leibler") is not own
 
 
 @pytest.mark.parametrize("beta", [0, 1, 2])

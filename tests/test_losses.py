@@ -15,6 +15,7 @@ from nnmf_nb.chain._costs import (
     check_gradient,
     custom,
     depth_errors,
+    directional_deviation,
     energy,
     every,
     last,
@@ -426,3 +427,17 @@ def test_floors_in_every_namespace(xp_device):
         assert svd_floors(xp_device.asarray(X), (4, 2)) == pytest.approx(
             exact_floors(X, (4, 2)), rel=1e-8 if "64" in str(xp_device.dtype) else 1e-4
         )
+
+
+def test_a_derivative_is_told_from_a_wrong_one():
+    rng = np.random.default_rng(0)
+    factors = [rng.random((5, 3)), rng.random((3, 2))]
+    target = rng.random((5, 2))
+    value = lambda given: ((given[0] @ given[1] - target) ** 2).sum()
+    right = 2 * factors[0].T @ (factors[0] @ factors[1] - target)
+    deviation = lambda derivative: directional_deviation(
+        value, factors, derivative, 1, np.random.default_rng(1)
+    )
+    assert deviation(right) == 0
+    assert deviation(1.01 * right) == pytest.approx(0.01 / 1.01, rel=0.01)
+    assert deviation(-right) == pytest.approx(2, rel=0.01)

@@ -23,12 +23,18 @@ def tool(name):
 nbs = tool("nbs")
 
 
-# minutes together: in `make test` their modules have their tests alone
+# minutes together: in `make test` their modules have their tests alone, and each folder others
 LONG = (
     *("deep", "ssnmf", "semi", "unfolded", "sparse_coding", "nonlinear", "rank_search", "profiles"),
     *("neural", "tensors", "tensor_cuts", "gradient", "live", "02_two_centuries"),
     *("03_looking_inside", "04_your_own_data", "05_what_can_go_wrong", "06_how_many_topics"),
-    "09_tensors_with_holes",
+    *("09_tensors_with_holes", "datasets", "command_line", "costs", "counts", "labels", "semi_nmf"),
+    *("projection", "certificates", "metrics", "view", "base", "nmf", "mini_batch", "training"),
+    *("checkpoints", "factors", "map", "map_kernels", "paths", "time", "topics", "consensus"),
+    *("criteria", "count_descent", "divergences", "extrapolation", "online", "cp", "judgment"),
+    *("arrays", "iteration", "linalg", "cuda_kernels", "near_dependence", "kl_kernels", "kernels"),
+    *("quasi_newton", "stationarity", "tables", "probabilities", "one_layer", "bounds", "state"),
+    *("rules", "text_steps", "map_arrays", "map_layout"),
 )
 
 

@@ -270,7 +270,10 @@ def test_parameter_matters(kind, name):
     base, changes = EFFECTS[kind]
     value, among, given = changes[name]
     after = outcome(kind, base | among | {name: value}, given)
-    assert not same(unchanged(kind, name), after)
+    assert not same(unchanged(kind, name), after), (
+        f"{name}={value!r} changes nothing. If it acts only beside other parameters (random_state "
+        f"beside an init that draws something), name these in EFFECTS[{kind!r}]."
+    )
     assert all(np.isfinite(part).all() for part in after)
 
 

@@ -13,7 +13,7 @@ from nnmf_nb.core._arrays import to_numpy
 from nnmf_nb.core._data import as_data, relative_error
 from nnmf_nb.core._linalg import svd_floors, unit_columns
 from nnmf_nb.layer import _nnls as layer
-from nnmf_nb.solvers.coordinate_descent import coordinate_descent, hals
+from nnmf_nb.solvers.coordinate_descent import _update_by_sweeps, coordinate_descent, hals
 from nnmf_nb.solvers.gradient import (
     OPTIMIZERS,
     Trace,
@@ -26,7 +26,7 @@ from nnmf_nb.solvers.gradient import (
     run,
 )
 from nnmf_nb.solvers.initialization import best_start, random_start, svd_start
-from nnmf_nb.solvers.stationarity import projected_gradient_norm
+from nnmf_nb.solvers.stationarity import projected_gradient_norm, scaled_gradient_norm
 
 cpu = pytest.importorskip("nnmf_nb.layer._cpu_kernels")
 RANKS = (5, 3, 2)
@@ -593,3 +593,20 @@ def test_thread_count_does_not_change_the_result(monkeypatch, kind):
         fits[0].errors == pytest.approx(fits[1].errors, rel=1e-13)
         and deviation(fits[0].S, fits[1].S) <= 1e-12
     )
+
+
+def test_a_scaled_gradient_is_cut_off_where_the_step_would_leave_the_orthant():
+    rng = np.random.default_rng(0)
+    V, gradient = rng.random((6, 3)) + 0.1, rng.standard_normal((6, 3))
+    curvature = np.full((1, 3), 0.5)
+    expected = projected_gradient_norm([V], [2 / 7.0 * np.minimum(gradient, 0.5 * V)])
+    assert scaled_gradient_norm(V, gradient, curvature, 7.0) == pytest.approx(expected)
+
+
+def test_an_iteration_with_a_penalty_says_its_objective():
+    rng = np.random.default_rng(0)
+    X = as_data(rng.random((9, 7))).penalized(0.3)
+    A, S, scaled = unit_columns(rng.random((9, 3))), rng.random((3, 7)), np.asarray(X.X) / X.scale
+    A, S, error, _ = _update_by_sweeps(X, A, S, 3, X.norm2)
+    objective = ((scaled - A @ S) ** 2).sum() + 0.3 * (S**2).sum()
+    assert error == pytest.approx(objective / (scaled**2).sum(), rel=1e-12)

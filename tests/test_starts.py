@@ -24,6 +24,7 @@ def fitted(model, X=TOY.X, **given):
         return model.fit(X, **given)
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("Model", LAYERED)
 @pytest.mark.parametrize("init", ["sequential", "flat", "above", "given"])
 @pytest.mark.parametrize(

@@ -43,14 +43,8 @@ from nnmf_nb.core._data import (
 from ..core._linalg import svd_floors
 from ..core._validation import is_sparse, opened, plain_array, read_samples, without_mask
 from ..out_of_core._sources import Blocks
-from ..solvers._loss import BetaDivergence, _power_of_scale, loss_of
-from nnmf_nb.solvers.divergences import (
-    _shares,
-    divergence,
-    divergence_floor,
-    kkt_of_ratios,
-    ratios,
-)
+from ..solvers._loss import BetaDivergence, Loss, _power_of_scale, loss_of
+from ..solvers.divergences import _shares, kkt_of_ratios
 from ..solvers.stationarity import convergence_limit, projected_gradient_norm
 
 # %% ../../nbs/evaluation/certificates.ipynb #152f3178
@@ -204,8 +198,9 @@ class Criteria(NamedTuple):
         How training ended, if it did not converge.
     alpha_W : 'auto' or float, default=0.0
         Penalty on the coefficients of the first layer, as the parameter of layered models.
-    beta : float, default=2.0
-        The beta divergence that was minimized, dimensionless; 2: half the squared error.
+    beta_loss : float or Loss, default=2.0
+        What was minimized: a `Loss`, or the number of the beta divergence, dimensionless; 2: half
+        the squared error.
     """
 
     words: str = (
@@ -228,7 +223,12 @@ class Criteria(NamedTuple):
     limit: float = STATIONARY
     unfinished: str = ""
     alpha_W: object = 0.0
-    beta: float = 2.0
+    beta_loss: object = 2.0
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that was minimized."""
+        return loss_of(self.beta_loss)
 
     def penalties(self, l: int) -> tuple:
         """Return the penalties on the coefficients of a layer.
@@ -1082,15 +1082,13 @@ def criteria_of_nmf(model, N, M):
     l1, l2 = float(model.l1_ratio), 1.0 - float(model.l1_ratio)
     penalized = " with its penalties" if on_A or on_S else ""
     loss = loss_of(model.beta_loss)
-    if not isinstance(loss, BetaDivergence):
-        return not_judged("its loss is not one of those that are known here")
     distance = loss.words(model.beta_loss)
     return Criteria(
         f"S: min {distance}{penalized} over S >= 0; A: stationary for the same",
         judged_depths=() if penalized or not loss.is_squared else None,
         on_S=((on_S * l1, on_S * l2),),
         on_A=(on_A * l1, on_A * l2),
-        beta=loss.beta,
+        beta_loss=loss.beta if isinstance(loss, BetaDivergence) else loss,
     )
 
 # %% ../../nbs/evaluation/certificates.ipynb #6a0e0c6c
@@ -1128,9 +1126,9 @@ def criteria_of_counts(supervision, **of_cost):
     """`Criteria` of layers under Kullback-Leibler; of_cost: fields of a joint cost."""
     if supervision.labels and supervision.lam > 0:
         why = "the cost includes the labels"
-        return only_coefficients(why)._replace(words=COUNT_LAYERS, beta=1.0)
+        return only_coefficients(why)._replace(words=COUNT_LAYERS, beta_loss=1.0)
     words = f"{COUNT_LAYERS}; A_l: stationary for the same"
-    return Criteria(**{"words": words, "judged_depths": (), "beta": 1.0, **of_cost})
+    return Criteria(**{"words": words, "judged_depths": (), "beta_loss": 1.0, **of_cost})
 
 # %% ../../nbs/evaluation/certificates.ipynb #359c60db
 def is_number(value):
@@ -1151,7 +1149,9 @@ def is_plausible(criteria, n_layers):
     depths = () if criteria.judged_depths is None else criteria.judged_depths
     types_fit = all(
         isinstance(value, type(of))
-        for value, of in zip(criteria._replace(judged_depths=depths, alpha_W=0.0), usual)
+        for value, of in zip(
+            criteria._replace(judged_depths=depths, alpha_W=0.0, beta_loss=2.0), usual
+        )
     )
     return (
         types_fit
@@ -1163,6 +1163,7 @@ def is_plausible(criteria, n_layers):
         and len(criteria.depth_weights) in (0, n_layers)
         and is_number(criteria.limit)
         and (criteria.alpha_W == "auto" or is_number(criteria.alpha_W))
+        and (isinstance(criteria.beta_loss, Loss) or is_number(criteria.beta_loss))
         and criteria.fixed >= 0
         and criteria.cost in ("", *WEIGHTS)
         and (criteria.open != "" or (criteria.judges_S and criteria.judges_A))
@@ -1326,16 +1327,16 @@ def residuals_by_divergence(X, A, S, criteria, l):
     """
     scale = X.scale
     unit, S, length = in_units(A, S, scale)
-    X, beta = in_range(X), criteria.beta
-    on_l1, on_l2 = (_power_of_scale(scale, n - beta) for n in (1, 2))
+    X, loss = in_range(X), criteria.loss
+    on_l1, on_l2 = (_power_of_scale(scale, n - loss.beta) for n in (1, 2))
     l1, l2 = criteria.penalties(l)
-    above, below = ratios(X, unit, S, beta)
+    above, below = loss.parts(X, unit, S)
     below = below + (l1 * on_l1 / length)[:, None] + (l2 * on_l2 / length**2)[:, None] * S
     of_points = kkt_of_ratios(S, above, below)
 
-    Xt, on_A, free = transposed(X), _power_of_scale(scale, -beta), slice(criteria.fixed, None)
+    Xt, on_A, free = transposed(X), _power_of_scale(scale, -loss.beta), slice(criteria.fixed, None)
     l1, l2 = criteria.on_A
-    above, below = ratios(Xt, S.T, unit.T, beta)
+    above, below = loss.parts(Xt, S.T, unit.T)
     below = below + (l1 * on_A * length)[:, None] + (l2 * on_A * length**2)[:, None] * unit.T
     of_features = kkt_of_ratios(unit.T[free], above[free], below[free])
     return float(of_points.max()), float(of_features @ _shares(Xt))
@@ -1360,19 +1361,19 @@ def by_divergence(certificate, X, A, S):
             )
         )
         below = DataMatrix(S[l])
-    words = f"{criteria.words}. {divergence_words(X, A, S, criteria.beta)}"
+    words = f"{criteria.words}. {divergence_words(X, A, S, criteria.loss)}"
     return Certificate(tuple(layers), criteria._replace(words=words))
 
 
-def divergence_words(X, A, S, beta):
-    """The divergence at every depth, and the floor for the rank of the first, in words."""
-    unit_of_D = _power_of_scale(X.scale, beta)
+def divergence_words(X, A, S, loss):
+    """The loss at every depth, and the floor for the rank of the first, in words."""
+    unit_of_D = _power_of_scale(X.scale, loss.beta)
     found = []
     for l in range(len(A)):
         unit, matched, _ = in_units(*product_in_range(A[: l + 1], S[l]), X.scale)
-        found.append(f"{divergence(in_range(X), unit, matched, beta) * unit_of_D:.4g}")
+        found.append(f"{loss.value(in_range(X), unit, matched) * unit_of_D:.4g}")
     words = f"D = {', '.join(found)}"
-    floor = divergence_floor(in_range(X), A[0].shape[1], beta)
+    floor = loss.floor(in_range(X), A[0].shape[1])
     if floor > 0:
         of_rank = "this rank" if len(A) == 1 else "the first rank"
         words = f"{words}, for {of_rank} at least {floor * unit_of_D:.2g}"
@@ -1410,7 +1411,7 @@ def certificate_of(model, A, S, X):
     certificate = examined(X, A, S, criteria)
     if not all(one.finite for one in certificate.layers):
         return certificate
-    if not loss_of(certificate.criteria.beta).is_squared:
+    if not certificate.criteria.loss.is_squared:
         certificate = by_divergence(certificate, X, A, S)
         is_joint = bool(certificate.criteria.cost)
         return jointly_by_counts(certificate, X, A, S) if is_joint else certificate

@@ -257,6 +257,12 @@ class Documents:
     def __len__(self):
         return self.parts.layers[0].S.shape[1]
 
+    def take_texts(self, other):
+        """Take over what another one has found of the same data points, whatever their topics."""
+        for name in ("names", "texts", "copies", "search"):
+            if name in other.tables:
+                self.tables[name] = other.tables[name]
+
     # texts are read once
     @property
     def names(self):
@@ -312,15 +318,16 @@ class Documents:
         )
         return np.array([all(term in one for term in terms) for one in everything], dtype=bool)
 
-    def listed(self, l, j, start=0, query="", order="share"):
-        """A page of a list of data points. Without a search: those with topic j of layer l; with
-        one: all that have its words. Order: 'share' (of the topic) or 'data'.
+    def listed(self, l, j, start=0, query="", order="share", everything=False, allowed=None):
+        """A page of a list of data points. Without a search: those with topic j of layer l, or
+        `everything`; with one: all that have its words. Of these the `allowed` ones (M booleans,
+        None: all). Order: 'share' (of the topic) or 'data'.
 
         Returns a dict: `total` and `copies`, how many there are and how many more are folded;
         `main`, of how many of all these it is the largest topic; `start`, and `rows`.
         """
         shares = self.shares(l)
-        listed = self.found(query) if query.strip() else shares[:, j] > 0
+        listed = self.candidates(l, j, query, everything, allowed)
         is_first = self.copies == np.arange(len(self))
         # a copy whose first one is not listed stands for itself
         is_shown = listed & (is_first | ~listed[self.copies])
@@ -336,6 +343,34 @@ class Documents:
             start=start,
             rows=[self.row(int(m), l) for m in chosen[start : start + PAGE_SIZE]],
         )
+
+    def candidates(self, l, j, query="", everything=False, allowed=None):
+        """Which data points (M booleans) a list has on all its pages, near copies too; as
+        `listed`.
+        """
+        if query.strip():
+            found = self.found(query)
+        elif everything:
+            found = np.ones(len(self), dtype=bool)
+        else:
+            found = self.shares(l)[:, j] > 0
+        return found if allowed is None else found & allowed
+
+    def one(self, m, l, j):
+        """Data point m as a list of one row, below topic j of layer l."""
+        percent = self.shares(l)[m]
+        is_main = bool(percent[j] > 0 and percent.argmax() == j)
+        return dict(total=1, copies=0, main=int(is_main), start=0, rows=[self.row(m, l)])
+
+    def glance(self, m, l, j=None):
+        """What the map says of data point m: its name, its topics at layer l, and the words of its
+        opening that speak for topic j (None: for its largest one).
+        """
+        row = self.row(m, l)
+        topic = int(self.shares(l)[m].argmax()) if j is None else j
+        marks = self.marks(m, l, topic, row["text"])
+        words = sorted(marks, key=lambda mark: (-mark[1], mark[0]))
+        return dict(name=row["name"], shares=row["shares"], words=[word for word, _ in words])
 
     def row(self, m, l):
         """What a list shows of data point m: name, opening, topics of layer l, near copies."""

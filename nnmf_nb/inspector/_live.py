@@ -26,15 +26,14 @@ from matplotlib.colors import to_hex
 
 from ..chain._layers import html_table, kkt_words, text_table, topic_features, topic_shares
 from ..core._arrays import to_numpy
+from ._pages import front, script
 from nnmf_nb.inspector._view import (
     display_with_still,
-    front,
     imported_widgets,
     leading_points,
     light,
     live_part,
     reduced,
-    script,
     shorten,
     signif,
     thumbnail,

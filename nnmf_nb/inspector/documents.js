@@ -1,4 +1,5 @@
-// The pane of documents: examples of the chosen topic, all its documents, or what a search found.
+// The pane of documents: examples of the chosen topic, all its documents, what a search found, what
+// was chosen on the map, or the one that was opened there.
 
 import { h, heading, pane } from "./elements.js";
 import { drawExample } from "./examples.js";
@@ -15,10 +16,12 @@ export function documentsPane(view) {
   const pager = h("div", { class: "pager" });
   const shown = { mode: "examples", before: "examples", order: "share", start: 0 };
   let latest = 0;
-  element.append(heading(`${unit}s`), controls, said, list, pager);
+  const points = view.editing ? [view.editing.drawPointTools()] : [];
+  element.append(heading(`${unit}s`), controls, ...points, said, list, pager);
 
   function draw() {
     latest += 1;
+    view.editing?.drawPointTools();
     drawControls();
     if (shown.mode === "examples") drawExamples();
     else ask(latest);
@@ -43,14 +46,44 @@ export function documentsPane(view) {
     follow();
   }
 
+  /** Other data points are shown. Examples are of all data, so they give way to a list. */
+  function filter() {
+    const { bins } = view.points;
+    const isGone = shown.mode === "chosen" && !view.points.chosen().length;
+    const isNew = view.points.chosen().length && String(view.points.chosen()) !== shown.chosen;
+    shown.chosen = String(view.points.chosen());
+    if (isNew) shown.mode = "chosen";
+    else if (isGone || (bins && shown.mode === "examples")) shown.mode = "all";
+    follow();
+  }
+
+  /** Shows data point m alone, with its text; by keys the focus goes there. */
+  function open(m, focus = false) {
+    shown.only = m;
+    shown.focus = focus;
+    choose("one");
+  }
+
+  function showOpened() {
+    const row = list.querySelector(".example");
+    if (shown.mode !== "one" || !row) return;
+    row.querySelector(".read")?.click();
+    row.scrollIntoView({ block: "nearest" });
+    if (shown.focus) (row.querySelector(".read") || row.querySelector("button"))?.focus();
+    shown.focus = false;
+  }
+
   function drawControls() {
-    const modes = [["examples", "examples"], ["all", `all of this ${levelName(data, view.selected()[0])}`]];
+    const modes = [["all", `all of this ${levelName(data, view.selected()[0])}`]];
+    if (!view.points.bins) modes.unshift(["examples", "examples"]);
+    if (view.points.chosen().length) modes.push(["chosen", "chosen on the map"]);
+    if (shown.mode === "one") modes.push(["one", "opened on the map"]);
     if (view.state.query.trim()) modes.push(["found", "found by the search"]);
     const tab = ([mode, text]) =>
       h("button", { class: "tab", type: "button", "data-mode": mode, "aria-pressed": String(mode === shown.mode), onclick: guard(() => choose(mode)) }, text);
     const focused = controls.contains(document.activeElement) ? document.activeElement.dataset.mode : null;
     const parts = store ? modes.map(tab) : [];
-    if (shown.mode !== "examples") parts.push(drawOrder());
+    if (!["examples", "one"].includes(shown.mode)) parts.push(drawOrder(), drawChoose());
     controls.replaceChildren(...parts);
     if (focused) controls.querySelector(`[data-mode="${focused}"]`)?.focus();
   }
@@ -69,6 +102,19 @@ export function documentsPane(view) {
     return select;
   }
 
+  /** What the list has, without its pages, becomes what is chosen on the map. */
+  function drawChoose() {
+    const press = () =>
+      store.numbers(wantedNow()).then(
+        guard((numbers) => view.points.choose(numbers)),
+        (error) => {
+          said.textContent = error.message;
+        },
+      );
+    const attributes = { class: "plain", type: "button", "data-mode": "choose", onclick: guard(press) };
+    return h("button", attributes, "choose these on the map");
+  }
+
   function drawExamples() {
     const [l, j] = view.selected();
     const points = data.layers[l].topics[j].points;
@@ -79,16 +125,24 @@ export function documentsPane(view) {
     pager.replaceChildren();
   }
 
-  function ask(own) {
+  function wantedNow() {
     const [layer, topic] = view.selected();
     const query = shown.mode === "found" ? view.state.query : "";
     const wanted = { layer, topic, query, order: shown.order, start: shown.start };
+    if (shown.mode === "one") return { ...wanted, only: shown.only };
+    return { ...wanted, chosen: shown.mode === "chosen", bins: view.points.bins };
+  }
+
+  function ask(own) {
+    const wanted = wantedNow();
+    const { layer, topic, query } = wanted;
     store.list(wanted).then(
       guard((found) => {
         if (own !== latest) return;
         said.replaceChildren(...headline(found, query, layer));
         list.replaceChildren(...found.rows.map((row) => drawExample(view, row, layer, topic)));
         drawPager(found);
+        showOpened();
         if (query) view.showFound(found.total + found.copies);
       }),
       (error) => {
@@ -102,11 +156,15 @@ export function documentsPane(view) {
     const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
     const folded = copies ? ` + ${count(copies, "near copy").replace("copys", "copies")}` : "";
     const name = levelName(data, l);
+    const bins = view.points.describeBins();
+    const within = bins ? ` of ${bins}` : "";
+    if (shown.mode === "one") return ["Opened on the map."];
+    if (shown.mode === "chosen") return [`${count(total, unit)}${folded}${within}, chosen on the map.`];
     if (!query) {
-      return [`${count(total, unit)}${folded} with at least 4% of it; in ${main.toLocaleString("en")} it is the largest ${name}.`];
+      return [`${count(total, unit)}${folded}${within} with at least 4% of it; in ${main.toLocaleString("en")} it is the largest ${name}.`];
     }
     const order = shown.order === "share" ? `, those with most of this ${name} first` : "";
-    return [`${count(total, unit)}${folded} with “${query.trim()}”${total ? order : ""}. `, h("span", { class: "seen" }, `Searched: ${store.searched}.`)];
+    return [`${count(total, unit)}${folded}${within} with “${query.trim()}”${total ? order : ""}. `, h("span", { class: "seen" }, `Searched: ${store.searched}.`)];
   }
 
   function drawPager({ total, start, rows }) {
@@ -129,7 +187,7 @@ export function documentsPane(view) {
     (same || pager.querySelector("button:enabled"))?.focus();
   }
 
-  return { element, draw, follow, search };
+  return { element, draw, follow, search, filter, open, list: choose };
 }
 
 /** An example of the payload as a list has its rows. */

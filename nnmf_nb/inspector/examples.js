@@ -22,6 +22,7 @@ export function drawExample(view, one, l, j) {
       "div",
       { class: "line" },
       h("h3", { title: one.name }, one.name),
+      view.editing ? h("span", { class: "choosing" }, view.editing.drawChoice(one)) : null,
       h("span", { class: "quiet num", title }, own ? percent(own[1]) : "<4%"),
     ),
     one.text ? drawText(view, one, l, j) : null,

@@ -5,6 +5,22 @@ import { levelNames } from "./payload.js";
 import { lineChart } from "./pictures.js";
 
 export function fitPane(view) {
+  const element = h("details", { class: "fit" });
+  element.addEventListener("toggle", () => element.open && drawCertificate(view, element));
+  let drawn = null; // the layers that are shown
+  const draw = () => {
+    if (drawn === view.data.layers) return;
+    drawn = view.data.layers;
+    drawFit(view, element);
+  };
+  return { element, draw };
+}
+
+function drawCertificate(view, element) {
+  showCertificate(view, element.querySelector(".certificate"));
+}
+
+function drawFit(view, element) {
   const { data } = view;
   const head = ["level", "topics", "error (bar), floor (tick)", "error", "floor"];
   const cells = [...head, "captured", "coefficients"].map((one) => h("th", { scope: "col" }, one));
@@ -23,9 +39,7 @@ export function fitPane(view) {
     "error that any so many topics can have. Captured: what these topics explain, of what any so " +
     "many can. The light judges the coefficients alone, the certificate the whole fit.";
   const certificate = h("div", { class: "certificate" });
-  const element = h(
-    "details",
-    { class: "fit" },
+  const parts = [
     h("summary", {}, "How good is this fit? ", h("span", { class: "quiet" }, data.verdict)),
     h("p", { class: "quiet num model" }, data.facts),
     h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "errors" }, table),
@@ -33,9 +47,9 @@ export function fitPane(view) {
     drawScores(data.scores || []),
     certificate,
     data.history ? drawHistory(data, data.history) : null,
-  );
-  element.addEventListener("toggle", () => element.open && showCertificate(view, certificate));
-  return { element, draw() {} };
+  ];
+  element.replaceChildren(...parts.filter(Boolean));
+  if (element.open) drawCertificate(view, element);
 }
 
 /** Label loss and accuracy, where there are labels. */

@@ -5,18 +5,24 @@ import { guardWith, h, hideStill, keepKeys, keyOf, onTheme } from "./elements.js
 import { documentsPane } from "./documents.js";
 import { fitPane } from "./fit.js";
 import { layersPane } from "./layers.js";
+import { mapPane } from "./map.js";
 import { namesOfPage, namesTools } from "./names.js";
 import { found, kinship, label } from "./payload.js";
+import { pointsOf } from "./points.js";
+import { riverPane } from "./river.js";
 import { storeOf } from "./store.js";
 import { topicPane } from "./topic.js";
 
 /** The panes in reading order, each a function of the view; a new one is one more line here. What
  *  it returns has an `element`, and `draw` for everything anew; and, where it wants to know,
- *  `follow` for another choice, `search` for other words in `view.state.query`, `isResized`. Its
- *  place on the page is a rule for the class of its element in inspector.css. */
+ *  `follow` for another choice, `search` for other words in `view.state.query`, `filter` for other
+ *  data points that are shown (`view.points`), `isResized`. Its place on the page is a rule for
+ *  the class of its element in inspector.css or overview.css. */
 const PANES = {
   layers: layersPane,
   topic: topicPane,
+  map: mapPane,
+  river: riverPane,
   documents: documentsPane,
   fit: fitPane,
 };
@@ -24,7 +30,7 @@ const PANES = {
 const PATIENCE = 4000; // milliseconds after which a kernel that says nothing is said not to answer
 
 /** What all panes know: the payload, what is selected and named, and how to change it. */
-function createView(model) {
+function createView(model, editingOf) {
   const data = model.get("payload");
   const alert = h("div", { class: "alert", role: "alert" });
   const guard = guardWith(alert);
@@ -37,16 +43,32 @@ function createView(model) {
     names,
     kin: kinship(data),
     panes: {},
-    state: { hover: null, query: "", lambda: 1, renaming: false },
+    state: { heat: false, hover: null, query: "", lambda: 1, renaming: false },
     hasKernel: Boolean(model.get("has_kernel")),
-    selected: () => model.get("selected"),
-    nameOf: (l, j, n) => label(data, names(), l, j, n),
+    selected: () => present(data, model.get("selected")),
+    nameOf: (l, j, n) => label(data, view.names(), l, j, n),
     colorOf: (l, j) => data.layers[l].topics[j].color,
   };
   view.ask = asker(model);
   view.store = storeOf(view);
+  view.points = pointsOf(view);
   view.rename = (l, j, name) => rename(view, l, j, name);
+  view.editing = editingOf(view);
   return view;
+}
+
+/** A place that the topics have, though an edit may just have made them fewer. */
+function present(data, [l, j]) {
+  return [l, Math.min(j, data.layers[l].topics.length - 1)];
+}
+
+/** New topics take the place of the old ones, in the same object that all panes know. */
+function renewData(view) {
+  const { data } = view;
+  for (const name of Object.keys(data)) delete data[name];
+  Object.assign(data, view.model.get("payload"));
+  Object.assign(view.kin, kinship(data));
+  view.state.hover = null;
 }
 
 /** A function that asks the kernel and returns a promise of its answer. */
@@ -57,16 +79,20 @@ function asker(model) {
     waiting.get(message.answer)?.(message);
     waiting.delete(message.answer);
   });
-  return (question) =>
+  return (question, patience = PATIENCE) =>
     new Promise((resolve, reject) => {
       last += 1;
       waiting.set(last, resolve);
-      setTimeout(() => reject(new Error("the kernel does not answer")), PATIENCE);
+      setTimeout(() => reject(new Error("the kernel does not answer")), patience);
       model.send({ ...question, ask: last });
     });
 }
 
 function rename(view, l, j, name) {
+  if (view.editing?.rename) {
+    view.editing.rename(l, j, name);
+    return;
+  }
   const { [keyOf(l, j)]: old, ...others } = view.names();
   view.setNames(name ? { ...others, [keyOf(l, j)]: name } : others);
 }
@@ -153,25 +179,37 @@ function selectFound(view) {
   view.select(l, j, true);
 }
 
+const titleOf = ({ model, data }) => model.get("title") || data.heading;
+
 function drawHeader(view, search) {
   const { data, model } = view;
-  const title = model.get("title") || data.heading;
+  view.heading = h(view.hasKernel ? "h2" : "h1", { class: "heading" }, titleOf(view));
+  view.summary = h("p", { class: "summary" }, data.summary);
   const day = model.get("written");
   const written = day ? h("span", { class: "quiet num" }, `written ${day}`) : null;
   return h(
     "header",
     {},
-    h(view.hasKernel ? "h2" : "h1", { class: "heading" }, title),
+    view.heading,
     search,
-    h("p", { class: "summary" }, data.summary),
+    view.summary,
     model.get("note") ? h("p", { class: "note" }, model.get("note")) : null,
-    h("div", { class: "tools" }, drawGuide(view), namesTools(view), written),
+    h("div", { class: "tools" }, drawGuide(view), view.editing?.isWriting ? null : namesTools(view), written),
     view.alert,
   );
 }
 
+const GESTURES =
+  "Drag a topic on another one to merge them, on one of the level above to move it there; or choose " +
+  "it, press m, go to the other one and press Enter. Other keys on a topic: s splits, p pins, r " +
+  "renames, Delete deletes; x on a word crosses it out.";
+const MAKES_EDITS = `${GESTURES} Each edit is a draft first: its figures are above, Enter commits it, Esc discards it.`;
+const WRITES_EDITS =
+  `${GESTURES} This page writes edits down and shows the topics as they were: download the log and ` +
+  "give it to nnmf_nb.replay(model, X, path), which makes the edits.";
+
 /** How to read the page, folded. */
-function drawGuide({ data, store }) {
+function drawGuide({ data, store, editing }) {
   const deep = data.layers.length > 1;
   const { unit, term } = data;
   const above = data.layers.length > 2 ? "topics of a level above" : "themes";
@@ -189,9 +227,13 @@ function drawGuide({ data, store }) {
     `Examples are the ${unit}s in which it is strongest; beside them stand all that have at least ` +
       "4% of it. The bar below each shows all that it is made of and adds up to 100%. Near copies " +
       "are folded into the first of them.",
+    "On the map every dot is one of them. Dots of alike topics lie together and have the color of " +
+      "their largest topic, or say how much there is of the chosen one; far distances and empty " +
+      "areas mean nothing.",
     data.texts &&
       "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
         "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",
+    editing && (editing.isWriting ? WRITES_EDITS : MAKES_EDITS),
     store && `A search looks in ${term}s, and in ${unit}s: ${store.searched}.`,
   ];
   const paragraphs = lines.filter(Boolean).map((line) => h("p", {}, line));
@@ -223,8 +265,9 @@ function mountPane(view, name, make) {
   view.grid.append(view.panes[name].element);
 }
 
-function render({ model, el }) {
-  const view = createView(model);
+/** Shows a model; `editingOf` gives the means to edit topics, or null (see editor.js). */
+export function render({ model, el }, editingOf = () => null) {
+  const view = createView(model, editingOf);
   const { panes } = view;
   const { element: searchBox, search } = drawSearch(view);
   view.root = h("div", { class: "nnmf", role: "group", "aria-label": "inspector of topics" });
@@ -235,9 +278,10 @@ function render({ model, el }) {
     model.save_changes();
     if (focus) panes.layers.focus();
   });
-  view.root.append(drawHeader(view, searchBox), view.grid);
+  view.root.append(drawHeader(view, searchBox), ...(view.editing ? [view.editing.bar] : []), view.grid);
   for (const [name, make] of Object.entries(PANES)) mountPane(view, name, make);
   listenForSlash(view, search);
+  view.editing?.listen();
   el.replaceChildren(view.root);
   return followModel(view);
 }
@@ -245,14 +289,25 @@ function render({ model, el }) {
 /** Draws everything, and again when the model, the width or the theme changes; returns a function
  *  that ends this. */
 function followModel(view) {
-  const { model, guard } = view;
+  const { model, guard, data, editing } = view;
   const panes = Object.values(view.panes);
   const all = guard(() => {
     for (const pane of panes) pane.draw();
   });
+  const renew = guard(() => {
+    renewData(view);
+    view.points.forget();
+    view.summary.textContent = data.summary;
+    view.heading.textContent = titleOf(view);
+    all();
+  });
   const follow = guard(() => {
     view.state.renaming = false;
     for (const pane of panes) pane.follow?.();
+  });
+  const filter = guard(() => {
+    view.points.isChanged();
+    for (const pane of panes) pane.filter?.();
   });
   const showError = () => {
     view.alert.textContent = model.get("error") || "";
@@ -262,10 +317,22 @@ function followModel(view) {
     for (const pane of panes) if (pane.isResized?.()) pane.draw();
   });
   const resized = new ResizeObserver(resize);
-  const endTheme = onTheme(() => view.data.shape && all()); // only pictures have its colors
+  // only pictures and the map have its colors
+  const endTheme = onTheme(() => (view.data.shape ? all() : view.panes.map.draw()));
   const events = { "change:selected": follow, "change:names": all, "change:error": showError };
+  if (editing) {
+    const samples = () => {
+      filter();
+      editing.choose(model.get("selected_samples") || []);
+    };
+    Object.assign(events, { "change:payload": renew, "change:editing": guard(editing.follow) });
+    events["change:selected_samples"] = guard(samples);
+  } else {
+    events["change:selected_samples"] = filter;
+  }
   for (const [event, work] of Object.entries(events)) model.on(event, work);
   all();
+  editing?.drawBar();
   showError();
   resized.observe(view.grid);
   view.store?.unpacked?.catch((error) => {
@@ -299,5 +366,3 @@ export function standalone(state) {
     save_changes() {},
   };
 }
-
-export default { render };

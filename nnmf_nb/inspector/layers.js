@@ -7,6 +7,8 @@ import { EASE, callOf, countsOf, found, isCurve, levelNames, lineage } from "./p
 import { words } from "./payload.js";
 import { curve, picture } from "./pictures.js";
 
+const LOCK = "M1.5 5.5h7v5h-7zM3 5.5V3.6a2 2 0 0 1 4 0v1.9"; // of a pinned topic
+
 /** Draws the pane anew whenever `draw` is called; `highlight` follows selection and search. */
 export function layersPane(view) {
   const { data, state, guard } = view;
@@ -73,12 +75,12 @@ export function layersPane(view) {
     highlight();
   }
 
-  /** A button for each level: the relative there of the chosen topic is chosen. */
+  /** A button for each level. */
   function drawLevels() {
     if (L < 2) return [];
     const button = (_, l) => {
       const attributes = { class: "tab", type: "button", "data-level": l };
-      attributes.onclick = guard(() => view.select(l, relative(view, ...view.selected(), l)));
+      attributes.onclick = guard(() => view.climb(l));
       return h("button", attributes, L > 2 ? `level ${l}` : levelNames(data, l));
     };
     const says = "level that all panes show";
@@ -128,6 +130,7 @@ export function layersPane(view) {
 
   function drawHints(place) {
     const keys = [["↑ ↓", "next"]];
+    if (view.editing) keys.push(["m", "merge"], ["s", "split"], ["p", "pin"], ["r", "rename"], ["Del", "delete"]);
     if (L > 1) keys.push(["← →", L === 2 ? "to a theme or topic" : "to another level"]);
     keys.push(["/", "find"], ["Esc", "clear"]);
     const toggles = data.layers.flatMap((layer, l) => {
@@ -180,6 +183,13 @@ export function layersPane(view) {
     nodes[l][j].focus({ preventScroll: false });
   }
 
+  /** Shows another level: the relative there of the chosen topic is chosen. */
+  view.climb = (l) => {
+    state.climbing = true;
+    view.select(l, relative(view, ...view.selected(), l));
+    state.climbing = false;
+  };
+
   const isResized = () => Math.abs((element.clientWidth || drawnWidth) - drawnWidth) > 1;
   element.addEventListener(
     "keydown",
@@ -203,7 +213,8 @@ function drawNode(view, place, l, j) {
   const x = place.x[l];
   const y = top + tall / 2;
   const until = l ? place.x[l - 1] - x - BAR - 10 : place.right - 4;
-  const spot = { x, y, slot, outer, space: outer ? x - 8 : until };
+  const isPinned = Boolean(view.editing?.isPinned(l, j));
+  const spot = { x, y, slot, outer, space: outer ? x - 8 : until, isPinned };
   const thick = Math.max(tall, topic.dead ? Math.min(8, slot) : 1.5);
   const high = Math.max(tall, 3) + 6;
   const hit = { class: "hit", x: outer ? 0 : x - 3, y: y - slot / 2, height: Math.max(slot, 4) };
@@ -212,11 +223,12 @@ function drawNode(view, place, l, j) {
   const marks = marksOf(topic);
   const root = l > 0 && l === data.layers.length - 1;
   const face = data.shape ? drawPicture(view, topic, spot) : drawLabel(view, l, j, spot, root);
-  const title = `${callOf(data, l, j)}: ${view.nameOf(l, j, 8)}`;
+  const edited = view.editing ? becameOf(view.editing, l, j) : "";
+  const title = `${callOf(data, l, j)}${isPinned ? ", pinned" : ""}: ${view.nameOf(l, j, 8)}`;
   return s(
     "g",
     {
-      class: `node${topic.dead ? " dead" : ""}${root ? " root" : ""}`,
+      class: `node${topic.dead ? " dead" : ""}${root ? " root" : ""}${edited}`,
       role: "button",
       "data-key": keyOf(l, j),
       onclick: view.guard(() => view.select(l, j, true)),
@@ -224,26 +236,41 @@ function drawNode(view, place, l, j) {
     s("title", {}, `${title}\n${percent(topic.share)} of the whole${marks}`),
     s("rect", hit),
     s("rect", { ...bar, rx: Math.min(2, thick / 3) }),
+    isPinned ? drawLock(spot, l) : null,
     s("rect", { class: "ring", x: x - 3, y: y - high / 2, width: BAR + 6, height: high, rx: 4 }),
     face,
   );
 }
 
+/** What became of a topic on a page that writes edits down, as a class. */
+function becameOf(editing, l, j) {
+  if (editing.isGone(l, j)) return " gone";
+  return editing.mergedWith(l, j).length ? " merged" : "";
+}
+
+/** A pinned topic has a lock: before its name, or beside the bar where the name ends there. */
+function drawLock({ x, y, outer, space }, l) {
+  const beside = !outer && l === 0 && space > 110 ? 34 : 0;
+  const at = x + BAR + (outer ? 5 : 6 + beside);
+  return s("path", { class: "lock", d: LOCK, transform: `translate(${at}, ${y - 6.5})` });
+}
+
 /** The share of a topic where there is room, its strongest words, and more on a second line. */
-function drawLabel(view, l, j, { x, y, slot, outer, space }, root) {
+function drawLabel(view, l, j, { x, y, slot, outer, space, isPinned }, root) {
   const { data } = view;
   const topic = data.layers[l].topics[j];
   const at = outer ? x - 7 : x + BAR + 6;
   const away = outer ? -1 : 1;
   const beside = outer || (l === 0 && space > 110) ? 34 : 0;
-  const room = space - beside - 4;
+  const lock = isPinned && !outer ? 15 : 0;
+  const room = space - beside - lock - 4;
   const size = root && slot >= 28 ? 12.5 : 12;
   const own = view.nameOf(l, j, data.layers.length > 1 ? 6 : 12);
   const first = fitText((topic.twins.length ? "≈ " : "") + own, room, size);
   const more = outer && slot >= 30 && !topic.dead && !view.names()[keyOf(l, j)];
   const used = first.split(" · ").length;
   const rest = more ? words(data, l, j).slice(used, 8).join(" · ") : "";
-  const start = at + away * beside;
+  const start = at + away * beside + lock;
   const line = (text, dy, name) => s("text", { class: name, x: start, y: y + dy }, text);
   const percentage = { class: "pc", x: outer ? at : at + 28, y, "text-anchor": "end" };
   return s(

@@ -21,10 +21,16 @@ function kernelStore(view) {
     canRead: Boolean(view.data.texts),
     list: (wanted) => view.ask({ list: wanted }),
     read: (m, l, j) => view.ask({ read: m, topic: [l, j] }),
+    numbers: async (wanted) => (await view.ask({ numbers: wanted })).numbers,
+    glance: (m, l, j) => view.ask({ glance: m, topic: [l, j] }),
     words: async (query) => (await view.ask({ words: query })).words,
     word: async (i, l) => (await view.ask({ word: i, layer: l })).parts,
   };
 }
+
+/** Which documents a list may have; null: all. */
+const allowedIn = (view, wanted) =>
+  wanted.chosen || wanted.bins ? view.points.allowed(wanted) : null;
 
 function pageStore(view, packed) {
   const unpacked = unpack(view, packed);
@@ -36,7 +42,11 @@ function pageStore(view, packed) {
     unpacked,
     searched: seen[packed.kind] || "names; this page holds no texts",
     canRead: Boolean(packed.kind),
-    list: async (wanted) => listed(await unpacked, wanted),
+    list: async (wanted) => listed(await unpacked, wanted, await allowedIn(view, wanted)),
+    numbers: async (wanted) => listOf(await unpacked, wanted, await allowedIn(view, wanted)).numbers,
+    glance: async (m, l, j) => glanceOf(await unpacked, m, l, j),
+    shares: async () => (await unpacked).shares,
+    titles: async () => (await unpacked).titles,
     read: async (m, l, j) => readFrom(await unpacked, m, l, j),
     words: async (query) => wordsLike(await unpacked, query),
     word: async (i, l) => partsOf((await unpacked).parts[l], (await unpacked).names.length, i),
@@ -100,26 +110,27 @@ function byPercent(chosen, column) {
 }
 
 /** The list that was asked for, kept until another is. */
-function listOf(store, { layer, topic, query, order }) {
-  const key = JSON.stringify([layer, topic, query, order]);
-  if (store.memory.key === key) return store.memory.list;
+function listOf(store, { layer, topic, query, order, chosen }, allowed) {
+  const key = JSON.stringify([layer, topic, query, order, chosen]);
+  if (store.memory.key === key && !allowed) return store.memory.list;
   const column = tableColumn(store, layer, topic);
   const mainTopic = mainTopics(store, layer);
   const hits = query.trim() ? matching(store, query) : null;
-  const isListed = (m) => (hits ? hits[m] : column[m]) > 0;
-  const chosen = [];
-  let all = 0;
+  const isCandidate = (m) => (hits ? hits[m] : chosen || column[m]) > 0;
+  const isListed = (m) => (!allowed || allowed[m] === 1) && isCandidate(m);
+  const listed = [];
+  const numbers = []; // near copies, too
   let main = 0;
   for (let m = 0; m < store.n; m++) {
     if (!isListed(m)) continue;
-    all += 1;
+    numbers.push(m);
     if (column[m] > 0 && mainTopic[m] === topic) main += 1;
     // a copy whose first one is not listed stands for itself
-    if (store.first[m] === m || !isListed(store.first[m])) chosen.push(m);
+    if (store.first[m] === m || !isListed(store.first[m])) listed.push(m);
   }
-  const sorted = order === "share" ? byPercent(chosen, column) : chosen;
-  store.memory.key = key;
-  store.memory.list = { sorted, copies: all - chosen.length, main };
+  const sorted = order === "share" ? byPercent(listed, column) : listed;
+  store.memory.key = allowed ? null : key;
+  store.memory.list = { sorted, copies: numbers.length - listed.length, main, numbers };
   return store.memory.list;
 }
 
@@ -141,11 +152,28 @@ function mainTopics(store, l) {
   return main;
 }
 
-function listed(store, wanted) {
-  const { sorted, copies, main } = listOf(store, wanted);
+function listed(store, wanted, allowed) {
+  if (wanted.only !== undefined) return alone(store, wanted);
+  const { sorted, copies, main } = listOf(store, wanted, allowed);
   const start = Math.max(0, Math.min(wanted.start, sorted.length - 1));
   const rows = sorted.slice(start, start + PAGE_SIZE).map((m) => rowOf(store, m, wanted.layer));
   return { total: sorted.length, copies, main, start, rows };
+}
+
+/** One document as a list. */
+function alone(store, { only, layer, topic }) {
+  const has = tableColumn(store, layer, topic)[only] > 0;
+  const main = Number(has && mainTopics(store, layer)[only] === topic);
+  return { total: 1, copies: 0, main, start: 0, rows: [rowOf(store, only, layer)] };
+}
+
+/** What the map says of a document: name, topics, words of its opening that speak for a topic. */
+function glanceOf(store, m, l, j) {
+  const { name, shares, text } = rowOf(store, m, l);
+  const marks = markedIn(store, m, l, j, text);
+  const isBefore = (a, b) => (a < b ? -1 : 1);
+  marks.sort((a, b) => b[1] - a[1] || isBefore(a[0], b[0]));
+  return { name, shares, words: marks.map(([word]) => word) };
 }
 
 /** Parts of a row of a table that is stored by columns: [column, part], largest first. */

@@ -32,7 +32,9 @@ export function topicPane(view) {
       topic.dead ? h("span", { class: "flag" }, " · dead: explains nothing") : null,
     );
     const title = state.renaming ? drawRenaming(view, l, j) : drawTitle(view, l, j);
-    const parts = [heading(levelName(data, l)), title, facts, drawKin(view, l, j)];
+    const tools = view.editing?.drawTopicTools(l, j);
+    const kin = drawKin(view, l, j);
+    const parts = [heading(levelName(data, l)), title, facts, ...(tools ? [tools] : []), kin];
     element.replaceChildren(...parts, ...drawBody(topic));
     if (data.shape || topic.dead) return;
     drawFeatures(view, features);
@@ -42,10 +44,13 @@ export function topicPane(view) {
   function drawBody(topic) {
     if (isCurve(data)) return [drawSpectrum(data, topic)];
     if (data.shape) return [drawFactor(view, topic)];
-    return topic.dead ? [] : [control, features, drawLegend(data, topic), card.element];
+    if (topic.dead) return [];
+    const wordTools = view.editing?.drawWordTools(...view.selected());
+    const list = view.editing ? h("div", { class: "with-crosses" }, features, view.editing.crosses) : features;
+    return [control, list, drawLegend(data, topic), ...(wordTools ? [wordTools] : []), card.element];
   }
 
-  listenForWords(features, data, guard, card);
+  listenForWords(view, features, card);
   view.editName = guard(() => {
     state.renaming = true;
     draw();
@@ -66,7 +71,8 @@ const SLIDER =
 
 /** The word under the mouse or the focus has its card; a click keeps it. Arrows go from word to
  *  word. */
-function listenForWords(features, data, guard, card) {
+function listenForWords(view, features, card) {
+  const { data, guard } = view;
   const wordAt = (event) => {
     const row = event.target.closest?.(".feature");
     if (!row) return null;
@@ -90,6 +96,11 @@ function listenForWords(features, data, guard, card) {
   features.addEventListener(
     "keydown",
     guard((event) => {
+      if (view.editing && ["x", "Delete", "Backspace"].includes(event.key) && wordAt(event)) {
+        event.preventDefault();
+        view.editing.crossOut(...view.selected(), wordAt(event)[0]);
+        return;
+      }
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (!step) return;
       event.preventDefault();
@@ -203,6 +214,7 @@ function drawFeatures(view, features) {
     if (!row.parentNode) features.append(row);
   });
   for (const row of old.values()) row.remove();
+  view.editing?.drawCrosses(rows.map(([i]) => data.features[i]));
 }
 
 function placeFeature(view, row, n, feature, part, reference) {

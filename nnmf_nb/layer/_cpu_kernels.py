@@ -112,6 +112,9 @@ def factor_passive(G, work, tol):
         i = idx[c]
         d = G[i, i]
         for r in range(c):
+            if inv[r] == 0.0:  # a dependent column takes no part
+                L[c, r] = 0.0
+                continue
             a = G[i, idx[r]]
             for q in range(r):
                 a -= L[c, q] * L[r, q]
@@ -243,6 +246,9 @@ def independent(G, work, tol):
     """True when every column in work.passive is further from the span of those before it than
     rounding in G can be.
     """
+    for i in range(G.shape[0]):
+        if work.passive[i] and G[i, i] == 0.0:  # a column of zeros: no need to factor
+            return False
     p, is_passive = factor_passive(G, work, tol)
     if is_passive < p:
         return False

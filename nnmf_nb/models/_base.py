@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['BAR', 'DEVIANCES', 'check_number', 'check_penalty', 'check_layer', 'check_ranks', 'warn_of_more_topics',
            'check_samples', 'read_blocks', 'read_signed', 'weights_of_entries', 'factor_like', 'columns_out',
-           'leading_svd', 'with_callbacks', 'named_topics', 'NoBar', 'progress_bar', 'begin_training', 'unfinished',
-           'end_training', 'fitted_attributes', 'deviances_of', 'reporter', 'TrainedOn', 'FromFit', 'OnlyFromFit',
-           'fitting', 'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator', 'SignedEstimator',
+           'for_workers', 'leading_svd', 'with_callbacks', 'named_topics', 'NoBar', 'progress_bar', 'begin_training',
+           'unfinished', 'end_training', 'fitted_attributes', 'deviances_of', 'reporter', 'TrainedOn', 'FromFit',
+           'OnlyFromFit', 'fitting', 'Training', 'Trained', 'NamesTopics', 'FactorizationEstimator', 'SignedEstimator',
            'NonnegativeEstimator', 'LearnsLabels', 'uses_labels', 'LayeredProblem', 'LayeredNMF', 'EarlyStopping',
            'hidden_score']
 
@@ -20,7 +20,7 @@ import numbers
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -82,11 +82,13 @@ from nnmf_nb.evaluation._certificates import (
 from ..layer._nnls import warn_not_converged
 from ._report import TopicReport, report_of
 from ._tables import DescribesTopics, sample_index, stored_names
-from ..out_of_core._sources import Blocks
+from ..out_of_core._distributed import current_client
+from ..out_of_core._sources import Blocks, blocks, is_dask_array
 from nnmf_nb.out_of_core._training import (
     BlockedData,
     joined_attributes,
     joined_rows,
+    over_blocks,
     relative_error2,
     write_rows,
 )
@@ -276,6 +278,19 @@ def columns_out(model, k):
     return names if len(names) == k else None
 
 # %% ../../nbs/models/base.ipynb #a0961cbb
+def for_workers(model):
+    """A copy of a model that can be sent to workers: without its callbacks and without the S of its
+    layers, which has a column per data point.
+    """
+    light = copy.copy(model)
+    for name in [name for name in vars(light) if "callback" in name]:
+        delattr(light, name)
+    light._trained_on = None
+    if hasattr(light, "layers_"):
+        light.layers_ = [replace(one, S=one.S[:, :0]) for one in light.layers_]
+    return light
+
+
 def leading_svd(X, k):
     """Leading singular triplets, for starts and floors (None for an all-zero X and for blocks)."""
     if isinstance(X, BlockedData):
@@ -740,6 +755,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
     # How a fit runs
 
     def _fit(self, X, y=None, mask=None, weights=None, sample_weight=None, **given):
+        X = self._in_blocks(X)
         is_blocked = isinstance(X, Blocks)
         of_entries = weights if is_blocked else weights_of_entries(X, weights, sample_weight)
         rows = {"y": y, "L": given.get("L")} if self._reads_y else {}
@@ -769,6 +785,10 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         )
         return self
 
+    def _in_blocks(self, X):
+        """Blocks of a dask array, if the model can be fitted to them."""
+        return blocks(X) if self.takes_blocks and is_dask_array(X) else X
+
     def _read(self, X, mask, weights, reset, **rows):
         """The one check of X: a `DataMatrix` (features x data points) of X (data points x
         features). `rows`: arguments with a row per data point.
@@ -788,11 +808,15 @@ class FactorizationEstimator(  # type: ignore[call-arg]
     def _index(self, layer):
         return check_layer(layer, len(self.layer_ranks()))
 
-    def _coefficients(self, X, n_layers, mask=None, weights=None):
-        """Coefficients of X as of `_encode`, with a warning where they are not optimal."""
+    def _solved(self, X, n_layers, mask=None, weights=None):
+        """Coefficients of X and their status as of `_encode`."""
         data = self.with_penalty(self._read(X, mask, weights, reset=False))
         with blas_in_one_thread():
-            codes, status = self._encode(data, n_layers)
+            return self._encode(data, n_layers)
+
+    def _coefficients(self, X, n_layers, mask=None, weights=None):
+        """Coefficients of X as of `_encode`, with a warning where they are not optimal."""
+        codes, status = self._solved(X, n_layers, mask, weights)
         for one in status:
             warn_not_converged(one, type(self).__name__)
         return codes
@@ -812,10 +836,11 @@ class FactorizationEstimator(  # type: ignore[call-arg]
     def _score(self, X, mask=None, weights=None):
         """Explained share of the squares of X at the deepest layer."""
         check_is_fitted(self)
+        X = self._in_blocks(X)
         data = self.with_penalty(self._read(X, mask, weights, reset=False))
         with blas_in_one_thread():
             if isinstance(data, BlockedData):
-                return 1.0 - relative_error2(data, self._relative_error2)
+                return 1.0 - relative_error2(data, for_workers(self)._relative_error2)
             return 1.0 - self._relative_error2(data)
 
     def inverse_transform(
@@ -1044,10 +1069,14 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
 
     def _described_blocks(self, training, A, fwd=None):
         """The fitted attributes of a model whose data are read in blocks."""
-        return joined_attributes(training, A, self._forward_pass, self._attributes)[0]
+        return self._joined_attributes(training, A)[0]
+
+    def _joined_attributes(self, training, A):
+        model = for_workers(self)
+        return joined_attributes(training, A, model._forward_pass, model._attributes)
 
     def _store_blocks(self, training, A):
-        fitted, status = joined_attributes(training, A, self._forward_pass, self._attributes)
+        fitted, status = self._joined_attributes(training, A)
         self._set(fitted | {"n_samples_seen_": training.data.shape[1]})
         for one in status:
             warn_not_converged(one)
@@ -1079,6 +1108,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
 
     def _transform_or_write(self, X, layer, mask, weights, out):
         """Coefficients of X; for `Blocks` block after block, into memory or into the file `out`."""
+        X = self._in_blocks(X)
         if isinstance(X, Blocks):
             return self._transform_blocks(X, layer, mask, weights, out)
         if out is not None:
@@ -1091,10 +1121,27 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
             raise ValueError(f"layer={layer!r} needs X in memory: ask for one layer at a time.")
         if mask is not None or weights is not None:
             raise ValueError("mask and weights need X in memory: give X as a matrix.")
-        parts = (self._transform(block, layer) for block in X.read_once())
+        parts = self._parts(X, self._index(layer) + 1)
         if out is not None:
             return write_rows(out, parts)
         return joined_rows(parts, X.known_shape)
+
+    def _parts(self, X, n_layers):
+        """Coefficients of `Blocks` block after block, under a client of Dask by its workers."""
+        if current_client() is None:
+            for block in X.read_once():
+                yield self._coefficients(block, n_layers)[-1].T
+            return
+        model, data = for_workers(self), self._read(X, None, None, reset=False)
+
+        def work(number, block):
+            codes, status = model._solved(block, n_layers)
+            return codes[-1].T, status
+
+        for rows, status in over_blocks(work, data.source):
+            for one in status:
+                warn_not_converged(one, type(self).__name__)
+            yield rows
 
     def _encode(self, data, n_layers):
         fwd = self._forward(data, n_layers)

@@ -697,7 +697,7 @@ class NeuralNMF(LayeredNMF):
         if callable(self.cost):
             criteria = only_coefficients("the cost is a function of yours")
             if layer_loss(self) is COUNTS:
-                return criteria._replace(words=COUNT_LAYERS, beta=1.0)
+                return criteria._replace(words=COUNT_LAYERS, beta_loss=1.0)
             return criteria
         if uses_labels(supervision) and layer_loss(self) is SQUARES:
             return criteria_with_labels()

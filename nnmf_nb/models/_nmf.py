@@ -250,9 +250,10 @@ class NMF(CountsWithExposure):
         them; for Kullback-Leibler multiplicative passes, then extrapolated coordinate descent, if
         there are compiled kernels for X; for other losses multiplicative passes, then alternating
         Newton steps ('mu' with fixed components).
-    beta_loss : {'frobenius', 'kullback-leibler', 'itakura-saito'} or float, default='frobenius'
-        Loss between X and A S; a float is the beta of a beta divergence. Other losses than
-        Frobenius need solver 'mu' or 'auto'.
+    beta_loss : str, float or Loss, default='frobenius'
+        Loss between X and A S: 'frobenius', 'kullback-leibler', 'itakura-saito', the beta of a beta
+        divergence, or a `Loss` of your own. Other losses than 'frobenius' need solver 'mu' or
+        'auto'.
     tol : float, default=1e-4
         Training stops when the stationarity of A, the norm of its projected gradient, is at most
         `tol` (dimensionless).
@@ -416,7 +417,8 @@ class NMF(CountsWithExposure):
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features), or Blocks
             Data, finite and >= 0 where they are known: dense, CSR, CSC or COO, pandas, or an array
-            of any array namespace. It is never modified. Data that outgrow memory: `blocks(..)`.
+            of any array namespace. It is never modified. Data that outgrow memory: `blocks(..)`,
+            or a dask array whose chunks hold all features.
         y : object, default=None
             Ignored: scikit-learn's convention.
         W : array-like of shape (n_samples, k) or None, default=None

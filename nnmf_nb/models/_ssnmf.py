@@ -804,7 +804,7 @@ class SSNMF(LearnsLabels, JointNMF):
         criteria = self._flat_criteria(data, problem.flat)
         if not self._uses(problem):
             return criteria
-        if criteria.beta == 2:
+        if criteria.loss.is_squared:
             return criteria_with_labels()
         return criteria._replace(open=criteria_with_labels().open, judges_A=False)
 

@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['Comparison', 'pairs_table', 'errors_table', 'moved_points', 'compare', 'in_order_of', 'stacked', 'ribbon', 'joined',
-           'heights', 'plot_compare']
+           'heights', 'plot_compare', 'page_of', 'still_of']
 
 # %% ../../nbs/plot/compare.ipynb #994e287b
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from ..chain._layers import topic_features, topic_shares
+from ..chain._layers import html_table, topic_features, topic_shares, valid_text
 from ..core._arrays import ArrayLike
 from ..core._data import of_samples
 from ..core._linalg import svd_floors
@@ -29,7 +30,9 @@ from nnmf_nb.evaluation.metrics import (
     layers_of,
     match_topics,
 )
+from ..inspector._pages import html_page
 from ..models._tables import sample_index
+from ..persistence._files import write_atomically
 from nnmf_nb.plot._colors import (
     DEAD,
     PALE,
@@ -126,6 +129,45 @@ class Comparison:
             The axes with bars and ribbons.
         """
         return plot_compare(self, ax)
+
+    def to_html(
+        self,
+        path: str | os.PathLike,
+        title: str | None = None,
+        note: str | None = None,
+        samples: Sequence[str] | None = None,
+    ) -> str | os.PathLike:
+        """Write the comparison as one HTML file that needs neither kernel nor network.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write.
+        title : str, default=None
+            Title of the page; None: the names of the models.
+        note : str, default=None
+            What a reader should know, such as the source of the data; it stands below the title.
+        samples : sequence of str, default=None
+            Names of all data points, in their order. None: the index of the data.
+
+        Returns
+        -------
+        str or path-like
+            The path.
+
+        Raises
+        ------
+        ValueError
+            If `samples` has too few names.
+        OSError
+            If the file cannot be written; what was there before is unchanged.
+        """
+        title = title or f"{self.names[0]} and {self.names[1]}"
+        state = page_of(self, samples) | dict(title=title, note=note)
+        start = "renderComparison(state, el);"
+        made = html_page(title, "compare.js", start, state, still_of(self))
+        write_atomically(path, made)
+        return path
 
 # %% ../../nbs/plot/compare.ipynb #d60d3c59
 def pairs_table(
@@ -454,3 +496,73 @@ def _draw_bars(ax, topics, side, x, width, ends, sizes, colors):
         ends_of_line = [x + width, x + 2.4 * width]
         ax.plot(ends_of_line, [middles[rank], place], color=colors[j], lw=0.8)
         ax.text(x + 2.7 * width, place, label, size=8.5, ha=align, va="center", color=color)
+
+# %% ../../nbs/plot/compare.ipynb #3ac667b0
+def page_of(comparison, samples=None):
+    """What the page of a comparison knows, ready for `json`."""
+    parts = joined(comparison)
+    sizes = heights(comparison, parts)
+    colors = _colors_of(comparison, sizes)
+    n = comparison.n_samples
+    return dict(
+        verdict=comparison.verdict,
+        names=[valid_text(str(name)) for name in comparison.names],
+        n=n,
+        least=comparison.min_cosine,
+        pairs=_pairs_of(comparison.topics),
+        parts=np.round(parts, 5).tolist(),
+        heights=[np.round(one, 5).tolist() for one in sizes],
+        colors=[[to_hex(one) for one in side] for side in colors],
+        errors=[
+            [valid_text(str(name)), *map(int, (depth, rank)), *map(_number, numbers)]
+            for name, depth, rank, *numbers in comparison.errors.itertuples(index=False)
+        ],
+        moved=[
+            [name, int(a), int(b)]
+            for name, (a, b) in zip(
+                _names_of_moved(comparison, samples), comparison.moved.itertuples(index=False)
+            )
+        ],
+    )
+
+
+def _number(value):
+    return round(float(value), 5) if np.isfinite(value) else None
+
+
+def _pairs_of(topics):
+    """Rows of the table of pairs as lists of two numbers, two names, two shares, cosine, and
+    whether it came back; None for what is missing.
+    """
+    rows = []
+    for row in topics.itertuples(index=False):
+        numbers = [None if pd.isna(one) else int(one) for one in (row.topic_a, row.topic_b)]
+        names = [None if one is None else valid_text(one) for one in (row.name_a, row.name_b)]
+        shares = [_number(one) for one in (row.share_a, row.share_b)]
+        rows.append([*numbers, *names, *shares, round(float(row.cosine), 3), bool(row.came_back)])
+    return rows
+
+
+def _names_of_moved(comparison, samples):
+    """Names of the data points that moved. Raises `ValueError` when there are too few."""
+    index = comparison.moved.index
+    if samples is None:
+        kind = "data point " if index.dtype.kind in "iu" else ""
+        return [valid_text(f"{kind}{name}") for name in index]
+    samples = list(samples)
+    if index.dtype.kind not in "iu" or (len(index) and index.max() >= len(samples)):
+        raise ValueError(
+            "samples must be a name for each data point, in their order, and only where the data "
+            f"have no names of their own; got {len(samples)} names."
+        )
+    return [valid_text(str(samples[m])) for m in index]
+
+
+def still_of(comparison):
+    """The table of pairs as bare HTML."""
+    rows = [
+        [a or "", b or "", f"{cosine:.2f}", "yes" if back else "no"]
+        for _, _, a, b, _, _, cosine, back in _pairs_of(comparison.topics)
+    ]
+    columns = (*map(str, comparison.names), "cosine", "came back")
+    return html_table(rows, comparison.verdict, columns)

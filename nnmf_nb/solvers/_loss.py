@@ -10,10 +10,11 @@ __all__ = ['NAMED', 'LARGEST_BETA', 'residual_of_parts', 'Loss', 'BetaDivergence
 import math
 import numbers
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..core._arrays import double, in_threads, namespace, to_numpy
+from ..core._arrays import ArrayLike, double, in_threads, namespace, to_numpy
 from nnmf_nb.core._data import (
     DataMatrix,
     Rows,
@@ -118,7 +119,13 @@ def residual_of_parts(S, numerator, denominator):
 
 # %% ../../nbs/solvers/loss.ipynb #10551411
 class Loss:
-    """What a factorization minimizes: a sum over entries d(x | v) >= 0, 0 where x = v.
+    """What a factorization minimizes: the sum over all entries of d(x | v), with v = (A S)_ij.
+
+    d is nonnegative and 0 where x = v. A loss of your own is a subclass with `beta` and the methods
+    `of_entries`, `parts_in_block`, `curvature` and `exponent`, which raise `NotImplementedError`
+    here; pass an instance as ``NMF(beta_loss=...)``. The other methods follow from these; override
+    one where more is known about your loss. All arrays have features in rows and data points in
+    columns.
 
     Attributes
     ----------
@@ -130,38 +137,135 @@ class Loss:
         True if the loss is the likelihood of counts: deviances and exposures have a meaning then.
     solvers : tuple of str
         Values of the parameter `solver` that can minimize it.
+
+    References
+    ----------
+    C. Févotte and J. Idier, "Algorithms for nonnegative matrix factorization with the
+    beta-divergence", Neural Computation 23, 2011, https://doi.org/10.1162/NECO_a_00168
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb import NMF, Loss
+    >>> class SquaredHellinger(Loss):
+    ...     beta = 1.0
+    ...     def of_entries(self, x, v):
+    ...         return (np.sqrt(x) - np.sqrt(v)) ** 2
+    ...     def parts_in_block(self, x, V):
+    ...         return np.sqrt(x / V), np.ones_like(V)
+    ...     def curvature(self, x, V):
+    ...         return 0.5 * np.sqrt(x / V) / V
+    ...     def exponent(self, l2=0.0):
+    ...         return 2 / 3 if l2 else 2.0
+    >>> X = np.outer([1.0, 2.0, 3.0], [1.0, 0.5])
+    >>> model = NMF(1, beta_loss=SquaredHellinger(), random_state=0).fit(X)
+    >>> bool(np.allclose(model.inverse_transform(model.transform(X)), X))
+    True
     """
 
-    beta = 1.0
-    is_squared = False
-    is_of_counts = False
+    beta: float = 1.0
+    is_squared: bool = False
+    is_of_counts: bool = False
     solvers: tuple[str, ...] = ("auto", "mu")
 
     # What a subclass says
 
-    def of_entries(self, x, v):
-        """d(x | v) for arrays of data x >= 0 and reconstructions v >= 0, float64."""
+    def of_entries(self, x: ArrayLike, v: ArrayLike) -> ArrayLike:
+        """Return d(x | v) of every entry.
+
+        Parameters
+        ----------
+        x : array
+            Data, >= 0.
+        v : array of the shape of `x`
+            Reconstructions, >= 0; may be 0 where x is not. Keep v away from 0 here where the true
+            value is infinite.
+
+        Returns
+        -------
+        array of the shape of `x`
+            The values, >= 0, in float64.
+        """
         raise NotImplementedError
 
-    def parts_in_block(self, x, V):
-        """The two nonnegative parts of the derivative by v, (with minus, with plus), for V > 0."""
+    def parts_in_block(self, x: ArrayLike, V: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+        """Return the two nonnegative parts of the derivative of d(x | v) by v.
+
+        The derivative is the second part minus the first.
+
+        Parameters
+        ----------
+        x : array
+            Data, >= 0.
+        V : array of the shape of `x`
+            Reconstructions, > 0. They are kept inside bounds between which V^(beta-2) is finite,
+            for beta = 1 from 1e-154 to 1e154; a power beyond these is yours to bound.
+
+        Returns
+        -------
+        minus : array of the shape of `x`
+            The part that counts with a minus sign, >= 0.
+        plus : array of the shape of `x`
+            The other one, >= 0.
+        """
         raise NotImplementedError
 
-    def curvature(self, x, V):
-        """Upper bound of the second derivative by v near v = x, for V > 0, float64."""
+    def curvature(self, x: ArrayLike, V: ArrayLike) -> ArrayLike:
+        """Return an upper bound of the second derivative of d(x | v) by v near v = x.
+
+        Parameters
+        ----------
+        x : array
+            Data, >= 0.
+        V : array of the shape of `x`
+            Reconstructions, > 0, float64, inside the bounds of `parts_in_block`.
+
+        Returns
+        -------
+        array of the shape of `x`
+            The bound, >= 0, with which Newton steps begin; steps that do not lower the loss are
+            shortened.
+        """
         raise NotImplementedError
 
-    def exponent(self, l2=0.0):
-        """Exponent of the multiplicative step that cannot raise the loss, with an l2 penalty."""
+    def exponent(self, l2: float = 0.0) -> float:
+        """Return the exponent of a multiplicative step that cannot raise the loss.
+
+        The step is S (minus / plus)^exponent. Write d(x | v) as a sum of terms c v^p, where a
+        logarithm counts as p = 0. A term that is convex in v keeps its p, any other is bounded by
+        its tangent, p = 1, and a penalty l2 > 0 adds p = 2. Then 1 / (p_max - p_min) is the
+        exponent, and every smaller positive one is safe too.
+
+        Parameters
+        ----------
+        l2 : float, default=0.0
+            The penalty on squares, >= 0.
+
+        Returns
+        -------
+        float
+            The exponent, > 0, dimensionless.
+        """
         raise NotImplementedError
 
     # What follows
 
-    def of_columns(self, X, A, S):
-        """The loss of every column of a `DataMatrix` X (N x M) from A S: M numbers, float64.
+    def of_columns(self, X: DataMatrix, A: ArrayLike, S: ArrayLike) -> ArrayLike:
+        """Return the loss of every data point, weighted if X is; memory stays bounded.
 
-        A is N x k; S is k x M, in units of X.scale; the result is in units of X.scale^beta,
-        weighted if X is. Memory stays bounded.
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        A : array of shape (n_features, k)
+            First factor.
+        S : array of shape (k, n_samples)
+            Coefficients, in units of ``X.scale``.
+
+        Returns
+        -------
+        array of shape (n_samples,)
+            The losses in units of ``X.scale ** beta``, float64.
         """
         xp = namespace(A)
 
@@ -171,12 +275,44 @@ class Loss:
 
         return xp.concat(list(_over_blocks(work, X, A.shape[1])))
 
-    def value(self, X, A, S):
-        """The loss of all entries, a float."""
+    def value(self, X: DataMatrix, A: ArrayLike, S: ArrayLike) -> float:
+        """Return the loss of all entries.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        A : array of shape (n_features, k)
+            First factor.
+        S : array of shape (k, n_samples)
+            Coefficients, in units of ``X.scale``.
+
+        Returns
+        -------
+        float
+            The sum, in units of ``X.scale ** beta``.
+        """
         return float(namespace(A).sum(self.of_columns(X, A, S)))
 
-    def parts(self, X, A, S):
-        """Numerator and denominator, the parts of the derivative by S: two k x M arrays."""
+    def parts(self, X: DataMatrix, A: ArrayLike, S: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+        """Return the two nonnegative parts of the derivative by S.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        A : array of shape (n_features, k)
+            First factor.
+        S : array of shape (k, n_samples)
+            Coefficients, in units of ``X.scale``.
+
+        Returns
+        -------
+        minus : array of shape (k, n_samples)
+            The part that counts with a minus sign, >= 0.
+        plus : array of shape (k, n_samples)
+            The other one, >= 0.
+        """
         A = double(A)  # in float64: squares and inverses of spectra leave the range of float32
 
         def work(c, x, w):
@@ -187,13 +323,47 @@ class Loss:
             namespace(A).concat(list(p), axis=1) for p in zip(*_over_blocks(work, X, A.shape[1]))
         )
 
-    def weighted_parts(self, x, V, w):
-        """`parts_in_block` with weights w, or None."""
+    def weighted_parts(
+        self, x: ArrayLike, V: ArrayLike, w: ArrayLike | None
+    ) -> tuple[ArrayLike, ArrayLike]:
+        """Return `parts_in_block` with weights, and V kept inside its bounds.
+
+        Parameters
+        ----------
+        x : array
+            Data, >= 0.
+        V : array of the shape of `x`
+            Reconstructions, >= 0.
+        w : array of the shape of `x` or None
+            Weights, >= 0, dimensionless; None: all are 1.
+
+        Returns
+        -------
+        minus : array of the shape of `x`
+            The part that counts with a minus sign, >= 0.
+        plus : array of the shape of `x`
+            The other one, >= 0.
+        """
         minus, plus = self.parts_in_block(x, _bounded(V, self.beta))
         return (minus, plus) if w is None else (w * minus, w * plus)
 
-    def hessians(self, X, A, S):
-        """A' diag(w h) A of every data point, h the curvature: M x k x k, float64."""
+    def hessians(self, X: DataMatrix, A: ArrayLike, S: ArrayLike) -> ArrayLike:
+        """Return A' diag(w h) A of every data point, with the curvatures h and weights w.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        A : array of shape (n_features, k)
+            First factor.
+        S : array of shape (k, n_samples)
+            Coefficients, in units of ``X.scale``.
+
+        Returns
+        -------
+        array of shape (n_samples, k, k)
+            Bounds of the second derivatives by the coefficients, float64.
+        """
 
         def work(c, x, w):
             h = self.curvature_in_block(x, A @ S[:, c])
@@ -201,50 +371,166 @@ class Loss:
 
         return namespace(A).concat(list(_over_blocks(work, X, A.shape[1])), axis=0)
 
-    def curvature_in_block(self, x, V):
-        """`curvature`, 0 where V = 0 (nothing of A reaches that entry)."""
+    def curvature_in_block(self, x: ArrayLike, V: ArrayLike) -> ArrayLike:
+        """Return `curvature`, and 0 where V = 0 (nothing of A reaches that entry).
+
+        Parameters
+        ----------
+        x : array
+            Data, >= 0.
+        V : array of the shape of `x`
+            Reconstructions, >= 0.
+
+        Returns
+        -------
+        array of the shape of `x`
+            The bound, >= 0.
+        """
         h = self.curvature(x, _bounded(double(V), self.beta))
         return namespace(V).where(V > 0, h, 0.0)
 
-    def exact_coefficients(self, X, A, l1=0.0, l2=0.0, max_iter=MAX_ITER):
-        """S >= 0 (k x M) with the lowest loss and its status, or None where no such solver is
-        known.
+    def exact_coefficients(
+        self,
+        X: DataMatrix,
+        A: ArrayLike,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        max_iter: int = MAX_ITER,
+    ) -> tuple[ArrayLike, ArrayLike] | None:
+        """Return the coefficients with the lowest loss, where a solver for them is known.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        A : array of shape (n_features, k)
+            First factor.
+        l1, l2 : float, default=0.0
+            Penalties on the coefficients and on half their squares, >= 0.
+        max_iter : int
+            Largest number of iterations, if the solver is iterative.
+
+        Returns
+        -------
+        tuple or None
+            S >= 0 of shape (k, n_samples) and the status of every data point; None if no such
+            solver is known, as here.
         """
         return None
 
-    def kkt(self, X, A, S, l1=0.0, l2=0.0):
-        """Relative KKT residual of every data point under the loss and penalties (M)."""
+    def kkt(
+        self, X: DataMatrix, A: ArrayLike, S: ArrayLike, l1: float = 0.0, l2: float = 0.0
+    ) -> ArrayLike:
+        """Return the relative KKT residual of every data point.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        A : array of shape (n_features, k)
+            First factor.
+        S : array of shape (k, n_samples)
+            Coefficients, in units of ``X.scale``.
+        l1, l2 : float, default=0.0
+            Penalties on the coefficients and on half their squares, >= 0.
+
+        Returns
+        -------
+        array of shape (n_samples,)
+            The residuals, dimensionless; 0 at a minimum.
+        """
         above, below = self.parts(X, A, S)
         return residual_of_parts(S, above, below + l1 + l2 * S)
 
-    def floor(self, X, k):
-        """A lower bound for rank k in units of X.scale^beta; 0.0 where none is known."""
+    def floor(self, X: DataMatrix, k: int) -> float:
+        """Return a lower bound of the loss of every factorization with k topics.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        k : int
+            Number of topics.
+
+        Returns
+        -------
+        float
+            The bound in units of ``X.scale ** beta``; 0.0 where none is known.
+        """
         return 0.0
 
-    def size(self, X):
-        """The order of the loss of a model that explains nothing: here the (weighted) sum of X, in
-        units of X.scale.
+    def size(self, X: DataMatrix) -> float:
+        """Return the order of the loss of a model that explains nothing.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+
+        Returns
+        -------
+        float
+            Here the (weighted) sum of X, in units of ``X.scale``.
         """
         like = namespace_like(X)
         ones = namespace(like).ones((X.shape[0], 1), dtype=like.dtype, device=like.device)
         return float(namespace(like).sum(double(X.AtX(ones))))
 
-    def check_data(self, X):
-        """Raise `ValueError` when X has negative entries; those of weight 0 do not count."""
+    def check_data(self, X: DataMatrix) -> None:
+        """Check that the loss is defined for the data.
+
+        Parameters
+        ----------
+        X : DataMatrix of shape (n_features, n_samples)
+            The data; entries of weight 0 do not count.
+
+        Raises
+        ------
+        ValueError
+            When X has negative entries.
+        """
         check_nonnegative(getattr(X, "known", X.X))
 
-    def solver_for(self, solver, X, is_plain, fixed):
-        """The name of the solver (see `used_solver`) for the parameter `solver` and data X.
+    def solver_for(
+        self, solver: str, X: DataMatrix, is_plain: bool, fixed: ArrayLike | None
+    ) -> str:
+        """Return the name of the solver that is used.
 
-        is_plain: whether there are neither penalties nor weights nor fixed topics; fixed: these.
+        Parameters
+        ----------
+        solver : str
+            The parameter `solver` of the model.
+        X : DataMatrix of shape (n_features, n_samples)
+            The data.
+        is_plain : bool
+            Whether there are neither penalties nor weights nor fixed topics.
+        fixed : array or None
+            Fixed topics.
+
+        Returns
+        -------
+        str
+            The name, as in `solver_` of the model.
         """
         if solver == "mu":
             return "mu"
         return "newton" if fixed is None else "mu"
 
-    def words(self, name):
-        """How a certificate writes the loss; name: the parameter `beta_loss`."""
-        return f"D(X | A S), beta_loss={name!r},"
+    def words(self, name: Any) -> str:
+        """Return how a certificate writes the loss.
+
+        Parameters
+        ----------
+        name : str, float or Loss
+            The parameter `beta_loss` of the model.
+
+        Returns
+        -------
+        str
+            The loss in words.
+        """
+        shown = type(name).__name__ if isinstance(name, Loss) else repr(name)
+        return f"D(X | A S), beta_loss={shown},"
 
 # %% ../../nbs/solvers/loss.ipynb #10551413
 def _power_divergence(x, v, t, beta):
@@ -501,8 +787,15 @@ NAMED = {
     "kullback-leibler": KullbackLeibler(),
     "itakura-saito": ItakuraSaito(),
 }
-_BY_NUMBER = {loss.beta: loss for loss in NAMED.values()}
 LARGEST_BETA = 20.0  # of either sign; powers of the data leave the range of floats beyond it
+
+
+def _of_number(beta):
+    """The beta divergence with a number, as the object that has a name where there is one."""
+    for loss in NAMED.values():
+        if isinstance(loss, BetaDivergence) and loss.beta == beta:
+            return loss
+    return BetaDivergence(beta)
 
 
 def loss_of(loss):
@@ -515,7 +808,7 @@ def loss_of(loss):
     if not isinstance(loss, str | bool) and isinstance(loss, numbers.Real):
         beta = float(loss)
     if -LARGEST_BETA <= beta <= LARGEST_BETA:
-        return _BY_NUMBER.get(beta) or BetaDivergence(beta)
+        return _of_number(beta)
     reason = ""
     if math.isfinite(beta):
         reason = (
