@@ -22,6 +22,7 @@ from nnmf_nb import (
     verify,
 )
 from nnmf_nb.core._data import DataMatrix
+from nnmf_nb.core._linalg import unit_columns
 from nnmf_nb.evaluation.metrics import match_topics
 from nnmf_nb.layer._nnls import solve_layer
 from nnmf_nb.out_of_core import _sources, _training
@@ -216,6 +217,21 @@ def test_a_fit_describes_itself_as_an_ordinary_one_would():
     assert "200 data points" in found.summary()
 
 
+def test_swept_coefficients_are_close_and_not_those_of_a_worker():
+    """They depend on X and A alone, and are replaced by exact ones before a fit ends."""
+    data = _training.BlockedData(blocks(X, rows=ROWS))
+    A = unit_columns(np.random.default_rng(0).random((N_FEATURES, 4)))
+    exact, swept, again = (_training.Squares(data) for _ in range(3))
+    again.read(unit_columns(A**3))  # other supports are known
+    first, second = swept.read(A, True), again.read(A, True)
+    assert first.P.tobytes() == second.P.tobytes()
+    gap = swept.error(A, first) - exact.error(A, exact.read(A))
+    assert 0 <= gap < 0.01
+    state = _training.train_blocks(exact, A, max_iter=300, tol=1e-4)
+    assert state.is_exact and state.reason == "stationary"
+    assert exact.stationarity(state.A, exact.read(state.A)) <= 1e-4
+
+
 def test_float32_and_scale():
     small = blocks((1e-30 * X).astype(np.float32), rows=ROWS)
     tiny, found = fitted(small), fitted(blocks(X.astype(np.float32), rows=ROWS))
@@ -268,11 +284,11 @@ def test_a_fit_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     whole = fitted(blocks(X, rows=ROWS))
     read, calls = _training.Squares.read, []
 
-    def interrupted(self, A):
+    def interrupted(self, *given):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return read(self, A)
+        return read(self, *given)
 
     path = str(tmp_path / "fit")
     model = NMF(4, max_iter=6, random_state=0).set_callbacks(Checkpoint(path))
