@@ -222,7 +222,8 @@ def swept_coefficients(X: DataMatrix, A: Array, l1: float, l2: float) -> np.ndar
     """
     F = double(X.AtX(A).T) - l1
     (G,) = ridged(gram(A)[None, ...], l2)
-    S = coordinate_descent(G, F, np.maximum(F @ _inverse(G), 0.0)).factor
+    start = np.maximum(F @ _inverse(G), 0.0)
+    S = np.asarray(coordinate_descent(G, F, start).factor)
     return S.astype(X.dtype).T
 
 
