@@ -34,7 +34,7 @@ LONG = (
     *("criteria", "count_descent", "divergences", "extrapolation", "online", "cp", "judgment"),
     *("arrays", "iteration", "linalg", "cuda_kernels", "near_dependence", "kl_kernels", "kernels"),
     *("quasi_newton", "stationarity", "tables", "probabilities", "one_layer", "bounds", "state"),
-    *("rules", "text_steps", "map_arrays", "map_layout"),
+    *("rules", "text_steps", "map_arrays", "map_layout", "08_a_million_documents"),
 )
 
 
