@@ -7,7 +7,17 @@ import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
-from nnmf_nb import NMF, SSNMF, DeepNMF, DeepSemiNMF, GuidedNMF, NeuralNMF, NonnegativeCP
+from nnmf_nb import (
+    NMF,
+    SSNMF,
+    DeepNMF,
+    DeepSemiNMF,
+    GuidedNMF,
+    MiniBatchNMF,
+    NeuralNMF,
+    NonnegativeCP,
+    blocks,
+)
 from nnmf_nb.layer._nnls import cpu_kernels
 from nnmf_nb.solvers._stopping import StoppingRule, Verdict
 
@@ -37,6 +47,7 @@ SOLVERS = {
     "count descent": ("e-scd" if cpu_kernels() else "newton", KL, COUNTS, {}),
     "count descent, masked": ("e-scd" if cpu_kernels() else "newton", KL, COUNTS, MASK),
     "Newton": ("newton", IS, COUNTS, {}),
+    "blocks": ("anls", {}, blocks(X, rows=10), {}),
 }
 MODELS = {
     "SSNMF": (SSNMF(3, random_state=0), LABELS),
@@ -45,6 +56,7 @@ MODELS = {
     "DeepNMF": (DeepNMF((4, 3), random_state=0), None),
     "DeepSemiNMF": (DeepSemiNMF((4, 3), random_state=0), None),
     "NonnegativeCP": (NonnegativeCP(3, random_state=0), None),
+    "MiniBatchNMF": (MiniBatchNMF(3, batch_size=10, random_state=0), None),
     "NeuralNMF": (NeuralNMF((4, 3), random_state=0), None),
 }
 

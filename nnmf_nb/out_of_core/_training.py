@@ -32,6 +32,7 @@ from ..layer._kl import solve_kl
 from ..layer._nnls import _inverse, ridged, solve_layer
 from ._distributed import cluster_of, first_reading, shared_by_name
 from ._sources import Blocks, tree_sum
+from ..solvers._stopping import StoppingRule
 from ..solvers.coordinate_descent import coordinate_descent
 from ..solvers.divergences import divergence, kkt_of_ratios, ratios
 from ..solvers.extrapolation import Momentum
@@ -221,7 +222,8 @@ def swept_coefficients(X: DataMatrix, A: Array, l1: float, l2: float) -> np.ndar
     """
     F = double(X.AtX(A).T) - l1
     (G,) = ridged(gram(A)[None, ...], l2)
-    S = coordinate_descent(G, F, np.maximum(F @ _inverse(G), 0.0)).factor
+    start = np.maximum(F @ _inverse(G), 0.0)
+    S = np.asarray(coordinate_descent(G, F, start).factor)
     return S.astype(X.dtype).T
 
 
@@ -403,17 +405,24 @@ class BlockState:
         """The objective of A, infinite before the first iteration."""
         return self.errors[-1] if self.errors else math.inf
 
-    def rejected(self, stationarity: float) -> "BlockState":
-        """Go back to the last update, after a reading that raised the objective."""
+    def rejected(self, stationarity: float, rule: StoppingRule) -> "BlockState":
+        """Go back to the last update, after a reading that raised the objective.
+
+        The stationarity of topics that are not taken does not end the fit.
+        """
+        errors = [*self.errors, self.lowest]
+        reason = rule.judge(math.inf, errors).reason
+        if self.is_exact and not self.is_extrapolated:
+            reason = "no progress"
         return dataclasses.replace(
             self,
             candidate=self.updated,
             is_extrapolated=False,
             is_exact=self.is_exact or not self.is_extrapolated,
             momentum=self.momentum.decreased(),
-            errors=[*self.errors, self.lowest],
+            errors=errors,
             stationarity=[*self.stationarity, stationarity],
-            reason="no progress" if self.is_exact and not self.is_extrapolated else "max_iter",
+            reason=reason,
         )
 
 
@@ -443,16 +452,24 @@ def train_blocks(
     """
     dtype = loss.data.dtype
     in_form = (lambda A: A) if loss.has_penalties or loss.first else unit_columns
+    rule = StoppingRule(tol)
 
     def step(state):
         A, in_sweeps = state.candidate, not state.is_exact
         sums = loss.read(A, in_sweeps)
         error, stationarity = loss.error(A, sums), loss.stationarity(A, sums)
         if error > state.lowest:
-            return state.rejected(stationarity)
+            return state.rejected(stationarity, rule)
         updated = loss.updated(A, sums, 4 if in_sweeps else 16)
         longer = loss.extrapolated(updated, state.updated, state.momentum.beta)
-        is_stationary = stationarity <= tol
+        errors, exact = [*state.errors, error], []
+
+        def confirm():
+            """The stationarity with exact coefficients, for which the data are read again."""
+            exact.append(loss.stationarity(A, loss.read(A)))
+            return exact[0]
+
+        verdict = rule.judge(stationarity, errors, confirm if in_sweeps else None)
         return BlockState(
             A,
             sums.activity,
@@ -460,10 +477,10 @@ def train_blocks(
             updated=in_form(updated.astype(dtype)),
             momentum=state.momentum.increased(),
             is_extrapolated=True,
-            is_exact=state.is_exact or is_stationary or len(state.errors) + 1 >= _SWEPT,
-            errors=[*state.errors, error],
-            stationarity=[*state.stationarity, stationarity],
-            reason="stationary" if is_stationary and not in_sweeps else "max_iter",
+            is_exact=state.is_exact or bool(exact) or len(errors) >= _SWEPT,
+            errors=errors,
+            stationarity=[*state.stationarity, verdict.stationarity],
+            reason=verdict.reason,
         )
 
     A = in_form(A.astype(dtype))

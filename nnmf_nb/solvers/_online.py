@@ -21,6 +21,7 @@ from ..core.iteration import iterate
 from ..layer._kl import solve_kl
 from ..layer._nnls import solve_layer
 from ._loss import loss_of
+from ._stopping import StoppingRule
 from .coordinate_descent import coordinate_descent
 from nnmf_nb.solvers.divergences import (
     divergence,
@@ -366,19 +367,26 @@ def train_in_batches(
     callback(n, objective, stationarity, A) returns True.
     """
     later = 1.0 if forget_factor == "auto" else forget_factor
+    rule = StoppingRule(tol)
 
     def step(state):
         is_first = not state.errors
         new, value = one_pass(by, batches, state, forget_factor if is_first else later, sweeps)
-        stationarity = by.stationarity(state.A, new.total)
-        if stationarity <= tol:
+
+        def at_the_same_topics():
+            """The stationarity with coefficients of all batches for the topics after the pass."""
+            nonlocal new, value
             new, value = one_pass(by, batches, new, sweeps=0)
-            stationarity = by.stationarity(new.A, new.total)
+            return by.stationarity(new.A, new.total)
+
+        verdict = rule.judge(
+            by.stationarity(state.A, new.total), [*state.errors, value], at_the_same_topics
+        )
         return replace(
             new,
             errors=[*state.errors, value],
-            stationarity=[*state.stationarity, stationarity],
-            reason="stationary" if stationarity <= tol else "max_iter",
+            stationarity=[*state.stationarity, verdict.stationarity],
+            reason=verdict.reason,
         )
 
     def report(n, state):
