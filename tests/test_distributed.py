@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from nnmf_nb import NMF, Checkpoint, HierarchicalNMF, NeuralNMF, blocks, datasets
-from nnmf_nb.out_of_core import _distributed
+from nnmf_nb import NMF, SSNMF, Checkpoint, DeepNMF, HierarchicalNMF, NeuralNMF, blocks, datasets
+from nnmf_nb.out_of_core import _distributed, _training
 from nnmf_nb.out_of_core._distributed import owners_of_blocks, spans_of_blocks
 from nnmf_nb.out_of_core._sources import tree_sum
 
@@ -284,5 +284,17 @@ def test_work_that_is_lost_again_and_again(client, files, monkeypatch):
 
 
 def test_models_that_need_x_in_memory(client):
-    with pytest.raises(TypeError, match="NeuralNMF cannot be fitted to blocks"):
-        NeuralNMF((3, 2)).fit(blocks(X))
+    with pytest.raises(TypeError, match="DeepNMF cannot be fitted to blocks"):
+        DeepNMF((3, 2)).fit(blocks(X))
+
+
+def test_chains_and_labels_have_the_bits_of_this_process(client, monkeypatch):
+    y = np.where(np.arange(X.shape[0]) % 3 == 0, np.arange(X.shape[0]) % 2, -1)
+    models = [
+        NeuralNMF((4, 2), coefficients="data", init="flat", max_iter=3, random_state=0),
+        SSNMF(4, max_iter=3, random_state=0),
+    ]
+    there = [model.fit(blocks(X, rows=ROWS), y).components_.tobytes() for model in models]
+    monkeypatch.setattr(_training, "cluster_of", lambda source: None)
+    here = [model.fit(blocks(X, rows=ROWS), y).components_.tobytes() for model in models]
+    assert there == here

@@ -12,7 +12,9 @@ from scipy.io import mmwrite
 import nnmf_nb
 from nnmf_nb import (
     NMF,
+    SSNMF,
     Checkpoint,
+    DeepNMF,
     HierarchicalNMF,
     NeuralNMF,
     blocks,
@@ -21,16 +23,21 @@ from nnmf_nb import (
     save,
     verify,
 )
+from nnmf_nb.chain import depth_errors
+from nnmf_nb.chain._labels import Supervision, labels_per_layer, with_labels
 from nnmf_nb.core._data import DataMatrix
 from nnmf_nb.core._linalg import unit_columns
 from nnmf_nb.evaluation.metrics import match_topics
 from nnmf_nb.layer._nnls import solve_layer
+from nnmf_nb.models._neural import blocked_objective, chosen_cost, chosen_objective
 from nnmf_nb.out_of_core import _sources, _training
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ROWS = 45
 X = sp.csr_array(datasets.planted_counts((5, 3), 200, 60, random_state=0).X).astype(np.float64)
 N_SAMPLES, N_FEATURES = X.shape
+CLASS = datasets.planted_counts((5, 3), 200, 60, random_state=0).X.sum(axis=1) % 3
+LABELS = np.where(np.arange(N_SAMPLES) % 3 == 0, np.asarray(CLASS).ravel(), -1)
 
 
 def in_order(matrix, rows=ROWS):
@@ -249,6 +256,77 @@ def test_a_hierarchy():
     assert match_topics(found.components_.T, ordinary.components_.T).cosines.min() > 0.95
 
 
+@pytest.mark.parametrize("coefficients", ["chain", "data"])
+@pytest.mark.parametrize("cost", ["every", "last", "energy"])
+@pytest.mark.parametrize("loss", [None, "frobenius", "cross_entropy"])
+@pytest.mark.parametrize("penalty", [0.0, 0.01])
+def test_the_objective_of_a_chain_and_its_gradients(coefficients, cost, loss, penalty):
+    """Those of a chain in memory, to rounding, at the first call and with known supports."""
+    rng = np.random.default_rng(0)
+    A = [unit_columns(rng.random(shape)) for shape in ((N_FEATURES, 5), (5, 3))]
+    y = None if loss is None else {0: LABELS, 1: LABELS[::-1]}
+    model = NeuralNMF((5, 3), coefficients=coefficients, cost=cost, label_loss=loss or "frobenius")
+    supervision = Supervision(y, labels_per_layer(y, 2, N_SAMPLES), 0.7, model.label_loss)
+    whole = DataMatrix(X.T).penalized(penalty)
+    data = _training.BlockedData(blocks(X, rows=ROWS)).penalized(penalty)
+    chosen = chosen_cost(model, 2, y)
+    losses = supervision.losses(np.empty(0))
+    objective = chosen_objective(model, chosen, losses, 2)(
+        whole, with_labels(chosen, losses, supervision.lam)
+    )
+    blocked = blocked_objective(model, supervision, 2, data, chosen)
+    for chain in (A, [unit_columns(a**2) for a in A]):
+        value, gradients, fwd = objective(chain)
+        found, of_blocks, seen = blocked(chain)
+        assert found == pytest.approx(value, rel=1e-12)
+        limit = 1e-9 if loss == "cross_entropy" else 1e-12  # whose classifier is iterated
+        for one, other in zip(of_blocks, gradients):
+            assert abs(one - other).max() <= limit * abs(other).max()
+        np.testing.assert_allclose(seen.errors, depth_errors(fwd), rtol=1e-12)
+
+
+@pytest.mark.parametrize("y", [None, LABELS], ids=["no labels", "labels"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_chain_trained_together(y, keep):
+    options = dict(coefficients="data", init="flat", tol=1e-3, random_state=0)
+    ordinary = NeuralNMF((5, 3), **options).fit(X, y)
+    source = blocks(X, rows=ROWS, keep_coefficients=keep)
+    found = NeuralNMF((5, 3), **options).fit(source, y)
+    assert found.history_["objective"][-1] < 1.02 * ordinary.history_["objective"][-1]
+    assert np.all(np.diff(found.history_["objective"]) <= 1e-12)
+    np.testing.assert_allclose(found.transform(source), found.transform(X), atol=1e-10)
+    assert found.score(source) == pytest.approx(found.score(X), abs=1e-12)
+    if y is not None:
+        assert (found.predict(source) == found.predict(X)).all()
+        assert found.score(source, y) == found.score(X, y)
+        whole = NeuralNMF((5, 3), coefficients="data", init=[one.A for one in found.layers_])
+        whole.set_params(max_iter=0).fit(X, y)
+        given = whole.classifiers_[1].B
+        np.testing.assert_allclose(found.classifiers_[1].B, given, rtol=1e-8, atol=1e-10)
+
+
+def test_data_and_labels_with_shared_coefficients():
+    rng = np.random.default_rng(0)
+    Y = np.eye(3)[np.maximum(LABELS, 0)]
+    for y, L in ((LABELS, None), (Y, rng.random(Y.shape) < 0.4)):
+        ordinary = SSNMF(5, random_state=0, max_iter=800).fit(X, y, L=L)
+        source = blocks(X, rows=ROWS)
+        found = SSNMF(5, random_state=0).fit(source, y, L=L)
+        objective = found.history_["objective"]
+        assert np.all(np.diff(objective) <= 0)
+        assert objective[-1] < 1.03 * ordinary.history_["objective"][-1]
+        joint, labels = found.joint_, labels_per_layer(y, 1, N_SAMPLES, L)[0]
+        of_X = ((X.T - joint.A @ joint.S) ** 2).sum() / (X**2).sum()
+        left = labels.Y - joint.B @ joint.S[:, labels.known]
+        of_Y = ((left if L is None else labels.L * left) ** 2).sum() / (labels.Y**2).sum()
+        assert objective[-1] == pytest.approx(of_X + of_Y)
+        np.testing.assert_allclose(found.components_, joint.A.T)
+        whole = SSNMF(5, init="custom", max_iter=0)
+        whole.fit(X, y, L=L, W=joint.S.T, H=joint.A.T)
+        np.testing.assert_allclose(found.B_, whole.B_, rtol=1e-6, atol=1e-9)
+        assert (found.predict(source) == found.predict(X)).all()
+
+
 def test_coefficients_need_not_be_stored(tmp_path):
     source = blocks(X, rows=ROWS, keep_coefficients=False)
     found, stored = fitted(source), fitted(blocks(X, rows=ROWS))
@@ -437,8 +515,20 @@ def test_what_needs_x_in_memory():
         NMF(3).fit(source, sample_weight=np.ones(N_SAMPLES))
     with pytest.raises(ValueError, match="exposure needs X in memory"):
         NMF(3, beta_loss="kullback-leibler").fit(source, exposure=np.ones(N_SAMPLES))
-    with pytest.raises(TypeError, match="NeuralNMF cannot be fitted to blocks"):
-        NeuralNMF((3, 2)).fit(source)
+    with pytest.raises(TypeError, match="DeepNMF cannot be fitted to blocks"):
+        DeepNMF((3, 2)).fit(source)
+    with pytest.raises(ValueError, match="y needs X in memory"):
+        HierarchicalNMF((3, 2)).fit(source, LABELS)
+    for options, word in (
+        ({"optimizer": "sgd"}, "sgd"),
+        ({"beta_loss": "kullback-leibler"}, "NMF.beta_loss"),
+        ({"init": "above"}, "'flat'"),
+        ({"cost": lambda *given: None}, "callable"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            NeuralNMF((3, 2), **options).fit(source)
+    with pytest.raises(ValueError, match="MiniBatchSSNMF"):
+        SSNMF(3, label_loss="kullback-leibler").fit(source, LABELS)
     with pytest.raises(ValueError, match="itakura-saito"):
         NMF(3, beta_loss="itakura-saito", init="random").fit(source)
     with pytest.raises(TypeError, match="verify needs X in memory"):

@@ -44,7 +44,7 @@ chain: _costs _projection _counts _layer_losses _layers _labels _sequential _sem
 evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
 out_of_core: _distributed
-out_of_core: _training
+out_of_core: _training _chains
 models: _probabilities _tables _report _base _starts _one_layer *
 tensors: _kernels _data _counts _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors

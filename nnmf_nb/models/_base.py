@@ -82,6 +82,7 @@ from nnmf_nb.evaluation._certificates import (
 from ..layer._nnls import warn_not_converged
 from ._report import TopicReport, report_of
 from ._tables import DescribesTopics, sample_index, stored_names
+from ..out_of_core._chains import labeled_coefficients, of_labeled_points
 from ..out_of_core._distributed import current_client
 from ..out_of_core._sources import Blocks, blocks, is_dask_array
 from nnmf_nb.out_of_core._training import (
@@ -183,10 +184,11 @@ def read_blocks(estimator, X, reset, **others):
     if not estimator.takes_blocks:
         raise TypeError(
             f"{type(estimator).__name__} cannot be fitted to blocks(..): give X as a matrix, or "
-            "take NMF or HierarchicalNMF."
+            "take NMF, SSNMF, HierarchicalNMF or NeuralNMF."
         )
     for name, value in others.items():
-        if value is not None:
+        may_be_given = estimator.takes_labels_of_blocks and name in ("y", "L")
+        if value is not None and not may_be_given:
             raise ValueError(f"{name} needs X in memory: leave it out, or give X as a matrix.")
     if estimator.device == "cuda":
         raise ValueError("device='cuda' needs X in memory; blocks(..) are solved on the CPU.")
@@ -619,6 +621,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
     _signed = False  # whether X may have any sign; such models know no masks and no weights
     _takes_mask = True
     takes_blocks = False  # whether `fit` can read its data in blocks
+    takes_labels_of_blocks = False  # and learn labels with them
     _reads_y = True  # whether y has a row per data point, and its index must be that of X
     _trained_on = None
     _criteria_of_fit = None
@@ -1565,6 +1568,21 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         if not loss_of(fwd.beta).is_of_counts:
             return fitted
         return fitted | deviances_of(fwd.X, depth_divergences(fwd), training.divergence_floors)
+
+    def _joined_attributes(self, training, A):
+        """Those of every model; classifiers follow from all labeled data points at once."""
+        supervision = training.problem.supervision
+        if not supervision.labels:
+            return super()._joined_attributes(training, A)
+        without = copy.copy(training)
+        without.problem = replace(training.problem, supervision=supervision._replace(labels={}))
+        found, status = super()._joined_attributes(without, A)
+        forward = for_workers(self).propagate
+        S = labeled_coefficients(training.data, forward, A, supervision.labels)
+        alone = {layer: of_labeled_points(one) for layer, one in supervision.labels.items()}
+        by_layer = [S.get(layer) for layer in range(len(A))]
+        of_labels = supervision._replace(labels=alone).attributes(by_layer, training.data.scale)
+        return found | of_labels, status
 
     def _store(self, training, A):
         for name in DEVIANCES:

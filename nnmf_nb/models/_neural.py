@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['CHANGEABLE', 'train_chain', 'batch_objective', 'sgd', 'judged_depths', 'chosen_cost', 'checked_weights',
-           'chosen_objective', 'chosen_optimizer', 'chain_trainer', 'check_warm_start', 'check_features',
-           'check_change', 'Change', 'Changes', 'changing', 'progress', 'in_restarts', 'NeuralNMF']
+           'chosen_objective', 'chosen_optimizer', 'check_for_blocks', 'blocked_objective', 'start_loss',
+           'chain_trainer', 'check_warm_start', 'check_features', 'check_change', 'Change', 'Changes', 'changing',
+           'progress', 'in_restarts', 'NeuralNMF']
 
 # %% ../../nbs/models/neural.ipynb #4777fa73
 import contextlib
 import functools
+import itertools
 import math
 import numbers
 from collections.abc import Callable, Sequence
@@ -23,13 +25,21 @@ from nnmf_nb.chain._costs import (
     Cost,
     Forward,
     UnitColumns,
+    backpropagate,
     depth_errors,
+    propagate,
     resolve_cost,
 )
 from ..chain._counts import CountCost, CountObjective, CountVariables, null_divergence
 from ..chain._labels import check_supervision, fixed_classifier_loss, with_labels
 from ..chain._layer_losses import COUNTS, SQUARES, layer_loss
-from ..chain._projection import PROJECTED_COSTS, ProjectedObjective, layers_between, project
+from nnmf_nb.chain._projection import (
+    PROJECTED_COSTS,
+    ProjectedObjective,
+    backpropagate_projection,
+    layers_between,
+    project,
+)
 from ..core._arrays import Array, ArrayLike, RandomState, asarray, namespace
 from ..core._data import DataMatrix, namespace_like
 from ..core._linalg import unit_columns
@@ -61,6 +71,15 @@ from nnmf_nb.models._starts import (
     check_n_init,
     given_chain,
 )
+from ..out_of_core._chains import BlockedObjective, ChainMethod
+from nnmf_nb.out_of_core._training import (
+    BlockedData,
+    Squares,
+    best_topics,
+    coefficients_of_blocks,
+    start_topics,
+)
+from ..solvers.coordinate_descent import Factorization
 from ..solvers.divergences import points_of
 from ..solvers.gradient import OPTIMIZERS, Trace, _evaluated, _projected, run
 
@@ -77,6 +96,7 @@ def train_chain(
     patience=None,
     objective=ChainObjective,
     variables=None,
+    errors=depth_errors,
     **options,
 ):
     """Train the chain A (list of A_l >= 0) on a `DataMatrix` X. Returns the best chain (unit
@@ -85,10 +105,11 @@ def train_chain(
     cost: a chain cost (see `resolve_cost`); optimizer: a function of `OPTIMIZERS`, `options` are
     its own (`step`, `memory`, ..). callback(iteration, value, A, forward pass, stationarity) ->
     True stops. A KeyboardInterrupt returns the best chain so far. patience: see `Trace`. objective:
-    (X, cost) -> as `ChainObjective`. variables: in which it is trained, as `UnitColumns`.
+    (X, cost) -> as `ChainObjective`. variables: in which it is trained, as `UnitColumns`. errors:
+    forward pass -> the relative error at every depth.
     """
     variables = variables or UnitColumns()
-    trace = Trace(callback, patience, note=lambda fwd: depth_errors(fwd).tolist())
+    trace = Trace(callback, patience, note=lambda fwd: list(map(float, errors(fwd))))
     run(
         optimizer,
         variables.wrap(objective(X, cost)),
@@ -270,6 +291,61 @@ def chosen_optimizer(
     return sgd, options | {"batches": batches}
 
 # %% ../../nbs/models/neural.ipynb #5855da0d
+def check_for_blocks(model):
+    """Raise `ValueError` for what a `NeuralNMF` cannot do with data that are read in blocks."""
+    if layer_loss(model) is COUNTS:
+        raise ValueError(
+            "beta_loss='kullback-leibler' needs X in memory: blocks(..) train the squared error of "
+            "NeuralNMF. NMF(beta_loss='kullback-leibler') takes blocks."
+        )
+    if callable(model.cost):
+        raise ValueError("A callable cost needs X in memory; 'every', 'last', 'energy' do not.")
+    if model.optimizer == "sgd":
+        raise ValueError(
+            "optimizer='sgd' draws data points from all of X: with blocks(..) take 'lbfgs', 'gd', "
+            "'backtracking' or 'adam'."
+        )
+    if isinstance(model.init, str) and model.init == "above":
+        raise ValueError("init='above' needs X in memory: with blocks(..) take 'flat'.")
+
+
+def blocked_objective(model, supervision, n_layers, X, cost):
+    """The `BlockedObjective` of a `NeuralNMF` for `BlockedData` and its cost without labels."""
+    labels = supervision.labels if supervision.lam else {}
+    if model.coefficients == "chain":
+        method = ChainMethod(propagate, cost, backpropagate)
+    else:
+        through = layers_between(cost, labels, n_layers)
+        backward = functools.partial(backpropagate_projection, through=through)
+        method = ChainMethod(project, cost, backward)
+    return BlockedObjective(X, method, labels, supervision.loss, supervision.lam)
+
+
+def _factorized_blocks(X, k, rng, *, n_init=1, max_iter=20, svd=None):
+    """As `flat_factorization`, also for `BlockedData`, whose S is not there."""
+    if not isinstance(X, BlockedData):
+        return SQUARES.factorize(X, k, rng, n_init=n_init, max_iter=max_iter, svd=svd)
+    inits = itertools.chain(["small"], itertools.repeat("random"))
+    starts = (start_topics(X, k, init, rng) for init in inits)
+    plain = Squares(X.penalized(0.0))
+    fit = best_topics(plain, starts, n_init=n_init, max_iter=max_iter, tol=1e-4, trial=10)
+    return Factorization(unit_columns(fit.A), None, fit.errors, fit.stationarity, fit.reason)
+
+
+def _solved_blocks(X, A, S=None):
+    """q(X, A) as a whole, also for `BlockedData`."""
+    if isinstance(X, BlockedData):
+        return coefficients_of_blocks(X, A)
+    return SQUARES.solve(X, A, S)
+
+
+def start_loss(model, X):
+    """The `LayerLoss` by which a start is made from X."""
+    if not isinstance(X, BlockedData):
+        return layer_loss(model)
+    return SQUARES._replace(factorize=_factorized_blocks, solve=_solved_blocks)
+
+
 def chain_trainer(model, X, supervision, rng, n_layers, optimizer=None):
     """How a `NeuralNMF` trains with its parameters as they are now: a function (A, max_iter,
     callback) -> as `train_chain`. Raises `ValueError` for parameters that do not fit.
@@ -292,6 +368,10 @@ def chain_trainer(model, X, supervision, rng, n_layers, optimizer=None):
     if optimizer is not None:
         chosen, options = optimizer, {}
     whole = with_labels(cost, losses, supervision.lam)
+    if isinstance(X, BlockedData):
+        whole = cost  # the objective of blocks knows the labels
+        objective = functools.partial(blocked_objective, model, supervision, n_layers)
+        options = options | {"errors": lambda fwd: fwd.errors}
     # the cost has kinks: with labels, and where a data point gains or loses a topic of counts
     patience = 20 if losses else None
     if of_counts:
@@ -730,7 +810,7 @@ class NeuralNMF(LayeredNMF):
         if earlier:
             self.init_ = "warm_start"
             return [factor_like(A, namespace_like(X)) for A in earlier["layers_"]], False
-        options = dict(n_init=check_n_init(self.n_init), svd=svd, by=layer_loss(self))
+        options = dict(n_init=check_n_init(self.n_init), svd=svd, by=start_loss(self, X))
         init = self.init
         if init == "auto" and len(ranks) == 1:
             init = "flat"  # all starts are the same
@@ -738,6 +818,8 @@ class NeuralNMF(LayeredNMF):
             self.init_, A, interrupted = chain_of(init, X, ranks, rng, **options)
             return A, interrupted
         candidates = ("flat", "sequential")
+        if isinstance(X, BlockedData) and not X.source.keep_coefficients:
+            candidates = ("flat",)  # the other one holds the coefficients of all data points
         chains, interrupted = candidate_chains(X, ranks, candidates, rng, **options)
         if interrupted:
             self.init_ = list(chains)[0]
@@ -808,8 +890,12 @@ class NeuralNMF(LayeredNMF):
         check_warm_start(self, problem.ranks, problem.supervision)
         return {"layers_": [one.A for one in self.layers_]}
 
+    takes_blocks = takes_labels_of_blocks = True
+
     def _train_chain(self, X, ranks, rng, svd, supervision, report):
         check_init(self.init, ("auto", *START_NAMES))
+        if isinstance(X, BlockedData):
+            check_for_blocks(self)
         check_n_init(self.n_init)
         if not isinstance(self.init, str):
             given_chain(self.init, ranks, X, by=layer_loss(self))

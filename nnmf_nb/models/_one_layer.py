@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SOLVERS', 'INITS', 'check_problem', 'check_rank', 'named_start', 'check_start', 'check_fixed', 'penalties',
-           'FlatParameters', 'train_flat', 'train_in_blocks', 'coefficients_of', 'kkt_of', 'OneLayer']
+           'FlatParameters', 'train_flat', 'starts_in_blocks', 'train_in_blocks', 'coefficients_of', 'kkt_of',
+           'OneLayer']
 
 # %% ../../nbs/models/one_layer.ipynb #cbea587e
 import itertools
@@ -228,6 +229,16 @@ def train_flat(X, problem, model, svd, rng, report):
         )
 
 
+def starts_in_blocks(model, training, problem):
+    """Yield initial topics for data that are read in blocks: as `init` says, then random ones."""
+    for n in itertools.count():
+        if problem.start and n == 0:
+            yield np.array(problem.start[0])
+        else:
+            init = _init(model, training.data, problem) if n == 0 else "random"
+            yield start_topics(training.data, problem.k, init, training.rng)
+
+
 def train_in_blocks(model, training):
     """What `train_flat` does, for data that are read in blocks. Returns a `Trained`.
 
@@ -244,13 +255,10 @@ def train_in_blocks(model, training):
     loss = (Squares if problem.loss.is_squared else Counts)(data, problem.on_A, problem.on_S, first)
 
     def starts():
-        for n in itertools.count():
-            if problem.start and n == 0:
-                A = np.array(problem.start[0])
-            else:
-                init = _init(model, data, problem) if n == 0 else "random"
-                A = start_topics(data, problem.k, init, training.rng)
-                A = A if problem.loss.is_squared else loss.prepared(A)
+        for n, A in enumerate(starts_in_blocks(model, training, problem)):
+            is_given = problem.start and n == 0
+            if not (problem.loss.is_squared or is_given):
+                A = loss.prepared(A)
             if first:
                 A[:, :first] = problem.fixed
             yield A

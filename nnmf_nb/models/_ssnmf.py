@@ -15,6 +15,7 @@ import difflib
 import functools
 import numbers
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.validation import check_is_fitted
 
+from ..chain._costs import propagate
 from nnmf_nb.chain._labels import (
     Classifier,
     Labels,
@@ -57,7 +59,17 @@ from ..core.iteration import iterate
 from ..evaluation._certificates import Criteria, criteria_with_labels, only_coefficients
 from ..layer._nnls import grams_of_patterns, solve_gram, weight_patterns
 from ._base import LearnsLabels, Trained, progress_bar, with_callbacks
-from ._one_layer import INITS, FlatParameters, OneLayer, check_problem, train_flat
+from nnmf_nb.models._one_layer import (
+    INITS,
+    FlatParameters,
+    OneLayer,
+    check_problem,
+    starts_in_blocks,
+    train_flat,
+    train_in_blocks,
+)
+from ..out_of_core._chains import JointSquares, labeled_coefficients, of_labeled_points
+from ..out_of_core._training import BlockedData, best_topics
 from ..solvers._flat import Problem, filled_start, half_step, minimized
 from ..solvers._loss import loss_of
 from ..solvers._stopping import StoppingRule, lower_of
@@ -811,8 +823,65 @@ class SSNMF(LearnsLabels, JointNMF):
     def _uses(self, problem):
         return problem.labels is not None and self.lam > 0
 
+    takes_blocks = takes_labels_of_blocks = True
+
+    def _train_blocks(self, training):
+        """Train on data that are read in blocks."""
+        data, problem = training.data, training.problem.flat
+        if not self._uses(training.problem):
+            self.joint_ = None
+            return train_in_blocks(self, replace(training, problem=problem))
+        if not (problem.loss.is_squared and self.label_loss == "frobenius"):
+            raise ValueError(
+                "With labels blocks(..) train squared errors alone: beta_loss='frobenius' and "
+                "label_loss='frobenius'. MiniBatchSSNMF learns counts and labels from batches."
+            )
+        loss = JointSquares(data, training.problem.labels, self.lam)
+        B = training.problem.B
+
+        def starts():
+            topics, of_first = starts_in_blocks(self, training, problem), B
+            for A in topics:
+                given = None if of_first is None else of_first * data.scale
+                yield loss.joined(A, given)
+                of_first = None
+
+        with progress_bar(self, self.max_iter) as bar:
+
+            def report(n, state):
+                bar.update()
+                return training.report([unit_columns(loss.parts(state.A)[0])])
+
+            options = dict(n_init=self.n_init, max_iter=self.max_iter, tol=self.tol)
+            fit = best_topics(loss, starts(), callback=report, **options)
+        return self._trained_on_blocks(training, loss, fit)
+
+    def _trained_on_blocks(self, training, loss, fit):
+        """The `Trained` of a `BlockState`, and `joint_`."""
+        A, B = loss.parts(fit.A)
+        joint = unit_topics(LabelFit(A, B, loss.coefficients(fit.A), [], [], ""))
+        layers = self._described_blocks(training, [joint.A])["layers_"]
+        order = np.argsort(-topic_shares(layers), kind="stable")
+        (ordered,) = by_share([joint.A], layers)
+        unit = training.data.scale
+        self.joint_ = JointFactors(ordered, joint.B[:, order] / unit, joint.S[order] * unit)
+        history = {"objective": fit.errors, "stationarity": fit.stationarity}
+        return Trained([ordered], fit.reason, max(1, len(fit.stationarity)), history)
+
+    def _joined_attributes(self, training, A):
+        """Those of every model; the classifier follows from all labeled data points at once."""
+        labels = training.problem.labels
+        if labels is None:
+            return super()._joined_attributes(training, A)
+        without = replace(training, problem=training.problem._replace(labels=None))
+        found, status = super()._joined_attributes(without, A)
+        S = labeled_coefficients(training.data, propagate, A, {0: labels})[0]
+        return found | self._classes(of_labeled_points(labels), S, training.data.scale), status
+
     def _train(self, training):
         data, problem = training.data, training.problem.flat
+        if isinstance(data, BlockedData):
+            return self._train_blocks(training)
         if self._uses(training.problem):
             fit = self._train_jointly(training)
             values = fit.objective
@@ -844,7 +913,7 @@ class SSNMF(LearnsLabels, JointNMF):
 
     def _attributes(self, training, A, fwd=None):
         fwd = self._forward_pass(training.data, A) if fwd is None else fwd
-        of_labels = self._classes(training.problem.labels, fwd)
+        of_labels = self._classes(training.problem.labels, fwd.S[0], fwd.X.scale)
         return super()._attributes(training, A, fwd) | of_labels
 
     def _joint_factors(self, fit, layers, scale):
@@ -861,16 +930,16 @@ class SSNMF(LearnsLabels, JointNMF):
             S=xp.take(fit.S, order, axis=0) * scale,
         )
 
-    def _classes(self, labels, fwd):
-        """Fitted attributes of the classes at a forward pass."""
+    def _classes(self, labels, S, scale):
+        """Fitted attributes of the classes for coefficients S, in units of `scale`."""
         if labels is None:
             return dict(
                 classifiers_={},
                 classes_=np.empty(0, dtype=int),
-                B_=np.empty((0, fwd.A[0].shape[1])),
+                B_=np.empty((0, S.shape[0])),
             )
-        B = best_classifier(labels, fwd.S[0], beta_of(self.label_loss))
-        B = to_numpy(B).astype(np.float64) / fwd.X.scale
+        B = best_classifier(labels, S, beta_of(self.label_loss))
+        B = to_numpy(B).astype(np.float64) / scale
         return dict(
             classifiers_={
                 0: Classifier(labels.classes, B, None, self.label_loss, labels.frequencies)

@@ -1001,8 +1001,9 @@ def blocks(
 ) -> Blocks:
     """Say where the blocks of data that outgrow memory come from.
 
-    Give the result to `fit`, `transform` and `score` of `NMF` and `HierarchicalNMF` in place of X.
-    Every iteration reads the data once, a block at a time, the next block while this one is solved.
+    Give the result to `fit`, `transform` and `score` of `NMF`, `SSNMF`, `HierarchicalNMF` and
+    `NeuralNMF` in place of X. Every iteration reads the data once, a block at a time, the next
+    block while this one is solved; labeled data points are read once more.
 
     Parameters
     ----------
