@@ -376,12 +376,12 @@ class Bridge:
         return json.loads(json.dumps(dict(traits=traits, messages=messages)))
 
     def open(self, path):
-        from nnmf_nb.inspector._pages import front
+        from nnmf_nb.inspector._pages import stylesheet
 
         initial = json.dumps(self.traits()).replace("<", "\\u003c")
         code = script("editor.js") + BRIDGE.replace("INITIAL", initial)
         path.write_text(
-            f"<!doctype html><meta charset=utf-8><style>{front('inspector.css')}</style>"
+            f"<!doctype html><meta charset=utf-8><style>{stylesheet('editor.js')}</style>"
             f"<body class=nnmf-page><div id=inspector></div><script type=module>{code}</script>"
         )
         self.page.expose_function("ask_python", self.answer)

@@ -43,10 +43,15 @@ def script(name):
 
 
 @functools.cache
-def stylesheet():
-    """The rules of all panes as one text, without comments and indentation."""
-    rules = front("inspector.css") + front("overview.css")
-    return re.sub(r"/\*.*?\*/\n?|^ +", "", rules, flags=re.MULTILINE | re.DOTALL)
+def stylesheet(module):
+    """The rules of all panes of a module (see `script`) as one text, without comments, indentation
+    and lines.
+    """
+    files_of_rules = ["inspector.css", "overview.css"]
+    if module == "editor.js":
+        files_of_rules.append("editing.css")
+    rules = re.sub(r"/\*.*?\*/", "", "".join(map(front, files_of_rules)), flags=re.DOTALL)
+    return re.sub(r"\s*\n\s*", "\n", rules).replace(";\n", ";").replace("{\n", "{")
 
 # %% ../../nbs/inspector/pages.ipynb #84cf5087
 PAGE = (
@@ -74,7 +79,7 @@ def html_page(title, module, start, state, still):
     shown = json.dumps(state, allow_nan=False).replace("<", "\\u003c")
     return PAGE % dict(
         title=html.escape(title),
-        css=stylesheet(),
+        css=stylesheet(module),
         js=script(module),
         state=shown,
         still=still,

@@ -876,7 +876,7 @@ def widget_class():
     anywidget = imported_widgets("anywidget", "controls or to_html")
 
     class Inspector(anywidget.AnyWidget):
-        _esm, _css = script("editor.js"), stylesheet()
+        _esm, _css = script("editor.js"), stylesheet("editor.js")
         payload = traitlets.Dict().tag(sync=True)
         names = traitlets.Dict().tag(sync=True)
         selected = traitlets.List().tag(sync=True)

@@ -78,7 +78,7 @@ def _version_of(name):
         return "-"
 
 
-def check_versions(client: Any) -> None:
+def check_versions(client: Any) -> set[str]:
     """Check that all workers compute with the code of the client.
 
     Parameters
@@ -86,13 +86,21 @@ def check_versions(client: Any) -> None:
     client : distributed.Client
         The client.
 
+    Returns
+    -------
+    set of str
+        The addresses of the workers that have answered: all but those lost meanwhile.
+
     Raises
     ------
     RuntimeError
         Naming the first worker that has another version of something, or no nnmf_nb.
     """
-    own = _versions()
+    own, answered = _versions(), set()
+    lost = sys.modules["distributed"].comm.CommClosedError
     for address, found in sorted(client.run(_versions, on_error="return").items()):
+        if isinstance(found, lost):
+            continue
         if not isinstance(found, dict):
             raise RuntimeError(
                 f"The worker {address} cannot load nnmf_nb ({found}): install nnmf_nb "
@@ -105,6 +113,8 @@ def check_versions(client: Any) -> None:
                     "Blocks solved by different versions do not add up to one fit: install the "
                     "same versions everywhere."
                 )
+        answered.add(address)
+    return answered
 
 # %% ../../nbs/out_of_core/distributed.ipynb #36d9a1a1
 class _Place(NamedTuple):
@@ -499,8 +509,7 @@ class Cluster:
         found = self._workers()
         if not self.checked.issuperset(found):
             with _asking():
-                check_versions(self.client)
-            self.checked = frozenset(found)
+                self.checked = frozenset(check_versions(self.client))
         return [address for address in sorted(found) for _ in range(found[address])]
 
     def _workers(self):
