@@ -178,8 +178,8 @@ def kill_one(client, seed):
     return lambda: os.kill(pids[seed % len(pids)], signal.SIGKILL)
 
 
-# One of about sixty kills left a fit waiting for ever, and the cause is not known yet: so they run
-# on demand, KILLS=20, and fail there when it happens.
+# One of about fifty kills left a fit standing still, and the cause is not known yet: so they run on
+# demand, KILLS=20, where that shows.
 @pytest.mark.skipif("KILLS" not in os.environ, reason="workers are killed with KILLS=20 only")
 @pytest.mark.parametrize("seed", range(int(os.environ.get("KILLS", 1))))
 def test_a_killed_worker_changes_no_bit(seed, client, files, sparse_bits, monkeypatch):
