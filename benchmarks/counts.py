@@ -178,7 +178,8 @@ def main(quick, short=False):
         )
         + "\n## An iteration\n\n"
         + "One multiplicative iteration of a fit (both factors, objective and stationarity) beside "
-        + "a bare fused pass per factor, in processor seconds of all threads; `transform` of one document (target < 1 ms).\n\n"
+        + "a bare fused pass per factor; `transform` of one document (target < 1 ms). Processor "
+        + "seconds of all threads.\n\n"
         + markdown(
             ("work", "bare passes", "iteration", "ratio", "<= 1.5 x", "document", "< 1 ms"),
             iterations,
@@ -186,7 +187,8 @@ def main(quick, short=False):
         + "\n## Perplexity\n\n"
         + "Held-out perplexity by document completion, State of the Union, every fifth "
         + "paragraph; medians over "
-        + f"{divisions} divisions of the texts. NMF smooths topics and shares by what it chooses on its training documents. "
+        + f"{divisions} divisions of the texts. NMF smooths topics and "
+        + "shares by what it chooses on its training documents. "
         + "Times and their ratios to scikit-learn's LDA (20 iterations; gensim's has 20 passes) "
         + "are without and with that choice.\n\n"
         + markdown(

@@ -659,7 +659,7 @@ def counts_fasttopics(work, budget, threads=2):
 
 
 def processor_seconds(work, times=5):
-    """Median processor seconds, of all threads, of one call of `work`: load elsewhere counts less."""
+    """Median processor seconds of one call of `work`, of all threads: load counts less."""
     seconds = []
     for _ in range(times):
         begin = time.process_time()
@@ -670,8 +670,8 @@ def processor_seconds(work, times=5):
 
 def counts_pass(work):
     """Processor seconds of a bare fused pass per factor, of one multiplicative iteration as a fit
-    makes it, with its objective and its stationarity; and of the coefficients of one new document. The
-    bare pass is the faster one of two: for the numerators alone, or for the whole step.
+    makes it, with its objective and its stationarity; and of the coefficients of one new document.
+    The bare pass is the faster one of two: for the numerators alone, or for the whole step.
     """
     from nnmf_nb import NMF
     from nnmf_nb.core._arrays import blas_in_one_thread
