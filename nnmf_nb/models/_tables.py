@@ -47,10 +47,14 @@ from nnmf_nb.models._probabilities import (
 
 # %% ../../nbs/models/tables.ipynb #4c2923b6
 def fingerprint(model):
-    """A checksum of the factors A of all layers (or of the components, without layers): another
-    fit, another number.
+    """A checksum of the factors A of all layers (or of the components, without layers; of a tensor
+    the factors of all modes, too): another fit, another number.
     """
-    factors = [one.A for one in model.layers_] if hasattr(model, "layers_") else [model.components_]
+    layers = getattr(model, "layers_", [])
+    if hasattr(model, "factors_"):
+        factors = [*model.factors_, *(one for layer in layers for one in layer.A)]
+    else:
+        factors = [one.A for one in layers] if layers else [model.components_]
     return functools.reduce(
         lambda sum, A: zlib.crc32(np.ascontiguousarray(to_numpy(A)), sum), factors, 0
     )

@@ -105,11 +105,10 @@ def component_colors(model, layer):
 
 
 def profiles_of(model, layer):
-    """The profiles (one N_m x k host array per mode) and the weights of a layer."""
-    if hasattr(model, "layers_"):
-        factors, weights = model.layers_[layer].profiles, model.layers_[layer].weights
-    else:
-        factors, weights = model.factors_, model.weights_
+    """The profiles (one N_m x k host array per mode) of the components of a layer and their parts
+    of the sum of the model.
+    """
+    factors, weights = model._components_of_layer(layer)
     return [to_numpy(U) for U in factors], to_numpy(weights)
 
 
@@ -266,9 +265,9 @@ def words_of_components(profiles, names, modes, top):
 
 
 def text_of(name):
-    """A name as text; numbers with three digits."""
+    """A name as text; fractions with three digits."""
     if isinstance(name, numbers.Real):
-        return f"{name:.3g}"
+        return f"{name:.0f}" if name == round(name, 0) and abs(name) < 1e6 else f"{name:.3g}"
     return valid_text(name)
 
 

@@ -596,8 +596,8 @@ class TensorEstimator(  # type: ignore[call-arg]
         Returns
         -------
         DataFrame
-            One row per component: its share of the weights and its strongest entries, those that
-            are not zero.
+            One row per component: its part of the sum of the model and its strongest entries,
+            those that are not zero.
 
         Raises
         ------
@@ -1243,7 +1243,8 @@ class NonnegativeCP(TensorEstimator):
         return [len(self.weights_)]
 
     def _components_of_layer(self, layer):
-        return self.factors_, self.weights_
+        sums = [to_numpy(double(U)).sum(axis=0) for U in self.factors_]
+        return self.factors_, self.weights_ * np.prod(sums, axis=0)
 
     def _coefficients(self, data, layer):
         return self._loss(data).coefficients(self._factors_like(data))
