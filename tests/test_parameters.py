@@ -208,6 +208,7 @@ EFFECTS = {
             n_init=change(1),
             n_init_upper=change(1),
             pretrain_iter=change(1),
+            warm_start=change(True),
             random_state=change(1),
         ),
     ),

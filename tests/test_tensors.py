@@ -451,6 +451,43 @@ def test_parameters_of_a_hierarchy_matter(hierarchy):
 
 
 @quiet
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hierarchy", HIERARCHIES)
+def test_a_warm_fit_goes_on(hierarchy, kind, tmp_path):
+    X, mask, _, _ = tensor((12, 7, 5), kind)
+    given = dict(hierarchy=hierarchy, tol=0, n_init=2, pretrain_iter=5, random_state=0)
+    model = NeuralNCPD((4, 2), max_iter=5, **given).fit(X, mask=mask)
+    cost = sum(one.error**2 for one in model.layers_)
+    save(model, tmp_path / "model")
+    for one in (model, load(tmp_path / "model")):
+        one.set_params(warm_start=True, max_iter=8).fit(X, mask=mask)
+        costs = one.history_["objective"]
+        assert costs[0] == pytest.approx(cost, rel=1e-9) and costs[-1] < cost
+        assert sum(layer.error**2 for layer in one.layers_) == pytest.approx(min(costs), rel=1e-9)
+    fresh = NeuralNCPD((4, 2), max_iter=5, warm_start=True, **given).fit(X, mask=mask)
+    assert fresh.history_["objective"][0] > costs[0]  # without a fit before it starts anew
+
+
+@quiet
+def test_what_a_warm_fit_cannot_go_on_from_is_said():
+    X, _ = noisy((12, 7, 5))
+    new = dict(max_iter=5, n_init=1, random_state=0, warm_start=True)
+    samples = NeuralNCPD((3, 2), **new).fit(X)
+    shared = NeuralNCPD((3, 2), hierarchy="shared", **new).fit(X)
+    for model, params, given, words in (
+        (samples, dict(ranks=(4, 2)), X, r"ranks are \(4, 2\), but warm_start=True goes on"),
+        (samples, dict(hierarchy="modes"), X, "hierarchy is 'modes', but warm_start=True"),
+        (samples, {}, X[:, :5], r"X has the shape \(12, 5, 5\), but warm_start=True"),
+        (shared, {}, X[:8], r"X has the shape \(8, 7, 5\), but warm_start=True"),
+    ):
+        before = model.get_params()
+        with pytest.raises(ValueError, match=words):
+            model.set_params(**params).fit(given)
+        assert model.mode_shape_ == (7, 5) and model.set_params(**before).transform(X).shape[1] == 2
+    assert samples.fit(X[:8] * 1e-9).transform(X).shape == (12, 2)  # other data points, other units
+
+
 def test_labels_belong_to_samples():
     X, U = noisy((40, 8, 6), k=4)
     y = (U[0].argmax(axis=1) >= 2).astype(int)

@@ -103,16 +103,21 @@ class Mode:
 
 
 def names_of_tensor(model, features):
-    """Names of the entries of all modes, a list of arrays or None. Of a matrix `features` may be
-    one list, of its features. Raises `ValueError` for names that do not fit.
+    """Names of the entries of all modes, a list of arrays or None. The list of the data points may
+    be missing; of a matrix `features` may be one list, of its features. Raises `ValueError` for
+    names that do not fit.
     """
     lengths = [len(U) for U in model.factors_]
     if features is None and len(lengths) == 2:
         features = known_feature_names(model)
-    is_of_matrix = features is not None and len(lengths) == 2 and not isinstance(features, str)
-    if is_of_matrix and all(one is not None and np.ndim(one) == 0 for one in features):
+    if features is None or isinstance(features, str):
+        return names_of_modes(features, lengths, "features")
+    are_names = all(one is not None and np.ndim(one) == 0 for one in features)
+    if len(lengths) == 2 and are_names:
         features = [None, features]
-    return names_of_modes(features, lengths)
+    elif len(features) == len(lengths) - 1:
+        features = [None, *features]
+    return names_of_modes(features, lengths, "features")
 
 
 def text_of_entry(name):

@@ -1852,9 +1852,9 @@ def inspect(
         points. Entries that are NaN or hidden by a masked array do not count.
     features : sequence of length n_features, default=None
         Names of the features. Ordered numbers, such as wavelengths, make curves of the topics.
-        None: the names seen in `fit`. Of a model of tensors a list (or None) for each mode, the
-        data points first, such as ``datasets.il2().names``: numbers and dates make a line, names
-        make bars.
+        None: the names seen in `fit`. Of a model of tensors a list (or None) for each mode, such as
+        ``datasets.il2().names``, or for each but the data points: numbers and dates make a line,
+        names make bars.
     samples : sequence of length n_samples, default=None
         Names of the data points, or pairs of name and text. None: the index of a DataFrame X,
         or the beginnings of the texts.

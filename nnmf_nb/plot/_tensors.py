@@ -52,22 +52,23 @@ def fitted_tensor_model(model):
     return model
 
 
-def names_of_modes(names, lengths):
-    """One array of names per mode, None where there are none. Raises `ValueError` for names that
-    do not fit the lengths of the modes.
+def names_of_modes(names, lengths, argument="names"):
+    """One array of names per mode, None where there are none. Raises `ValueError`, which names the
+    argument, for names that do not fit the lengths of the modes.
     """
     if names is None:
         return [None] * len(lengths)
     if isinstance(names, str) or len(names) != len(lengths):
         raise ValueError(
-            f"names must be {len(lengths)} lists (or None), one per mode, got {len(names)}."
+            f"{argument} must be {len(lengths)} lists (or None), one per mode, got {len(names)}."
         )
     found = []
     for m, (of_mode, n) in enumerate(zip(names, lengths)):
         array = None if of_mode is None else np.asarray(of_mode)
         if array is not None and array.shape != (n,):
             raise ValueError(
-                f"names[{m}] must be {n} names, one per entry of mode {m}, got shape {array.shape}."
+                f"{argument}[{m}] must be {n} names, one per entry of mode {m}, got shape "
+                f"{array.shape}."
             )
         found.append(array)
     return found

@@ -527,8 +527,8 @@ class TensorEstimator(  # type: ignore[call-arg]
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in RUNNING}
 
-    def _read_for_fit(self, X, mask):
-        data = read_tensor(X, mask, device=self.device, model=self, reset=True)
+    def _read_for_fit(self, X, mask, reset=True):
+        data = read_tensor(X, mask, device=self.device, model=self, reset=reset)
         warn_of_unknown_slices(data, range(data.ndim))
         self.n_features_in_ = math.prod(data.shape[1:])
         has_names = data.ndim == 2 and not is_entries(X)
