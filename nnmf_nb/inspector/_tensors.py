@@ -20,6 +20,7 @@ from ..core._validation import known_feature_names
 from nnmf_nb.plot._tensors import (
     is_geometric,
     is_ordered,
+    names_known,
     names_of_modes,
     profiles_of,
     text_of,
@@ -108,6 +109,7 @@ def names_of_tensor(model, features):
     names that do not fit.
     """
     lengths = [len(U) for U in model.factors_]
+    features = names_known(model, features)
     if features is None and len(lengths) == 2:
         features = known_feature_names(model)
     if features is None or isinstance(features, str):

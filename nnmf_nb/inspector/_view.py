@@ -99,7 +99,7 @@ from ..plot._colors import names_of, topic_colors, tree_order
 from ..plot._factors import error_curves, training_floors
 from ..plot._images import axis_of
 from ..plot._paths import class_weights, labeled_layers
-from ..plot._tensors import titles_of_modes
+from ..plot._tensors import titles_known, titles_of_modes
 from ..plot._topics import frequencies
 from ..plot._tree import percent
 from ..steering._steering import Edits
@@ -709,7 +709,7 @@ def seen_tensor(model, X, features, samples, by, modes):
     check_is_fitted(model)
     lengths, layers = [len(U) for U in model.factors_], layers_of_tensor(model)
     names = names_of_tensor(model, features)
-    shown = modes_of(names, titles_of_modes(modes, len(lengths)), lengths)
+    shown = modes_of(names, titles_of_modes(titles_known(model, modes), len(lengths)), lengths)
     if samples is None:
         samples = names[0] if X is None or names[0] is not None else point_names(X)
     bins = None if by is None else bins_of(by, lengths[0], X)
@@ -1871,7 +1871,7 @@ def inspect(
         An order of the data points, numbers such as the year or dates, for a river of topics; or
         the group of each, for bars. None: the page has neither.
     modes : sequence of str, default=None
-        Of a model of tensors the titles of its modes. None: their numbers.
+        Of a model of tensors the titles of its modes. None: those that the fit saw, else numbers.
 
     Returns
     -------

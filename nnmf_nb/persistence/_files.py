@@ -335,6 +335,10 @@ def check_tensor_model(fitted):
     N, names = fitted["n_features_in_"], fitted.get("feature_names_in_")
     need(N == math.prod(lengths[1:]), "n_features_in_")
     need(names is None or np.shape(names) == (N,), "feature_names_in_")
+    of_modes = fitted.get("entry_names_", [None] * len(lengths))
+    found = [n if own is None else len(own) for own, n in zip(of_modes, lengths, strict=True)]
+    need(found == lengths, "entry_names_")
+    need(len(fitted.get("mode_titles_", lengths)) == len(lengths), "mode_titles_")
     layers = fitted.get("layers_", [])
     for one in layers:
         k = one.factors[0].shape[1]

@@ -708,6 +708,9 @@ class NeuralNCPD(Classifies, TensorEstimator):
         Number of entries of a data point.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, only for matrices whose names are all strings.
+    mode_titles_, entry_names_ : tuple of str, list
+        Titles of the modes, and an array (or None) with the names of the entries of each, only for
+        arrays of xarray. New data are brought into their order, tables and pictures show them.
 
     References
     ----------
@@ -1065,7 +1068,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         mode : int, default=1
             The mode whose entries are shown, counted from 0.
         names : sequence of str or None, default=None
-            Names of the entries of the mode; None: numbers.
+            Names of the entries of the mode; None: those that the fit saw, else numbers.
         top : int, default=4
             Number of entries per component, >= 1.
 
