@@ -494,6 +494,8 @@ MESSAGES = {
         "features must be",
     ),
     "pictures": (lambda: DeepSemiNMF(2).fit(np.ones((4, 5, 6))), r"X.reshape\(len\(X\), -1\)"),
+    "texts for nnls": (lambda: nnls(doors.A, ["a b", "c"]), "dtype.*give real numbers"),
+    "pictures for nnls": (lambda: nnls(doors.A, np.ones((8, 5, 6))), r"Join its axes: X.reshape"),
     "on its side": (lambda: doors.fit("NMF", X).transform(X.T), r"give X\.T"),
     "on its side, inspected": (lambda: inspect(doors.fit("NMF", X), X.T), r"give X\.T"),
     "NaN without a mask to hide it": (

@@ -261,15 +261,14 @@ def check_matrix(X, name="X"):
     ValueError
         For another shape, emptiness, NaN and infinity.
     """
-    X = plain_array(X, name)
+    X = floating(plain_array(X, name), name)
     if X.ndim != 2:
-        raise ValueError(
-            f"{name} must have two dimensions, got shape {tuple(X.shape)}. "
-            "Reshape one data point to a single column."
-        )
+        hint = "Reshape one data point to a single column."
+        if X.ndim > 2:
+            hint = f"Join its axes: {name}.reshape(len({name}), -1) has a row for each entry of it."
+        raise ValueError(f"{name} must have two dimensions, got shape {tuple(X.shape)}. {hint}")
     if 0 in X.shape:
         raise ValueError(f"{name} is empty: its shape is {tuple(X.shape)}.")
-    X = floating(X, name)
     if is_sparse(X):
         X = canonical(X)
     check_finite(X, name)
