@@ -940,7 +940,10 @@ def known_feature_names(model):
             return before.get_feature_names_out()
         except AttributeError:  # a step that knows no names
             pass
-    return getattr(opened(model)[0], "feature_names_in_", None)
+    model = opened(model)[0]
+    if hasattr(model, "name_features") and hasattr(model, "components_"):
+        return model._names(None)
+    return getattr(model, "feature_names_in_", None)
 
 # %% ../../nbs/core/validation.ipynb #eabd9bdd
 def read_ranks(ranks):

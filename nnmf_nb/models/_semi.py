@@ -192,6 +192,8 @@ class DeepSemiNMF(SignedEstimator):
     ((30, 2), True)
     """
 
+    _encodes_lower_layers = False
+
     def __init__(
         self,
         ranks: int | Sequence[int] = (20, 6),

@@ -1269,7 +1269,8 @@ class GuidedNMF(JointNMF):
     def _check(self, data, X, y):
         check_start_name(self.init)
         check_supervision("frobenius", self.lam)
-        names = self._names(None)
+        in_fit = getattr(self, "feature_names_in_", None)
+        names = in_fit if self.features is None else self.features
         names = None if names is None else feature_names(names, data.shape[0])
         labels = seed_labels(self.seeds, names, data.shape[0], self.handle_unknown)
         problem = check_problem(self._flat(), data, None, None)
