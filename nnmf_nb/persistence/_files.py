@@ -384,7 +384,8 @@ def check_fitted(fitted):
         ranks = [len(one.S if hasattr(one, "A") else one.H) for one in fitted["layers_"]]
         check_classifiers(fitted.get("classifiers_", {}), ranks)
     need(fitted.get("_n_features_out", len(top)) == len(top), "_n_features_out")
-    need(np.shape(fitted.get("feature_names_in_", range(N))) == (N,), "feature_names_in_")
+    for name in ("feature_names_in_", "feature_labels_"):
+        need(np.shape(fitted.get(name, range(N))) == (N,), name)
     check_topic_names(fitted.get("topic_names_", {}))
     if "coef_" in fitted:
         need(

@@ -143,7 +143,8 @@ def draw_profile(ax, profile, names, color, top):
         if is_geometric(names):
             ax.set_xscale("log")
         if names.dtype.kind == "M":
-            locator = AutoDateLocator(maxticks=5)
+            # 2 ticks will do: from 5, the default, matplotlib has none for 3 to 5 years, and warns
+            locator = AutoDateLocator(minticks=2, maxticks=5)
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     elif names is None or len(names) <= top:
