@@ -276,10 +276,13 @@ def errors_of(corpus: Corpus, state: State) -> tuple[float, ...]:
     return tuple(errors)
 
 
-def certificates(corpus: Corpus, state: State) -> tuple[LayerCertificate, ...]:
-    """Return what is known about every layer, S judged within its bounds."""
+def certificates(
+    corpus: Corpus, state: State, errors: tuple[float, ...] | None = None
+) -> tuple[LayerCertificate, ...]:
+    """Return what is known about every layer, S judged within its bounds; `errors` if known."""
     found = []
-    for l, (error, A, S) in enumerate(zip(errors_of(corpus, state), state.A, state.S)):
+    errors = errors_of(corpus, state) if errors is None else errors
+    for l, (error, A, S) in enumerate(zip(errors, state.A, state.S)):
         data, allowed, G = below(corpus, state.S, l), _points(state, l, corpus), gram(A)
         F = data.AtX(A).T
         kkt = restricted_kkt(G, F, S.T, allowed)

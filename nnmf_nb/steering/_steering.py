@@ -534,7 +534,7 @@ class Edits:
             Error, KKT residual on the allowed entries, dead and duplicate topics, layer by layer.
         """
         with blas_in_one_thread():
-            return certificates(self._corpus, self.state)
+            return certificates(self._corpus, self.state, self.errors)
 
     def _topic(self, name):
         if isinstance(name, tuple):
