@@ -28,7 +28,7 @@ from nnmf_nb import NMF, HierarchicalNMF, datasets, inspect, steer
 from nnmf_nb.core._arrays import serial
 from nnmf_nb.core._data import of_samples
 from nnmf_nb.core._validation import read_samples
-from nnmf_nb.steering._state import Corpus, errors_of, first_state, solved
+from nnmf_nb.steering._state import Corpus, errors_of, first_state, fitted_classifier, solved
 from nnmf_nb.steering._steering import adherence, instability
 
 KINDS = (
@@ -219,6 +219,12 @@ def unedited(edits, test, base):
 # --- labels ---------------------------------------------------------------------------------------
 
 
+def share_of(label, state, B, plain, asked):
+    """The share of data points to which B gives a label, by the coefficients of `plain`."""
+    best = (B @ plain.S[-1][:, asked]).argmax(axis=0)
+    return float((np.array(state.classes())[best] == label).mean())
+
+
 def measure_labels(options):
     """Five data points of a class are labeled, after five of each class."""
     X, words, y = read("newsgroups")
@@ -240,12 +246,14 @@ def measure_labels(options):
             edits.refine(5, others="free")
             after = edits.state
             plain = solved(edits.corpus, replace(after, labels=()), 0)
-            scores = after.classifier @ plain.S[-1][:, asked]
-            classes = np.array(after.classes())
+            B = fitted_classifier(plain.S[-1], after)[1]
             found.append(
                 {
                     "with its label": adherence(edits.corpus, before, after, record),
-                    "by transform": float((classes[scores.argmax(axis=0)] == record.value).mean()),
+                    "by transform": share_of(record.value, after, B, plain, asked),
+                    "the same, B of the session": share_of(
+                        record.value, after, after.classifier, plain, asked
+                    ),
                     "layer 0": instability(before, after, record)[0],
                 }
             )

@@ -630,6 +630,10 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
         page.wait_for_function(f"document.querySelectorAll('.log li').length === {len(edits.log)}")
         assert refused.inner_text() == page.locator(".alert").inner_text() == ""
 
+    def called():
+        """The name of the selected topic."""
+        return page.locator(".rename").locator("xpath=..").inner_text().removesuffix("rename").strip()
+
     def says(sentence):
         refused.get_by_text(sentence).wait_for()
         assert log.count() == len(edits.log)
@@ -652,7 +656,7 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     written(edits.pin("0:6"))
     assert node(page, place("0:6")).locator(".lock").count() == 1
     page.keyboard.press("Delete")
-    says("delete would change the pinned topic 0:6; unpin it first")
+    says(f"delete would change the pinned topic “{called()}”; unpin it first")
     word = page.locator(".feature > span:first-child").first.inner_text()
     page.get_by_role("button", name=f"cross out {word}", exact=True).click()
     says("unpin it first")
@@ -667,7 +671,12 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     written(edits.pin(top))
     node(page, place("0:6")).click()
     page.keyboard.press("Delete")
-    says(f"the pinned topic {top}, of which 0:6 is a part")
+    part = called()
+    node(page, place(top)).click()
+    whole = called()
+    node(page, place("0:6")).click()
+    page.keyboard.press("Delete")
+    says(f"the pinned topic “{whole}”, of which “{part}” is a part")
     node(page, place(top)).click()
     page.keyboard.press("p")
     written(edits.unpin(top))

@@ -135,6 +135,7 @@ def draft_of(preview: Preview, titles: tuple = ()) -> dict:
     depths = zip(preview.errors_before, preview.errors_after, preview.instability)
     return dict(
         kind=preview.record.kind,
+        topics=list(preview.record.topics),
         text=phrase(preview.record, titles),
         depths=[[float(a), float(b), float(change)] for a, b, change in depths],
         adherence=float(preview.adherence),
