@@ -126,10 +126,10 @@ export function draftBar(view, editing) {
   );
   editing.drawBar = drawBar;
   editing.markDraft = () => {
-    const topics = editing.state().draft?.topics ?? [];
+    const { topics = [], pins = [] } = editing.state().draft ?? {};
     for (const one of view.root.querySelectorAll(".node")) {
       const [l, j] = one.dataset.key.split(",").map(Number);
-      one.classList.toggle("drafted", topics.includes(editing.idOf(l, j)));
+      one.classList.toggle("drafted", [...topics, ...pins].includes(editing.idOf(l, j)));
     }
   };
   editing.say = (text) => {
@@ -206,7 +206,7 @@ function drawFigures(view, editing, draft) {
 }
 
 const figure = (what, value, more = "") =>
-  h("div", {}, h("dt", {}, what), h("dd", {}, value, more ? h("span", { class: "quiet more" }, more) : null));
+  h("div", {}, h("dt", {}, what), h("dd", {}, value, more ? h("span", { class: "quiet more", title: more }, more) : null));
 
 // --- before and after ---------------------------------------------------------------------------
 
