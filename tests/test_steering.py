@@ -156,14 +156,14 @@ def test_several_refinements_hold_topics_to_the_edit(chain):
     start = edits.state
     for _ in range(10):
         edits.refine(5, others="hold")
-    assert edits.state.held is start.A
+    assert edits.state.reference is start.A
     held = drift(edits, start)
     for _ in range(10):
         edits.undo()
     for _ in range(10):  # as if every refinement held to its own start
         edits.refine(5, others="hold")
         last = edits._past[-1]
-        edits._past[-1] = (replace(last[0], held=last[0].A), *last[1:])
+        edits._past[-1] = (replace(last[0], reference=last[0].A), *last[1:])
     assert 0 < held < 0.5 * drift(edits, start)
 
 
@@ -177,7 +177,7 @@ def test_a_pin_or_a_name_leaves_what_is_trained(chain):
     edits.commit(edits.rename("0:3", "trade"))
     edits.commit(edits.pin("0:5"))
     edits.commit(edits.unpin("0:5"))
-    assert edits.state.touched == merged.touched and edits.state.held is merged.A
+    assert edits.state.touched == merged.touched and edits.state.reference is merged.A
     edits.refine(3)
     assert not np.array_equal(edits.state.topic("t1"), merged.topic("t1"))
     assert np.array_equal(edits.state.topic("0:3"), merged.topic("0:3"))

@@ -240,11 +240,11 @@ def _keep_words(state, parts, words):
     """
     first, j = parts[0], state.ids[0].index(parts[0])
     most = _bounds_of_added(state)[j]
-    kept = {(t, w): b for t, w, b in state.added if (t, w) not in {(parts[1], w) for w in words}}
+    bounds = {(t, w): b for t, w, b in state.added if (t, w) not in {(parts[1], w) for w in words}}
     for w in words:
         bound = min(float(most), float(state.A[0][w, j]))
-        kept[first, w] = max(bound, kept.get((first, w), 0.0))
-    return replace(state, added=frozenset((t, w, bound) for (t, w), bound in kept.items()))
+        bounds[first, w] = max(bound, bounds.get((first, w), 0.0))
+    return replace(state, added=frozenset((t, w, bound) for (t, w), bound in bounds.items()))
 
 
 def _parts(corpus, state, layer, j, words):
@@ -501,7 +501,7 @@ def edited(corpus: Corpus, state: State, record: Record) -> State:
         raise ValueError(f"There is no edit {record.kind!r}; edits are {', '.join(EDITS)}.")
     after, layer = EDITS[record.kind](corpus, state, record)
     after = solved(corpus, after, layer)
-    return after if record.kind in MARKS else replace(after, held=after.A)
+    return after if record.kind in MARKS else replace(after, reference=after.A)
 
 
 def first_words(corpus: Corpus, state: State, topics: Iterable[str], top: int = 10) -> tuple:

@@ -98,7 +98,7 @@ class State:
         Topics and the names that a user gave them.
     touched : frozenset of str, default=frozenset()
         Topics that the last edit changed; a pin or a name changes none.
-    held : tuple of array, default=()
+    reference : tuple of array, default=()
         A_l after that edit, to which refinements hold topics.
     """
 
@@ -114,7 +114,7 @@ class State:
     classifier: np.ndarray | None = None
     titles: tuple = ()
     touched: frozenset = frozenset()
-    held: tuple = ()
+    reference: tuple = ()
 
     def place(self, topic: str) -> tuple[int, int]:
         """Return layer and position of a topic."""
@@ -312,4 +312,4 @@ def first_state(corpus: Corpus, A: Sequence[np.ndarray]) -> State:
     A = tuple(unit(np.array(a, dtype=np.float64))[0] for a in A)
     S = tuple(np.zeros((a.shape[1], len(corpus.points))) for a in A)
     ids = tuple(tuple(f"{l}:{j}" for j in range(a.shape[1])) for l, a in enumerate(A))
-    return solved(corpus, State(A, S, ids, held=A), 0)
+    return solved(corpus, State(A, S, ids, reference=A), 0)

@@ -291,8 +291,8 @@ def _ended(before, after, record, corpus):
             lost = sorted(
                 i for one, i in getattr(before, name) - getattr(after, name) if one == topic
             )
-            kept = {i for one, i in getattr(after, name) if one == new}
-            shown = ", ".join(names[i] for i in lost if i not in kept)
+            own = {i for one, i in getattr(after, name) if one == new}
+            shown = ", ".join(names[i] for i in lost if i not in own)
             if shown:
                 found.append(
                     f"{shown}: {what} {topic} only, so the merged topic may have it again."
@@ -340,7 +340,7 @@ class _LayerProblem:
         )
         self.lower = None if layer else lower_bounds(state)
         self.points = allowed_entries(state.excluded, ids, len(corpus.points))
-        self.target = state.held[layer]
+        self.target = state.reference[layer]
         strength = np.where(mine, 1.0, 1.0 if others == "hold" else 0.0)
         self.mu = strength * (state.S[layer] ** 2).sum(axis=1)
         self.labeled = bool(state.labels) and layer == len(state.A) - 1
