@@ -25,7 +25,7 @@ test: .venv/dev ## every gate that a change must pass, in order (6 minutes on tw
 test-all: .venv/dev ## the same with every combination of parameters and the long tests (20 minutes)
 	@$(PY) tools/gates.py --exhaustive --jobs $(JOBS) $(PYTEST_ARGS)
 
-installed: .venv/dev ## build wheel and sdist, run the quickstart from them, and the bridges with their libraries (5 minutes)
+installed: .venv/dev ## build wheel and sdist, run the quickstart from them, and the bridges with their libraries; read the conda recipe (5 minutes)
 	@$(PY) tools/installed.py --bridges
 
 bare: .venv/dev ## use it where numba, or the widgets, are not installed, each in an environment of its own (5 minutes)

@@ -1,7 +1,8 @@
 """Build wheel and sdist, install them into clean environments, and use the package from there.
 
     installed.py             run the quickstart and the command line from the wheel alone
-    installed.py --bridges   run the tests of the bridges too, with the libraries of their extra
+    installed.py --bridges   run the tests of the bridges too, with the libraries of their extra,
+                             and let the tool that builds conda packages read the recipe
 
 Nothing of this checkout is on the path of what runs: neither the package nor its notebooks.
 """
@@ -117,6 +118,17 @@ def test_bridges(python, wheel, folder):
     return said.strip().splitlines()[-1]
 
 
+def check_recipe(python):
+    """The conda recipe as rattler-build, which builds from it, reads and renders it."""
+    install(python, "py-rattler-build")
+    code = (
+        "import sys, rattler_build as tool;"
+        "recipe = tool.Stage0Recipe.from_yaml(open(sys.argv[1], encoding='utf-8').read());"
+        "print(*recipe.render(tool.VariantConfig()))"
+    )
+    return run(python, "-c", code, ROOT / "conda" / "recipe.yaml").strip()
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -139,6 +151,7 @@ def main():
         print("the quickstart and the command line run from the wheel alone")
         if args.bridges:
             print("bridges:", test_bridges(python, wheel, folder / "bridges"))
+            print("conda recipe:", check_recipe(python))
 
 
 if __name__ == "__main__":
