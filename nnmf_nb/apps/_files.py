@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'PICTURES', 'FORMATS', 'LARGEST', 'LARGEST_TABLE', 'ALONE', 'ENCODINGS', 'SEPARATORS', 'SAMPLE',
-           'WITH_COMMA', 'ENCODING_REMEDY', 'NUMBER_REMEDY', 'SENTENCE', 'LONGEST', 'LARGEST_PICTURE', 'KINDS',
-           'IDEOGRAPH', 'Reading', 'Source', 'sheets_of', 'layers_of', 'understand', 'read', 'described',
-           'suggested_words']
+           'LETTERS_OF_SAMPLE', 'QUOTED', 'WITH_COMMA', 'ENCODING_REMEDY', 'NUMBER_REMEDY', 'SENTENCE', 'LONGEST',
+           'LARGEST_PICTURE', 'KINDS', 'IDEOGRAPH', 'Reading', 'Source', 'sheets_of', 'layers_of', 'understand', 'read',
+           'described', 'suggested_words']
 
 # %% ../../nbs/apps/files.ipynb #7249689f
-import csv
 import io
 import re
 import zipfile
@@ -135,6 +134,8 @@ ALONE = "\x1f"  # separates nothing: for a table of one column
 ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", ALONE: "none, one column"}
 SAMPLE = 200  # rows at which the guesses look
+LETTERS_OF_SAMPLE = 2_000_000
+QUOTED = re.compile(r'"[^"]*("|$)')
 
 
 def _guess_encoding(path):
@@ -151,13 +152,15 @@ def _guess_encoding(path):
 
 def _guess_separator(text):
     """The sign between cells."""
-    lines = io.StringIO("\n".join(text.splitlines()[:SAMPLE]))
+    # what stands in quotes separates nothing, and may be as long as a book
+    lines = QUOTED.sub("", text[:LETTERS_OF_SAMPLE]).splitlines()
+    if len(text) > LETTERS_OF_SAMPLE and len(lines) > 1:
+        lines = lines[:-1]  # which is cut off
+    lines = [line for line in lines if line.strip()][:SAMPLE]
     best, most = ALONE, 1
     for sign in (",", ";", "\t", "|"):
-        lines.seek(0)
-        counts = [len(row) for row in csv.reader(lines, delimiter=sign) if row]
-        # the last row may be cut off in a cell
-        fewest = min(counts[:-1] or counts)
+        counts = [line.count(sign) + 1 for line in lines] or [1]
+        fewest = min(counts)
         if fewest > most and fewest >= 0.5 * max(counts):
             best, most = sign, fewest
     return best
@@ -399,7 +402,9 @@ def _read_pictures(paths, reading):
                 full = opened.size if size is None else full
                 rows.append(_gray(opened, name, size))
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise ValueError(f"{name} cannot be read as a picture: {error}") from error
+            raise ValueError(
+                f"{name} cannot be read as a picture: it is none, or damaged."
+            ) from error
         size = rows[0].shape[::-1]
         names.append(Path(name).stem)
     X = np.stack([row.ravel() for row in rows])
@@ -612,7 +617,7 @@ def described(reading, source):
     else:
         n, m = data.X.shape
         unknown = 0 if sp.issparse(data.X) else int(np.isnan(data.X).sum())
-        gaps = f", {unknown:,} cells unknown" if unknown else ""
+        gaps = f", unknown cells: {unknown:,}" if unknown else ""
         said.append(f"{n:,} data points x {m:,} features{gaps}")
     if reading.kind == "table" and source.table is not None:
         said.append(
