@@ -250,6 +250,8 @@ def quiet(monkeypatch):
 def test_the_main_path_without_a_browser(tmp_path, quiet):
     app = App()
     assert "toy" in app.using.value and app.words_box.layout.display == "none"
+    assert app.data.layout.display is None and app.ranks.layout.display is None
+    assert all(one.layout.display == "none" for one in app.corrections.values())
     content = table_of_texts().to_csv(index=False).encode()
     upload(app, ("C:\\data\\terms.csv", content))
     assert "terms.csv" in app.using.value and app.words_box.layout.display is None

@@ -328,9 +328,11 @@ def _read_table(path, reading):
             raise ValueError(f"{path.name}: all cells of column {reading.texts!r} are empty.")
         return Source(_Data(texts=texts, names=names, classes=classes), table=table)
     given = table.drop(columns=[one for one in {reading.names, reading.labels} if one is not None])
-    numbers = _share_of_numbers(given, reading.decimal)
+    numbers = _share_of_numbers(given[: 50 * SAMPLE], reading.decimal)
     left_out = [name for name in given.columns if numbers[name] < 0.5]
-    given = given.drop(columns=left_out).map(lambda cell: _plain_number(cell, reading.decimal))
+    given = given.drop(columns=left_out)
+    if reading.decimal == ",":
+        given = given.map(lambda cell: _plain_number(cell, reading.decimal))
     X = _numbers(given, path.name, 1 + reading.header, NUMBER_REMEDY)
     remarks = (f"left out, as they hold words: {', '.join(left_out)}",) if left_out else ()
     data = _Data(X=X, features=[*given.columns], names=names, classes=classes)
