@@ -25,7 +25,7 @@ SOURCE, SITE = ROOT / "_docs" / "source", ROOT / "_docs" / "html"
 DIRECTIVE = re.compile(r"^#\s*\|.*\n?", re.MULTILINE)
 ANCHOR = re.compile(r"(\]\([^)\s:]*#)([^)\s]+)")
 # code, links and headings are left as they are; what else stands in backticks may be a name
-KEPT = re.compile(r"(```.*?```|^#.*?$|\[[^\]]*\]\([^)]*\))", re.MULTILINE | re.DOTALL)
+UNCHANGED = re.compile(r"(```.*?```|^#.*?$|\[[^\]]*\]\([^)]*\))", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"(?<!`)`([A-Za-z]\w*)`(?!`)")
 # notebooks whose pictures are shown on the first page, and the cell's place among its pictures
 GALLERY = {
@@ -65,7 +65,7 @@ def with_names(source):
         is_model = isinstance(shown, type) and hasattr(shown, "fit")
         return f"{{py:class}}`{found[1]} <nnmf_nb.{found[1]}>`" if is_model else found[0]
 
-    parts = KEPT.split(source)
+    parts = UNCHANGED.split(source)
     parts[::2] = [NAME.sub(led, part) for part in parts[::2]]
     return "".join(parts)
 

@@ -193,8 +193,8 @@ def _first_rows(source, reading):
         # the columns that matter are among those that are shown
         roles = [one for one in (reading.texts, reading.names, reading.labels) if one is not None]
         others = [name for name in source.table.columns if name not in roles]
-        kept = {*roles, *others[: max(COLUMNS - len(roles), 0)]}
-        shown = source.table[[name for name in source.table.columns if name in kept]][:ROWS]
+        visible = {*roles, *others[: max(COLUMNS - len(roles), 0)]}
+        shown = source.table[[name for name in source.table.columns if name in visible]][:ROWS]
         return _as_html([*shown.columns], shown.to_numpy().tolist(), reading.texts)
     if source.shape is not None:
         return _thumbnails(source)

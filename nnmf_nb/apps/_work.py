@@ -299,10 +299,10 @@ def files_of(view, source, given):
     if data.texts is None and given.features is not None:
         data = data._replace(features=given.features)
     with tempfile.TemporaryDirectory() as folder:
-        page, kept = Path(folder, "topics.html"), Path(folder, "model.safetensors")
+        page, saved = Path(folder, "topics.html"), Path(folder, "model.safetensors")
         view.to_html(page)
-        save(fitted, kept)
-        files = {path.name: path.read_bytes() for path in (page, kept)}
+        save(fitted, saved)
+        files = {path.name: path.read_bytes() for path in (page, saved)}
     tables = {
         "topics.csv": topic_table(model, given.features).to_csv(index=False),
         "coefficients.csv": _coefficient_table(fitted, data).to_csv(),
