@@ -1,8 +1,7 @@
 """Take the picture of the inspector that README and notebooks show (nbs/images/inspector.png).
 
 Fits 20 topics in 6 to the State of the Union addresses, writes the page, opens it in Chromium
-(playwright; the browser on the PATH, or playwright's own), chooses a topic and a word, and opens
-the map.
+(that on the PATH, or playwright's own), chooses a topic and a word, and waits for the map.
 """
 
 import shutil
@@ -32,11 +31,10 @@ def take_picture(page_path, target):
     with sync_playwright() as playwright:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium)
-        page = browser.new_page(viewport={"width": 1200, "height": 1500})
+        page = browser.new_page(viewport={"width": 1200, "height": 1400})
         page.emulate_media(reduced_motion="reduce")
         page.goto(Path(page_path).as_uri())
         page.locator(f'.node[data-key="{TOPIC}"]').click()
-        page.locator("summary", has_text="Map of all").click()
         page.get_by_text(WORD, exact=True).first.hover()
         page.wait_for_timeout(3000)
         page.screenshot(path=target)

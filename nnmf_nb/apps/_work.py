@@ -20,13 +20,11 @@ from sklearn.pipeline import Pipeline
 from nnmf_nb._command_line import (
     MODELS,
     _coefficient_table,
-    _Data,
     _gaps,
     _labels,
     _last_step,
     _samples,
 )
-from ._files import Source
 from ..inspector._live import LiveView
 from ..inspector._view import inspect
 from ..persistence._files import save
