@@ -742,8 +742,9 @@ def words_of(parts):
     return *headline_of_tensor(model), verdict_of_tensor(layers), note_of(model), rows
 
 
-def payload_of(parts):
+def payload_of(parts, documents=None):
     """All that the page knows of what `seen` returned, ready for `json`."""
+    documents = Documents(parts) if documents is None else documents
     layers, shape, p = parts.layers, parts.shape, parts.p
     sizes = slice_sizes(sum(one.rank for one in layers), len(layers), shape)
     if parts.modes is not None:
@@ -753,7 +754,7 @@ def payload_of(parts):
     points = sorted({m for part in made for topic in part["topics"] for m, _ in topic["points"]})
     title, facts, verdict, remark, rows = words_of(parts)
     M = layers[0].S.shape[1]
-    has_texts = Documents(parts).has_texts
+    has_texts = documents.has_texts
     unit = "document" if has_texts else "data point"
     return dict(
         title=title,
@@ -762,7 +763,7 @@ def payload_of(parts):
         summary=f"{plural(M, unit)}, by {title}{': ' + verdict if verdict else ''}.",
         unit=unit,
         size=M,
-        by=Overview(Documents(parts), parts.bins).header(),
+        by=Overview(documents, parts.bins).header(),
         term="word" if has_texts else "feature",
         texts=has_texts,
         numbers=list(numbers),
@@ -1734,7 +1735,8 @@ class EditsView(View):
     editor : Editor
         What hears the page.
     build : callable
-        Makes model, payload and documents of the present state.
+        Makes model, payload and documents of the present state; documents of an earlier one may
+        be given.
     """
 
     def __init__(self, editor, build):
@@ -1773,8 +1775,7 @@ class EditsView(View):
             for ids, layer in zip(self.editing["ids"], self.payload["layers"])
         ]
         self._is_renewing = True
-        self.model, self.payload, self.documents = self._build()
-        self.documents.take_texts(known)
+        self.model, self.payload, self.documents = self._build(known)
         self.overview.follow(self.documents)
         for layer, ids, colors in zip(self.payload["layers"], state["ids"], before):
             carry_colors(layer["topics"], ids, colors)
@@ -1818,10 +1819,15 @@ def view_of_edits(edits, X, features, samples, shape, documents, by=None):
     if documents is not None:
         samples = samples_with_texts(samples, documents, X)
     floors = Floors(corpus.data)
+    same = vars(seen(Corrected(edits, floors), X, features, samples, shape, by))
 
-    def build():
-        parts = seen(Corrected(edits, floors), X, features, samples, shape, by)
-        return parts.model, payload_of(parts) | {"scores": []}, Documents(parts)
+    def build(known=None):
+        model, layers = model_and_layers(Corrected(edits, floors), X)
+        parts = SimpleNamespace(**same | dict(model=model, layers=layers))
+        documents = Documents(parts)
+        if known is not None:
+            documents.take_texts(known)
+        return model, payload_of(parts, documents) | {"scores": []}, documents
 
     return EditsView(Editor(edits), build)
 

@@ -523,6 +523,7 @@ class DescribesTopics:
 
     layers_: list
     _index: Callable
+    _basis: Callable
     _names: Callable
 
     def _layers_for(self, X, mask, weights):
