@@ -57,6 +57,7 @@ texts
 datasets
 bridges
 _command_line
+apps: _files _work _form
 """
 BORDERS = {"datasets": set()}  # data must load without the models
 
