@@ -132,6 +132,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                            'nnmf_nb/evaluation/metrics.py'),
                                             'nnmf_nb.evaluation.metrics._cooccurrence': ( 'evaluation/metrics.html#_cooccurrence',
                                                                                           'nnmf_nb/evaluation/metrics.py'),
+                                            'nnmf_nb.evaluation.metrics._errors_of_blocks': ( 'evaluation/metrics.html#_errors_of_blocks',
+                                                                                              'nnmf_nb/evaluation/metrics.py'),
                                             'nnmf_nb.evaluation.metrics._fits': ( 'evaluation/metrics.html#_fits',
                                                                                   'nnmf_nb/evaluation/metrics.py'),
                                             'nnmf_nb.evaluation.metrics._mean_pair': ( 'evaluation/metrics.html#_mean_pair',
