@@ -368,6 +368,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                             'nnmf_nb/solvers/extrapolation.py'),
                                                'nnmf_nb.solvers.extrapolation._iteration': ( 'solvers/extrapolation.html#_iteration',
                                                                                              'nnmf_nb/solvers/extrapolation.py'),
+                                               'nnmf_nb.solvers.extrapolation._packed': ( 'solvers/extrapolation.html#_packed',
+                                                                                          'nnmf_nb/solvers/extrapolation.py'),
                                                'nnmf_nb.solvers.extrapolation._update_block': ( 'solvers/extrapolation.html#_update_block',
                                                                                                 'nnmf_nb/solvers/extrapolation.py'),
                                                'nnmf_nb.solvers.extrapolation._update_factors': ( 'solvers/extrapolation.html#_update_factors',
