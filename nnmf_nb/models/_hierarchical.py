@@ -19,7 +19,7 @@ from ..chain._sequential import sequential
 from ..core._arrays import ArrayLike, RandomState, namespace, to_numpy
 from ..core._data import DataMatrix, namespace_like
 from ..core._validation import opened
-from ..core.iteration import holding_interrupts, replace_reason
+from ..core.iteration import postponing_interrupts, replace_reason
 from ..evaluation._certificates import criteria_of_counts, only_coefficients
 from ..evaluation.metrics import layers_of
 from ..layer._nnls import solve_layer
@@ -287,7 +287,7 @@ class HierarchicalNMF(LayeredNMF):
 
             options = dict(n_init=self.n_init, max_iter=self.max_iter, tol=self.tol)
             first = best_topics(Squares(X), starts, callback=of_first, **options)
-            with holding_interrupts() as was_interrupted:
+            with postponing_interrupts() as was_interrupted:
                 S = coefficients_of_blocks(X, first.A)
             if was_interrupted():
                 first = replace_reason(first, "interrupted")
