@@ -57,8 +57,9 @@ bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by s
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "make bench: there is no benchmarks/*.py"; exit 1; }
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
-bench-scale: .venv/dev ## a fit to a file of SIZE=1000 megabytes: memory, and speed beside one in memory (15 minutes)
+bench-scale: .venv/dev ## a fit to a file of SIZE=1000 megabytes: memory, and speed beside one in memory; then a Dask cluster (15 minutes)
 	@SIZE=$(or $(SIZE),1000) $(PY) benchmarks/blocks.py
+	@$(PY) -c 'import distributed' 2>/dev/null || { echo "benchmarks/cluster.py needs Dask: $(PY) -m pip install -e '.[dask]'"; exit 0; }; $(PY) benchmarks/cluster.py
 
 fuzz: .venv/dev ## 100 000 small-integer NNLS problems against brute force (minutes)
 	@$(PY) tools/fuzz.py

@@ -72,6 +72,7 @@ from nnmf_nb.core._validation import (
     read_ranks,
     read_samples,
 )
+from ..core.iteration import postponing_interrupts
 from nnmf_nb.evaluation._certificates import (
     Certificate,
     Criteria,
@@ -1088,7 +1089,8 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         return joined_attributes(training, A, model._forward_pass, model._attributes)
 
     def _store_blocks(self, training, A):
-        fitted, status = self._joined_attributes(training, A)
+        with postponing_interrupts():  # the topics are there, and would be lost
+            fitted, status = self._joined_attributes(training, A)
         self._set(fitted | {"n_samples_seen_": training.data.shape[1]})
         for one in status:
             warn_not_converged(one)
