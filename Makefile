@@ -10,7 +10,7 @@ PY := .venv/bin/python
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-all installed bare docs portable lowest lab export tidy bench bench-scale fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
+.PHONY: help demo app test test-all installed bare docs portable lowest lab export tidy bench bench-scale fuzz mutation coverage experiments clean export-check tidy-check readme-check notebooks pytest
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ test: .venv/dev ## every gate that a change must pass, in order (6 minutes on tw
 test-all: .venv/dev ## the same with every combination of parameters and the long tests (20 minutes)
 	@$(PY) tools/gates.py --exhaustive --jobs $(JOBS) $(PYTEST_ARGS)
 
-installed: .venv/dev ## build wheel and sdist, run the quickstart from them, and the bridges with their libraries (5 minutes)
+installed: .venv/dev ## build wheel and sdist, run the quickstart from them, and the bridges with their libraries; read the conda recipe (5 minutes)
 	@$(PY) tools/installed.py --bridges
 
 bare: .venv/dev ## use it where numba, or the widgets, are not installed, each in an environment of its own (5 minutes)
@@ -43,6 +43,9 @@ lowest: .venv/dev ## the tests with the lowest versions that settings.ini allows
 lab: .venv/dev ## open the first tutorial in JupyterLab
 	$(PY) -m jupyterlab nbs/tutorials/01_neural_nmf.ipynb
 
+app: .venv/app ## topics of your own file in the browser, without code
+	@$(PY) -m voila nbs/apps/inspector.ipynb
+
 export: .venv/dev ## notebooks -> nnmf_nb/ and README.md
 	@$(PY) -c "from nbdev.doclinks import nbdev_export; nbdev_export()"
 	@$(PY) tools/readme.py
@@ -54,8 +57,9 @@ bench: .venv/dev ## run the benchmarks: ratios against peers, measured side by s
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "make bench: there is no benchmarks/*.py"; exit 1; }
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
-bench-scale: .venv/dev ## a fit to a file of SIZE=1000 megabytes: memory, and speed beside one in memory (15 minutes)
+bench-scale: .venv/dev ## a fit to a file of SIZE=1000 megabytes: memory, and speed beside one in memory; then a Dask cluster (15 minutes)
 	@SIZE=$(or $(SIZE),1000) $(PY) benchmarks/blocks.py
+	@$(PY) -c 'import distributed' 2>/dev/null || { echo "benchmarks/cluster.py needs Dask: $(PY) -m pip install -e '.[dask]'"; exit 0; }; $(PY) benchmarks/cluster.py
 
 fuzz: .venv/dev ## 100 000 small-integer NNLS problems against brute force (minutes)
 	@$(PY) tools/fuzz.py
@@ -105,6 +109,11 @@ pytest: .venv/dev
 	@echo "Installing nnmf_nb and the developers' tools into .venv (some minutes the first time) ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@ .venv/run
+
+.venv/app: settings.ini setup.py | $(PY)
+	@echo "Installing nnmf_nb and what the app needs into .venv ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[app]"
+	@touch $@
 
 .venv/docs: .venv/dev
 	@echo "Installing Sphinx and its theme into .venv ..."

@@ -6,7 +6,7 @@
 __all__ = ['VECTORIZERS', 'fit_texts']
 
 # %% ../nbs/texts.ipynb #c36f21e6
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
@@ -31,6 +31,11 @@ def _checked(texts):
     wrong = [i for i, text in enumerate(texts) if not isinstance(text, str)]
     if wrong:
         first = next(text for text in texts if not isinstance(text, str))
+        if isinstance(first, Mapping):
+            raise ValueError(
+                f"texts holds records with the fields {', '.join(map(str, first))}: give one "
+                "column, such as texts['text']."
+            )
         raise ValueError(
             f"texts must be strings; {len(wrong)} are not, the first at index {wrong[0]} is "
             f"{first!r}. Missing texts are empty ones: give pandas.Series(texts).fillna('')."

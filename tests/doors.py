@@ -109,6 +109,8 @@ CONTAINERS = {
     "big-endian": lambda X: X.astype(">f8"),
     "objects": lambda X: X.astype(object),
     "read-only": read_only,
+    "Fortran order": np.asfortranarray,
+    "every second row of a larger array": lambda X: np.repeat(X, 2, axis=0)[::2],
     "masked, nothing hidden": np.ma.masked_array,
     "frame": frame,
     "nullable frame": lambda X: frame(X).convert_dtypes(),
@@ -123,11 +125,24 @@ CONTAINERS = {
     "CSR": sp.csr_array,
     "CSC matrix": sp.csc_matrix,
     "COO": sp.coo_array,
+    "LIL": sp.lil_array,
+    "DOK": sp.dok_array,
+    "DIA": sp.dia_array,
+    "BSR matrix": lambda X: sp.bsr_matrix(X, blocksize=(2, 2)),
     "CSR with duplicates": with_duplicates,
 }
 # one of each kind, for doors that take long
 FEW = ["big-endian", "masked, nothing hidden", "nullable frame", "CSR with duplicates"]
-SPARSE = ["frame of sparse columns", "CSR", "CSC matrix", "COO", "CSR with duplicates"]
+SPARSE = ["frame of sparse columns", "CSR", "CSC matrix", "COO", "LIL", "DOK", "DIA", "BSR matrix"]
+SPARSE = [*SPARSE, "CSR with duplicates"]
+# the same numbers in fewer bits, beside float64: what goes in, how close the numbers are that come
+# out
+OTHER_DTYPES = {
+    "float32": (np.float32, np.float64, 2e-3),
+    "float16": (np.float16, np.float64, 2e-3),
+    "boolean": (bool, np.float64, 1e-12),
+    "unsigned bytes": (np.uint8, np.float64, 1e-12),
+}
 
 # --- doors ----------------------------------------------------------------------------------------
 

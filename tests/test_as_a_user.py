@@ -1,5 +1,5 @@
-"""The path of a newcomer with data of their own, from the CSV file to new data, in one file (issue
-15): what comes out is judged, not only that something does.
+"""The path of a newcomer with data of their own, from the CSV file to new data, in one file: what
+comes out is judged, not only that something does.
 """
 
 import json

@@ -220,6 +220,19 @@ def test_pyldavis_arguments_without_pyldavis():
         pyldavis_arguments(model, X, ["a"])
 
 
+def test_columns_of_hugging_face_datasets():
+    """A column of texts is taken as it is; a whole data set is none, which is said."""
+    tables = pytest.importorskip("datasets")
+    table = tables.Dataset.from_dict({"text": TEXTS, "kind": [0] * len(TEXTS)})
+    pipeline = fit_texts(table["text"], (4, 2))
+    assert np.array_equal(
+        pipeline.transform(table["text"]), fit_texts(TEXTS, (4, 2)).transform(TEXTS)
+    )
+    assert len(inspect(pipeline, table["text"]).data) == 6
+    with pytest.raises(ValueError, match=r"records with the fields text, kind: give one column"):
+        fit_texts(table)
+
+
 def test_triples_are_pipelines():
     """(documents, vectorizer, model), fitted one by one, as BERTopic and topicwizard keep them."""
     vectorizer = CountVectorizer(min_df=2).fit(TEXTS)

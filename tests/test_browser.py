@@ -589,9 +589,13 @@ def test_a_running_fit_is_changed_in_jupyterlab(jupyter, page, tmp_path):
 
 
 def use_app(page, name, tmp_path):
-    """Fit with a wrong rank, then with right ones, stop the fit, look at a topic, take the model
-    away.
+    """Fit with a wrong rank, then a table of texts with right ones, stop the fit, look at a topic,
+    take the model away.
     """
+    table = tmp_path / "terms.csv"
+    terms = datasets.gene_ontology()
+    rows = zip(terms.samples, terms.text)
+    table.write_text("term;text\n" + "".join(f'"{name}";"{text}"\n' for name, text in rows))
     fit = page.get_by_role("button", name="Fit", exact=True)
     fit.wait_for()
     page.get_by_label("data").select_option("handwritten digits")
@@ -602,6 +606,16 @@ def use_app(page, name, tmp_path):
     # what goes wrong is said, without a traceback
     page.locator("[role=alert]", has_text="ranks must be numbers").wait_for()
     assert page.get_by_text("Traceback").count() == 0
+    page.get_by_label("or a file").set_input_files(table)
+    page.get_by_text("Data to fit: terms.csv").wait_for()
+    # what was understood is said, and corrected
+    page.get_by_text("a table: 3,500 texts").wait_for()
+    texts = page.get_by_label("texts", exact=True)
+    texts.select_option("none: a table of numbers")
+    page.locator("[role=alert]", has_text="terms.csv has no column of numbers").wait_for()
+    texts.select_option("text")
+    page.get_by_text("column 'text' holds the texts").wait_for()
+    assert page.get_by_label("stop words").input_value() == "English"
     picture(page, f"{name}_form", tmp_path)
     ranks.fill("24, 8")
     ranks.press("Tab")
@@ -621,10 +635,12 @@ def use_app(page, name, tmp_path):
     assert links.evaluate_all("all => all.map(a => a.download)") == [
         "topics.html",
         "model.safetensors",
+        "topics.csv",
+        "coefficients.csv",
     ]
     with page.expect_download() as download:
         links.nth(1).click()
-    assert load(download.value.path()).layers_[0].rank == 24
+    assert load(download.value.path())[-1].layers_[0].rank == 24
     inspector.scroll_into_view_if_needed()
     picture(page, f"{name}_result", tmp_path)
 
@@ -632,7 +648,7 @@ def use_app(page, name, tmp_path):
 def test_app_in_voila(jupyter, page, tmp_path):
     page.goto(f"{jupyter}/voila/render/inspector.ipynb")
     page.get_by_role("button", name="Fit", exact=True).wait_for()
-    assert page.get_by_text("Files that you upload").is_visible()
+    assert page.get_by_text("Files that you choose").is_visible()
     # a page for people who do not read programs
     assert not page.get_by_text("Below this line is how it works").is_visible()
     use_app(page, "voila", tmp_path)

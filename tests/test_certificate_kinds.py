@@ -38,7 +38,7 @@ OBJECTIVE = {
         fixed=JUDGED,
     ),
     "SSNMF": ONE | dict(solver=SEARCH, beta_loss=OPEN, label_loss=OPEN, lam=OPEN),
-    "GuidedNMF": ONE | dict(lam=OPEN, seeds=OPEN, features=OPEN),
+    "GuidedNMF": ONE | dict(lam=OPEN, seeds=OPEN, features=OPEN, handle_unknown=OPEN),
     "MiniBatchNMF": COMMON
     | dict(
         n_components=SEARCH,

@@ -1,7 +1,8 @@
-"""Names and tables of topics (issue 15, BB): one test per name, over six models."""
+"""Names and tables of topics (BB): one test per name, over six models."""
 
 import warnings
 
+import doors
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 import nnmf_nb
 from nnmf_nb.chain._layers import Layer, topic_features, topic_shares
 from nnmf_nb.models._tables import feature_scores, relative_residuals
+from nnmf_nb.plot._colors import names_of
 
 NAMES = ["NMF", "SSNMF", "GuidedNMF", "HierarchicalNMF", "DeepNMF", "NeuralNMF"]
 every_model = pytest.mark.parametrize("name", NAMES)
@@ -94,6 +96,36 @@ def test_rename(name, tmp_path):
         model.rename(0, 99, "none")
     with pytest.raises(TypeError, match="name must be a string, got 3"):
         model.rename(0, 0, 3)
+
+
+@every_model
+def test_name_features(name, tmp_path):
+    """BB: names given once are in tables, trees, plots, views and the file; gone with the next
+    fit.
+    """
+    words = [f"word {i}" for i in range(10)]
+    model = zoo.fit(name, COUNTS)
+    assert model.name_features(words) is model
+    nnmf_nb.save(model, tmp_path / "model.nnmf")
+    for one in (model, nnmf_nb.load(tmp_path / "model.nnmf")):
+        assert {*one.topics().iloc[0, 1:]} <= {*words, ""} and "word " in one.tree()
+        assert one.topics_of("word 3").equals(one.topics_of(3))
+        assert [*nnmf_nb.inspect(one).payload["features"]] != []
+        assert {*nnmf_nb.inspect(one).payload["features"]} <= {*words}
+        assert [*names_of(one, None)] == words
+        assert one.transform(COUNTS).shape == model.transform(COUNTS).shape
+    with pytest.raises(ValueError, match="10 names"):
+        model.name_features(words[1:])
+    model.feature_labels_ = model.feature_labels_[1:]
+    with pytest.raises(ValueError, match="feature_labels_ does not fit"):
+        nnmf_nb.save(model, tmp_path / "forged.nnmf")
+    y = zoo.labels(16) if zoo.ZOO[name][2] else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(COUNTS[:, :9], y)
+        assert {*model.topics().iloc[0, 1:]} <= {*(f"x{i}" for i in range(9)), ""}
+        with pytest.raises(ValueError, match="have names since fit"):
+            model.fit(X, y).name_features(words)
 
 
 @every_model
@@ -287,6 +319,18 @@ def test_transform_all_layers(fitted, name):
         assert [*table.index] == POINTS
     with pytest.raises(ValueError, match="layer must be an integer"):
         model.transform(X, layer="every")
+
+
+@pytest.mark.parametrize("name", ["DeepSemiNMF", "NonlinearSemiNMF", "SparseCodingNetwork"])
+def test_transform_all_layers_of_signed_data(name):
+    """BB: two of these models gave the last layer alone, in a list."""
+    model = doors.fit(name, doors.data())
+    found = model.transform(doors.data(), layer="all")
+    assert [S.shape[1] for S in found] == [*model.layer_ranks()]
+    for layer, S in enumerate(found):
+        assert np.array_equal(S, model.transform(doors.data(), layer=layer))
+    with pytest.raises(ValueError, match="layer must be an integer"):
+        model.transform(doors.data(), layer="every")
 
 
 # --- what scikit-learn calls things ---------------------------------------------------------------

@@ -424,9 +424,11 @@ def test_kl_coefficients_of_one_topic_in_closed_form():
 
 
 def test_too_few_steps_warn():
+    """O: without the advice to increase what the user of a model cannot increase."""
     X = data()
-    with pytest.warns(ConvergenceWarning, match="data points did not converge in 1 steps"):
+    with pytest.warns(ConvergenceWarning, match="data points did not converge in 1 steps") as seen:
         coefficients(X, start(X)[0], 1, max_iter=1)
+    assert "max_iter" not in str(seen[0].message)
 
 
 # --- rough data -----------------------------------------------------------------------------------

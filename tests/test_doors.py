@@ -1,8 +1,9 @@
-"""One door: what `fit` takes, every other function takes, and understands in the same way (issue
-'Faults of whole kinds', letters C, D, I, M, O and the masks of W).
+"""One door: what `fit` takes, every other function takes, and understands in the same way (letters
+C, D, I, M, O and the masks of W).
 """
 
 import warnings
+from functools import partial
 
 import doors
 import numpy as np
@@ -123,6 +124,29 @@ def test_containers_mean_the_same_to_every_function(door):
         found = doors.numbers(doors.quietly(doors.FUNCTIONS[door], *extra, data))
         expected = stored if kind in doors.SPARSE else plain
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8, err_msg=kind)
+
+
+@pytest.mark.parametrize("kind", doors.OTHER_DTYPES)
+def test_other_dtypes_mean_their_numbers(kind):
+    """I: float32 stays float32 and is as good; booleans and short integers are numbers, in every
+    method and function.
+    """
+    given, meant, close = doors.OTHER_DTYPES[kind]
+    whole = np.minimum(X, 9.0) if kind != "boolean" else X > np.median(X)
+    data, other = whole.astype(given), whole.astype(given).astype(meant)
+    model = doors.fit("NeuralNMF", other)
+    calls = {door: call for door, call in doors.METHODS.items() if hasattr(model, door)}
+    calls |= {d: call for d, call in doors.WITH_MODEL.items() if not d.startswith("plot")}
+    calls = {door: partial(call, model) for door, call in calls.items()}
+    calls |= doors.WITHOUT_MODEL
+    del calls["regroup"]  # which trains, and rounding chooses where that ends
+    for door, call in calls.items():
+        found, expected = (doors.numbers(doors.quietly(call, Z)) for Z in (data, other))
+        size = np.nanmax(np.abs(expected), initial=1.0)
+        np.testing.assert_allclose(found, expected, rtol=close, atol=close * size, err_msg=door)
+    fitted = doors.fit("NMF", data)
+    dtype = np.float32 if kind == "float32" else np.float64
+    assert fitted.components_.dtype == fitted.transform(data).dtype == dtype
 
 
 # --- C: masked arrays -----------------------------------------------------------------------------
@@ -494,6 +518,8 @@ MESSAGES = {
         "features must be",
     ),
     "pictures": (lambda: DeepSemiNMF(2).fit(np.ones((4, 5, 6))), r"X.reshape\(len\(X\), -1\)"),
+    "texts for nnls": (lambda: nnls(doors.A, ["a b", "c"]), "dtype.*give real numbers"),
+    "pictures for nnls": (lambda: nnls(doors.A, np.ones((8, 5, 6))), r"Join its axes: X.reshape"),
     "on its side": (lambda: doors.fit("NMF", X).transform(X.T), r"give X\.T"),
     "on its side, inspected": (lambda: inspect(doors.fit("NMF", X), X.T), r"give X\.T"),
     "NaN without a mask to hide it": (

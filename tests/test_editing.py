@@ -79,7 +79,15 @@ PAIRS = {
         lambda e: dict(topics=["0:3"], words=[weakest(e, "0:3")]),
         lambda e: e.add_words("0:3", [weakest(e, "0:3")]),
     ),
+    "merge with a name": (
+        lambda e: dict(topics=["0:0", "0:1"], value="trade"),
+        lambda e: e.merge("0:0", "0:1", name="trade"),
+    ),
     "pin": (lambda e: dict(topics=["1:0"]), lambda e: e.pin("1:0")),
+    "pin without small parts": (
+        lambda e: dict(topics=["1:0"], value="cut"),
+        lambda e: e.pin("1:0", cut=0.01),
+    ),
     "remove_from": (
         lambda e: dict(topics=["0:0"], points=[1, 0]),
         lambda e: e.remove_from(["text1", "text0"], "0:0"),
@@ -455,10 +463,13 @@ def test_gestures_with_a_kernel(chain, new_page, tmp_path):
         assert edits.log == twin.log and edits.state.digest() == twin.state.digest()
         assert refused.inner_text() == page.locator(".alert").inner_text() == ""
 
+    assert "Drag a topic onto another one" in page.locator(".picking").inner_text()
+
     # merge: dragged, committed with the button; the page has one topic less
     drag(page, place("0:0"), place("0:1"))
     draft.locator(".figures").wait_for()
     assert "merge “" in draft.inner_text() and page.locator(".node").count() == 11
+    assert page.locator(".node.drafted").count() == 2
     shoot(page, "draft")
     commit_like(twin.merge("0:0", "0:1"))
     assert page.locator(".node").count() == 10
@@ -587,6 +598,8 @@ def test_gestures_with_a_kernel(chain, new_page, tmp_path):
     node(page, place("0:7")).focus()
     page.keyboard.press("Delete")
     page.locator(".comparison .lost").first.wait_for()
+    assert page.locator(".node.drafted").count() == 1
+    assert node(page, place("0:7")).evaluate("one => one.classList.contains('drafted')")
     shoot(page, "compare")
     page.locator("button.commit").focus()
     commit_like(twin.delete("0:7"))
@@ -630,6 +643,12 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
         page.wait_for_function(f"document.querySelectorAll('.log li').length === {len(edits.log)}")
         assert refused.inner_text() == page.locator(".alert").inner_text() == ""
 
+    def called():
+        """The name of the selected topic."""
+        return (
+            page.locator(".rename").locator("xpath=..").inner_text().removesuffix("rename").strip()
+        )
+
     def says(sentence):
         refused.get_by_text(sentence).wait_for()
         assert log.count() == len(edits.log)
@@ -652,7 +671,7 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     written(edits.pin("0:6"))
     assert node(page, place("0:6")).locator(".lock").count() == 1
     page.keyboard.press("Delete")
-    says("delete would change the pinned topic 0:6; unpin it first")
+    says(f"delete would change the pinned topic “{called()}”; unpin it first")
     word = page.locator(".feature > span:first-child").first.inner_text()
     page.get_by_role("button", name=f"cross out {word}", exact=True).click()
     says("unpin it first")
@@ -667,7 +686,12 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     written(edits.pin(top))
     node(page, place("0:6")).click()
     page.keyboard.press("Delete")
-    says(f"the pinned topic {top}, of which 0:6 is a part")
+    part = called()
+    node(page, place(top)).click()
+    whole = called()
+    node(page, place("0:6")).click()
+    page.keyboard.press("Delete")
+    says(f"the pinned topic “{whole}”, of which “{part}” is a part")
     node(page, place(top)).click()
     page.keyboard.press("p")
     written(edits.unpin(top))

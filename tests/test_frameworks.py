@@ -1,4 +1,4 @@
-"""Tensors of PyTorch and JAX (issue 15, BB): the recipes of the tutorial, and what is refused."""
+"""Tensors of PyTorch and JAX (BB): the recipes of the tutorial, and what is refused."""
 
 import json
 from pathlib import Path

@@ -30,8 +30,10 @@ from nnmf_nb import (
     DeepSemiNMF,
     GuidedNMF,
     HierarchicalNMF,
+    NeuralNCPD,
     NeuralNMF,
     NonlinearSemiNMF,
+    NonnegativeCP,
     SparseCodingNetwork,
     UnfoldedNMF,
     datasets,
@@ -94,6 +96,17 @@ def genes():
     )
 
 
+@pytest.fixture(scope="module")
+def tensor_models():
+    il2 = datasets.il2()
+    quick = dict(max_iter=20, n_init=1, n_init_upper=1, random_state=0)
+    given = {
+        hierarchy: NeuralNCPD((5, 3), hierarchy=hierarchy, **quick)
+        for hierarchy in ("samples", "modes", "shared")
+    } | {"flat": NonnegativeCP(4, max_iter=20, n_init=1, random_state=0)}
+    return {name: clone(one).fit(il2.X, mask="nan") for name, one in given.items()}
+
+
 def exact_shares(layers, l):
     """Share of every topic of layer l in the reconstruction of every data point at this depth."""
     Phi = layers[0].A
@@ -108,6 +121,70 @@ def wire(data):
 
 
 # --- the payload ----------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", ["samples", "modes", "shared", "flat"])
+def test_a_tensor_model_has_a_card_per_mode(tensor_models, kind):
+    il2, model = datasets.il2(), tensor_models[kind]
+    view = inspect(model, il2.X, features=il2.names, modes=il2.modes)
+    data = json.loads(wire(view.payload))
+    assert [one["title"] for one in data["modes"]] == list(il2.modes[1:])
+    assert [float(one) for one in data["modes"][0]["names"]] == [0.5, 1, 2, 4]
+    assert np.allclose(data["modes"][1]["axis"], np.log10(il2.names[2]), atol=1e-4)
+    left = [model.residuals(il2.X, layer=l)[0]["error"] for l in range(len(data["layers"]))]
+    for m, point in data["points"].items():
+        assert point["name"] == il2.names[0][int(m)]
+        assert np.allclose(point["errors"], [one[int(m)] for one in left], atol=1e-3)
+    for l, layer in enumerate(data["layers"]):
+        profiles, weights = model._components_of_layer(l)
+        parts = [U / U.sum(axis=0) for U in profiles]
+        shares = parts[0] * weights
+        shares = shares / shares.sum(axis=1, keepdims=True)
+        assert np.allclose([one["share"] for one in layer["topics"]], weights / weights.sum(), 1e-3)
+        for j, topic in enumerate(layer["topics"]):
+            hours, doses, cells = topic["modes"]
+            for one, m in ((hours, 1), (doses, 2)):
+                drawn = np.frombuffer(base64.b64decode(one["image"]), np.uint8) / 255
+                assert np.allclose(drawn, parts[m][:, j] / parts[m][:, j].max(), atol=3e-3)
+            names = [data["features"][i] for i in cells["features"]]
+            wanted = dict(zip(il2.names[3], parts[3][:, j]))
+            assert np.allclose(cells["weights"], [wanted[name] for name in names], rtol=1e-3)
+            assert all(np.isclose(part, shares[m, j], atol=1e-3) for m, part in topic["points"])
+    if kind != "flat":
+        expected = model.layers_[1].flow
+        for i, j, up, _ in data["layers"][1]["flows"]:
+            assert np.isclose(up, expected[i, j], atol=1e-3)
+    assert ("chain of its own" in data["remark"]) == (kind == "modes")
+    view.rename(0, 1, "mine")
+    assert inspect(model).names == {"0,1": "mine"} and model.topic_names_ == {(0, 1): "mine"}
+    view.rename(0, 1, "")
+
+
+def test_tensor_models_refuse_what_does_not_fit(tensor_models):
+    il2, model = datasets.il2(), tensor_models["flat"]
+    for given, words in (
+        (dict(features=il2.names[:2]), "features must be 4 lists"),
+        (dict(features=[None, ["a"], None, None]), r"features\[1\] must be 4 names"),
+        (dict(modes=["one"]), "modes must be 4 titles"),
+        (dict(samples=["one"]), "samples must be 13 names"),
+        (dict(shape=(4, 96)), "shape is for data points that are pictures"),
+        (dict(X=il2.X[:5]), "X must be the training data, 13 data points; got 5"),
+        (dict(X=il2.X[:, :3]), r"fitted to \(4, 12, 8\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            inspect(model, **given)
+    with pytest.raises(NotFittedError):
+        inspect(NonnegativeCP())
+    with pytest.raises(ValueError, match="modes are for models of tensors"):
+        inspect(NMF(2, random_state=0).fit(np.eye(5) + 1), modes=["a", "b"])
+    # the data points may have their names from `samples`, or none at all
+    names = [f"cell {m}" for m in range(13)]
+    view = inspect(model, features=il2.names[1:], samples=names)
+    assert {one["name"] for one in view.payload["points"].values()} <= set(names)
+    assert "mode 1: 0.5" in inspect(model, features=il2.names).payload["features"]
+    table = view.controls.children[-1].value
+    assert "mode 3" in table and "Treg" in table and "NaN" not in table
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -1344,3 +1421,48 @@ def test_opened_texts_and_names_stay_text(open_page, models, toy, tmp_path):
     page.locator(".node .name", has_text="<img").first.wait_for()
     assert page.locator("img").count() == 0 and page.title() != "1"
     assert page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_tensors_have_cards_that_hand_and_keys_reach(open_page, tensor_models, tmp_path):
+    il2, model = datasets.il2(), tensor_models["samples"]
+    view = inspect(model, il2.X, features=il2.names, modes=il2.modes)
+    page = open_page(view)
+    cards = page.locator(".topic .mode")
+    assert [one.split()[0] for one in cards.all_inner_texts()] == ["hour", "dose", "cell"]
+    assert cards.locator("svg.curve").count() == 2 and cards.locator(".feature").count() == 8
+    l, j = view.selected
+    topic = view.payload["layers"][l]["topics"][j]
+    assert shown_features(page) == [
+        view.payload["features"][i] for i in topic["modes"][2]["features"]
+    ]
+    first = shown_features(page)
+    page.locator("input[type=range]").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    assert sorted(shown_features(page)) == sorted(first) != shown_features(page)
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    word = page.evaluate("document.activeElement.children[0].textContent")
+    assert word == shown_features(page)[1]
+    page.keyboard.press("Enter")
+    assert word in page.locator(".word h3").inner_text()
+    before = state(page)
+    node(page, l, (j + 1) % 3).locator(".bar").click()
+    assert state(page)[0] != before[0] and state(page)[1] != before[1]
+    page.locator("input[type=search]").fill("NK")
+    assert page.locator(".feature mark").all_inner_texts() == ["NK"]
+    nasty = [[f"{NASTY}{m} {i}" for i in range(len(U))] for m, U in enumerate(model.factors_)]
+    titles = [f"{NASTY}{m}" for m in range(4)]
+    for view, width, scheme in (
+        (inspect(model, il2.X, features=nasty, modes=titles), 400, "dark"),
+        (inspect(model, il2.X, features=il2.names, modes=il2.modes), 400, "light"),
+        (inspect(tensor_models["flat"]), 1400, "dark"),
+    ):
+        page = open_page(view, width, scheme)
+        assert page.locator(".topic .mode").count() == 3
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("img").count() == 0 and page.title() != "1"
+        assert sticking_out(page) == [] and page.locator(".alert").inner_text() == ""
+        page.close()

@@ -35,6 +35,7 @@ LONG = (
     *("arrays", "iteration", "linalg", "cuda_kernels", "near_dependence", "kl_kernels", "kernels"),
     *("quasi_newton", "stationarity", "tables", "probabilities", "one_layer", "bounds", "state"),
     *("rules", "text_steps", "map_arrays", "map_layout", "08_a_million_documents"),
+    *("distributed", "07_correcting_a_model", "texts", "flat", "neural_ncpd"),
 )
 
 

@@ -1,5 +1,6 @@
 """Data read in blocks: the same factorization, the same bits from every source, faults named."""
 
+import dataclasses
 import gzip
 import resource
 
@@ -27,7 +28,8 @@ from nnmf_nb.chain import depth_errors
 from nnmf_nb.chain._labels import Supervision, labels_per_layer, with_labels
 from nnmf_nb.core._data import DataMatrix
 from nnmf_nb.core._linalg import unit_columns
-from nnmf_nb.evaluation.metrics import match_topics
+from nnmf_nb.evaluation import _certificates
+from nnmf_nb.evaluation.metrics import errors_per_depth, match_topics
 from nnmf_nb.layer._nnls import solve_layer
 from nnmf_nb.models._neural import blocked_objective, chosen_cost, chosen_objective
 from nnmf_nb.out_of_core import _sources, _training
@@ -531,9 +533,46 @@ def test_what_needs_x_in_memory():
         SSNMF(3, label_loss="kullback-leibler").fit(source, LABELS)
     with pytest.raises(ValueError, match="itakura-saito"):
         NMF(3, beta_loss="itakura-saito", init="random").fit(source)
-    with pytest.raises(TypeError, match="verify needs X in memory"):
-        verify(fitted(source), source)
+    with pytest.raises(TypeError, match="squared errors of blocks"):
+        verify(NMF(3, beta_loss="kullback-leibler", max_iter=3).fit(source), source)
+    with pytest.raises(ValueError, match="mask and weights"):
+        verify(fitted(source), source, mask=np.ones(X.shape, bool))
+    with pytest.raises(ValueError, match="40 features"):
+        verify(fitted(source), blocks(X[:, :40]))
     with pytest.raises(ValueError, match="features"):
         fitted(source).transform(blocks(X[:, :40]))
     with pytest.raises(ValueError, match="rows must be"):
         blocks(X, rows=0)
+
+
+CERTIFIED = {
+    "NMF": NMF(4, random_state=0),
+    "penalties": NMF(4, alpha_W=1e-3, l1_ratio=0.5, random_state=0),
+    "HierarchicalNMF": HierarchicalNMF((5, 3), random_state=0),
+    "NeuralNMF": NeuralNMF((4, 2), coefficients="data", init="flat", random_state=0),
+    "chain": NeuralNMF((4, 2), init="flat", max_iter=20, random_state=0),
+    "SSNMF": SSNMF(4, random_state=0),
+}
+
+
+@pytest.mark.parametrize("name", CERTIFIED)
+def test_a_certificate_of_blocks_is_that_of_x_in_memory(name):
+    source, model = blocks(X, rows=ROWS), CERTIFIED[name]
+    model.fit(source, LABELS if name == "SSNMF" else None)
+    blocked, whole = verify(model, source), verify(model, X)
+    assert blocked.verdicts == whole.verdicts
+    for one, other in zip(blocked.layers, whole.layers):
+        pairs = zip(dataclasses.astuple(one), dataclasses.astuple(other))
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+    assert model.certificate_.verdicts == whole.verdicts
+    np.testing.assert_allclose(errors_per_depth(model, source), errors_per_depth(model, X))
+
+
+def test_floors_of_blocks_are_bounds_or_unknown(monkeypatch):
+    model = fitted(blocks(X, rows=ROWS, keep_coefficients=False))
+    (layer,) = verify(model, blocks(X, rows=ROWS)).layers
+    assert 0 < layer.floor < layer.error
+    monkeypatch.setattr(_certificates, "GRAM_FEATURES", N_FEATURES - 1)
+    (layer,) = verify(model, blocks(X, rows=ROWS)).layers
+    assert np.isnan(layer.floor)

@@ -485,7 +485,7 @@ def test_over_time_errors(models, change, message):
 
 
 def test_over_dates(models):
-    """Issue 15, BB: all forms of dates give one picture, sorted, on an axis of dates."""
+    """BB: all forms of dates give one picture, sorted, on an axis of dates."""
     model, rng = models["neural"], np.random.default_rng(0)
     days = np.datetime64("2019-12-25") + rng.permutation(90)
     plain = (days - np.datetime64("1970-01-01")).astype(int)
@@ -511,6 +511,15 @@ def test_over_dates(models):
     ax.figure.canvas.draw()
     assert "2020" in ax.xaxis.get_major_formatter().get_offset()
     assert "Jan" in " ".join(label.get_text() for label in ax.get_xticklabels())
+    for freq in ("M", "Q"):  # four years were too many months and too few years for matplotlib
+        months = pd.period_range("1990-01", periods=48 if freq == "M" else 16, freq=freq)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for draw in (plot.plot_over_time, plot.plot_river):
+                given = months[np.arange(90) % len(months)]
+                ax = draw(model, -1, given, ax=Figure().subplots())
+                ax.figure.canvas.draw()
+                assert 3 <= len(ax.get_xticks()) <= 7
     years = [str(1790 + i) for i in range(90)]
     ax = plot.plot_over_time(model, when=years)
     assert ax.get_xlabel() == "when (bins of 2)" and 1790 <= ax.get_xlim()[0] < 1792
@@ -527,7 +536,7 @@ def test_over_dates(models):
 
 
 def test_by_group():
-    """Issue 15, BB: means over the data points of a group, counts, and those without a group."""
+    """BB: means over the data points of a group, counts, and those without a group."""
     layers = hand_made()  # Phi_0 has column sums 1
     S = np.array([[1.0, 1, 2], [0, 0, 4], [5, 5, 0], [0, 0, 0]])
     table = plot.shares_by_group(layers, ["b", "a", "b", None], 0, S=S)

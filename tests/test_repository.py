@@ -41,10 +41,10 @@ solvers: stationarity _stopping coordinate_descent initialization extrapolation 
 solvers: count_descent
 solvers: gradient _quasi_newton _flat _online
 chain: _costs _projection _counts _layer_losses _layers _labels _sequential _semi_nmf
+out_of_core: _distributed _training
 evaluation: _certificates metrics hierarchy_metrics
 persistence: _text_steps _files _checkpoints
-out_of_core: _distributed
-out_of_core: _training _chains
+out_of_core: _chains
 models: _probabilities _tables _report _base _starts _one_layer *
 tensors: _kernels _data _counts _cp _neural_ncpd _judgment
 plot: _colors _factors _tree _topics _time _images _paths _tensors
@@ -57,6 +57,7 @@ texts
 datasets
 bridges
 _command_line
+apps: _files _work _form
 """
 BORDERS = {"datasets": set()}  # data must load without the models
 

@@ -60,6 +60,14 @@ def test_readers_see_no_directives():
     assert shown == ["x = 1", "[a](b.ipynb#the-end) [c](https://d/#E)"]
 
 
+def test_names_of_models_lead_to_their_pages():
+    """Not in code, links and headings, and no other names."""
+    led = "{py:class}`NMF <nnmf_nb.NMF>`"
+    assert docs.with_names("a `NMF`, `fit`") == f"a {led}, `fit`"
+    for same in ("[`NMF`](x.html)", "# `NMF`", "```\n`NMF`\n```", "``NMF``", "`nnls`"):
+        assert docs.with_names(same) == same
+
+
 def test_broken_links_and_outside_requests_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(docs, "SITE", tmp_path)
     (tmp_path / "a.html").write_text(

@@ -528,7 +528,7 @@ def test_everything_runs_in_every_namespace(xp_device):
     wide = "64" in str(xp_device.dtype)
     here, a = as_data(xp_device.asarray(X.X)), tuple(xp_device.asarray(v) for v in A)
     for name, optimizer in OPTIMIZERS.items():
-        options = dict(max_iter=6, tol=0.0, **({"step": 0.1} if name == "gd" else {}))
+        options = dict(max_iter=3, tol=0.0, **({"step": 0.1} if name == "gd" else {}))
         trace = run(optimizer, on_unit_columns(ChainObjective(here, every)), a, Trace(), **options)
         peer = run(optimizer, on_unit_columns(ChainObjective(X, every)), A, Trace(), **options)
         assert trace.values == pytest.approx(peer.values, rel=1e-6 if wide else 2e-2), name
@@ -543,9 +543,9 @@ def test_everything_runs_in_every_namespace(xp_device):
         xp_device.asarray(X.X), mask=xp_device.xp.asarray(mask, device=xp_device.device)
     )
     for D, peer in ((here, X), (masked, as_data(X.X, mask=mask))):
-        fit = hals(D, *(xp_device.asarray(v) for v in start(peer)), max_iter=10, tol=0.0)
+        fit = hals(D, *(xp_device.asarray(v) for v in start(peer)), max_iter=5, tol=0.0)
         assert fit.errors == pytest.approx(
-            hals(peer, *start(peer), max_iter=10, tol=0.0).errors, rel=0.02
+            hals(peer, *start(peer), max_iter=5, tol=0.0).errors, rel=0.02
         )
         assert fit.A.dtype == fit.S.dtype == xp_device.dtype and fit.A.device == a[0].device
         assert (

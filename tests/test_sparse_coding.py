@@ -202,7 +202,7 @@ def test_core_in_strict_array_api(dtype):
 def test_training_in_strict_array_api():
     strict = pytest.importorskip("array_api_strict")
     fits = [
-        quiet(SparseCodingNetwork(**SMALL | dict(max_iter=5)), Z, Y) for Z in (X, strict.asarray(X))
+        quiet(SparseCodingNetwork(**SMALL | dict(max_iter=2)), Z, Y) for Z in (X, strict.asarray(X))
     ]
     assert to_numpy(fits[1].transform(strict.asarray(X))) == pytest.approx(
         fits[0].transform(X), abs=1e-6

@@ -688,6 +688,35 @@ def test_bad_seeds_are_named(params, words):
         GuidedNMF(2, **params).fit(TOY.X)
 
 
+def test_unknown_seeds_can_be_passed_over():
+    """BB: one warning names them and the groups that lose all; the fit is that without them."""
+    seeds = {"a": ["t0w0", "zebra"], "none": ["yak", "emu"], "b": [3, 90]}
+    given = dict(features=TOY.features, random_state=0, max_iter=5, tol=1e9)
+    with pytest.raises(ValueError, match="'zebra' of group 'a' is no feature.*handle_unknown"):
+        GuidedNMF(4, seeds=seeds, **given).fit(TOY.X)
+    with pytest.warns(UserWarning, match="passed over") as caught:
+        model = GuidedNMF(4, seeds=seeds, handle_unknown="warn", **given).fit(TOY.X)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    for words in (
+        "'zebra' of group 'a'",
+        "'emu' of group 'none'",
+        "90 of",
+        "other seed: group 'none'",
+    ):
+        assert words in str(caught[0].message)
+    plain = GuidedNMF(4, seeds={"a": ["t0w0"], "b": [3]}, **given).fit(TOY.X)
+    assert list(model.groups_) == ["a", "b"]
+    assert np.array_equal(model.components_, plain.components_)
+    table = pd.DataFrame([[1, 1]], index=["a"], columns=["t0w0", "zebra"])
+    with pytest.warns(UserWarning, match="'zebra'"):
+        GuidedNMF(4, seeds=table, handle_unknown="warn", **given).fit(TOY.X)
+    with pytest.warns(UserWarning, match="Left out"):
+        empty = GuidedNMF(4, seeds=[["yak"]], handle_unknown="warn", **given).fit(TOY.X)
+    assert len(empty.groups_) == 0
+    with pytest.raises(ValueError, match="handle_unknown must be 'error' or 'warn', got 'ignore'"):
+        GuidedNMF(4, handle_unknown="ignore").fit(TOY.X)
+
+
 def test_guided_topics_follow_their_seeds():
     word = np.array([int(name[1]) for name in TOY.features])
     seeds = {

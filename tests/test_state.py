@@ -1,4 +1,4 @@
-"""State that outlives a call: of the process, of files and of models (letters of issue 15)."""
+"""State that outlives a call: of the process, of files and of models."""
 
 import copy
 import datetime

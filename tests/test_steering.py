@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,11 @@ def assert_sound(edits):
         assert state.A[0][w, state.ids[0].index(topic)] >= bound * (1 - 1e-12)
     for A in state.A:
         assert np.allclose(np.linalg.norm(A, axis=0), 1)
+    bound = {part for part, _ in state.parents}
+    for part in bound:
+        layer, i = state.place(part)
+        above = {state.ids[layer + 1][j] for j in np.flatnonzero(state.A[layer + 1][i])}
+        assert above <= {one for name, one in state.parents if name == part}
 
 
 @pytest.mark.parametrize("others", ["pin", "hold", "free"])
@@ -136,6 +142,154 @@ def test_supertopics_change_as_said(chain):
     assert np.flatnonzero(moved.A[1][0]).tolist() == [1]
 
 
+def drift(edits, start):
+    """How far topics that the last edit did not touch are from a state, at most."""
+    others = set(edits.state.ids[0]) - edits.state.touched
+    return max(np.linalg.norm(edits.state.topic(t) - start.topic(t)) for t in others)
+
+
+def test_several_refinements_hold_topics_to_the_edit(chain):
+    edits = steer(chain, X, **NAMES)
+    edits.commit(edits.merge("0:0", "0:1"))
+    edits.refine(3)
+    edits.commit(edits.delete("0:2"))
+    start = edits.state
+    for _ in range(10):
+        edits.refine(5, others="hold")
+    assert edits.state.reference is start.A
+    held = drift(edits, start)
+    for _ in range(10):
+        edits.undo()
+    for _ in range(10):  # as if every refinement held to its own start
+        edits.refine(5, others="hold")
+        last = edits._past[-1]
+        edits._past[-1] = (replace(last[0], reference=last[0].A), *last[1:])
+    assert 0 < held < 0.5 * drift(edits, start)
+
+
+def test_a_pin_or_a_name_leaves_what_is_trained(chain):
+    edits = steer(chain, X, **NAMES)
+    edits.commit(edits.merge("0:0", "0:1"))
+    merged = edits.state
+    assert edits.rename("0:3", "trade").touched == ("0:3",)
+    pin = edits.pin("1:0")
+    assert pin.touched == ("1:0", *pin.pins) and len(pin.pins) > 1
+    edits.commit(edits.rename("0:3", "trade"))
+    edits.commit(edits.pin("0:5"))
+    edits.commit(edits.unpin("0:5"))
+    assert edits.state.touched == merged.touched and edits.state.reference is merged.A
+    edits.refine(3)
+    assert not np.array_equal(edits.state.topic("t1"), merged.topic("t1"))
+    assert np.array_equal(edits.state.topic("0:3"), merged.topic("0:3"))
+
+
+def test_words_that_were_dragged_stay_in_their_part(chain):
+    edits = steer(chain, X, **NAMES)
+    words = first(edits, "0:2", 4)[1:]
+    edits.commit(edits.add_words("0:2", words[:1]))
+    preview = edits.commit(edits.split("0:2", words))
+    column = edits.state.topic("t1")
+    assert not edits.state.topic("t2")[[WORDS.index(w) for w in words]].any()
+    tenth = np.sort(column)[-10]
+    for n in range(2):
+        assert set(words) <= set(first(edits, "t1", 20))
+        edits.refine(10 * (n + 1), others="free")
+        assert_sound(edits)
+    bounds = {w: bound for topic, w, bound in edits.state.added if topic == "t1"}
+    assert {WORDS[w] for w in bounds} == set(words) and preview.adherence == 1
+    assert min(edits.state.topic("t1")[list(bounds)]) > 0.5 * tenth
+    assert not [one for one in edits.state.added if one[0] == "t2"]
+
+
+def test_a_topic_that_was_moved_stays_with_its_supertopic(chain):
+    edits = steer(chain, X, **NAMES)
+
+    def parents(topic):
+        row = edits.state.A[1][edits.state.ids[0].index(topic)]
+        return {edits.state.ids[1][j] for j in np.flatnonzero(row)}
+
+    edits.commit(edits.move("0:0", "1:1"))
+    edits.commit(edits.move("0:1", "1:1"))
+    edits.commit(edits.move("0:2", "1:2"))
+    edits.commit(edits.add_words("0:5", ["word1"]))
+    edits.refine(10, others="free")
+    assert [parents(t) for t in ("0:0", "0:1", "0:2")] == [{"1:1"}, {"1:1"}, {"1:2"}]
+    preview = edits.commit(edits.merge("0:0", "0:1"))
+    assert edits.state.parents >= {("t1", "1:1")} and preview.notes == ()
+    edits.commit(edits.split("0:2"))
+    edits.refine(5, others="free")
+    assert parents("t1") == {"1:1"} and parents("t2") == parents("t3") == {"1:2"}
+    edits.commit(edits.merge("1:1", "1:0"))
+    assert parents("t1") == {"t4"}
+    preview = edits.merge("t1", "0:6")
+    assert preview.notes == ("t1 was moved; the merged topic may go to any supertopic.",)
+    assert_sound(edits)
+
+
+def test_a_merged_topic_gets_a_name(chain):
+    edits = steer(chain, X, **NAMES)
+    edits.commit(edits.rename("0:0", "old"))
+    edits.commit(edits.merge("0:0", "0:1", name="trade"))
+    assert edits.state.titles == (("t1", "trade"),)
+    assert edits.delete("trade").record.topics == ("t1",)
+    assert "edits.merge('0:0', '0:1', name='trade')" in edits.to_code()
+    again = replay(chain, X, edits.to_json(), **NAMES)
+    assert again.state.titles == edits.state.titles
+
+
+def test_small_parts_can_be_cut_before_a_pin(chain):
+    edits = steer(chain, X, **NAMES)
+    column = edits.state.A[1][:, 0]
+    share = np.sort(column / column.sum())
+    cut = float(share[share > 0][:2].mean())  # between the smallest part and the next one
+    plain, fewer = edits.pin("1:0"), edits.pin("1:0", cut=cut)
+    assert len(fewer.pins) == len(plain.pins) - 1 and plain.adherence == 1
+    assert fewer.adherence > 0.8 and plain.errors_after == plain.errors_before
+    edits.commit(fewer)
+    pinned = edits.state.A[1][:, 0]
+    assert_sound(edits)
+    edits.refine(5, others="free")
+    assert np.array_equal(edits.state.A[1][:, 0], pinned)
+    assert np.count_nonzero(pinned) == np.count_nonzero(column) - 1
+    assert replay(chain, X, edits.to_json(), **NAMES).state.digest() == edits.state.digest()
+    assert f"cut={cut}" in edits.to_code()
+    with pytest.raises(ValueError, match="must be a share"):
+        edits.pin("1:1", cut=1.0)
+
+
+def test_the_preview_of_a_pin_offers_to_cut(chain):
+    edits = steer(chain, X, **NAMES)
+    A = edits.state.A[1].copy()
+    A[:, 0] = [0.001, 0.002, 0.5, 0.5, 0.5, 0.3, 0, 0]
+    past = edits._past[0]
+    edits._past[0] = (replace(past[0], A=(edits.state.A[0], A)), *past[1:])
+    (note,) = edits.pin("1:0").notes
+    assert note == "Without parts below 1% of it there would be 4 (cut=0.01)."
+    assert len(edits.pin("1:0").pins) == 6 and len(edits.pin("1:0", cut=0.01).pins) == 4
+    edits.commit(edits.pin("1:0", cut=0.01))
+    assert edits.pin("0:0").notes == ()
+
+
+def test_what_an_edit_ends_is_said(chain):
+    edits = steer(chain, X, **NAMES)
+    word = first(edits, "0:0", 1)[0]
+    edits.commit(edits.remove_words("0:0", [word]))
+    edits.commit(edits.remove_from(POINTS[:1], "0:1"))
+    preview = edits.merge("0:0", "0:1")
+    assert preview.notes == (
+        f"{word}: removed from 0:0 only, so the merged topic may have it again.",
+        "text0: taken out of 0:1 only, so the merged topic may have it again.",
+    )
+    assert preview.notes[0] in str(preview)
+    edits.commit(edits.remove_words("0:1", [word]))
+    assert len(edits.merge("0:0", "0:1").notes) == 1  # both had it
+    edits.commit(edits.label(POINTS[:3], "art"))
+    preview = edits.commit(edits.label(POINTS[2:5], "sport"))
+    assert preview.notes == ("1 of the data points had another label; the later one counts.",)
+    assert dict(edits.state.labels) == {0: "art", 1: "art", 2: "sport", 3: "sport", 4: "sport"}
+    assert edits.label(POINTS[:2], "art").notes == ()
+
+
 def test_a_pinned_supertopic_holds_its_parts(chain):
     edits = steer(chain, X, **NAMES)
     preview = edits.commit(edits.pin("1:0"))
@@ -146,8 +300,15 @@ def test_a_pinned_supertopic_holds_its_parts(chain):
     edits.refine(5, others="free")
     assert np.array_equal(edits.state.A[1][:, 0], column)
     assert all(np.array_equal(edits.state.topic(t), before[t]) for t in parts)
-    with pytest.raises(ValueError, match="of which .* is a part; unpin it first"):
-        edits.delete(parts[0])
+    for change in (
+        lambda: edits.delete(parts[0]),
+        lambda: edits.merge(*parts[:2]),
+        lambda: edits.split(parts[0]),
+        lambda: edits.remove_words(parts[0], ["word1"]),
+        lambda: edits.add_words(parts[0], ["word1"]),
+    ):
+        with pytest.raises(ValueError, match="of which .* is a part; unpin it first"):
+            change()
 
 
 ADDED = "word1"
@@ -179,6 +340,7 @@ REFUSALS = {
     "stop pinned": (lambda e: e.stop_words(first(e, "0:7", 1)), "unpin it first"),
     "unpin": (lambda e: e.unpin("0:0"), "is not pinned; pinned are 0:7"),
     "remove added": (lambda e: e.remove_words("0:6", [ADDED]), "both added to and removed"),
+    "add removed": (lambda e: e.add_words("0:5", ["word2"]), "both added to and removed"),
     "add stopped": (lambda e: e.add_words("0:0", [stopped(e)]), "both added to and removed"),
     "create stopped": (lambda e: e.create([stopped(e)]), "is a stop word"),
     "create nothing": (lambda e: e.create(), "either words or data points"),
@@ -199,6 +361,7 @@ def test_what_contradicts_is_refused_and_nothing_happens(chain, case):
     edits.commit(edits.pin("0:7"))
     edits.commit(edits.stop_words([stop]))
     edits.commit(edits.add_words("0:6", [ADDED]))
+    edits.commit(edits.remove_words("0:5", ["word2"]))
     digest, log = edits.state.digest(), edits.log
     action, message = REFUSALS[case]
     with pytest.raises(ValueError, match=message):
@@ -210,6 +373,23 @@ def test_the_last_topic_and_the_last_part_stay():
     flat = steer(NMF(1, random_state=0).fit(X), X, **NAMES)
     with pytest.raises(ValueError, match="last topic"):
         flat.delete("0:0")
+    edits = steer(HierarchicalNMF((8, 3), random_state=0).fit(X), X, **NAMES)
+    for topic in edits.state.ids[0][:-1]:
+        last = [one for one in edits.state.ids[1] if one != "1:0"][int(topic[-1]) % 2]
+        edits.commit(edits.move(topic, last))
+    digest, topic = edits.state.digest(), edits.state.ids[0][-1]
+    assert edits.state.A[1][-1, 0] > 0
+    for change in (lambda: edits.move(topic, "1:1"), lambda: edits.delete(topic)):
+        with pytest.raises(ValueError, match="Supertopic 1:0 would have no topic left"):
+            change()
+    assert edits.state.digest() == digest
+
+
+def test_many_words_may_go(chain):
+    edits = steer(chain, X, **NAMES)
+    words = first(edits, "0:0", 5)
+    edits.commit(edits.remove_words("0:0", words))
+    assert not edits.state.topic("0:0")[[WORDS.index(w) for w in words]].any()
 
 
 def test_other_models_are_refused_with_those_that_work():

@@ -21,6 +21,7 @@ from nnmf_nb import (
     NeuralNMF,
     NonnegativeCP,
     datasets,
+    inspect,
     load,
     nnls,
     plot,
@@ -314,9 +315,16 @@ def test_empty_slices_and_empty_tensors():
         nothing.error_ == nothing.floor_ == 0 and not nothing.transform(np.zeros((2, 3, 2))).any()
     )
     assert nothing.certificate_.dead == [0, 1, 2]
+    sparse = np.argwhere(X), X[X > 0], X.shape
     for hierarchy in HIERARCHIES:
-        deep = NeuralNCPD((3, 2), hierarchy=hierarchy, random_state=0).fit(np.zeros((5, 4, 3)))
+        new = dict(hierarchy=hierarchy, n_init=1, tol=1e-2, random_state=0)
+        deep = NeuralNCPD((3, 2), **new).fit(np.zeros((5, 4, 3)))
         assert [one.error for one in deep.layers_] == [0, 0]
+        for given in (X, sparse):
+            deep = NeuralNCPD((3, 2), **new).fit(given)
+            for one in deep.layers_:
+                assert not any(one.factors[m][i].any() for m, i in ((0, 4), (1, 2), (2, 5)))
+                assert one.factors[0].any()
 
 
 # --- hierarchies ----------------------------------------------------------------------------------
@@ -451,6 +459,43 @@ def test_parameters_of_a_hierarchy_matter(hierarchy):
 
 
 @quiet
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hierarchy", HIERARCHIES)
+def test_a_warm_fit_goes_on(hierarchy, kind, tmp_path):
+    X, mask, _, _ = tensor((12, 7, 5), kind)
+    given = dict(hierarchy=hierarchy, tol=0, n_init=2, pretrain_iter=5, random_state=0)
+    model = NeuralNCPD((4, 2), max_iter=5, **given).fit(X, mask=mask)
+    cost = sum(one.error**2 for one in model.layers_)
+    save(model, tmp_path / "model")
+    for one in (model, load(tmp_path / "model")):
+        one.set_params(warm_start=True, max_iter=8).fit(X, mask=mask)
+        costs = one.history_["objective"]
+        assert costs[0] == pytest.approx(cost, rel=1e-9) and costs[-1] < cost
+        assert sum(layer.error**2 for layer in one.layers_) == pytest.approx(min(costs), rel=1e-9)
+    fresh = NeuralNCPD((4, 2), max_iter=5, warm_start=True, **given).fit(X, mask=mask)
+    assert fresh.history_["objective"][0] > costs[0]  # without a fit before it starts anew
+
+
+@quiet
+def test_what_a_warm_fit_cannot_go_on_from_is_said():
+    X, _ = noisy((12, 7, 5))
+    new = dict(max_iter=5, n_init=1, random_state=0, warm_start=True)
+    samples = NeuralNCPD((3, 2), **new).fit(X)
+    shared = NeuralNCPD((3, 2), hierarchy="shared", **new).fit(X)
+    for model, params, given, words in (
+        (samples, dict(ranks=(4, 2)), X, r"ranks are \(4, 2\), but warm_start=True goes on"),
+        (samples, dict(hierarchy="modes"), X, "hierarchy is 'modes', but warm_start=True"),
+        (samples, {}, X[:, :5], r"X has the shape \(12, 5, 5\), but warm_start=True"),
+        (shared, {}, X[:8], r"X has the shape \(8, 7, 5\), but warm_start=True"),
+    ):
+        before = model.get_params()
+        with pytest.raises(ValueError, match=words):
+            model.set_params(**params).fit(given)
+        assert model.mode_shape_ == (7, 5) and model.set_params(**before).transform(X).shape[1] == 2
+    assert samples.fit(X[:8] * 1e-9).transform(X).shape == (12, 2)  # other data points, other units
+
+
 def test_labels_belong_to_samples():
     X, U = noisy((40, 8, 6), k=4)
     y = (U[0].argmax(axis=1) >= 2).astype(int)
@@ -766,6 +811,64 @@ def test_files_of_other_shapes_are_refused(tmp_path):
     model.factors_[1] = model.factors_[1][:, :2]
     with pytest.raises(ValueError, match="factors_ does not fit"):
         save(model, tmp_path / "m")
+
+
+class Named:
+    """What counts of an array of xarray."""
+
+    def __init__(self, values, dims, coords):
+        self.values, self.dims, self.coords = np.asarray(values), tuple(dims), dict(coords)
+        self.shape, self.dtype = self.values.shape, self.values.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+    def transpose(self, *dims):
+        order = [self.dims.index(dim) for dim in dims]
+        return Named(self.values.transpose(order), dims, self.coords)
+
+    def isel(self, where):
+        (dim, index), *_ = where.items()
+        values = np.take(self.values, index, axis=self.dims.index(dim))
+        return Named(
+            values, self.dims, self.coords | {dim: np.asarray(self.coords[dim], object)[index]}
+        )
+
+
+@pytest.mark.parametrize("library", ["xarray", "a stand-in"])
+@pytest.mark.parametrize("Model", [NonnegativeCP(3), NeuralNCPD((3, 2))], ids=repr)
+def test_names_of_modes_and_entries_win_over_positions(Model, library, tmp_path):
+    make = pytest.importorskip("xarray").DataArray if library == "xarray" else Named
+    il2 = datasets.il2()
+    X, coords = np.nan_to_num(il2.X), dict(zip(il2.modes, il2.names))
+    named = make(X, dims=il2.modes, coords=coords)
+    model = clone(Model).set_params(random_state=0, n_init=1, tol=1e-2).fit(named)
+    plain = clone(model).fit(X)
+    assert np.array_equal(model.factors_[3], plain.factors_[3])
+    assert model.mode_titles_ == il2.modes and list(model.entry_names_[3]) == list(il2.names[3])
+    assert model.components(3, top=1)["entry 1"].isin(il2.names[3]).all()
+    assert not hasattr(clone(model).fit(named).fit(X), "entry_names_")
+    turned = named.transpose("cell", "ligand", "dose", "hour").isel({"cell": [7, *range(7)]})
+    assert turned.shape == (8, 13, 12, 4)
+    save(model, tmp_path / "model")
+    for one in (model, load(tmp_path / "model")):
+        assert np.array_equal(one.transform(turned), plain.transform(X))
+        assert one.score(turned) == plain.score(X)
+    few = turned.isel({"ligand": [3, 1]})
+    np.testing.assert_allclose(model.transform(few), plain.transform(X[[3, 1]]), rtol=1e-12)
+    known = make(X > 0.2, dims=il2.modes, coords=coords).transpose("dose", "ligand", "cell", "hour")
+    masked = clone(model).fit(named, mask=known)
+    assert np.array_equal(masked.factors_[0], clone(model).fit(X, mask=X > 0.2).factors_[0])
+    with pytest.raises(
+        ValueError, match="other entries than expected in mode 'cell': 3 instead of 8"
+    ):
+        model.transform(named.isel({"cell": [0, 1, 2]}))
+    with pytest.raises(ValueError, match="X has modes .*, expected"):
+        other = {"kind": coords["cell"], **{name: coords[name] for name in il2.modes[:3]}}
+        model.transform(make(X, dims=(*il2.modes[:3], "kind"), coords=other))
+    axes = plot.plot_components(model, fig=Figure())
+    assert [ax.get_title() for ax in axes[0]] == list(il2.modes)
+    assert inspect(model).payload["modes"][2]["title"] == "cell"
 
 
 def test_components_have_names():

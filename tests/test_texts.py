@@ -1,4 +1,4 @@
-"""Texts (issue 15, BB): pipelines of vectorizers and a model in files, looked into, in one call."""
+"""Texts (BB): pipelines of vectorizers and a model in files, looked into, in one call."""
 
 import json
 

@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE, SITE = ROOT / "_docs" / "source", ROOT / "_docs" / "html"
 DIRECTIVE = re.compile(r"^#\s*\|.*\n?", re.MULTILINE)
 ANCHOR = re.compile(r"(\]\([^)\s:]*#)([^)\s]+)")
+# code, links and headings are left as they are; what else stands in backticks may be a name
+UNCHANGED = re.compile(r"(```.*?```|^#.*?$|\[[^\]]*\]\([^)]*\))", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"(?<!`)`([A-Za-z]\w*)`(?!`)")
 # notebooks whose pictures are shown on the first page, and the cell's place among its pictures
 GALLERY = {
     "tutorials/01_neural_nmf": 0,
@@ -53,6 +56,20 @@ def notebooks():
     )
 
 
+def with_names(source):
+    """Prose whose names of models lead to their pages."""
+    import nnmf_nb
+
+    def led(found):
+        shown = getattr(nnmf_nb, found[1]) if found[1] in nnmf_nb.__all__ else None
+        is_model = isinstance(shown, type) and hasattr(shown, "fit")
+        return f"{{py:class}}`{found[1]} <nnmf_nb.{found[1]}>`" if is_model else found[0]
+
+    parts = UNCHANGED.split(source)
+    parts[::2] = [NAME.sub(led, part) for part in parts[::2]]
+    return "".join(parts)
+
+
 def for_readers(nb):
     """A notebook without what only nbdev reads: its directives, and cells marked `hide`."""
     cells = []
@@ -68,6 +85,7 @@ def for_readers(nb):
         else:
             # Jupyter writes the anchor of a heading as the heading, MyST as GitHub does
             source = ANCHOR.sub(lambda found: found[1] + found[2].lower(), source)
+            source = with_names(source)
         cells.append(cell | {"source": source})
     return nb | {"cells": cells}
 

@@ -1,7 +1,8 @@
 """Build wheel and sdist, install them into clean environments, and use the package from there.
 
     installed.py             run the quickstart and the command line from the wheel alone
-    installed.py --bridges   run the tests of the bridges too, with the libraries of their extra
+    installed.py --bridges   run the tests of bridges and app too, with the libraries of their
+                             extras, and let the tool that builds conda packages read the recipe
 
 Nothing of this checkout is on the path of what runs: neither the package nor its notebooks.
 """
@@ -107,21 +108,33 @@ def use(python, folder):
 
 
 def test_bridges(python, wheel, folder):
-    """The tests of the bridges with the installed libraries; none may be skipped."""
+    """The tests of bridges and app with the installed libraries; none may be skipped."""
     folder.mkdir()
-    install(python, f"{wheel}[bridges]", "pytest")
-    (folder / "test_bridges.py").write_text((ROOT / "tests" / "test_bridges.py").read_text())
-    said = run(python, "-m", "pytest", "-q", "-rs", "test_bridges.py", cwd=folder)
+    install(python, f"{wheel}[bridges,app]", "pytest")
+    for name in ("test_bridges.py", "test_apps.py"):
+        (folder / name).write_text((ROOT / "tests" / name).read_text(encoding="utf-8"))
+    said = run(python, "-m", "pytest", "-q", "-rs", cwd=folder)
     if "skipped" in said:
-        sys.exit(f"{said}\ninstalled: bridges were skipped")
+        sys.exit(f"{said}\ninstalled: some were skipped")
     return said.strip().splitlines()[-1]
+
+
+def check_recipe(python):
+    """The conda recipe as rattler-build, which builds from it, reads and renders it."""
+    install(python, "py-rattler-build")
+    code = (
+        "import sys, rattler_build as tool;"
+        "recipe = tool.Stage0Recipe.from_yaml(open(sys.argv[1], encoding='utf-8').read());"
+        "print(*recipe.render(tool.VariantConfig()))"
+    )
+    return run(python, "-c", code, ROOT / "conda" / "recipe.yaml").strip()
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bridges", action="store_true", help="the tests of the bridges too")
+    parser.add_argument("--bridges", action="store_true", help="the tests of bridges and app too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -138,7 +151,8 @@ def main():
         use(python, folder / "empty")
         print("the quickstart and the command line run from the wheel alone")
         if args.bridges:
-            print("bridges:", test_bridges(python, wheel, folder / "bridges"))
+            print("bridges and app:", test_bridges(python, wheel, folder / "bridges"))
+            print("conda recipe:", check_recipe(python))
 
 
 if __name__ == "__main__":

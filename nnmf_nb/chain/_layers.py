@@ -106,8 +106,10 @@ def describe(fwd, floors):
 # %% ../../nbs/chain/layers.ipynb #682010ae
 def topic_features(layers, layer=-1):
     """Phi_l = A_0 A_1 .. A_l (N x k_l, host array): the topics of a layer in terms of the
-    features.
+    features. Depths of tensors bring them along as `features`.
     """
+    if hasattr(layers[layer], "features"):
+        return layers[layer].features
     end = len(layers) + layer + 1 if layer < 0 else layer + 1
     chain = [to_numpy(one.A) for one in layers[:end]]
     product = chain[0]

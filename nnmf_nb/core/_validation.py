@@ -261,15 +261,14 @@ def check_matrix(X, name="X"):
     ValueError
         For another shape, emptiness, NaN and infinity.
     """
-    X = plain_array(X, name)
+    X = floating(plain_array(X, name), name)
     if X.ndim != 2:
-        raise ValueError(
-            f"{name} must have two dimensions, got shape {tuple(X.shape)}. "
-            "Reshape one data point to a single column."
-        )
+        hint = "Reshape one data point to a single column."
+        if X.ndim > 2:
+            hint = f"Join its axes: {name}.reshape(len({name}), -1) has a row for each entry of it."
+        raise ValueError(f"{name} must have two dimensions, got shape {tuple(X.shape)}. {hint}")
     if 0 in X.shape:
         raise ValueError(f"{name} is empty: its shape is {tuple(X.shape)}.")
-    X = floating(X, name)
     if is_sparse(X):
         X = canonical(X)
     check_finite(X, name)
@@ -941,7 +940,10 @@ def known_feature_names(model):
             return before.get_feature_names_out()
         except AttributeError:  # a step that knows no names
             pass
-    return getattr(opened(model)[0], "feature_names_in_", None)
+    model = opened(model)[0]
+    if hasattr(model, "name_features") and hasattr(model, "components_"):
+        return model._names(None)
+    return getattr(model, "feature_names_in_", None)
 
 # %% ../../nbs/core/validation.ipynb #eabd9bdd
 def read_ranks(ranks):

@@ -39,6 +39,7 @@ from nnmf_nb.core._validation import (
     read_samples,
     refuse_masked,
 )
+from ..out_of_core._sources import Blocks
 from ..solvers.coordinate_descent import hals
 from ..solvers.initialization import best_start
 
@@ -231,8 +232,8 @@ def errors_per_depth(
     ----------
     model : fitted model or list of Layer
         Model with the layers A_0, ..., A_L.
-    X : array-like or sparse matrix of shape (n_samples, n_features), default=None
-        Data, >= 0. None gives the errors on the training data.
+    X : array-like or sparse matrix of shape (n_samples, n_features), or Blocks, default=None
+        Data, >= 0; `Blocks` are read once. None gives the errors on the training data.
     mask : array-like of bool of shape (n_samples, n_features), default=None
         True where an entry of a dense `X` is known. Other entries are not used.
     weights : array-like of shape (n_samples, n_features), default=None
@@ -262,11 +263,26 @@ def errors_per_depth(
     >>> errors.shape, bool(errors[0] < errors[1])
     ((2,), True)
     """
+    if isinstance(X, Blocks):
+        return _errors_of_blocks(model, X, mask, weights)
     if X is not None:
         return depth_errors(forward(model, X, mask, weights))
     if mask is not None or weights is not None:
         raise ValueError("mask and weights belong to X: give X too, or leave them out.")
     return np.array([one.error for one in layers_of(model)])
+
+
+def _errors_of_blocks(model, X, mask, weights):
+    """As `errors_per_depth` for `Blocks`, block after block."""
+    if mask is not None or weights is not None:
+        raise ValueError("mask and weights need X in memory: leave them out.")
+    squares, total = 0.0, 0.0
+    for block in X:
+        fwd = forward(model, block)
+        norm2 = fwd.X.norm2 * fwd.X.scale**2
+        squares = squares + norm2 * depth_errors(fwd) ** 2
+        total += norm2
+    return np.sqrt(squares / (total or 1.0))
 
 # %% ../../nbs/evaluation/metrics.ipynb #04cde7a7
 def _transposed(X):

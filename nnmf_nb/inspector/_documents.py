@@ -246,7 +246,6 @@ class Documents:
     def __init__(self, parts, longest=20_000):
         self.parts = parts
         self.longest = longest
-        self.numbers = {str(name).lower(): i for i, name in enumerate(parts.known)}
         self.tables = {}
 
     def _table(self, name, make):
@@ -259,11 +258,18 @@ class Documents:
 
     def take_texts(self, other):
         """Take over what another one has found of the same data points, whatever their topics."""
-        for name in ("names", "texts", "copies", "search"):
+        for name in ("numbers", "has_texts", "names", "texts", "copies", "search"):
             if name in other.tables:
                 self.tables[name] = other.tables[name]
 
     # texts are read once
+    @property
+    def numbers(self):
+        """Numbers of the features by name in small letters."""
+        return self._table(
+            "numbers", lambda: {str(name).lower(): i for i, name in enumerate(self.parts.known)}
+        )
+
     @property
     def names(self):
         """Names of all data points."""
@@ -281,7 +287,9 @@ class Documents:
     @property
     def has_texts(self):
         """Whether any data point has a text."""
-        return any(self.parts.name_of(m)[1] for m in range(len(self)))
+        return self._table(
+            "has_texts", lambda: any(self.parts.name_of(m)[1] for m in range(len(self)))
+        )
 
     def shares(self, l):
         """Whole percent of the topics of layer l in every data point: M x k_l."""

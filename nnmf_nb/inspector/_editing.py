@@ -22,7 +22,7 @@ from ..core._arrays import gram
 from ..core._linalg import svd_floors, top_svd
 from ..evaluation._certificates import Certificate, Criteria
 from ._documents import packed, shorten
-from ..steering._edits import first_words
+from ..steering._edits import CUT, cut_pins, first_words
 from ..steering._state import EVERY, protected
 from ..steering._steering import Edits, Preview
 
@@ -82,7 +82,7 @@ def _layer_of(certificate, A, S, floor):
 
 # %% ../../nbs/inspector/editing.ipynb #de16f54f
 PHRASES = {
-    "merge": "merge {topics}",
+    "merge": "merge {topics}{name}",
     "split": "split {topics}{by}",
     "delete": "delete {topics}",
     "create": "new topic from {words}{points}",
@@ -120,9 +120,14 @@ def phrase(record, titles=()):
         words=_listed(record.words, ""),
         by=f" by {_listed(record.words, '')}" if record.words else "",
         points=_listed(record.points, "data points"),
+        name=f" as “{record.value}”" if record.value else "",
         value=f"“{record.value}”" if record.kind != "refine" else record.value,
         iterations=max(record.iterations, default=0),
     )
+
+
+def _has_cut(preview):
+    return preview.record.kind == "pin" and bool(preview.notes)
 
 
 def draft_of(preview: Preview, titles: tuple = ()) -> dict:
@@ -130,12 +135,15 @@ def draft_of(preview: Preview, titles: tuple = ()) -> dict:
     depths = zip(preview.errors_before, preview.errors_after, preview.instability)
     return dict(
         kind=preview.record.kind,
+        topics=list(preview.record.topics),
         text=phrase(preview.record, titles),
         depths=[[float(a), float(b), float(change)] for a, b, change in depths],
         adherence=float(preview.adherence),
         moved=len(preview.moved),
         points=[shorten(one, 80) for one in preview.moved[:8]],
         pins=list(preview.pins),
+        notes=[] if preview.record.kind == "pin" else list(preview.notes),
+        cut=cut_pins(preview.base, preview.record) if _has_cut(preview) else None,
     )
 
 
@@ -210,7 +218,7 @@ def _move(edits, one):
 
 
 KINDS: dict[str, Callable] = {
-    "merge": lambda edits, one: edits.merge(*one.topics),
+    "merge": lambda edits, one: edits.merge(*one.topics, name=one.value),
     "split": lambda edits, one: edits.split(one.topic, one.words),
     "delete": lambda edits, one: edits.delete(one.topic),
     "create": lambda edits, one: edits.create(one.words, one.points),
@@ -218,7 +226,7 @@ KINDS: dict[str, Callable] = {
     "remove_words": lambda edits, one: edits.remove_words(one.topic, one.words),
     "stop_words": lambda edits, one: edits.stop_words(one.words),
     "add_words": lambda edits, one: edits.add_words(one.topic, one.words),
-    "pin": lambda edits, one: edits.pin(one.topic),
+    "pin": lambda edits, one: edits.pin(one.topic, cut=CUT if one.value == "cut" else 0.0),
     "unpin": lambda edits, one: edits.unpin(one.topic),
     "remove_from": lambda edits, one: edits.remove_from(one.points, one.topic),
     "label": lambda edits, one: edits.label(one.points, one.value),

@@ -6,13 +6,15 @@
 __all__ = ['LAMBDAS', 'CARD', 'leading_features', 'leading_points', 'rotated', 'main_topics', 'example_points', 'point_errors',
            'signif', 'ribbons', 'topics_of_points', 'thinned', 'thumbnail', 'reduced', 'slice_sizes', 'light',
            'fit_rows', 'history_of', 'check_training_data', 'check_samples_named', 'check_shape', 'axis_payload',
-           'leading_classes', 'topics_payload', 'shares_of_examples', 'points_payload', 'point_images', 'one_layer',
-           'with_layers', 'headline', 'plural', 'heading_of', 'verdict_of', 'model_and_layers', 'seen', 'payload_of',
-           'payload', 'label_loss', 'scores_of', 'certificate_of', 'key_of', 'label', 'topic_frame', 'is_topic',
-           'topic_index', 'in_tree_order', 'still', 'outline', 'page', 'imported_widgets', 'widget_class', 'answer',
-           'allowed_points', 'listed', 'is_listed', 'number_below', 'connect', 'Selection', 'card', 'fields',
-           'Controls', 'with_live', 'live_part', 'display_with_still', 'View', 'excerpts', 'named_by_beginning',
-           'samples_with_texts', 'carry_colors', 'EditsView', 'view_of_edits', 'inspect']
+           'leading_classes', 'leaders_of_modes', 'in_turns', 'leaders_of_topics', 'cards_of_modes', 'side_of_lines',
+           'modes_payload', 'topics_payload', 'shares_of_examples', 'errors_shown', 'points_payload', 'point_images',
+           'one_layer', 'with_layers', 'headline', 'plural', 'heading_of', 'verdict_of', 'model_and_layers', 'seen',
+           'reference_of', 'seen_tensor', 'words_of', 'payload_of', 'payload', 'label_loss', 'scores_of',
+           'certificate_of', 'key_of', 'label', 'topic_frame', 'is_topic', 'topic_index', 'in_tree_order', 'still',
+           'outline', 'page', 'imported_widgets', 'widget_class', 'answer', 'allowed_points', 'listed', 'is_listed',
+           'number_below', 'connect', 'Selection', 'features_table', 'card', 'fields', 'Controls', 'with_live',
+           'live_part', 'display_with_still', 'View', 'excerpts', 'named_by_beginning', 'samples_with_texts',
+           'carry_colors', 'EditsView', 'view_of_edits', 'inspect']
 
 # %% ../../nbs/inspector/view.ipynb #31c6d9a4
 import base64
@@ -34,6 +36,7 @@ import pandas as pd
 import traitlets
 from matplotlib.colors import to_hex
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from ..chain._labels import accuracy, log_softmax, read_labels
 from nnmf_nb.chain._layers import (
@@ -69,6 +72,21 @@ from nnmf_nb.inspector._documents import (
 from ._editing import Corrected, Editor, Floors, page_log
 from ._overview import Overview, bins_of
 from ._pages import html_page, script, stylesheet
+from nnmf_nb.inspector._tensors import (
+    errors_of_points,
+    fit_rows_of_tensor,
+    frequencies_of_modes,
+    headline_of_tensor,
+    is_tensor_model,
+    layers_of_tensor,
+    modes_of,
+    names_of_features,
+    names_of_tensor,
+    note_of,
+    read_training_tensor,
+    reasons_of_tensor,
+    verdict_of_tensor,
+)
 from nnmf_nb.models._tables import (
     fingerprint,
     keep_names,
@@ -81,6 +99,7 @@ from ..plot._colors import names_of, topic_colors, tree_order
 from ..plot._factors import error_curves, training_floors
 from ..plot._images import axis_of
 from ..plot._paths import class_weights, labeled_layers
+from ..plot._tensors import titles_known, titles_of_modes
 from ..plot._topics import frequencies
 from ..plot._tree import percent
 from ..steering._steering import Edits
@@ -271,9 +290,10 @@ def fit_rows(layers):
     ]
 
 # %% ../../nbs/inspector/view.ipynb #bacfca8a
-def history_of(model, points=80):
+def history_of(model, layers=None, points=80):
     """Training curves of a model: what they show, whether per depth, curves of at most `points`
-    numbers, and the floor of each (None: unknown); None without a history.
+    numbers, and the floor of each (None: unknown); None without a history. layers: what is shown of
+    it; None: its own.
     """
     history = getattr(model, "history_", None) or {}
     if "errors" in history:
@@ -290,7 +310,7 @@ def history_of(model, points=80):
     if not any(map(len, shown)):
         return None
     if title == "relative error":
-        floors = training_floors(layers_of(model), jointly)
+        floors = training_floors(layers_of(model) if layers is None else layers, jointly)
     else:
         floors = [np.nan] * len(shown)
     return dict(
@@ -388,19 +408,83 @@ def leading_classes(model, l, most=3):
         for column in parts.T
     ]
 
+# %% ../../nbs/inspector/view.ipynb #8a9e06a7
+def leaders_of_modes(modes, phi, p, top):
+    """For every topic its leading features in each mode (index arrays, heaviest first)."""
+    found = [
+        [one + mode.rows.start for one in leading_features(phi[mode.rows], p[mode.rows], top)]
+        for mode in modes
+    ]
+    return list(zip(*found))
+
+
+def in_turns(modes, of_modes, strength):
+    """The leading features of a topic, the strongest of each mode first; modes with bars before
+    those with a line. strength: one number per feature.
+    """
+    order = sorted(range(len(modes)), key=lambda m: modes[m].order is not None)
+    ranked = [of_modes[m][np.argsort(-strength[of_modes[m]], kind="stable")] for m in order]
+    longest = max(map(len, ranked))
+    turns = [one[i] for i in range(longest) for one in ranked if i < len(one)]
+    return np.array(turns, dtype=int)
+
+
+def leaders_of_topics(parts, phi, of_modes, top):
+    """For every topic the features that travel (index arrays)."""
+    if parts.modes is None:
+        return leading_features(phi, parts.p, top)
+    strength = relevance(phi, np.maximum(parts.p, 1e-300), 0.6)
+    return [in_turns(parts.modes, one, strength[:, j]) for j, one in enumerate(of_modes)]
+
+
+def cards_of_modes(modes, phi, of_modes, names, side):
+    """What the card of each mode shows of a topic: features with their shares, or a line."""
+    cards = []
+    for mode, chosen in zip(modes, of_modes):
+        if mode.order is not None:
+            cards.append(dict(image=thumbnail(phi[mode.rows][mode.order], side)))
+            continue
+        numbers = [names.setdefault(int(i), len(names)) for i in chosen]
+        cards.append(dict(features=numbers, weights=signif(phi[chosen])))
+    return cards
+
+
+def side_of_lines(parts):
+    """How many points a line may have: less for many topics."""
+    n_lines = len(parts.modes) * sum(one.rank for one in parts.layers)
+    return int(np.clip(110e3 / n_lines, 30, 300))
+
+
+def modes_payload(modes, side):
+    """What all cards of a mode share: title, number of entries, and of a line where its points are
+    and what they are called; None without modes.
+    """
+    if modes is None:
+        return None
+    shown = []
+    for mode in modes:
+        shown.append(dict(title=shorten(mode.title, 40), size=len(mode.names)))
+        if mode.order is not None:
+            n = min(len(mode.order), side)
+            first = np.arange(n) * len(mode.order) // n
+            shown[-1]["axis"] = signif(thinned(mode.positions, side), 6)
+            shown[-1]["names"] = [shorten(mode.names[mode.order[i]], 30) for i in first]
+    return shown
+
 # %% ../../nbs/inspector/view.ipynb #b0cbc177
-def topics_payload(model, l, p, sizes, shape, names):
+def topics_payload(parts, l, sizes, names):
     """The topics of layer l (list of dicts), and their order and flows; `names` maps feature to its
     number on the wire and grows.
     """
-    layers, colors = layers_of(model), topic_colors(model)[l]
-    Phi = topic_features(layers, l)
-    phi = topic_shares_of_features(Phi)
+    layers, shape, modes = parts.layers, parts.shape, parts.modes
+    colors, Phi = topic_colors(layers)[l], topic_features(layers, l)
+    phi = topic_shares_of_features(Phi) if modes is None else Phi
+    of_modes = None if modes is None else leaders_of_modes(modes, phi, parts.p, sizes[0])
     shares = topic_shares(layers, l)
     points = example_points(layers, l, sizes[1])
     shown, topics = sorted({m for one in points for m in one}), []
     within = dict(zip(shown, shares_within(layers, l, shown).T))
-    for j, chosen in enumerate(leading_features(phi, p, sizes[0])):
+    for j, chosen in enumerate(leaders_of_topics(parts, phi, of_modes, sizes[0])):
         twins = [a + b - j for a, b in layers[l].duplicates if j in (a, b)]
         topics.append(
             dict(
@@ -415,11 +499,13 @@ def topics_payload(model, l, p, sizes, shape, names):
         )
         if shape:
             topics[-1]["image"] = thumbnail(Phi[:, j].reshape(shape), sizes[2])
-    for topic, classes in zip(topics, leading_classes(model, l)):
+        if modes is not None:
+            topics[-1]["modes"] = cards_of_modes(modes, phi[:, j], of_modes[j], names, sizes[2])
+    for topic, classes in zip(topics, leading_classes(parts.model, l)):
         topic["classes"] = classes
     return dict(
         topics=topics,
-        order=tree_order(model)[l].tolist(),
+        order=tree_order(layers)[l].tolist(),
         flows=ribbons(flows(layers, l)) if l else [],
     )
 
@@ -445,17 +531,26 @@ def shares_of_examples(layers, parts, points):
     return shares, mains
 
 
-def points_payload(layers, parts, points, name_of, X, shape, side):
+def errors_shown(parts, points):
+    """Relative errors of data points at every depth, None for each where the data are not given."""
+    if parts.errors is not None:
+        return signif(parts.errors[points], 3)
+    if parts.X is None:
+        return [None] * len(points)
+    return signif(point_errors(parts.layers, parts.X, points), 3)
+
+
+def points_payload(parts, made, points, side):
     """The data points that are shown (a dict from index to dict): name, opening of the text, topics
-    at the layers where they are examples, and with X errors, with a shape pictures of X and every
-    depth.
+    at the layers (`made`) where they are examples, and with X errors, with a shape pictures of X
+    and every depth.
     """
-    errors = signif(point_errors(layers, X, points), 3) if X is not None else [None] * len(points)
-    shares, mains = shares_of_examples(layers, parts, points)
+    layers, X, shape = parts.layers, parts.X, parts.shape
+    shares, mains = shares_of_examples(layers, made, points)
     shown = {}
     Phi = [topic_features(layers, l) for l in range(len(layers))] if shape else []
-    for m, error in zip(points, errors):
-        name, text = name_of(m)
+    for m, error in zip(points, errors_shown(parts, points)):
+        name, text = parts.name_of(m)
         shown[str(m)] = dict(
             name=shorten(name, 120),
             text=shorten(text, OPENING),
@@ -565,10 +660,19 @@ def model_and_layers(model, X):
     return shown, layers_of(shown)
 
 
-def seen(model, X=None, features=None, samples=None, shape=None, by=None):
+def seen(model, X=None, features=None, samples=None, shape=None, by=None, modes=None):
     """Everything a page is made of, checked: model, layers, X, name_of, names of features, axis,
-    shape, frequencies, and bins of `by`. Arguments and errors as in `inspect`.
+    shape, frequencies and whose these are, bins of `by`; of a tensor its modes and the errors of
+    its data points. Arguments and errors as in `inspect`.
     """
+    if is_tensor_model(model):
+        if shape is not None:
+            raise ValueError(
+                "shape is for data points that are pictures; those of tensors are not."
+            )
+        return seen_tensor(model, X, features, samples, by, modes)
+    if modes is not None:
+        raise ValueError("modes are for models of tensors; name the features of this one.")
     model, layers = model_and_layers(model, X)
     N, M = layers[0].A.shape[0], layers[0].S.shape[1]
     check_same_points(X, samples=samples)
@@ -588,21 +692,69 @@ def seen(model, X=None, features=None, samples=None, shape=None, by=None):
         axis=axis,
         shape=check_shape(shape, N, axis),
         p=frequencies(layers, X),
+        reference=reference_of(X),
         bins=bins,
+        modes=None,
+        errors=None,
     )
 
 
-def payload_of(parts):
+def reference_of(X):
+    """What the shares of features are compared with."""
+    return "all data" if X is not None else "the reconstruction"
+
+
+def seen_tensor(model, X, features, samples, by, modes):
+    """The same of a model of tensors. X serves for errors and frequencies and is not kept."""
+    check_is_fitted(model)
+    lengths, layers = [len(U) for U in model.factors_], layers_of_tensor(model)
+    names = names_of_tensor(model, features)
+    shown = modes_of(names, titles_of_modes(titles_known(model, modes), len(lengths)), lengths)
+    if samples is None:
+        samples = names[0] if X is None or names[0] is not None else point_names(X)
+    bins = None if by is None else bins_of(by, lengths[0], X)
+    data = None if X is None else read_training_tensor(model, X)
+    return SimpleNamespace(
+        model=model,
+        layers=layers,
+        X=None,
+        name_of=check_samples_named(samples, lengths[0]),
+        known=names_of_features(shown),
+        axis=None,
+        shape=None,
+        p=frequencies_of_modes(layers, shown, data),
+        reference=reference_of(X),
+        bins=bins,
+        modes=shown,
+        errors=None if X is None else errors_of_points(model, X, len(layers)),
+    )
+
+
+def words_of(parts):
+    """What the page says of a model: title, facts, verdict, a remark, rows of the fit pane."""
+    model, layers = parts.model, parts.layers
+    if parts.modes is None:
+        return *headline(model), verdict_of(layers), "", fit_rows(layers)
+    rows = [
+        {name: signif(one) if isinstance(one, float) else one for name, one in row.items()}
+        for row in fit_rows_of_tensor(model, layers)
+    ]
+    return *headline_of_tensor(model), verdict_of_tensor(layers), note_of(model), rows
+
+
+def payload_of(parts, documents=None):
     """All that the page knows of what `seen` returned, ready for `json`."""
+    documents = Documents(parts) if documents is None else documents
     layers, shape, p = parts.layers, parts.shape, parts.p
     sizes = slice_sizes(sum(one.rank for one in layers), len(layers), shape)
+    if parts.modes is not None:
+        sizes = *sizes[:2], side_of_lines(parts)
     numbers = {}
-    made = [topics_payload(parts.model, l, p, sizes, shape, numbers) for l in range(len(layers))]
+    made = [topics_payload(parts, l, sizes, numbers) for l in range(len(layers))]
     points = sorted({m for part in made for topic in part["topics"] for m, _ in topic["points"]})
-    title, facts = headline(parts.model)
-    verdict = verdict_of(layers)
+    title, facts, verdict, remark, rows = words_of(parts)
     M = layers[0].S.shape[1]
-    has_texts = Documents(parts).has_texts
+    has_texts = documents.has_texts
     unit = "document" if has_texts else "data point"
     return dict(
         title=title,
@@ -611,20 +763,22 @@ def payload_of(parts):
         summary=f"{plural(M, unit)}, by {title}{': ' + verdict if verdict else ''}.",
         unit=unit,
         size=M,
-        by=Overview(Documents(parts), parts.bins).header(),
+        by=Overview(documents, parts.bins).header(),
         term="word" if has_texts else "feature",
         texts=has_texts,
         numbers=list(numbers),
         verdict=verdict,
         fit=f"{fingerprint(SimpleNamespace(layers_=layers)):08x}",
-        layers=[part | {"fit": row} for part, row in zip(made, fit_rows(layers))],
+        layers=[part | {"fit": row} for part, row in zip(made, rows)],
+        modes=modes_payload(parts.modes, sizes[2]),
+        remark=remark,
         top=sizes[0],
         features=[shorten(parts.known[i], 60) for i in numbers],
         frequency=signif(np.maximum(p, p[p > 0].min(initial=1.0))[list(numbers)]),
-        reference="all data" if parts.X is not None else "the reconstruction",
-        points=points_payload(layers, made, points, parts.name_of, parts.X, shape, sizes[2]),
+        reference=parts.reference,
+        points=points_payload(parts, made, points, sizes[2]),
         shape=reduced(shape, sizes[2]) if shape else None,
-        history=history_of(parts.model),
+        history=history_of(parts.model, layers),
         **axis_payload(parts.axis, sizes[2], parts.known, shape),
     )
 
@@ -671,7 +825,7 @@ def scores_of(model, X, y=None, held_out=None):
     l = labeled_layers(model)[-1]
     rows = []
     if y is not None and not isinstance(y, dict):
-        loss = label_loss(model, l, y)
+        loss = None if is_tensor_model(model) else label_loss(model, l, y)
         if loss is not None:
             rows.append([f"label loss, {loss[1]}", signif(loss[0]), False])
         if X is not None:
@@ -694,6 +848,8 @@ def certificate_of(model):
         found = model.certificate_
     except AttributeError as error:
         return dict(color="unknown", reasons=[str(error)])
+    if is_tensor_model(model):
+        return dict(color="no verdict, but what was found", reasons=reasons_of_tensor(found))
     return dict(color=found.color, reasons=list(found.reasons))
 
 # %% ../../nbs/inspector/view.ipynb #2571a431
@@ -1148,24 +1304,36 @@ CARD = (
 )
 
 
+def features_table(data, of_topic, lam, caption):
+    """Features of a topic, or of it in one mode, by relevance lam as an HTML table."""
+    rows = [
+        (data["features"][i], weight, data["frequency"][i])
+        for i, weight in zip(of_topic["features"], of_topic["weights"])
+    ]
+    rows.sort(key=lambda row: -(np.log(row[1]) - (1 - lam) * np.log(row[2])))
+    parts = lambda v: f"{100 * v:.2f}%"
+    return html_table(
+        [(name, parts(weight), parts(p)) for name, weight, p in rows[: data["top"]]],
+        caption,
+        ("feature", "share of the topic", f"share of {data['reference']}"),
+    )
+
+
 def card(data, names, selected, lam):
     """The selected topic as two HTML tables: its features by relevance lam (0..1), and its
     strongest data points.
     """
     l, j = selected
     topic = data["layers"][l]["topics"][j]
-    rows = [
-        (data["features"][i], weight, data["frequency"][i])
-        for i, weight in zip(topic["features"], topic["weights"])
-    ]
-    rows.sort(key=lambda row: -(np.log(row[1]) - (1 - lam) * np.log(row[2])))
-    parts = lambda v: f"{100 * v:.2f}%"
-    words = html_table(
-        [(name, parts(weight), parts(p)) for name, weight, p in rows[: data["top"]]],
+    head = (
         f"layer {l}, topic {j}: {label(data, names, l, j)}, "
-        f"{percent(topic['share'])} of the reconstruction",
-        ("feature", "share of the topic", f"share of {data['reference']}"),
+        f"{percent(topic['share'])} of the reconstruction"
     )
+    words = [features_table(data, topic, lam, head)]
+    for mode, one in zip(data["modes"] or [], topic.get("modes", [])):
+        if "features" in one:
+            words.append(features_table(data, one, lam, mode["title"]))
+    words = "".join(words[1:] if len(words) > 1 else words)
     points = [
         (percent(share), data["points"][str(m)]["name"], data["points"][str(m)]["text"])
         for m, share in topic["points"]
@@ -1567,7 +1735,8 @@ class EditsView(View):
     editor : Editor
         What hears the page.
     build : callable
-        Makes model, payload and documents of the present state.
+        Makes model, payload and documents of the present state; documents of an earlier one may
+        be given.
     """
 
     def __init__(self, editor, build):
@@ -1606,8 +1775,7 @@ class EditsView(View):
             for ids, layer in zip(self.editing["ids"], self.payload["layers"])
         ]
         self._is_renewing = True
-        self.model, self.payload, self.documents = self._build()
-        self.documents.take_texts(known)
+        self.model, self.payload, self.documents = self._build(known)
         self.overview.follow(self.documents)
         for layer, ids, colors in zip(self.payload["layers"], state["ids"], before):
             carry_colors(layer["topics"], ids, colors)
@@ -1651,10 +1819,15 @@ def view_of_edits(edits, X, features, samples, shape, documents, by=None):
     if documents is not None:
         samples = samples_with_texts(samples, documents, X)
     floors = Floors(corpus.data)
+    same = vars(seen(Corrected(edits, floors), X, features, samples, shape, by))
 
-    def build():
-        parts = seen(Corrected(edits, floors), X, features, samples, shape, by)
-        return parts.model, payload_of(parts) | {"scores": []}, Documents(parts)
+    def build(known=None):
+        model, layers = model_and_layers(Corrected(edits, floors), X)
+        parts = SimpleNamespace(**same | dict(model=model, layers=layers))
+        documents = Documents(parts)
+        if known is not None:
+            documents.take_texts(known)
+        return model, payload_of(parts, documents) | {"scores": []}, documents
 
     return EditsView(Editor(edits), build)
 
@@ -1669,13 +1842,15 @@ def inspect(
     y: ArrayLike | None = None,
     held_out: tuple[ArrayLike, ArrayLike] | None = None,
     by: ArrayLike | None = None,
+    modes: Sequence[str] | None = None,
 ) -> View:
     """Look into every layer of a fitted model.
 
     Parameters
     ----------
     model : fitted model, list of Layer, pipeline or Edits
-        Model with nonnegative layers or components. Of a pipeline the last step is shown; X goes
+        Model with nonnegative layers or components; models of tensors, too, the components of a
+        `NonnegativeCP` as one layer. Of a pipeline the last step is shown; X goes
         through the other steps, and these give the names of the features. Of `Edits` the present
         topics are shown, and can be edited on the page; data and names are those of `steer`.
     X : array-like or sparse matrix of shape (n_samples, n_features), default=None
@@ -1683,7 +1858,9 @@ def inspect(
         points. Entries that are NaN or hidden by a masked array do not count.
     features : sequence of length n_features, default=None
         Names of the features. Ordered numbers, such as wavelengths, make curves of the topics.
-        None: the names seen in `fit`.
+        None: the names seen in `fit`. Of a model of tensors a list (or None) for each mode, such as
+        ``datasets.il2().names``, or for each but the data points: numbers and dates make a line,
+        names make bars.
     samples : sequence of length n_samples, default=None
         Names of the data points, or pairs of name and text. None: the index of a DataFrame X,
         or the beginnings of the texts.
@@ -1699,6 +1876,8 @@ def inspect(
     by : array-like of shape (n_samples,), default=None
         An order of the data points, numbers such as the year or dates, for a river of topics; or
         the group of each, for bars. None: the page has neither.
+    modes : sequence of str, default=None
+        Of a model of tensors the titles of its modes. None: those that the fit saw, else numbers.
 
     Returns
     -------
@@ -1729,7 +1908,7 @@ def inspect(
         if y is not None or held_out is not None:
             raise ValueError("y and held_out are for models; give edits labels with edits.label.")
         return view_of_edits(model, X, features, samples, shape, documents, by)
-    if features is None:
+    if features is None and not is_tensor_model(opened(model)[0]):
         features = known_feature_names(model)
     if documents is not None:
         samples = samples_with_texts(samples, documents, X)
@@ -1738,6 +1917,6 @@ def inspect(
     if held_out is not None and isinstance(held_out, tuple) and len(held_out) == 2:
         held_out = (opened(model, held_out[0])[1], held_out[1])
     model, X = opened(model, X)
-    parts = seen(model, X, features, samples, shape, by)
+    parts = seen(model, X, features, samples, shape, by, modes)
     data = payload_of(parts) | {"scores": scores_of(model, X, y, held_out)}
     return View(model, data, Documents(parts))

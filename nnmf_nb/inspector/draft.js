@@ -13,6 +13,12 @@ const OTHERS = [
 const WRITING =
   "This page writes edits down: send the log to whoever has the model; replay(model, X, path) makes them.";
 
+/** What to do first, where nothing was done yet. */
+function beginning({ data }) {
+  const move = data.layers.length > 1 ? `, onto a ${levelName(data, 1)} to move it there` : "";
+  return `Drag a topic onto another one to merge them${move}; the rest has buttons and keys. Every edit is a draft first: nothing changes until you commit it, and undo takes it back.`;
+}
+
 export function draftBar(view, editing) {
   const { guard } = view;
   const element = h("section", { class: "edits", "aria-label": "edits" });
@@ -50,10 +56,12 @@ export function draftBar(view, editing) {
   function drawBar() {
     const state = editing.state();
     const isRunning = Boolean(state.refining);
-    refused.textContent = state.refused;
-    said.textContent = editing.picking ? pickingText(view, editing) : note;
+    refused.textContent = withNames(editing, state.refused);
+    const isNew = !state.log.length && !state.undone && !state.draft && !isRunning;
+    said.textContent = editing.picking ? pickingText(view, editing) : note || (isNew ? beginning(view) : "");
     drawDraft(state);
     undo.disabled = isRunning || !(editing.isWriting ? state.written : state.log.length);
+    undo.title = undo.disabled ? "Ctrl+Z" : `Ctrl+Z: ${state.log[state.log.length - 1]}`;
     redo.disabled = isRunning || !state.undone;
     refine.textContent = isRunning ? "interrupt" : "refine";
     refine.disabled = Boolean(state.draft) || !(isRunning || state.log.length);
@@ -71,7 +79,11 @@ export function draftBar(view, editing) {
     if (state.draft) {
       note = "";
       said.textContent = "";
-      draft.replaceChildren(...drawFigures(view, state.draft), h("div", { class: "controls" }, commit, discard));
+      const { cut, topics } = state.draft;
+      const cuts = cut === null ? null : button("cut", `cut small parts first: pins ${cut} below`, () => editing.look("pin", { topics, value: "cut" }), {
+        title: "parts with less than 1% of its weights",
+      });
+      draft.replaceChildren(...drawFigures(view, editing, state.draft), h("div", { class: "controls" }, commit, cuts, discard));
       commit.focus();
     } else {
       draft.replaceChildren();
@@ -90,6 +102,7 @@ export function draftBar(view, editing) {
   function toggleComparison() {
     comparison.hidden = !comparison.hidden;
     compare.setAttribute("aria-expanded", String(!comparison.hidden));
+    compare.textContent = comparison.hidden ? "compare with before" : "hide the comparison";
     if (!comparison.hidden) showComparison();
   }
 
@@ -98,7 +111,7 @@ export function draftBar(view, editing) {
     asking += 1;
     const own = asking;
     editing.ask({ do: "compare" }).then(
-      guard(({ rows }) => own === asking && rows && comparison.replaceChildren(...drawComparison(view, rows))),
+      guard(({ rows }) => own === asking && rows && comparison.replaceChildren(...drawComparison(view, editing, rows))),
     );
   }
 
@@ -112,6 +125,13 @@ export function draftBar(view, editing) {
     }),
   );
   editing.drawBar = drawBar;
+  editing.markDraft = () => {
+    const { topics = [], pins = [] } = editing.state().draft ?? {};
+    for (const one of view.root.querySelectorAll(".node")) {
+      const [l, j] = one.dataset.key.split(",").map(Number);
+      one.classList.toggle("drafted", [...topics, ...pins].includes(editing.idOf(l, j)));
+    }
+  };
   editing.say = (text) => {
     note = text;
     drawBar();
@@ -148,18 +168,26 @@ function pickingText(view, { picking }) {
 
 const SEEN = 0.00005; // a change that four digits show
 
-function signed(x) {
-  if (x === 0) return "unchanged";
+/** The change between two numbers as they are shown, with four digits. */
+function signed(before, after) {
+  if (before === after) return "unchanged";
+  const x = Number(after.toFixed(4)) - Number(before.toFixed(4));
   return Math.abs(x) < SEEN ? "nearly the same" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(4)}`;
 }
 
+/** A sentence of Python with names in place of ids; what stands in quotes stays. */
+const withNames = (editing, text) =>
+  text.replace(/'[^']*'|\b(?:\d+:\d+|t\d+)\b/g, (one) => {
+    const name = editing.nameOfId(one);
+    return name === null ? one : `“${name}”`;
+  });
+
 /** What the preview says, in the order in which one asks. */
-function drawFigures(view, draft) {
+function drawFigures(view, editing, draft) {
   const { data } = view;
   const unit = (n) => `${n.toLocaleString("en")} ${data.unit}${n === 1 ? "" : "s"}`;
-  const rows = draft.depths.map(([before, after]) => [after - before, before, after]);
-  const errors = rows.map(([change, before, after], l) =>
-    figure(`error, ${levelNames(data, l)}`, `${before.toFixed(4)} → ${after.toFixed(4)}`, signed(change)),
+  const errors = draft.depths.map(([before, after], l) =>
+    figure(`error, ${levelNames(data, l)}`, `${before.toFixed(4)} → ${after.toFixed(4)}`, signed(before, after)),
   );
   const unstable = draft.depths.map(([, , change], l) => `${levelNames(data, l)} ${(100 * change).toFixed(1)}%`);
   const isStill = draft.depths.every(([, , change]) => change === 0);
@@ -169,24 +197,29 @@ function drawFigures(view, draft) {
     figure("change their main topic", draft.moved ? unit(draft.moved) : "none", draft.points.join(", ")),
   ];
   if (draft.adherence < 1) figures.push(figure("does what it says", percent(draft.adherence)));
-  if (draft.pins.length) figures.push(figure("pins below, too", `${draft.pins.length} topics`, draft.pins.join(", ")));
+  if (draft.pins.length) figures.push(figure("pins below, too", `${draft.pins.length} topics`, draft.pins.map((id) => editing.nameOfId(id) ?? id).join(", ")));
   return [
     h("p", { class: "what" }, h("b", {}, "Draft: "), draft.text),
     h("dl", { class: "figures num" }, figures),
+    ...draft.notes.map((note) => h("p", { class: "note" }, withNames(editing, note))),
   ];
 }
 
 const figure = (what, value, more = "") =>
-  h("div", {}, h("dt", {}, what), h("dd", {}, value, more ? h("span", { class: "quiet more" }, more) : null));
+  h("div", {}, h("dt", {}, what), h("dd", {}, value, more ? h("span", { class: "quiet more", title: more }, more) : null));
 
 // --- before and after ---------------------------------------------------------------------------
 
-function drawComparison({ data }, rows) {
+function drawComparison(view, editing, rows) {
   if (!rows.length) return [h("p", { class: "quiet" }, "The first ten words of all topics are the same.")];
   const cell = (words, others, name) =>
     h("td", {}, words.length ? words.map((word) => [h("span", { class: others.includes(word) ? null : name }, word), " "]) : h("span", { class: "quiet" }, "–"));
-  const row = ({ id, layer, name, before, after }) =>
-    h("tr", {}, h("th", { scope: "row" }, name || `${levelName(data, layer)} ${id}`), cell(before, after, "lost"), cell(after, before, "gained"));
+  const called = ({ id, layer, name, before }) => {
+    const kind = levelName(view.data, layer);
+    return name || editing.nameOfId(id) || (before.length ? `${kind} that is gone` : `new ${kind}`);
+  };
+  const row = ({ before, after, ...one }) =>
+    h("tr", {}, h("th", { scope: "row" }, called({ before, ...one })), cell(before, after, "lost"), cell(after, before, "gained"));
   const head = ["topic", "before", "after"].map((one) => h("th", { scope: "col" }, one));
   const table = h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(row)));
   return [h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "topics before and after" }, table)];

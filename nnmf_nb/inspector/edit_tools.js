@@ -34,7 +34,7 @@ export function topicTools(view, editing) {
     ];
     const others = editing.mergedWith(l, j).map((i) => `“${view.nameOf(l, i)}”`);
     const merged = others.length ? h("p", { class: "quiet" }, `Merged with ${others.join(", ")} on this page.`) : null;
-    const note = isPart ? h("p", { class: "quiet" }, `Pinned as a part of ${editing.state().pinned[editing.idOf(l, j)]}.`) : null;
+    const note = isPart ? h("p", { class: "quiet" }, `Pinned as a part of “${editing.nameOfId(editing.state().pinned[editing.idOf(l, j)])}”.`) : null;
     return h("div", { class: "topic-tools" }, h("div", { class: "controls" }, row, drawParents(l, j)), note, merged);
   }
 

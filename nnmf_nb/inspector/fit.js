@@ -20,10 +20,14 @@ function drawCertificate(view, element) {
   showCertificate(view, element.querySelector(".certificate"));
 }
 
+const LIGHT = "The light judges the coefficients alone, the certificate the whole fit.";
+const LIGHT_OF_TENSOR =
+  "Of a tensor the floor is a bound that need not be in reach. The light says how training ended.";
+
 function drawFit(view, element) {
   const { data } = view;
   const head = ["level", "topics", "error (bar), floor (tick)", "error", "floor"];
-  const cells = [...head, "captured", "coefficients"].map((one) => h("th", { scope: "col" }, one));
+  const cells = [...head, "captured", data.modes ? "training" : "coefficients"].map((one) => h("th", { scope: "col" }, one));
   const table = h(
     "table",
     {},
@@ -37,7 +41,7 @@ function drawFit(view, element) {
   const judged =
     "Error: length of what is left over, relative to the data; 0 is perfect. Floor: the lowest " +
     "error that any so many topics can have. Captured: what these topics explain, of what any so " +
-    "many can. The light judges the coefficients alone, the certificate the whole fit.";
+    `many can. ${data.modes ? LIGHT_OF_TENSOR : LIGHT}`;
   const certificate = h("div", { class: "certificate" });
   const parts = [
     h("summary", {}, "How good is this fit? ", h("span", { class: "quiet" }, data.verdict)),
@@ -77,7 +81,7 @@ function showCertificate(view, element) {
 function drawRow(data, fit, l) {
   const known = (v, text) => (v === null ? "?" : text(v));
   const error = fit.error.toFixed(3);
-  const shapes = `A ${fit.A.join(" × ")}, S ${fit.S.join(" × ")}`;
+  const shapes = data.modes ? fit.A.join(" × ") : `A ${fit.A.join(" × ")}, S ${fit.S.join(" × ")}`;
   const number = (text, title) => h("td", { class: "num", title }, text);
   const light = h("span", { class: `light ${fit.light}` }, fit.words);
   const row = h(

@@ -213,14 +213,22 @@ function drawGuide({ data, store, editing }) {
   const deep = data.layers.length > 1;
   const { unit, term } = data;
   const above = data.layers.length > 2 ? "topics of a level above" : "themes";
+  const what = data.modes
+    ? "A topic is a component of the tensor: entries of all modes that go together"
+    : `A topic is a group of ${term}s that occur together`;
   const lines = [
-    `A topic is a group of ${term}s that occur together. Its share says how much of the data, as ` +
+    `${what}. Its share says how much of the data, as ` +
       "the model rebuilds them, it makes up; the shares of a level add up to 100%.",
     deep &&
       `Topics belong to ${above}: read from left (few, wide) to right (many, fine). A ribbon says ` +
         "how much of a fine one belongs to a wide one; one may belong to several.",
     "Choose by click, by arrow keys, or with the buttons of the levels. Everything else on the " +
       "page, numbers too, is then about this choice and its level.",
+    data.modes &&
+      "Each mode but that of the data points has a card: bars for names, a line for numbers and " +
+        "dates, in parts of what the topic is in this mode; those of a mode add up to 100%. Data " +
+        "points stand below, with how much of each the topic makes up.",
+    data.remark,
     !data.shape &&
       `The slider reorders its ${term}s: at the right those it has most of, at the left those that ` +
         "others do not have.",

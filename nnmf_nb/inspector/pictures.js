@@ -39,14 +39,18 @@ export function curve(pixels, axis, color) {
   );
 }
 
-/** Where the highest local maxima of a curve are, from left to right. */
-export function peaks(pixels, axis, most = 6) {
+/** Which points of a curve are its highest local maxima, from left to right. */
+export function peakPlaces(pixels, most) {
   const bytes = [...atob(pixels)].map((c) => c.charCodeAt(0));
   const isTop = (v, n) => v > 12 && v >= (bytes[n - 1] ?? 0) && v > (bytes[n + 1] ?? 0);
   const tops = bytes.map((v, n) => [v, n]).filter(([v, n]) => isTop(v, n));
   const highest = tops.sort((a, b) => b[0] - a[0]).slice(0, most);
-  const places = highest.map(([, n]) => n).sort((a, b) => a - b);
-  return places.map((n) => Number(axis[n].toPrecision(5)));
+  return highest.map(([, n]) => n).sort((a, b) => a - b);
+}
+
+/** Where the highest local maxima of a curve are, from left to right. */
+export function peaks(pixels, axis, most = 6) {
+  return peakPlaces(pixels, most).map((n) => Number(axis[n].toPrecision(5)));
 }
 
 /** A number on an axis, with as many digits as it takes to tell the ends of the axis apart. */

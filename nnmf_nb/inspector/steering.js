@@ -23,6 +23,11 @@ export function editingOf(view) {
   const editing = { chosen: new Set(), isWriting: Boolean(log), returnTo: "layers" };
   editing.state = () => view.model.get("editing");
   editing.idOf = (l, j) => editing.state().ids[l]?.[j] ?? null;
+  /** A name for the permanent id of a topic; null where the page shows none of it. */
+  editing.nameOfId = (id) => {
+    const l = editing.state().ids.findIndex((ids) => ids.includes(id));
+    return l < 0 ? null : view.nameOf(l, editing.state().ids[l].indexOf(id));
+  };
   editing.isPinned = (l, j) => Boolean(editing.state().pinned[editing.idOf(l, j)]);
   editing.isGone = (l, j) => editing.idOf(l, j) === null;
   editing.mergedWith = (l, j) => {
@@ -91,10 +96,12 @@ function follower(view, editing) {
   return () => {
     const key = keyOfState();
     editing.drawBar();
-    if (key === last) return;
-    last = key;
-    view.panes.layers.draw();
-    view.panes.topic.draw();
-    view.panes.documents.draw();
+    if (key !== last) {
+      last = key;
+      view.panes.layers.draw();
+      view.panes.topic.draw();
+      view.panes.documents.draw();
+    }
+    editing.markDraft();
   };
 }

@@ -1,18 +1,19 @@
 // The pane of the selected topic: its name, its kin, its strongest features.
 
 import { chip } from "./chips.js";
-import { fill, h, heading, keyOf, pane, percent, rgb, textWidth } from "./elements.js";
-import { callOf, isCurve, label, levelName, ranked } from "./payload.js";
+import { fill, h, heading, keyOf, pane, percent, rgb } from "./elements.js";
+import { drawFeatures } from "./features.js";
+import { drawModes, redrawModes } from "./modes.js";
+import { callOf, isCurve, label, levelName } from "./payload.js";
 import { curve, peaks, picture } from "./pictures.js";
 import { wordCard } from "./words.js";
-
-const ROW = 22; // height of a feature
 
 export function topicPane(view) {
   const { data, state, guard } = view;
   const element = pane("topic", "topic");
-  const features = h("div", { class: "features" });
-  const slider = drawSlider(view, () => drawFeatures(view, features));
+  const features = h("div", { class: data.modes ? "modes" : "features" });
+  const lists = {}; // the bars of each mode of a tensor
+  const slider = drawSlider(view, () => drawBars());
   const card = wordCard(view);
   const control = h(
     "label",
@@ -37,14 +38,30 @@ export function topicPane(view) {
     const parts = [heading(levelName(data, l)), title, facts, ...(tools ? [tools] : []), kin];
     element.replaceChildren(...parts, ...drawBody(topic));
     if (data.shape || topic.dead) return;
-    drawFeatures(view, features);
+    if (!data.modes) drawBars();
     card.draw();
+  }
+
+  function drawBars() {
+    const [l, j] = view.selected();
+    const topic = data.layers[l].topics[j];
+    if (data.modes) {
+      redrawModes(view, topic, lists);
+      return;
+    }
+    const shown = drawFeatures(view, features, topic);
+    view.editing?.drawCrosses(shown.map((i) => data.features[i]));
   }
 
   function drawBody(topic) {
     if (isCurve(data)) return [drawSpectrum(data, topic)];
     if (data.shape) return [drawFactor(view, topic)];
     if (topic.dead) return [];
+    if (data.modes) {
+      features.replaceChildren(...drawModes(view, topic, lists));
+      const bars = topic.modes.some((part) => part.features);
+      return [bars ? control : null, features, bars ? drawLegend(data, topic) : null, card.element].filter(Boolean);
+    }
     const wordTools = view.editing?.drawWordTools(...view.selected());
     const list = view.editing ? h("div", { class: "with-crosses" }, features, view.editing.crosses) : features;
     return [control, list, drawLegend(data, topic), ...(wordTools ? [wordTools] : []), card.element];
@@ -191,54 +208,6 @@ function drawLegend(data, topic) {
     { class: "legend" },
     key("", { background: topic.color }, "share of the topic"),
     key("ghost", {}, `share of ${data.reference}`),
-  );
-}
-
-/** Rows are kept from one position of the slider to the next, so that they move instead of
- *  jumping. */
-function drawFeatures(view, features) {
-  const { data } = view;
-  const [l, j] = view.selected();
-  const topic = data.layers[l].topics[j];
-  const rows = ranked(data, topic, view.state.lambda);
-  const most = Math.max(...rows.map(([, phi, p]) => Math.max(phi, p)));
-  const widths = rows.map(([i]) => textWidth(data.features[i], 13));
-  const old = new Map([...features.children].map((row) => [row.dataset.key, row]));
-  features.style.setProperty("--names", `${Math.ceil(Math.max(...widths)) + 2}px`);
-  features.style.height = `${ROW * rows.length}px`;
-  rows.forEach(([i, phi, p], n) => {
-    const key = `${l},${j},${i}`;
-    const row = old.get(key) || newFeature(data, key, i, topic, phi, p);
-    old.delete(key);
-    placeFeature(view, row, n, data.features[i], phi / most, p / most);
-    if (!row.parentNode) features.append(row);
-  });
-  for (const row of old.values()) row.remove();
-  view.editing?.drawCrosses(rows.map(([i]) => data.features[i]));
-}
-
-function placeFeature(view, row, n, feature, part, reference) {
-  const text = view.state.query.trim().toLocaleLowerCase();
-  const [name, track] = row.children;
-  const hit = text && feature.toLocaleLowerCase().includes(text);
-  name.replaceChildren(hit ? h("mark", {}, feature) : feature);
-  row.style.transform = `translateY(${ROW * n}px)`;
-  row.dataset.rank = n;
-  row.tabIndex = n ? -1 : 0;
-  track.children[0].style.width = `${100 * part}%`;
-  track.children[1].style.width = `${100 * reference}%`;
-}
-
-function newFeature(data, key, i, topic, phi, p) {
-  const parts = [phi, p].map((part) => `${(100 * part).toPrecision(3)}%`);
-  const title = `${data.features[i]}: ${parts[0]} of the topic, ${parts[1]} of ${data.reference}`;
-  const bar = h("i", { style: { background: topic.color } });
-  return h(
-    "button",
-    { class: "feature", type: "button", "data-key": key, title },
-    h("span", {}, data.features[i]),
-    h("span", { class: "track" }, bar, h("i", { class: "ghost" })),
-    h("span", { class: "num" }, `${(100 * phi).toFixed(1)}%`),
   );
 }
 

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['cpu_kernels', 'point_work', 'compiled', 'masked_cholesky', 'cholesky_solve', 'noise_level', 'unit_diagonal',
-           'solve_gram', 'NNLSResult', 'nnls', 'nnls_certified', 'check_coefficients', 'warn_not_converged',
-           'solve_layer', 'ridged', 'grams_of_patterns', 'equal_columns', 'weight_patterns', 'kkt_residual',
-           'kkt_of_layer', 'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp', 'adjoint_gram']
+           'solve_gram', 'NNLSResult', 'nnls', 'nnls_certified', 'solve_signed_layer', 'check_coefficients',
+           'warn_not_converged', 'solve_layer', 'ridged', 'grams_of_patterns', 'equal_columns', 'weight_patterns',
+           'kkt_residual', 'kkt_of_layer', 'column_norms', 'NNLSGradient', 'nnls_vjp', 'adjoint', 'layer_vjp',
+           'adjoint_gram']
 
 # %% ../../nbs/layer/nnls.ipynb #fb56be1a
 import functools
@@ -732,6 +733,15 @@ def _in_units_of_data(scaled, S, given):
     else:
         S = S * scaled.unit
     return _in_dtype_of(given, S) if isinstance(scaled.X, WeightedDataMatrix) else S
+
+
+def solve_signed_layer(X, A):
+    """`solve_layer` for a matrix A of any signs, whose columns can cancel each other: S (k x M, in
+    units of X.scale) and status, with the closer look at nearly dependent columns that `nnls`
+    takes. X: `DataMatrix` without a penalty.
+    """
+    scaled, S, status, _ = _solve_scaled_problem(A, X, None, 0.0, 0.0)
+    return _rescaled(S, scaled.x - scaled.a, scaled.X.scale / X.scale), status
 
 
 def _in_dtype_of(given, F):

@@ -72,6 +72,7 @@ from nnmf_nb.core._validation import (
     read_ranks,
     read_samples,
 )
+from ..core.iteration import postponing_interrupts
 from nnmf_nb.evaluation._certificates import (
     Certificate,
     Criteria,
@@ -81,7 +82,12 @@ from nnmf_nb.evaluation._certificates import (
 )
 from ..layer._nnls import warn_not_converged
 from ._report import TopicReport, report_of
-from ._tables import DescribesTopics, sample_index, stored_names
+from nnmf_nb.models._tables import (
+    DescribesTopics,
+    sample_index,
+    stored_feature_names,
+    stored_names,
+)
 from ..out_of_core._chains import labeled_coefficients, of_labeled_points
 from ..out_of_core._distributed import current_client
 from ..out_of_core._sources import Blocks, blocks, is_dask_array
@@ -623,6 +629,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
     takes_blocks = False  # whether `fit` can read its data in blocks
     takes_labels_of_blocks = False  # and learn labels with them
     _reads_y = True  # whether y has a row per data point, and its index must be that of X
+    _encodes_lower_layers = True  # whether `_encode` finds those of all layers on its way
     _trained_on = None
     _criteria_of_fit = None
     components_ = OnlyFromFit()
@@ -739,7 +746,8 @@ class FactorizationEstimator(  # type: ignore[call-arg]
 
     def _encode(self, data, n_layers):
         """Return the coefficients of new data (list of k_l x n_samples, units of X) of the first
-        `n_layers` layers, the last one last, and the status of each solver.
+        `n_layers` layers, the last one last, and the status of each solver; without
+        `_encodes_lower_layers` those of the last one alone.
         """
         raise NotImplementedError
 
@@ -829,6 +837,8 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         check_is_fitted(self)
         if isinstance(layer, str) and layer == "all":
             n_layers = len(self.layer_ranks())
+            if not self._encodes_lower_layers:
+                return [self._transform(X, l, mask, weights) for l in range(n_layers)]
             return [S.T for S in self._coefficients(X, n_layers, mask, weights)]
         return self._coefficients(X, self._index(layer) + 1, mask, weights)[-1].T
 
@@ -959,7 +969,7 @@ class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):  # ty
     _signed = True
 
     @named_topics
-    def transform(self, X: ArrayLike, layer: int = -1) -> Array:
+    def transform(self, X: ArrayLike, layer: int | str = -1) -> Array | list[Array]:
         """Return the nonnegative coefficients of X at a layer.
 
         A model may transform on another device or in another dtype than it was trained in.
@@ -969,13 +979,13 @@ class SignedEstimator(FactorizationEstimator, auto_wrap_output_keys=None):  # ty
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Data of any sign, finite: dense, sparse, pandas, or an array of any array namespace. It
             is never modified.
-        layer : int, default=-1
-            The layer, counted from 0, or from the deepest one with -1.
+        layer : int or 'all', default=-1
+            The layer, counted from 0, or from the deepest one with -1; 'all' for every layer.
 
         Returns
         -------
         array of shape (n_samples, k_l)
-            Coefficients, >= 0, in units of X.
+            Coefficients, >= 0, in units of X; with 'all' a list of one such array per layer.
 
         Raises
         ------
@@ -1079,7 +1089,8 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         return joined_attributes(training, A, model._forward_pass, model._attributes)
 
     def _store_blocks(self, training, A):
-        fitted, status = self._joined_attributes(training, A)
+        with postponing_interrupts():  # the topics are there, and would be lost
+            fitted, status = self._joined_attributes(training, A)
         self._set(fitted | {"n_samples_seen_": training.data.shape[1]})
         for one in status:
             warn_not_converged(one)
@@ -1348,7 +1359,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         }
 
     def _names(self, features):
-        return getattr(self, "feature_names_in_", None) if features is None else features
+        return stored_feature_names(self) if features is None else features
 
 # %% ../../nbs/models/base.ipynb #b5e00009
 class LearnsLabels(Classifies):

@@ -19,6 +19,7 @@ from ..chain._sequential import sequential
 from ..core._arrays import ArrayLike, RandomState, namespace, to_numpy
 from ..core._data import DataMatrix, namespace_like
 from ..core._validation import opened
+from ..core.iteration import postponing_interrupts, replace_reason
 from ..evaluation._certificates import criteria_of_counts, only_coefficients
 from ..evaluation.metrics import layers_of
 from ..layer._nnls import solve_layer
@@ -286,9 +287,13 @@ class HierarchicalNMF(LayeredNMF):
 
             options = dict(n_init=self.n_init, max_iter=self.max_iter, tol=self.tol)
             first = best_topics(Squares(X), starts, callback=of_first, **options)
+            with postponing_interrupts() as was_interrupted:
+                S = coefficients_of_blocks(X, first.A)
+            if was_interrupted():
+                first = replace_reason(first, "interrupted")
             stopped = first.reason in ("interrupted", "callback")
             fits = sequential(
-                DataMatrix(coefficients_of_blocks(X, first.A), scale=1.0),
+                DataMatrix(S, scale=1.0),
                 ranks[1:],
                 rng,
                 n_init=1 if stopped else self.n_init_upper,

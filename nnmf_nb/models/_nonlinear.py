@@ -466,6 +466,8 @@ class NonlinearSemiNMF(SignedEstimator):
 
     _reads_y = False
 
+    _encodes_lower_layers = False
+
     def __init__(
         self,
         ranks: int | Sequence[int] = (20, 6),

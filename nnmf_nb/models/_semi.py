@@ -23,7 +23,7 @@ from nnmf_nb.chain._semi_nmf import (
 from ..core._arrays import Array, ArrayLike, RandomState, to_numpy
 from ..core._data import DataMatrix, namespace_like, relative_error
 from ..evaluation._certificates import Criteria, only_coefficients
-from ..layer._nnls import solve_layer, warn_not_converged
+from ..layer._nnls import solve_signed_layer, warn_not_converged
 from nnmf_nb.models._base import (
     FromFit,
     SignedEstimator,
@@ -78,7 +78,7 @@ def semi_layers(X, Z):
     layers = []
     for l in range(len(Z)):
         Phi = product(Z[: l + 1])
-        H, status = solve_layer(X, Phi)
+        H, status = solve_signed_layer(X, Phi)
         warn_not_converged(status, "DeepSemiNMF")
         layers.append(SemiLayer(Z[l], H * X.scale, relative_error(X, Phi, H)))
     return layers
@@ -191,6 +191,8 @@ class DeepSemiNMF(SignedEstimator):
     >>> H.shape, bool((H >= 0).all())
     ((30, 2), True)
     """
+
+    _encodes_lower_layers = False
 
     def __init__(
         self,
@@ -338,7 +340,7 @@ class DeepSemiNMF(SignedEstimator):
     def _solve(self, data, layer):
         """Exact coefficients for the product of the layers up to one; basis, S, solver status."""
         Phi = factor_like(self._basis(layer), namespace_like(data))
-        return Phi, *solve_layer(data, Phi)
+        return Phi, *solve_signed_layer(data, Phi)
 
     def _encode(self, data, n_layers):
         _, S, status = self._solve(data, n_layers - 1)

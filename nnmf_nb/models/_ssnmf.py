@@ -14,6 +14,7 @@ __all__ = ['JOINT_LOSSES', 'JOINT_SOLVERS', 'Joint', 'size_of', 'label_matrix', 
 import difflib
 import functools
 import numbers
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
@@ -949,28 +950,39 @@ class SSNMF(LearnsLabels, JointNMF):
         )
 
 # %% ../../nbs/models/ssnmf.ipynb #37b70671
-def _position(feature, names, n, group):
-    """Number of a feature given by name or index. Names win: where features are called by numbers,
-    a number is a name.
+def _is_index(feature, names):
+    """Whether a seed is the number of a feature: where features are called by numbers, a number is
+    a name.
     """
+    numbered = names is not None and any(isinstance(name, numbers.Number) for name in names)
+    return isinstance(feature, (int, np.integer)) and not isinstance(feature, bool) and not numbered
+
+
+def _position(feature, names, n, group):
+    """Number of a feature given by name or index, None if there is no such feature. Names win."""
     for name in (feature, name_text(feature)):
         if names is not None and name in names:
             return names[name]
-    numbered = names is not None and any(isinstance(name, numbers.Number) for name in names)
-    if isinstance(feature, (int, np.integer)) and not isinstance(feature, bool) and not numbered:
-        if not 0 <= feature < n:
-            raise ValueError(
-                f"seeds: group {group!r} has feature {feature}; features are 0 to {n - 1}."
-            )
-        return int(feature)
+    if _is_index(feature, names):
+        return int(feature) if 0 <= feature < n else None
     if names is None:
         raise ValueError(
             f"seeds: group {group!r} names {feature!r}, but the features have no names: "
             "give features=, or numbers, or a DataFrame."
         )
+    return None
+
+
+def _no_feature(feature, names, n, group):
+    """What is wrong with a seed that `_position` does not find, and what to do."""
+    if _is_index(feature, names):
+        return f"seeds: group {group!r} has feature {feature}; features are 0 to {n - 1}."
     similar = difflib.get_close_matches(str(feature), list(map(str, names)), 3)
-    hint = f"; did you mean {', '.join(similar)}?" if similar else "; leave it out."
-    raise ValueError(f"seeds: {feature!r} of group {group!r} is no feature" + hint)
+    hint = f"did you mean {', '.join(similar)}?" if similar else "leave it out."
+    return (
+        f"seeds: {feature!r} of group {group!r} is no feature; {hint} handle_unknown='warn' passes "
+        "over such seeds."
+    )
 
 
 def seed_groups(seeds):
@@ -985,24 +997,54 @@ def seed_groups(seeds):
     return {group: list(seeds.columns[row]) for group, row in zip(seeds.index, marked)}
 
 
-def seed_labels(seeds, names, n):
+def _warn_of_unknown_seeds(unknown, lost):
+    """One warning for all seeds (group, feature) that are no features, and for the groups of which
+    nothing is left.
+    """
+    shown = ", ".join(f"{feature!r} of group {group!r}" for group, feature in unknown[:10])
+    more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+    without = (
+        f" Left out, having no other seed: group {', '.join(map(repr, lost))}." if lost else ""
+    )
+    warnings.warn(
+        f"seeds: {shown}{more} passed over, being no features of X.{without}",
+        UserWarning,
+        stacklevel=7,
+    )
+
+
+def seed_labels(seeds, names, n, handle_unknown="error"):
     """`Labels` (groups x features) of seed groups as in `seed_groups`, of features given by names
     or numbers. Entries are 1 for a seed, 0 for other features.
 
-    names: n names or None. Raises `ValueError` for an unknown feature or an empty group. Source:
-    Vendrow et al. 2021.
+    names: n names or None. Raises `ValueError` for an empty group and, unless handle_unknown is
+    'warn', for an unknown feature; with 'warn' such features, and groups without any other, are
+    left out. Source: Vendrow et al. 2021.
     """
-    groups, place = seed_groups(seeds), None
+    if handle_unknown not in ("error", "warn"):
+        raise ValueError(f"handle_unknown must be 'error' or 'warn', got {handle_unknown!r}.")
+    place = None
     if names is not None:
         place = {name: i for i, name in enumerate(np.asarray(names).tolist())}
-    Y = np.zeros((len(groups), n))
-    for row, (group, members) in zip(Y, groups.items()):
+    rows, unknown = {}, []
+    for group, members in seed_groups(seeds).items():
         members = [members] if isinstance(members, str) else list(members)
         if not members:
             raise ValueError(f"seeds: group {group!r} is empty; leave it out.")
+        rows[group] = np.zeros(n)
         for feature in members:
-            row[_position(feature, place, n, group)] = 1.0
-    return Labels(np.array(list(groups)), Y, None, np.arange(n), n)
+            position = _position(feature, place, n, group)
+            if position is not None:
+                rows[group][position] = 1.0
+            elif handle_unknown == "error":
+                raise ValueError(_no_feature(feature, place, n, group))
+            else:
+                unknown.append((group, feature))
+    kept = [group for group, row in rows.items() if row.any()]
+    if unknown:
+        _warn_of_unknown_seeds(unknown, [group for group in rows if group not in kept])
+    Y = np.array([rows[group] for group in kept]).reshape(len(kept), n)
+    return Labels(np.array(kept), Y, None, np.arange(n), n)
 
 # %% ../../nbs/models/ssnmf.ipynb #432c2a72
 def seed_shares(labels, A):
@@ -1050,6 +1092,9 @@ class GuidedNMF(JointNMF):
     features : sequence of str or int, or None, default=None
         Names of the features. None: those of a DataFrame. Where names are numbers, numbers in
         `seeds` are names.
+    handle_unknown : {'error', 'warn'}, default='error'
+        What happens to seeds that are no features of X: 'error' raises, 'warn' passes over them,
+        and over groups without any other seed, with one warning that names them.
     lam : float, default=0.03
         Weight (>= 0) of the seed term, dimensionless. The larger it is, the less a guided topic
         holds beside its seeds.
@@ -1089,7 +1134,7 @@ class GuidedNMF(JointNMF):
     reconstruction_err_ : float
         Frobenius norm of X minus its reconstruction, in units of X.
     groups_ : ndarray of shape (n_groups,)
-        Names of the groups, or 0, 1, ..
+        Names of the groups that have a seed, or 0, 1, ..
     seed_shares_ : ndarray of shape (n_groups, n_components)
         Share of each topic in the reconstruction of the seeds of a group, dimensionless. Rows add
         up to 1, or to 0 for a group that no topic has.
@@ -1134,6 +1179,7 @@ class GuidedNMF(JointNMF):
         *,
         seeds: Any = (),
         features: Sequence[str | int] | None = None,
+        handle_unknown: str = "error",
         lam: float = 0.03,
         init: str | None = None,
         max_iter: int = 500,
@@ -1146,6 +1192,7 @@ class GuidedNMF(JointNMF):
         self.n_components = n_components
         self.seeds = seeds
         self.features = features
+        self.handle_unknown = handle_unknown
         self.lam = lam
         self.init = init
         self.max_iter = max_iter
@@ -1192,14 +1239,16 @@ class GuidedNMF(JointNMF):
         Raises
         ------
         ValueError
-            For parameters, masks and weights that do not fit, unknown seeds, empty groups, more
-            groups than topics, and for the first negative, NaN or infinite entry of X that no mask
-            hides.
+            For parameters, masks and weights that do not fit, unknown seeds (unless
+            handle_unknown='warn'), empty groups, more groups than topics, and for the first
+            negative, NaN or infinite entry of X that no mask hides.
         TypeError
             For an unknown keyword.
 
         Warns
         -----
+        UserWarning
+            For seeds that are passed over, if handle_unknown='warn'.
         ConvergenceWarning
             If training ended, for example at `max_iter`, before it had converged.
         """
@@ -1220,9 +1269,10 @@ class GuidedNMF(JointNMF):
     def _check(self, data, X, y):
         check_start_name(self.init)
         check_supervision("frobenius", self.lam)
-        names = self._names(None)
+        in_fit = getattr(self, "feature_names_in_", None)
+        names = in_fit if self.features is None else self.features
         names = None if names is None else feature_names(names, data.shape[0])
-        labels = seed_labels(self.seeds, names, data.shape[0])
+        labels = seed_labels(self.seeds, names, data.shape[0], self.handle_unknown)
         problem = check_problem(self._flat(), data, None, None)
         if len(labels.Y) > problem.k:
             raise ValueError(

@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -78,43 +78,34 @@ def _version_of(name):
         return "-"
 
 
-def check_versions(client: Any) -> set[str]:
-    """Check that all workers compute with the code of the client.
+def check_versions(expected: Mapping[str, str]) -> None:
+    """Check that this process computes with the code of the client: a part of every task.
 
     Parameters
     ----------
-    client : distributed.Client
-        The client.
-
-    Returns
-    -------
-    set of str
-        The addresses of the workers that have answered: all but those lost meanwhile.
+    expected : dict of {str: str}
+        The versions of the client by name.
 
     Raises
     ------
     RuntimeError
-        Naming the first worker that has another version of something, or no nnmf_nb.
+        Naming this worker and what differs.
     """
-    own, answered = _versions(), set()
-    lost = sys.modules["distributed"].comm.CommClosedError
-    for address, found in sorted(client.run(_versions, on_error="return").items()):
-        if isinstance(found, lost):
-            continue
-        if not isinstance(found, dict):
+    for name, found in _versions().items():
+        if found != expected[name]:
             raise RuntimeError(
-                f"The worker {address} cannot load nnmf_nb ({found}): install nnmf_nb "
-                f"{own['nnmf_nb']} in the environment of the workers."
+                f"The worker {_address()} has {name} {found} and the client has {expected[name]}. "
+                "Blocks solved by different versions do not add up to one fit: install the same "
+                "versions everywhere."
             )
-        for name, version in own.items():
-            if found[name] != version:
-                raise RuntimeError(
-                    f"The worker {address} has {name} {found[name]} and the client has {version}. "
-                    "Blocks solved by different versions do not add up to one fit: install the "
-                    "same versions everywhere."
-                )
-        answered.add(address)
-    return answered
+
+
+def _address():
+    """Return the address of this worker; of another process its number."""
+    try:
+        return sys.modules["distributed"].get_worker().address
+    except (KeyError, ValueError):
+        return os.getpid()
 
 # %% ../../nbs/out_of_core/distributed.ipynb #36d9a1a1
 class _Place(NamedTuple):
@@ -227,17 +218,22 @@ class _Job:
         Where blocks are read from; None: they are given.
     facts : Facts or None
         What the first reading found; None: this is the first reading.
+    versions : dict of {str: str}
+        The versions of the client.
     """
 
     work: Callable
     places: Blocks | None
     facts: Facts | None
+    versions: Mapping[str, str]
 
     def __reduce__(self):
-        return _unpacked_job, (_packed((self.work, self.places, self.facts)),)
+        packed = _packed((self.work, self.places, self.facts))
+        return _opened_job, (packed, self.versions)
 
     def results(self, numbers: Sequence[int], blocks: Sequence) -> Iterator:
         """Yield the results for some blocks."""
+        check_versions(self.versions)
         if self.places is not None:
             blocks = prefetched(lambda: self._read(numbers))
         for number, block in zip(numbers, blocks):
@@ -267,8 +263,15 @@ def _packed(value):
     return cloudpickle.dumps(value, protocol=4)
 
 
-def _unpacked_job(packed):
-    return _Job(*pickle.loads(packed))
+def _opened_job(packed, versions):
+    """Return the `_Job` that has arrived as bytes."""
+    return _Job(*pickle.loads(packed), versions)
+
+
+def _unpacked_job(packed, versions):
+    """Return the `_Job`, after a look at the versions: a task."""
+    check_versions(versions)
+    return _opened_job(packed, versions)
 
 
 def _sum_of_span(job, numbers, add, *blocks):
@@ -342,12 +345,17 @@ def _asking():
         raise _Lost(f"{type(error).__name__}: {error}") from error
 
 
-def _result(future):
-    """Wait for a result in bytes. What the task raised is raised here; what was lost is `_Lost`."""
+def _result(future, timeout=None):
+    """Fetch a result in bytes. What the task raised is raised here; what was lost is `_Lost`."""
     try:
-        return pickle.loads(future.result())
+        return pickle.loads(future.result(timeout))
     except Exception as error:
         is_lost = future.status != "error" or type(error).__name__ == "KilledWorker"
+        if isinstance(error, ModuleNotFoundError) and error.name == "nnmf_nb":
+            raise RuntimeError(
+                f"A worker cannot load nnmf_nb: install nnmf_nb {_version_of('nnmf_nb')} in the "
+                "environment of the workers."
+            ) from error
         if not is_lost:
             raise
         raise _Lost(f"{type(error).__name__}: {error}") from error
@@ -415,7 +423,9 @@ class _Reading:
             )
 
 # %% ../../nbs/out_of_core/distributed.ipynb #bfd9aafe
-_PATIENCE = 30.0  # seconds to wait for a worker
+_PATIENCE = 30.0  # seconds to wait for a worker, and for work to be given to one
+_LOOK = 5.0  # seconds between two looks at a cluster whose result is late
+_STILL = 60.0  # seconds in which the same tasks are at work, before they are given out anew
 _N_TRIES = 10  # how often the same thing may be lost
 _HINT = (
     "What was fitted is in the file of Checkpoint(path), if the model has one: "
@@ -434,7 +444,7 @@ class Cluster:
 
     def __init__(self, client):
         self.client = client
-        self.checked = frozenset()  # the workers whose versions are known
+        self.still = _STILL
         self.as_they_are, self.blocks = {}, {}  # futures by number of block
 
     def sum(self, work: Callable, source: Blocks, add: Callable) -> Any:
@@ -474,10 +484,10 @@ class Cluster:
         if places is None:
             blocks = self._blocks_on_workers(source, owners, facts)
             owners = self._where(blocks, owners)
-        job = self._sent(owners[0], _packed((work, places, facts)))
+        job = self._sent(owners[0], _packed((work, places, facts)), _versions())
         return _Reading(self.client, job, owners, blocks, len(slots))
 
-    def _sent(self, owner, packed):
+    def _sent(self, owner, *given):
         """Send a job as a task: it is made again if it is lost, and goes on from worker to worker.
 
         `Client.scatter` to all workers would wait for ever if one of them dies meanwhile.
@@ -487,13 +497,15 @@ class Cluster:
         name = f"nnmf_nb_job-{uuid.uuid4().hex}"
         place = {"workers": [owner], "allow_other_workers": True}
         with _asking(), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
-            return self.client.submit(_unpacked_job, packed, key=name, pure=False, **place)
+            return self.client.submit(_unpacked_job, *given, key=name, pure=False, **place)
 
     def _insist(self, begin, future=None):
         """Return a result; begin again what is lost with a worker or a connection."""
         for _ in range(_N_TRIES):
             try:
-                return _result(begin() if future is None else future)
+                future = begin() if future is None else future
+                self._settle([future])
+                return _result(future, self.still)
             except _Lost as error:
                 cause, future = error, None
         raise RuntimeError(
@@ -502,14 +514,35 @@ class Cluster:
             f"blocks (rows=) or larger workers, and see their logs. {_HINT}"
         ) from cause
 
+    def _settle(self, futures):
+        """Wait for futures as long as the cluster is at work.
+
+        A task may wait for ever: if no worker is left to take it, or if Dask has lost sight of it.
+        What nobody works at is `_Lost`, and what is at work too long; after that it gets twice as
+        long.
+        """
+        seen, since = None, time.monotonic()
+        while not _are_settled(futures, _LOOK):
+            at_work, now = self._at_work(), time.monotonic()
+            if at_work != seen:
+                seen, since = at_work, now
+            elif not at_work and now - since > _PATIENCE:
+                raise _Lost(f"no worker was at work for {_PATIENCE:g} s")
+            elif now - since > self.still:
+                self.still, limit = 2 * self.still, self.still
+                raise _Lost(f"no task came to its end for {limit:g} s")
+
+    def _at_work(self):
+        """Return the tasks that workers have been given, with their addresses."""
+        with _asking():
+            found = self.client.processing()
+        return {(address, key) for address, keys in found.items() for key in keys}
+
     # Workers
 
     def _slots(self):
         """Return the address of a worker for every thread of the cluster, in a fixed order."""
         found = self._workers()
-        if not self.checked.issuperset(found):
-            with _asking():
-                self.checked = frozenset(check_versions(self.client))
         return [address for address in sorted(found) for _ in range(found[address])]
 
     def _workers(self):
@@ -554,12 +587,12 @@ class Cluster:
             self._compute(source, owners, facts, missing, present)
         elif missing:
             self._send(source, owners, {*missing}, present)
+        if _dask_array(source) is None:
+            self._check_presence(present)
         return [present[number] for number in range(len(owners))]
 
     def _compute(self, source, owners, facts, missing, present):
         """Compute chunks of a dask array where they are wanted."""
-        from distributed import wait
-
         chunks = _dask_array(source).to_delayed().ravel()
         with _asking():
             for n in missing:
@@ -568,7 +601,7 @@ class Cluster:
                 if facts is not None:
                     chunk = self.client.submit(as_first_read, chunk, n, facts, pure=False, **place)
                 present[n] = chunk
-            wait([present[n] for n in missing])
+        self._settle([present[n] for n in missing])
         if facts is not None:
             self.as_they_are.clear()
 
@@ -581,12 +614,34 @@ class Cluster:
                         [block], workers=[owners[number]], hash=False
                     )
 
+    def _check_presence(self, present):
+        """Raise `_Lost` if no worker has a block that was sent; it is forgotten here.
+
+        A worker that dies just after it has got a block leaves a future that looks finished.
+        """
+        with _asking():
+            found = self.client.who_has([*present.values()])
+        lost = [number for number, future in present.items() if not found.get(future.key)]
+        for number in lost:
+            del present[number]
+        if lost:
+            raise _Lost(f"{len(lost)} blocks were lost with a worker")
+
     def _where(self, blocks, owners):
         """Return for every block the owner, or if it is elsewhere a worker that has it."""
         with _asking():
             found = self.client.who_has(blocks)
         there = [found.get(block.key) or (owner,) for block, owner in zip(blocks, owners)]
         return [owner if owner in one else min(one) for one, owner in zip(there, owners)]
+
+
+def _are_settled(futures, timeout):
+    """Wait for futures, for some seconds at most; say whether none has to be waited for."""
+    from distributed import wait
+
+    with contextlib.suppress(CancelledError, TimeoutError):
+        wait(futures, timeout)
+    return all(future.status not in ("pending", "lost") for future in futures)
 
 
 def _is_alive(future):

@@ -27,7 +27,7 @@ from ..core._arrays import Array, double, gram, host_rng, inner, serial, thread_
 from ..core._data import DataMatrix, Rows, beyond_products, divided, transposed
 from ..core._linalg import unit_columns
 from ..core._validation import is_sparse
-from ..core.iteration import iterate, replace_reason
+from ..core.iteration import iterate, noticing_interrupts, replace_reason
 from ..layer._kl import solve_kl
 from ..layer._nnls import _inverse, ridged, solve_layer
 from ._distributed import cluster_of, first_reading, shared_by_name
@@ -639,15 +639,23 @@ def best_topics(
         The result.
     """
     if n_init == 1:
-        return train_blocks(loss, next(starts), max_iter=max_iter, tol=tol, callback=callback)
-    best = fit = train_blocks(loss, next(starts), max_iter=trial, tol=0.0)
-    for _ in range(1, n_init):
-        if fit.reason != "interrupted":
+        with noticing_interrupts() as was_interrupted:
+            A = next(starts)
+            if was_interrupted():  # a start may have been fitted, and its fit cut short
+                return replace_reason(train_blocks(loss, A, max_iter=0, tol=tol), "interrupted")
+            return train_blocks(loss, A, max_iter=max_iter, tol=tol, callback=callback)
+    with noticing_interrupts() as was_interrupted:
+        best = train_blocks(loss, next(starts), max_iter=trial, tol=0.0)
+        for _ in range(1, n_init):
+            if was_interrupted() or best.reason == "interrupted":
+                break
             fit = train_blocks(loss, next(starts), max_iter=trial, tol=0.0)
+            if fit.reason == "interrupted":
+                best = replace_reason(best, "interrupted")
             best = fit if fit.lowest < best.lowest else best
-    if fit.reason == "interrupted":
-        return replace_reason(best, "interrupted")
-    return train_blocks(loss, best.A, max_iter=max_iter, tol=tol, callback=callback)
+        if was_interrupted() or best.reason == "interrupted":
+            return replace_reason(best, "interrupted")
+        return train_blocks(loss, best.A, max_iter=max_iter, tol=tol, callback=callback)
 
 # %% ../../nbs/out_of_core/training.ipynb #439b1f40
 class _Joined:

@@ -335,6 +335,10 @@ def check_tensor_model(fitted):
     N, names = fitted["n_features_in_"], fitted.get("feature_names_in_")
     need(N == math.prod(lengths[1:]), "n_features_in_")
     need(names is None or np.shape(names) == (N,), "feature_names_in_")
+    of_modes = fitted.get("entry_names_", [None] * len(lengths))
+    found = [n if own is None else len(own) for own, n in zip(of_modes, lengths, strict=True)]
+    need(found == lengths, "entry_names_")
+    need(len(fitted.get("mode_titles_", lengths)) == len(lengths), "mode_titles_")
     layers = fitted.get("layers_", [])
     for one in layers:
         k = one.factors[0].shape[1]
@@ -380,7 +384,8 @@ def check_fitted(fitted):
         ranks = [len(one.S if hasattr(one, "A") else one.H) for one in fitted["layers_"]]
         check_classifiers(fitted.get("classifiers_", {}), ranks)
     need(fitted.get("_n_features_out", len(top)) == len(top), "_n_features_out")
-    need(np.shape(fitted.get("feature_names_in_", range(N))) == (N,), "feature_names_in_")
+    for name in ("feature_names_in_", "feature_labels_"):
+        need(np.shape(fitted.get(name, range(N))) == (N,), name)
     check_topic_names(fitted.get("topic_names_", {}))
     if "coef_" in fitted:
         need(

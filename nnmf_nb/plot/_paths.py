@@ -233,7 +233,7 @@ def labeled_layer(model, layer=None):
         raise ValueError(
             f"model must have been fitted with labels y; {type(model).__name__} has no classes."
         )
-    l = found[-1] if layer is None else layer_index(layers_of(model), layer)
+    l = found[-1] if layer is None else layer_index(layers_of(model, tensors=True), layer)
     if l not in found:
         raise ValueError(f"layer {l} has no labels; those with labels are {found}.")
     return l
@@ -280,7 +280,10 @@ def class_weights(model: Any, layer: int | None = None) -> tuple[list[str], np.n
     l = labeled_layer(model, layer)
     if hasattr(model, "seed_shares_"):
         return [str(one) for one in model.groups_], np.asarray(model.seed_shares_)
-    one, S = model.classifiers_[l], to_numpy(layers_of(model)[l].S).astype(np.float64)
+    one, shown = model.classifiers_[l], layers_of(model, tensors=True)[l]
+    # of a tensor they are the profiles of the data points
+    S = to_numpy(shown.profiles[0]).T if hasattr(shown, "profiles") else to_numpy(shown.S)
+    S = S.astype(np.float64)
     typical = S.sum(axis=1) / np.maximum((S > 0).sum(axis=1), 1)
     B = one.B - one.B.mean(axis=0) if one.loss == "cross_entropy" else one.B
     return [str(name) for name in one.classes], B * typical

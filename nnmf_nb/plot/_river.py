@@ -230,6 +230,7 @@ def _name_order(ax, by, width, are_dates):
     bins = f"bins of {width:g}{' days' if are_dates else ''}"
     ax.set_xlabel(bins if name is None else f"{valid_text(name)} ({bins})")
     if are_dates:
-        locator = AutoDateLocator(maxticks=7)
+        # 3 ticks will do: from 5, the default, matplotlib has none for 3 to 5 years, and warns
+        locator = AutoDateLocator(minticks=3, maxticks=7)
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -351,7 +351,8 @@ def plot_over_time(
         ylabel="share of the reconstruction",
     )
     if are_dates:
-        locator = AutoDateLocator(maxticks=7)
+        # 3 ticks will do: from 5, the default, matplotlib has none for 3 to 5 years, and warns
+        locator = AutoDateLocator(minticks=3, maxticks=7)
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -354,6 +354,18 @@ def _is_small(X, A):
     return is_contiguous and is_double and is_in_range and X.X.size * A.shape[1] <= _SMALL_PRODUCT
 
 
+def _packed(X, A):
+    """X, without gaps in memory where that lets `_is_small` hold: how data lie in memory must not
+    choose the number of sweeps, and with it the fit.
+    """
+    if type(X) is not DataMatrix or not isinstance(X.X, np.ndarray) or _is_small(X, A):
+        return X
+    if X.X.size * A.shape[1] > _SMALL_PRODUCT:
+        return X
+    packed = DataMatrix(X.X.copy(order="K"), X.scale).penalized(X.l2)
+    return packed if _is_small(packed, A) else X
+
+
 def _update_small_factors(X, state):
     """Do the same as `_update_factors` by sweeps, in one compiled call.
 
@@ -443,6 +455,7 @@ def extrapolated_nmf(
     A. M. S. Ang and N. Gillis, "Accelerating nonnegative matrix factorization algorithms using
     extrapolation", Neural Computation 31, 2019, https://doi.org/10.1162/neco_a_01157
     """
+    X = _packed(X, A)
     total = X.norm2 or 1.0
     update_by_sweeps = _update_small_factors if _is_small(X, A) else _update_factors
     may_switch, rule = exact is None, StoppingRule(tol)

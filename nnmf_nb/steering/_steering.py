@@ -41,12 +41,13 @@ from ..models._neural import NeuralNMF
 from ..models._nmf import NMF
 from ..persistence._files import write_atomically
 from ._bounds import swept, swept_columns
-from ._edits import N_NEW, Record, edited, first_words
+from ._edits import CUT, MARKS, N_NEW, Record, cut_pins, edited, first_words
 from nnmf_nb.steering._state import (
     EVERY,
     Corpus,
     State,
     allowed_entries,
+    allowed_parts,
     below,
     certificates,
     errors_of,
@@ -152,6 +153,8 @@ def _of_removed_points(before, after, record, words, points):
 
 
 def _of_pin(before, after, record, words, points):
+    if record.value:  # small parts are cut first
+        return [1 - _new_share(before.topic(one), after.topic(one)) for one in record.topics]
     return [np.array_equal(before.topic(one), after.topic(one)) for one in record.topics]
 
 
@@ -190,8 +193,12 @@ class Preview:
         dimensionless.
     moved : tuple of str
         Data points whose strongest topic is another one.
+    touched : tuple of str
+        Topics that it changes, holds or names.
     pins : tuple of str
         Topics that a pin would hold, besides those named.
+    notes : tuple of str
+        What ends or is replaced by it, and what could be done first.
     state, base : State
         The states after and before the edit.
     """
@@ -202,7 +209,9 @@ class Preview:
     adherence: float
     instability: tuple
     moved: tuple = field(repr=False)
+    touched: tuple
     pins: tuple
+    notes: tuple
     state: State = field(repr=False, compare=False)
     base: State = field(repr=False, compare=False)
 
@@ -219,7 +228,7 @@ class Preview:
         ]
         if self.pins:
             lines.append(f"  pins {len(self.pins)} topics below, too: {', '.join(self.pins)}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
 @dataclass(frozen=True)
@@ -257,6 +266,48 @@ class Progress:
     n: int
 
 
+def _notes(corpus, before, after, record, pins):
+    """Sentences on what an edit ends or replaces, and what could be done first."""
+    if record.kind == "merge":
+        return (*_ended(before, after, record, corpus), *_no_longer_bound(before, after, record))
+    if record.kind == "label":
+        earlier, chosen = dict(before.labels), corpus.find_points(record.points)
+        n = sum(earlier.get(i, record.value) != record.value for i in chosen)
+        return (f"{n} of the data points had another label; the later one counts.",) if n else ()
+    if record.kind == "pin" and not record.value and cut_pins(before, record) < len(pins):
+        n = cut_pins(before, record)
+        return (f"Without parts below {CUT:.0%} of it there would be {n} (cut={CUT}).",)
+    return ()
+
+
+def _ended(before, after, record, corpus):
+    """Bounds of one part that a merged topic does not have."""
+    (new,), found = record.new, []
+    for name, names, what in (
+        ("removed", corpus.words, "removed from"),
+        ("excluded", corpus.points, "taken out of"),
+    ):
+        for topic in record.topics:
+            lost = sorted(
+                i for one, i in getattr(before, name) - getattr(after, name) if one == topic
+            )
+            own = {i for one, i in getattr(after, name) if one == new}
+            shown = ", ".join(names[i] for i in lost if i not in own)
+            if shown:
+                found.append(
+                    f"{shown}: {what} {topic} only, so the merged topic may have it again."
+                )
+    return found
+
+
+def _no_longer_bound(before, after, record):
+    bound = {part for part, _ in after.parents}
+    parts = {part for part, _ in before.parents} & set(record.topics)
+    if not parts or record.new[0] in bound:
+        return []
+    return [f"{', '.join(sorted(parts))} was moved; the merged topic may go to any supertopic."]
+
+
 def _moved(corpus, before, after):
     if before.S[0] is after.S[0]:
         return ()
@@ -282,10 +333,14 @@ class _LayerProblem:
         ids, fixed = state.ids[layer], protected(state)
         mine = np.array([one in state.touched for one in ids])
         self.free = ~np.array([one in fixed for one in ids]) & (mine | (others != "pin"))
-        self.words = None if layer else allowed_entries(state.removed, ids, len(corpus.words))
+        self.allowed = (
+            allowed_parts(state, layer)
+            if layer
+            else allowed_entries(state.removed, ids, len(corpus.words))
+        )
         self.lower = None if layer else lower_bounds(state)
         self.points = allowed_entries(state.excluded, ids, len(corpus.points))
-        self.target = state.A[layer]
+        self.target = state.reference[layer]
         strength = np.where(mine, 1.0, 1.0 if others == "hold" else 0.0)
         self.mu = strength * (state.S[layer] ** 2).sum(axis=1)
         self.labeled = bool(state.labels) and layer == len(state.A) - 1
@@ -319,7 +374,7 @@ class _LayerProblem:
             self.data.XSt(now.S[self.free]),
             now.A,
             self.free,
-            allowed=self.words,
+            allowed=self.allowed,
             lower=self.lower,
             mu=self.mu,
             target=self.target,
@@ -479,7 +534,7 @@ class Edits:
             Error, KKT residual on the allowed entries, dead and duplicate topics, layer by layer.
         """
         with blas_in_one_thread():
-            return certificates(self._corpus, self.state)
+            return certificates(self._corpus, self.state, self.errors)
 
     def _topic(self, name):
         if isinstance(name, tuple):
@@ -509,7 +564,9 @@ class Edits:
         with blas_in_one_thread():
             after = edited(corpus, before, record)
             same = after.A is before.A and after.S is before.S
-            pinned = set(protected(after)) - set(protected(before)) - set(record.topics)
+            new_pins = set(protected(after)) - set(protected(before)) - set(record.topics)
+            pins = tuple(sorted(new_pins))
+            is_mark = record.kind in MARKS
             self._last = Preview(
                 record=record,
                 errors_before=self.errors,
@@ -517,7 +574,9 @@ class Edits:
                 adherence=adherence(corpus, before, after, record),
                 instability=instability(before, after, record),
                 moved=_moved(corpus, before, after),
-                pins=tuple(sorted(pinned)),
+                touched=(*record.topics, *pins) if is_mark else tuple(sorted(after.touched)),
+                pins=pins,
+                notes=_notes(corpus, before, after, record, pins),
                 state=after,
                 base=before,
             )
@@ -590,20 +649,22 @@ class Edits:
 
     # Edits
 
-    def merge(self, *topics: Any) -> Preview:
+    def merge(self, *topics: Any, name: str = "") -> Preview:
         """Make one topic of several.
 
         Parameters
         ----------
         *topics : str or tuple
             At least two topics of one layer.
+        name : str, default=''
+            Name of the merged topic; none if empty.
 
         Returns
         -------
         Preview
             What would happen.
         """
-        return self._preview("merge", topics)
+        return self._preview("merge", topics, value=str(name))
 
     def split(self, topic: Any, words: Sequence[str] = ()) -> Preview:
         """Make two topics that add up to one.
@@ -613,8 +674,9 @@ class Edits:
         topic : str or tuple
             The topic.
         words : sequence of str, default=()
-            Words that go to the first part, with what stands beside them. Empty: the topic falls
-            into the two parts that explain its data points best.
+            Words that go to the first part, with what stands beside them; there their weight does
+            not fall below what it is, up to that of the 10th word. Empty: the topic falls into the
+            two parts that explain its data points best.
 
         Returns
         -------
@@ -656,7 +718,7 @@ class Edits:
         return self._preview("create", (), words, points)
 
     def move(self, topic: Any, parent: Any) -> Preview:
-        """Give a topic one supertopic.
+        """Give a topic one supertopic, which stays its only one.
 
         Parameters
         ----------
@@ -721,20 +783,25 @@ class Edits:
         """
         return self._preview("add_words", [topic], words)
 
-    def pin(self, *topics: Any) -> Preview:
+    def pin(self, *topics: Any, cut: float = 0.0) -> Preview:
         """Hold topics constant, and those that they are made of.
 
         Parameters
         ----------
         *topics : str or tuple
             Topics of one layer.
+        cut : float, default=0.0
+            Parts of a supertopic with less than this share of its weights (dimensionless, 0 to
+            1) are cut first, so that it pins fewer topics; 0.01 cuts what hardly shows.
 
         Returns
         -------
         Preview
             What would happen.
         """
-        return self._preview("pin", topics)
+        if not 0 <= cut < 1:
+            raise ValueError(f"cut={cut!r} must be a share, 0 or more and below 1.")
+        return self._preview("pin", topics, value=repr(float(cut)) if cut else "")
 
     def unpin(self, *topics: Any) -> Preview:
         """Let pinned topics change again.
@@ -814,8 +881,9 @@ class Edits:
         n : int, default=5
             Iterations in every layer.
         others : {'pin', 'hold', 'free'}, default='pin'
-            What becomes of topics that the last edit did not touch: they keep their bits, move by
-            shorter steps, or are trained freely. Pinned topics never change.
+            What becomes of topics that the last edit did not touch: they keep their bits, are held
+            near what they were after that edit, or are trained freely. Pinned topics never
+            change. A pin or a name is no edit here: training goes on around the one before.
 
         Returns
         -------
@@ -1032,6 +1100,8 @@ def _code(record, names):
     topics = [repr(names.get(one, one)) for one in record.topics if one != EVERY]
     words, points = list(record.words), list(record.points)
     arguments = {
+        "merge": [*topics, *([f"name={record.value!r}"] if record.value else [])],
+        "pin": [*topics, *([f"cut={record.value}"] if record.value else [])],
         "split": [*topics, *([f"words={words!r}"] if words else [])],
         "create": [f"words={words!r}" if words else f"points={points!r}"],
         "remove_words": [*topics, repr(words)],

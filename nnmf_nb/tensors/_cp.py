@@ -70,7 +70,10 @@ from ._counts import CountLoss
 from nnmf_nb.tensors._data import (
     check_factors,
     dense_model,
+    in_order,
     is_entries,
+    is_named,
+    names_in,
     read_tensor,
     shape_of,
     times,
@@ -527,8 +530,15 @@ class TensorEstimator(  # type: ignore[call-arg]
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in RUNNING}
 
-    def _read_for_fit(self, X, mask):
-        data = read_tensor(X, mask, device=self.device, model=self, reset=True)
+    def _read_for_fit(self, X, mask, reset=True):
+        titles, names = names_in(X) if is_named(X) else (None, None)
+        if is_named(X) and is_named(mask):
+            mask = in_order(mask, titles, names, "mask")
+        data = read_tensor(X, mask, device=self.device, model=self, reset=reset)
+        for name, found in dict(mode_titles_=titles, entry_names_=names).items():
+            vars(self).pop(name, None)
+            if found is not None:
+                setattr(self, name, found)
         warn_of_unknown_slices(data, range(data.ndim))
         self.n_features_in_ = math.prod(data.shape[1:])
         has_names = data.ndim == 2 and not is_entries(X)
@@ -542,7 +552,13 @@ class TensorEstimator(  # type: ignore[call-arg]
         return data
 
     def _read(self, X, mask):
-        """A tensor of new data points; a mask of the fit in words holds here as well."""
+        """A tensor of new data points; a mask of the fit in words holds here as well. Named arrays
+        are brought into the order of the fit.
+        """
+        if is_named(X) and hasattr(self, "mode_titles_"):
+            X = in_order(X, self.mode_titles_, [None, *self.entry_names_[1:]])
+        if is_named(X) and is_named(mask):
+            mask = in_order(mask, *names_in(X), "mask")
         if mask is None:
             is_stored = is_entries(X) or is_sparse(X)
             known = getattr(self, "mask_", None)
@@ -589,15 +605,15 @@ class TensorEstimator(  # type: ignore[call-arg]
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
         names : sequence of str or None, default=None
-            Names of the entries of the mode; None: numbers.
+            Names of the entries of the mode; None: those that the fit saw, else numbers.
         top : int, default=10
             Number of entries per component, >= 1.
 
         Returns
         -------
         DataFrame
-            One row per component: its share of the weights and its strongest entries, those that
-            are not zero.
+            One row per component: its part of the sum of the model and its strongest entries,
+            those that are not zero.
 
         Raises
         ------
@@ -613,6 +629,7 @@ class TensorEstimator(  # type: ignore[call-arg]
             last = len(factors) - 1
             raise ValueError(f"mode must be an integer from 0 to {last}, got {mode!r}.")
         U = to_numpy(factors[mode])
+        names = self._names_of_entries()[mode] if names is None else names
         names = np.arange(len(U)).astype(str) if names is None else feature_names(names, len(U))
         order = np.argsort(-U, axis=0, kind="stable")[:top]
         rows = [
@@ -621,6 +638,10 @@ class TensorEstimator(  # type: ignore[call-arg]
         table = pd.DataFrame(rows, columns=[f"entry {i + 1}" for i in range(len(order))])
         table.insert(0, "share", (weights / (weights.sum() or 1.0)).round(3))
         return table.rename_axis("component")
+
+    def _names_of_entries(self):
+        """Names of the entries of every mode that the fit saw, None where there were none."""
+        return getattr(self, "entry_names_", None) or [None] * len(self.factors_)
 
     def score(self, X: ArrayLike, y: object = None, mask: ArrayLike | str | None = None) -> float:
         """Return the explained share of the squares of X.
@@ -970,6 +991,9 @@ class NonnegativeCP(TensorEstimator):
         Number of entries of a data point.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, only for matrices whose names are all strings.
+    mode_titles_, entry_names_ : tuple of str, list
+        Titles of the modes, and an array (or None) with the names of the entries of each, only for
+        arrays of xarray. New data are brought into their order, tables and pictures show them.
 
     References
     ----------
@@ -1035,7 +1059,8 @@ class NonnegativeCP(TensorEstimator):
         X : array-like, (index, values, shape), list of sparse matrices or sparse.COO
             Tensor of two or more modes, data points first, finite and >= 0 where it is known. Dense
             arrays of any array library; or index (nnz x n), values (nnz) and shape of what is not
-            zero; or one sparse matrix per data point. It is never modified.
+            zero; or one sparse matrix per data point. It is never modified. Titles and names of the
+            modes of an array of xarray are kept.
         y : object, default=None
             Ignored: scikit-learn's convention.
         mask : array-like of bool of the shape of X, 'nan', 'stored' or None, default=None
@@ -1243,7 +1268,8 @@ class NonnegativeCP(TensorEstimator):
         return [len(self.weights_)]
 
     def _components_of_layer(self, layer):
-        return self.factors_, self.weights_
+        sums = [to_numpy(double(U)).sum(axis=0) for U in self.factors_]
+        return self.factors_, self.weights_ * np.prod(sums, axis=0)
 
     def _coefficients(self, data, layer):
         return self._loss(data).coefficients(self._factors_like(data))

@@ -7,7 +7,8 @@ __all__ = ['khatri_rao', 'entrywise_product', 'dense_model', 'contract_all_but',
            'leading_of_gram', 'sparse_kernels', 'lexicographic_order', 'SortedEntries', 'SparseTensor', 'mixed',
            'distinct', 'MaskedTensor', 'place', 'check_entries', 'check_shape', 'is_entries', 'shape_of', 'as_entries',
            'entries_of_slices', 'check_index', 'sum_duplicates', 'sparse_tensor', 'masked_tensor',
-           'warn_of_unknown_slices', 'known_of', 'read_array', 'read_matrix', 'read_tensor', 'check_factors', 'mttkrp']
+           'warn_of_unknown_slices', 'is_named', 'names_in', 'in_order', 'known_of', 'read_array', 'read_matrix',
+           'read_tensor', 'check_factors', 'mttkrp']
 
 # %% ../../nbs/tensors/data.ipynb #93761c67
 import functools
@@ -631,6 +632,48 @@ def warn_of_unknown_slices(X, modes):
                 UserWarning,
                 stacklevel=5,
             )
+
+# %% ../../nbs/tensors/data.ipynb #3d7355bb
+def is_named(X):
+    """Whether X is an array with named modes, such as those of xarray."""
+    return all(hasattr(X, name) for name in ("dims", "coords", "isel", "transpose"))
+
+
+def names_in(X):
+    """Titles of the modes of a named array (tuple of str), and an array of the names of the entries
+    of each mode, None where there are none.
+    """
+    names = []
+    for dim in X.dims:
+        own = np.asarray(X.coords[dim]) if dim in X.coords else None
+        if own is not None and own.dtype == object:
+            own = np.array([str(one) for one in own])
+        names.append(own)
+    return tuple(str(dim) for dim in X.dims), names
+
+
+def in_order(X, titles, names, what="X"):
+    """A named array with modes and entries in this order, as far as there are names (of mode 0
+    none: data points may be others). Raises `ValueError` where it has others.
+    """
+    dims = {str(dim): dim for dim in X.dims}
+    if set(dims) != set(titles):
+        raise ValueError(f"{what} has modes {tuple(dims)}, expected {tuple(titles)}.")
+    X = X.transpose(*(dims[title] for title in titles))
+    for title, wanted, own in zip(titles, names, names_in(X)[1]):
+        if wanted is None or own is None or np.array_equal(wanted, own):
+            continue
+        places = {name: i for i, name in enumerate(own.tolist())}
+        missing = [name for name in wanted.tolist() if name not in places]
+        if missing or len(wanted) != len(own):
+            known = set(wanted.tolist())
+            other = missing or [name for name in places if name not in known] or own.tolist()
+            raise ValueError(
+                f"{what} has other entries than expected in mode {title!r}: {len(own)} instead of "
+                f"{len(wanted)}, {str(other[0])!r} is in one of them only or twice."
+            )
+        X = X.isel({dims[title]: [places[name] for name in wanted.tolist()]})
+    return X
 
 # %% ../../nbs/tensors/data.ipynb #59cb3c01
 def known_of(X, mask, known):

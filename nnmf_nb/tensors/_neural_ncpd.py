@@ -8,7 +8,8 @@ __all__ = ['HIERARCHIES', 'DESCRIBED', 'OBJECTIVES', 'STARTS', 'chain_forward', 
            'SharedObjective', 'products_of_chain', 'Sequence', 'chain_start', 'samples_start', 'modes_start',
            'shared_start', 'scaled_to_fit', 'hierarchy_floors', 'TensorLayer', 'shares', 'described_samples',
            'described_modes', 'described_shared', 'described_layers', 'aligned', 'column_sums', 'by_weight',
-           'NCPDCertificate', 'parameters_of', 'check_weights', 'holding', 'NeuralNCPD']
+           'NCPDCertificate', 'parameters_of', 'check_weights', 'shape_given', 'check_warm_start', 'holding',
+           'NeuralNCPD']
 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #15d775be
 import math
@@ -80,7 +81,7 @@ from nnmf_nb.tensors._cp import (
     warn_of_high_rank,
     warn_unfinished,
 )
-from ._data import entrywise_product, times
+from ._data import as_entries, entrywise_product, is_entries, shape_of, times
 
 # %% ../../nbs/tensors/neural_ncpd.ipynb #5e08401e
 def chain_forward(data, A, warm=None):
@@ -578,6 +579,36 @@ def check_weights(depth_weights, n_layers):
     return weights.tolist()
 
 
+def shape_given(X):
+    """The shape of a tensor in any form that `fit` takes."""
+    return tuple(as_entries(X)[2] if is_entries(X) else shape_of(X))
+
+
+def check_warm_start(model, P, shape, ranks, hierarchy):
+    """Raise `ValueError` unless parameters P of the fitted `model` can be those of a fit of data of
+    this shape with these ranks.
+    """
+    hint = "or set_params(warm_start=False) to start anew."
+    fitted = tuple(one.rank for one in model.layers_)
+    if fitted != tuple(ranks):
+        raise ValueError(
+            f"ranks are {tuple(ranks)}, but warm_start=True goes on from fitted layers_ of ranks "
+            f"{fitted}: use set_params(ranks={fitted}), {hint}"
+        )
+    if model._recorded().hierarchy != hierarchy:
+        raise ValueError(
+            f"hierarchy is {hierarchy!r}, but warm_start=True goes on from fitted layers_ of "
+            f"{model._recorded().hierarchy!r}: use that one, {hint}"
+        )
+    first = 1 if hierarchy == "samples" else 0  # there the data points are no parameters
+    lengths = tuple(len(U) for U in P[: len(model.factors_) - first])
+    if lengths != tuple(shape[first:]):
+        raise ValueError(
+            f"X has the shape {tuple(shape)}, but warm_start=True goes on from fitted factors of "
+            f"{len(lengths)} modes of lengths {lengths}: give X that fits, {hint}"
+        )
+
+
 _PATIENCE = 20  # iterations; where coefficients of q vanish the cost has kinks
 
 
@@ -596,7 +627,8 @@ class NeuralNCPD(Classifies, TensorEstimator):
 
     The first layer is a nonnegative CP of rank k_0, X ~ [[U_0, U_1, ..]]; those above it explain
     its components by fewer ones. The sum over the depths of ||X - X_l||^2 / ||X||^2 is minimized,
-    from a sequential start. For a matrix, 'samples' is `NeuralNMF`.
+    from a sequential start. For a matrix, 'samples' is `NeuralNMF`. There is no other loss: for
+    counts take ``NonnegativeCP(beta_loss="kullback-leibler")``, which has no layers above it.
 
     Parameters
     ----------
@@ -632,6 +664,10 @@ class NeuralNCPD(Classifies, TensorEstimator):
         Training stops when the stationarity, the norm of the projected gradient of the cost, is at
         most `tol` (dimensionless), or when twenty iterations lower the cost by no more than the
         fraction `tol`: at a kink of the cost the gradient does not vanish.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the fitted `layers_`, if there are any, instead of a new start.
+        Ranks, hierarchy and the lengths of the modes must be the same; with 'samples' there may be
+        other data points.
     random_state : int, RandomState instance or None, default=None
         Source of the random numbers of a fit. With an int, fits are reproducible.
     verbose : int, default=0
@@ -672,6 +708,9 @@ class NeuralNCPD(Classifies, TensorEstimator):
         Number of entries of a data point.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, only for matrices whose names are all strings.
+    mode_titles_, entry_names_ : tuple of str, list
+        Titles of the modes, and an array (or None) with the names of the entries of each, only for
+        arrays of xarray. New data are brought into their order, tables and pictures show them.
 
     References
     ----------
@@ -711,6 +750,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         pretrain_iter: int = 50,
         max_iter: int = 500,
         tol: float = 1e-4,
+        warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -725,6 +765,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         self.pretrain_iter = pretrain_iter
         self.max_iter = max_iter
         self.tol = tol
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -773,12 +814,17 @@ class NeuralNCPD(Classifies, TensorEstimator):
         ranks = check_ranks(self.ranks)
         self._check_parameters()
         weights = check_weights(self.depth_weights, len(ranks))
-        data = self._read_for_fit(X, mask)
+        earlier = self._earlier()
+        if earlier is not None:
+            check_warm_start(self, earlier, shape_given(X), ranks, self.hierarchy)
+        data = self._read_for_fit(X, mask, reset=earlier is None)
         warn_of_high_rank(ranks[0], data.shape)
         supervision = self._supervision(y, L, ranks, data.shape[0])
         given = dict(X=X, y=y, mask=mask, L=L)
+        if earlier is not None:
+            given["earlier"] = earlier = self._in_units_of(data, earlier)
         with blas_in_one_thread(), keeping(self, **given) as rng:
-            self._fit(data, X, ranks, weights, supervision, rng)
+            self._fit(data, X, ranks, weights, supervision, rng, earlier)
         self._callback_fit_ctx.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes={}
         )
@@ -820,6 +866,17 @@ class NeuralNCPD(Classifies, TensorEstimator):
         losses = supervision.losses(data.like)
         return on_unit_columns(SamplesObjective(data, weights, losses, supervision.lam))
 
+    def _earlier(self):
+        """The parameters of the fit from which a warm start goes on, in units of X; else None."""
+        if not (self.warm_start and hasattr(self, "layers_")):
+            return None
+        return parameters_of(self.layers_, self._recorded().hierarchy, 1.0)
+
+    def _in_units_of(self, data, P):
+        """Parameters in units of X in those of the data, and in their library and precision."""
+        first = P[0] if self.hierarchy == "samples" else P[0] / data.scale
+        return [asarray(to_numpy(one), data.like, data.dtype) for one in [first, *P[1:]]]
+
     def _start(self, data, ranks, rng, parts):
         """The parameters from which training starts, and whether finding them was interrupted."""
         starts = [lambda: random_factors(data, ranks[0], rng)] * self.n_init
@@ -832,7 +889,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         plan = Sequence(ranks[1:], self.n_init_upper, self.pretrain_iter, self.tol)
         return STARTS[self.hierarchy](data, fit.factors, plan, rng), fit.reason == "interrupted"
 
-    def _fit(self, data, X, ranks, weights, supervision, rng):
+    def _fit(self, data, X, ranks, weights, supervision, rng, earlier=None):
         parts = None if data.has_unknown else leading_parts(data, ranks[0])
         floors = hierarchy_floors(data, ranks, self.hierarchy, parts)
         objective = self._objective(data, weights, supervision)
@@ -844,7 +901,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
             lambda P: self._attributes(data, P, objective, floors, supervision),
             self.max_iter + 1,
         )
-        P, stopped = self._start(data, ranks, rng, parts)
+        P, stopped = (earlier, False) if earlier else self._start(data, ranks, rng, parts)
         n_factors = data.ndim - 1 if self.hierarchy == "samples" else data.ndim
         fixed = P[:n_factors] if self.frozen else []
         with progress_bar(self, self.max_iter) as bar:
@@ -1011,7 +1068,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         mode : int, default=1
             The mode whose entries are shown, counted from 0.
         names : sequence of str or None, default=None
-            Names of the entries of the mode; None: numbers.
+            Names of the entries of the mode; None: those that the fit saw, else numbers.
         top : int, default=4
             Number of entries per component, >= 1.
 

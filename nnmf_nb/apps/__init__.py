@@ -1,0 +1,1 @@
+"""The app: topics of a file, without code."""
