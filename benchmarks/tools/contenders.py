@@ -671,7 +671,8 @@ def processor_seconds(work, times=5):
 def counts_pass(work):
     """Processor seconds of a bare fused pass per factor, of one multiplicative iteration as a fit
     makes it, with its objective and its stationarity; and of the coefficients of one new document.
-    The bare pass is the faster one of two: for the numerators alone, or for the whole step.
+    The bare pass is the faster one of two: for the numerators alone, or for the whole step. What a
+    fit does once is left out: ten iterations, which are multiplicative in any fit, less two.
     """
     from nnmf_nb import NMF
     from nnmf_nb.core._arrays import blas_in_one_thread
@@ -694,15 +695,15 @@ def counts_pass(work):
         multiplied(data, A, W.T, costs[0])
         multiplied(other, W, A.T, costs[1])
 
-    def fit():
-        count_descent(data, A, W.T, max_iter=10, tol=0.0)  # as many are multiplicative in any fit
+    def fit(max_iter=10):
+        count_descent(data, A, W.T, max_iter=max_iter, tol=0.0)
 
     with blas_in_one_thread():
         for prepare in (numerators, steps, fit):
             prepare()
         while True:
             bare = min(processor_seconds(numerators), processor_seconds(steps))
-            whole = processor_seconds(fit) / 10
+            whole = (processor_seconds(fit) - processor_seconds(partial(fit, 2))) / 8
             model.transform(X[7:8])
             begin = time.process_time()
             for n in range(20):
