@@ -161,7 +161,8 @@ def main(quick, short=False):
         + ("A quick run: a small corpus and two starts.\n\n" if quick else "")
         + "## Time to an optimum\n\n"
         + "Seconds to a share above the best known divergence of each start; medians over "
-        + f"{', '.join(f'{n} starts ({work})' for work, n in starts.items())}, the same for all. A side that never arrives counts as its budget. "
+        + ", ".join(f"{n} starts ({work})" for work, n in starts.items())
+        + ", the same for all. A side that never arrives counts as its budget. "
         + "fastTopics: an own version of its updates (20 iterations of EM, then four sweeps of "
         + "coordinate descent, extrapolated), whose clock stands still for its objective.\n\n"
         + markdown(
