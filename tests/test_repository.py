@@ -52,7 +52,7 @@ inspector: _pages
 plot: _map_kernels _map_arrays _map_layout _map _river _compare
 selection: _cuts _tensor_cuts _rules criteria _rank_search _profiles _consensus
 steering: _bounds _state _edits _steering
-inspector: _documents _overview _editing _view _live
+inspector: _documents _overview _editing _tensors _view _live
 texts
 datasets
 bridges

@@ -941,8 +941,8 @@ def known_feature_names(model):
         except AttributeError:  # a step that knows no names
             pass
     model = opened(model)[0]
-    if hasattr(model, "name_features") and hasattr(model, "components_"):
-        return model._names(None)
+    if hasattr(model, "names_of_features") and hasattr(model, "components_"):
+        return model.names_of_features()
     return getattr(model, "feature_names_in_", None)
 
 # %% ../../nbs/core/validation.ipynb #eabd9bdd

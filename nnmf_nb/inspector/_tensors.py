@@ -26,7 +26,7 @@ from nnmf_nb.plot._tensors import (
     text_of,
 )
 from ..solvers.stationarity import CONVERGED
-from ..tensors._cp import TensorEstimator
+from ..tensors._cp import TensorEstimator, recorded_criteria, training_tensor
 
 # %% ../../nbs/inspector/tensors.ipynb #5cc2fd5b
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def errors_of_points(model, X, n_layers):
 
 def read_training_tensor(model, X):
     """X as a `Tensor`. Raises `ValueError` unless it has the data points of the fit."""
-    return model._read_training_data(X, None)
+    return training_tensor(model, X)
 
 # %% ../../nbs/inspector/tensors.ipynb #d669df21
 def is_tensor_model(model):
@@ -210,13 +210,15 @@ def note_of(model):
     """What a reader must know about the hierarchy of a model, '' where nothing is unusual."""
     if not hasattr(model, "layers_"):
         return ""
-    return NOTES.get(model._recorded().hierarchy, "")
+    return NOTES.get(recorded_criteria(model).hierarchy, "")
 
 
 def headline_of_tensor(model):
     """Class, and one line of facts, of a tensor model."""
     shape = " × ".join(f"{len(U):,}" for U in model.factors_)
-    kind = f" · hierarchy {model._recorded().hierarchy!r}" if hasattr(model, "layers_") else ""
+    kind = (
+        f" · hierarchy {recorded_criteria(model).hierarchy!r}" if hasattr(model, "layers_") else ""
+    )
     ended = "converged" if model.converged_ else "not converged"
     return type(model).__name__, f"{shape}{kind} · {ended} ({model.stop_reason_})"
 

@@ -6,7 +6,7 @@
 __all__ = ['LAMBDAS', 'CARD', 'leading_features', 'leading_points', 'rotated', 'main_topics', 'example_points', 'point_errors',
            'signif', 'ribbons', 'topics_of_points', 'thinned', 'thumbnail', 'reduced', 'slice_sizes', 'light',
            'fit_rows', 'history_of', 'check_training_data', 'check_samples_named', 'check_shape', 'axis_payload',
-           'leading_classes', 'leaders_of_modes', 'in_turns', 'leaders_of_topics', 'cards_of_modes', 'side_of_lines',
+           'leading_classes', 'leaders_of_modes', 'alternating', 'leaders_of_topics', 'cards_of_modes', 'side_of_lines',
            'modes_payload', 'topics_payload', 'shares_of_examples', 'errors_shown', 'points_payload', 'point_images',
            'one_layer', 'with_layers', 'headline', 'plural', 'heading_of', 'verdict_of', 'model_and_layers', 'seen',
            'reference_of', 'seen_tensor', 'words_of', 'payload_of', 'payload', 'label_loss', 'scores_of',
@@ -418,15 +418,15 @@ def leaders_of_modes(modes, phi, p, top):
     return list(zip(*found))
 
 
-def in_turns(modes, of_modes, strength):
+def alternating(modes, of_modes, strength):
     """The leading features of a topic, the strongest of each mode first; modes with bars before
     those with a line. strength: one number per feature.
     """
     order = sorted(range(len(modes)), key=lambda m: modes[m].order is not None)
     ranked = [of_modes[m][np.argsort(-strength[of_modes[m]], kind="stable")] for m in order]
     longest = max(map(len, ranked))
-    turns = [one[i] for i in range(longest) for one in ranked if i < len(one)]
-    return np.array(turns, dtype=int)
+    mixed = [one[i] for i in range(longest) for one in ranked if i < len(one)]
+    return np.array(mixed, dtype=int)
 
 
 def leaders_of_topics(parts, phi, of_modes, top):
@@ -434,7 +434,7 @@ def leaders_of_topics(parts, phi, of_modes, top):
     if parts.modes is None:
         return leading_features(phi, parts.p, top)
     strength = relevance(phi, np.maximum(parts.p, 1e-300), 0.6)
-    return [in_turns(parts.modes, one, strength[:, j]) for j, one in enumerate(of_modes)]
+    return [alternating(parts.modes, one, strength[:, j]) for j, one in enumerate(of_modes)]
 
 
 def cards_of_modes(modes, phi, of_modes, names, side):
@@ -849,7 +849,7 @@ def certificate_of(model):
     except AttributeError as error:
         return dict(color="unknown", reasons=[str(error)])
     if is_tensor_model(model):
-        return dict(color="no verdict, but what was found", reasons=reasons_of_tensor(found))
+        return dict(color="what was found", reasons=reasons_of_tensor(found))
     return dict(color=found.color, reasons=list(found.reasons))
 
 # %% ../../nbs/inspector/view.ipynb #2571a431

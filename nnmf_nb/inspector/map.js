@@ -393,7 +393,7 @@ const greatest = (numbers) => numbers.reduce((a, b) => Math.max(a, b), -Infinity
  *  none when there is no room. */
 function drawMapLabel(view, l, j, { spots, width, height }, boxes, isQuiet) {
   const text = fitText(view.nameOf(l, j, 2), Math.min(190, width * 0.45), LABEL);
-  const half = textWidth(text, LABEL) / 2 + 4;
+  const half = 0.56 * textWidth(text, LABEL) + 4; // it is bold
   const x = clamp(spots[j][0], half, Math.max(half, width - half));
   for (const shift of [0, -1, 1, -2, 2]) {
     const y = clamp(spots[j][1] + shift * (LABEL + 3), LABEL, height - LABEL);

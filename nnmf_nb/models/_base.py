@@ -1338,7 +1338,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         if len(points) != M:
             raise ValueError(f"samples must be {M} names, one per data point, got {len(points)}.")
         names = [self.get_feature_names_out(layer=layer) for layer in range(len(layers))]
-        words = feature_names(self._names(features), N)
+        words = feature_names(self.names_of_features(features), N)
         return report_of(self, layers, names, {*stored_names(self)}, words, points, runs, top)
 
     def _headline(self):
@@ -1358,7 +1358,21 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
             "text/html": html_table(layer_rows(self.layers_), self._headline()),
         }
 
-    def _names(self, features):
+    def names_of_features(
+        self, features: Sequence[str | int] | None = None
+    ) -> Sequence[str | int] | None:
+        """Return the names by which tables, trees, plots and views call the features.
+
+        Parameters
+        ----------
+        features : sequence of str or int of length n_features, or None, default=None
+            Names that go before all others.
+
+        Returns
+        -------
+        sequence of str or int of length n_features, or None
+            `features`, else the names of `name_features`, else those of X in fit.
+        """
         return stored_feature_names(self) if features is None else features
 
 # %% ../../nbs/models/base.ipynb #b5e00009

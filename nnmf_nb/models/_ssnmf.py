@@ -1040,11 +1040,11 @@ def seed_labels(seeds, names, n, handle_unknown="error"):
                 raise ValueError(_no_feature(feature, place, n, group))
             else:
                 unknown.append((group, feature))
-    kept = [group for group, row in rows.items() if row.any()]
+    present = [group for group, row in rows.items() if row.any()]
     if unknown:
-        _warn_of_unknown_seeds(unknown, [group for group in rows if group not in kept])
-    Y = np.array([rows[group] for group in kept]).reshape(len(kept), n)
-    return Labels(np.array(kept), Y, None, np.arange(n), n)
+        _warn_of_unknown_seeds(unknown, [group for group in rows if group not in present])
+    Y = np.array([rows[group] for group in present]).reshape(len(present), n)
+    return Labels(np.array(present), Y, None, np.arange(n), n)
 
 # %% ../../nbs/models/ssnmf.ipynb #432c2a72
 def seed_shares(labels, A):
@@ -1263,8 +1263,23 @@ class GuidedNMF(JointNMF):
             n_init=self.n_init,
         )
 
-    def _names(self, features):
-        return super()._names(self.features if features is None else features)
+    def names_of_features(
+        self, features: Sequence[str | int] | None = None
+    ) -> Sequence[str | int] | None:
+        """Return the names by which tables, trees, plots and views call the features.
+
+        Parameters
+        ----------
+        features : sequence of str or int of length n_features, or None, default=None
+            Names that go before all others.
+
+        Returns
+        -------
+        sequence of str or int of length n_features, or None
+            `features`, else the parameter of that name, else the names of `name_features`, else
+            those of X in fit.
+        """
+        return super().names_of_features(self.features if features is None else features)
 
     def _check(self, data, X, y):
         check_start_name(self.init)
@@ -1359,7 +1374,7 @@ class GuidedNMF(JointNMF):
         """
         check_is_fitted(self)
         rows = range(len(self.groups_))
-        words = top_features(self.layers_, 0, self._names(features), top)
+        words = top_features(self.layers_, 0, self.names_of_features(features), top)
         return pd.DataFrame(
             {
                 "topic": rows,

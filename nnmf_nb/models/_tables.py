@@ -518,13 +518,14 @@ def check_number_of_samples(value, name):
 class DescribesTopics:
     """Mixin: names and tables of the topics of a model whose `layers_` have nonnegative A and S.
 
-    A model has `_index(layer)`, `_names(features)` and `_coefficients(X, depth, mask, weights)`.
+    A model has `_index(layer)`, `names_of_features(features)` and
+    `_coefficients(X, depth, mask, weights)`.
     """
 
     layers_: list
     _index: Callable
     _basis: Callable
-    _names: Callable
+    names_of_features: Callable
 
     def _layers_for(self, X, mask, weights):
         """The fitted layers, with the coefficients of X in the place of those of the fit."""
@@ -646,7 +647,7 @@ class DescribesTopics:
         True
         """
         check_is_fitted(self)
-        if self._names(None) is not None and not hasattr(self, "feature_labels_"):
+        if self.names_of_features(None) is not None and not hasattr(self, "feature_labels_"):
             raise ValueError(
                 "The features have names since fit, by which X is read. To see others, give "
                 "features= to topics, tree, plots and inspect."
@@ -722,7 +723,7 @@ class DescribesTopics:
             scores = distinctive_scores(self.layers_, index)
         else:
             scores = feature_scores(self.layers_, index, by)
-        table = topic_table(self.layers_, index, self._names(features), top, scores)
+        table = topic_table(self.layers_, index, self.names_of_features(features), top, scores)
         given = stored_names(self)
         if any(l == index for l, _ in given):
             table.insert(0, "name", self.get_feature_names_out(layer=index))
@@ -758,7 +759,7 @@ class DescribesTopics:
         13
         """
         check_is_fitted(self)
-        return topic_tree(self.layers_, self._names(features), top, stored_names(self))
+        return topic_tree(self.layers_, self.names_of_features(features), top, stored_names(self))
 
     def shares(
         self,
@@ -856,7 +857,7 @@ class DescribesTopics:
         return pd.DataFrame(
             smoothed(phi.T, smoothing),
             index=self.get_feature_names_out(layer=index),
-            columns=feature_names(self._names(features), len(phi)),
+            columns=feature_names(self.names_of_features(features), len(phi)),
         )
 
     def topic_probabilities(
@@ -1054,7 +1055,7 @@ class DescribesTopics:
         rows = []
         for l in range(len(layers)):
             names = self.get_feature_names_out(layer=l)
-            words = top_features(self.layers_, l, self._names(features), top)
+            words = top_features(self.layers_, l, self.names_of_features(features), top)
             rows += info_of_layer(layers, self.layers_, l, names, words, points, samples)
         table = pd.DataFrame(rows).astype({"parent": "Int64"})
         returns = returns_of(self)
@@ -1207,7 +1208,7 @@ class DescribesTopics:
         check_is_fitted(self)
         index = self._index(layer)
         Phi = topic_features(self.layers_, index)
-        i = feature_number(feature, feature_names(self._names(features), len(Phi)))
+        i = feature_number(feature, feature_names(self.names_of_features(features), len(Phi)))
         phi = topic_shares_of_features(Phi)
         parts = phi[i] * topic_shares(self.layers_, index)
         table = pd.DataFrame(
@@ -1268,7 +1269,7 @@ class DescribesTopics:
         of_samples, of_features = relative_residuals(
             host(known.X), host(known.weights), Phi, to_numpy(layers[index].S)
         )
-        names = feature_names(self._names(None), len(Phi))
+        names = feature_names(self.names_of_features(None), len(Phi))
         return Residuals(
             pd.Series(of_samples, sample_index(X, len(of_samples)), name="residual"),
             pd.Series(of_features, names, name="residual"),

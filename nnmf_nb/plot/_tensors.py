@@ -33,7 +33,7 @@ from nnmf_nb.plot._colors import (
     with_fonts,
 )
 from ._tree import draw_tree, percent
-from ..tensors._cp import TensorEstimator
+from ..tensors._cp import TensorEstimator, components_of_layer
 from ..tensors._data import is_named, names_in
 
 # %% ../../nbs/plot/tensors.ipynb #08b6db8b
@@ -121,7 +121,7 @@ def profiles_of(model, layer):
     """The profiles (one N_m x k host array per mode) of the components of a layer and their parts
     of the sum of the model.
     """
-    factors, weights = model._components_of_layer(layer)
+    factors, weights = components_of_layer(model, layer)
     return [to_numpy(U) for U in factors], to_numpy(weights)
 
 

@@ -7,7 +7,8 @@ __all__ = ['update_block', 'sweep_rows', 'CPState', 'UpdatedModes', 'ModeByMode'
            'leading_parts', 'tails', 'cp_floors', 'random_factors', 'svd_factors', 'like_data', 'SquaredError',
            'best_start', 'unit_factors', 'in_mode_0', 'balanced', 'k_rank_bound', 'kkt_of_modes', 'CPCertificate',
            'certificate_of', 'TensorCriteria', 'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished',
-           'warn_of_high_rank', 'given_factors', 'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
+           'warn_of_high_rank', 'recorded_criteria', 'training_tensor', 'components_of_layer', 'given_factors',
+           'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
 
 # %% ../../nbs/tensors/cp.ipynb #585fe54a
 import dataclasses
@@ -521,11 +522,6 @@ class TensorEstimator(  # type: ignore[call-arg]
 
     _criteria_of_fit = None  # what callbacks are told
 
-    def _recorded(self):
-        """The `TensorCriteria` of the fit; for a model of an older file those of its parameters."""
-        found = getattr(self, "criteria_", None)
-        return found if isinstance(found, TensorCriteria) else self._criteria()
-
     def __getstate__(self):
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name not in RUNNING}
@@ -860,6 +856,24 @@ def warn_of_high_rank(k, shape):
             stacklevel=4,
         )
 
+# %% ../../nbs/tensors/cp.ipynb #b8d2f1e3
+def recorded_criteria(model):
+    """The `TensorCriteria` of the fit of a model; of an older file those of its parameters."""
+    found = getattr(model, "criteria_", None)
+    return found if isinstance(found, TensorCriteria) else model._criteria()
+
+
+def training_tensor(model, X, mask=None):
+    """X as a `Tensor`. Raises `ValueError` unless it has the data points of the fit."""
+    return model._read_training_data(X, mask)
+
+
+def components_of_layer(model, layer):
+    """The factors of a layer (one N_m x k array per mode) and the part of the sum of the model that
+    each of its k components has.
+    """
+    return model._components_of_layer(layer)
+
 # %% ../../nbs/tensors/cp.ipynb #990118ea
 def given_factors(init, shape, k):
     """Factors (host, float64, lengths in mode 0) of a start: factors, (weights, factors), or an
@@ -1180,7 +1194,7 @@ class NonnegativeCP(TensorEstimator):
         like = loss.X.like
         units = [asarray(to_numpy(U), like) for U in self.factors_]
         factors = in_mode_0(units, self.weights_ / loss.X.scale)
-        return certificate_of(loss, factors, floor, status, self._recorded().fixed)
+        return certificate_of(loss, factors, floor, status, recorded_criteria(self).fixed)
 
     def _criteria(self):
         return TensorCriteria(beta_of(self.beta_loss), tuple(sorted(self.fixed or ())))
@@ -1253,7 +1267,7 @@ class NonnegativeCP(TensorEstimator):
             Computed anew from the data.
         """
         data = self._read_training_data(X, mask)
-        loss = self._loss(data, self._recorded().beta)
+        loss = self._loss(data, recorded_criteria(self).beta)
         _, status = loss.coefficients(self._factors_like(data))
         return self._certificate(loss, cp_floors(data, (len(self.weights_),))[0], status)
 

@@ -75,6 +75,7 @@ from nnmf_nb.tensors._cp import (
     fit_cp,
     leading_parts,
     random_factors,
+    recorded_criteria,
     svd_factors,
     tails,
     unit_factors,
@@ -595,10 +596,10 @@ def check_warm_start(model, P, shape, ranks, hierarchy):
             f"ranks are {tuple(ranks)}, but warm_start=True goes on from fitted layers_ of ranks "
             f"{fitted}: use set_params(ranks={fitted}), {hint}"
         )
-    if model._recorded().hierarchy != hierarchy:
+    if recorded_criteria(model).hierarchy != hierarchy:
         raise ValueError(
             f"hierarchy is {hierarchy!r}, but warm_start=True goes on from fitted layers_ of "
-            f"{model._recorded().hierarchy!r}: use that one, {hint}"
+            f"{recorded_criteria(model).hierarchy!r}: use that one, {hint}"
         )
     first = 1 if hierarchy == "samples" else 0  # there the data points are no parameters
     lengths = tuple(len(U) for U in P[: len(model.factors_) - first])
@@ -870,7 +871,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         """The parameters of the fit from which a warm start goes on, in units of X; else None."""
         if not (self.warm_start and hasattr(self, "layers_")):
             return None
-        return parameters_of(self.layers_, self._recorded().hierarchy, 1.0)
+        return parameters_of(self.layers_, recorded_criteria(self).hierarchy, 1.0)
 
     def _in_units_of(self, data, P):
         """Parameters in units of X in those of the data, and in their library and precision."""
@@ -937,7 +938,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
 
     def _certificate(self, data):
         """The `NCPDCertificate` of the fitted layers, by what the fit minimized."""
-        criteria = self._recorded()
+        criteria = recorded_criteria(self)
         P = parameters_of(self.layers_, criteria.hierarchy, data.scale)
         P = [asarray(to_numpy(one), data.like) for one in P]
         objective = OBJECTIVES[criteria.hierarchy](data, list(criteria.depth_weights))
@@ -1126,7 +1127,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         ]
         shape = " x ".join(str(len(U)) for U in self.factors_)
         ended = "converged" if self.converged_ else "not converged"
-        hierarchy = self._recorded().hierarchy
+        hierarchy = recorded_criteria(self).hierarchy
         head = f"NeuralNCPD of {shape}, hierarchy {hierarchy!r}: {ended} ({self.stop_reason_})"
         return f"{head}\n{text_table(rows, ('depth', 'rank', 'error', 'floor'))}"
 
@@ -1138,7 +1139,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
 
     def _coefficients(self, data, layer):
         own = self.layers_[layer]
-        if self._recorded().hierarchy != "samples":
+        if recorded_criteria(self).hierarchy != "samples":
             factors = [None, *(asarray(to_numpy(U), data.like) for U in own.factors[1:])]
             mixing = None if own.mixing is None else asarray(own.mixing, data.like)
             return data.coefficients(factors, mixing)
