@@ -112,10 +112,10 @@ SMOOTHINGS = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 
 def _fitted_to_part(model, X, rows):
     """Return a copy of a model that is fitted to some rows of its training data X."""
-    goes_on = getattr(model, "_fitted_to_part", None)
-    if goes_on is None or not hasattr(model, "components_"):
+    refitted = getattr(model, "_fitted_to_part", None)
+    if refitted is None or not hasattr(model, "components_"):
         return clone(model).fit(X[rows])
-    return goes_on(X, rows)
+    return refitted(X, rows)
 
 
 def choose_smoothing(model, X, layer=-1, random_state=0):

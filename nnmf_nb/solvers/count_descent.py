@@ -151,7 +151,7 @@ class CountState:
         The extrapolation parameter and its bound.
     is_multiplicative : bool
         True as long as the iterations are multiplicative passes.
-    ahead : tuple or None
+    prepared : tuple or None
         The multiplicative step of S from this state, which the pass that computed the objective
         made with it; None before the first iteration and in coordinate descent.
     objective : list of float
@@ -168,7 +168,7 @@ class CountState:
     extrapolated: Factors
     momentum: Momentum = Momentum()
     is_multiplicative: bool = True
-    ahead: tuple | None = None
+    prepared: tuple | None = None
     objective: list = dataclasses.field(default_factory=list)
     stationarity: list = dataclasses.field(default_factory=list)
     reason: str = "max_iter"
@@ -246,21 +246,21 @@ _MOST = 100  # multiplicative passes at most
 
 
 def _multiplicative_pass(problem, state):
-    of_S = state.ahead or problem.of_S.multiplied(state.A, state.S)
+    of_S = state.prepared or problem.of_S.multiplied(state.A, state.S)
     of_A = problem.of_A.multiplied(of_S.new.T, state.A.T)
     factors = Factors(of_A.new.T, of_S.new)
-    ahead = problem.of_S.multiplied(factors.A, factors.S, valued=True)
-    value = ahead.value - problem.constant + problem.of_A.penalty(factors.A)
+    prepared = problem.of_S.multiplied(factors.A, factors.S, valued=True)
+    value = prepared.value - problem.constant + problem.of_A.penalty(factors.A)
     n = len(state.objective) + 1
     is_slow = state.lowest - value <= _SLOW * abs(value) and n >= _FEWEST
-    goes_on = not is_slow and n < _MOST
+    is_multiplicative = not is_slow and n < _MOST
     return state.followed_by(
         factors,
         factors,
         min(value, state.lowest),
         max(of_S.stationarity, of_A.stationarity),
-        is_multiplicative=goes_on,
-        ahead=ahead if goes_on else None,
+        is_multiplicative=is_multiplicative,
+        prepared=prepared if is_multiplicative else None,
     )
 
 
