@@ -242,7 +242,7 @@ class CountState:
 # %% ../../nbs/solvers/count_descent.ipynb #ed47098f
 _SLOW = 2e-3  # relative decrease of a multiplicative pass, below which coordinate descent follows
 _FEWEST = 10  # multiplicative passes in any case
-_MOST = 100  # multiplicative passes at most
+_MOST = 30  # multiplicative passes at most
 
 
 def _multiplicative_pass(problem, state):
