@@ -230,6 +230,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                     'nnmf_nb/solvers/count_descent.py'),
                                                'nnmf_nb.solvers.count_descent.CountState.rejected': ( 'solvers/count_descent.html#countstate.rejected',
                                                                                                       'nnmf_nb/solvers/count_descent.py'),
+                                               'nnmf_nb.solvers.count_descent._Pass': ( 'solvers/count_descent.html#_pass',
+                                                                                        'nnmf_nb/solvers/count_descent.py'),
                                                'nnmf_nb.solvers.count_descent._Problem': ( 'solvers/count_descent.html#_problem',
                                                                                            'nnmf_nb/solvers/count_descent.py'),
                                                'nnmf_nb.solvers.count_descent._Problem.value': ( 'solvers/count_descent.html#_problem.value',

@@ -499,6 +499,35 @@ def test_smoothing_is_chosen_on_the_training_data():
         gone.perplexity(test)
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {"alpha_W": 0.01, "l1_ratio": 1.0}, {"init": "custom"}, {"fixed": True}]
+)
+def test_the_choice_of_a_smoothing_is_as_good_as_with_a_second_fit(given):
+    """It goes on from the fitted factors, which must not have seen what is predicted."""
+    X, _ = corpus(n=200)
+    rng, start, given = np.random.default_rng(1), {}, dict(given)
+    if "init" in given:
+        start = dict(W=rng.random((150, 4)), H=rng.random((4, X.shape[1])))
+    if "fixed" in given:
+        given["fixed"] = rng.random((1, X.shape[1]))
+    model = NMF(4, beta_loss=KL, random_state=0, **given).fit(X[:150], **start)
+    components = model.components_.copy()
+    share = choose_smoothing(model, X[:150])
+    np.testing.assert_array_equal(model.components_, components)
+    seen, hidden = halved(X[150:], rng)
+    found = word_probabilities(model, seen, hidden)
+    assert found.perplexity(share) < 1.03 * min(map(found.perplexity, SMOOTHINGS))
+
+
+def test_words_of_left_out_data_points_only_are_unlikely_when_a_smoothing_is_chosen():
+    X, _ = corpus(n=60)
+    X = np.hstack([X, np.zeros((60, 1))])
+    X[7, -1] = 5.0
+    model = NMF(4, beta_loss=KL, random_state=0).fit(X)
+    part = model._fitted_to_part(X, np.delete(np.arange(60), 7))
+    assert (model.components_[:, -1] > 0).any() and (part.components_[:, -1] == 0).all()
+
+
 # --- one layer with labels ------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ ZOO = {
     "NMF-anls": ("NMF", ONE | dict(solver="anls"), ""),
     "NMF-mu": ("NMF", ONE | dict(solver="mu"), ""),
     "NMF-kl": ("NMF", ONE | dict(solver="mu", beta_loss="kullback-leibler"), ""),
+    "NMF-counts": ("NMF", ONE | COUNTS, ""),
     "SSNMF": ("SSNMF", ONE, LABELED),
     "SSNMF-kl": (
         "SSNMF",

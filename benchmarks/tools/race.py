@@ -179,18 +179,28 @@ def peers_python():
     """The interpreter of the environment with the peers, made at the first call; None, with the
     reason printed, when it cannot be made.
     """
-    python = PEERS / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp, wanted = PEERS / "installed", "\n".join(REQUIRED)
+    python = environment_python(PEERS, REQUIRED, "a minute or two, about 1.2 GB, once")
+    if python is None:
+        print(
+            f"NeuralNMF needs {TORCH}: if pip finds none, let PIP_EXTRA_INDEX_URL or "
+            "PIP_FIND_LINKS lead to CPU builds of torch.",
+            flush=True,
+        )
+    return python
+
+
+def environment_python(folder, required, effort):
+    """The interpreter of an environment in `folder` with what is `required`, made at the first
+    call; None, with the reason printed, when it cannot be made.
+    """
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp, wanted = folder / "installed", "\n".join(required)
     if stamp.exists() and stamp.read_text() == wanted:
         return str(python)
-    print(
-        f"Making {PEERS.name}/ with {', '.join(REQUIRED)} (a minute or two, about 1.2 GB, once) "
-        "...",
-        flush=True,
-    )
+    print(f"Making {folder.name}/ with {', '.join(required)} ({effort}) ...", flush=True)
     steps = (
-        [sys.executable, "-m", "venv", "--clear", str(PEERS)],
-        [str(python), "-m", "pip", "install", "--quiet", *REQUIRED],
+        [sys.executable, "-m", "venv", "--clear", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", *required],
     )
     for command in steps:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -204,10 +214,6 @@ def peers_python():
                 "The peers could not be installed, so their rows are left out:",
                 *errors[-2:] or ["no message"],
                 sep="\n  ",
-            )
-            print(
-                f"NeuralNMF needs {TORCH}: if pip finds none, let PIP_EXTRA_INDEX_URL or "
-                "PIP_FIND_LINKS lead to CPU builds of torch.",
                 flush=True,
             )
             return None

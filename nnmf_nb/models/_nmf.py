@@ -7,11 +7,14 @@ __all__ = ['read_exposure', 'as_rates', 'CountsWithExposure', 'NMF']
 
 # %% ../../nbs/models/nmf.ipynb #fca83a86
 import contextlib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from ..core._arrays import Array, ArrayLike, RandomState, asarray, namespace, to_numpy
 from nnmf_nb.core._data import (
@@ -514,6 +517,19 @@ class NMF(CountsWithExposure):
         return self._coefficients_after_fit(X, keywords, mask, weights)
 
     takes_blocks = True
+
+    def _fitted_to_part(self, X, rows):
+        """A copy fitted to some rows of the training data X (CPU), for the choice of a smoothing.
+
+        For counts ten iterations from the fitted factors are enough, which are multiplicative ones.
+        """
+        if loss_of(self.beta_loss).beta != 1 or self.fixed is not None:
+            return clone(self).fit(X[rows])
+        W, H = to_numpy(self.transform(X)), to_numpy(self.components_)
+        part = clone(self).set_params(init="custom", max_iter=10, n_init=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are meant
+            return part.fit(X[rows], W=W[rows], H=H)
 
     def _check(self, data, X, y, W, H):
         return check_problem(self, data, *named_start(self, X, W, H))

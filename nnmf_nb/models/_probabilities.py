@@ -110,11 +110,20 @@ def halved(X, rng):
 SMOOTHINGS = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 
 
+def _fitted_to_part(model, X, rows):
+    """Return a copy of a model that is fitted to some rows of its training data X."""
+    refitted = getattr(model, "_fitted_to_part", None)
+    if refitted is None or not hasattr(model, "components_"):
+        return clone(model).fit(X[rows])
+    return refitted(X, rows)
+
+
 def choose_smoothing(model, X, layer=-1, random_state=0):
     """Choose the smoothing of a model for counts on its training data.
 
     A copy of the model is fitted to four fifths of the data points; of the others one half is
-    predicted from the other half.
+    predicted from the other half. A fitted `NMF` under Kullback-Leibler is not fitted anew: ten
+    iterations from its factors forget the data points that are left out.
 
     Parameters
     ----------
@@ -156,7 +165,7 @@ def choose_smoothing(model, X, layer=-1, random_state=0):
     rng = np.random.default_rng(random_state)
     order = rng.permutation(X.shape[0])
     test = order[: max(1, X.shape[0] // 5)]
-    part = clone(model).fit(X[np.sort(order[len(test) :])])
+    part = _fitted_to_part(model, X, np.sort(order[len(test) :]))
     seen, hidden = halved(X[np.sort(test)], rng)
     found = word_probabilities(part, seen, hidden, layer)
     return min(SMOOTHINGS, key=found.perplexity)

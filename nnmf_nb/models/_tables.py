@@ -932,8 +932,9 @@ class DescribesTopics:
             Share of the uniform distribution in p(w | z) and p(z | d), from 0 to 1, dimensionless.
             'auto': chosen on the training data at the first call, for which they must still be
             there and without mask and weights: a fit to four fifths of them completes the others
-            best with it. That takes about as long as the fit. 0: none; a single
-            word that no topic of its data point has then makes the perplexity infinite.
+            best with it. `NMF` goes on from its own factors for that; for other models it takes
+            about as long as the fit. 0: none; a single word that no topic of its data point has
+            then makes the perplexity infinite.
         mask, weights : matrix of shape (n_samples, n_features), default=None
             What is known of X and of `seen`, and weights of the entries (dimensionless), as in
             `transform`.

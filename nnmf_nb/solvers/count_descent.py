@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from nnmf_nb.layer._kl import (
     descended,
     entries_of,
     linear_costs,
+    multiplied,
     numerator,
     solve_kl,
     values_per_point,
@@ -30,6 +31,24 @@ from .divergences import _shares, kkt_of_ratios
 from .extrapolation import Factors, Momentum
 
 # %% ../../nbs/solvers/count_descent.ipynb #36a27354
+class _Pass(NamedTuple):
+    """A factor after a multiplicative step; what the pass met before it.
+
+    Parameters
+    ----------
+    new : array of shape (k, m)
+        The factor.
+    stationarity : float
+        The mean KKT residual before the step.
+    value : float
+        The divergence before the step, with the penalties on the factor; NaN if not computed.
+    """
+
+    new: np.ndarray
+    stationarity: float
+    value: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
     """One of the two factors to be updated.
@@ -56,16 +75,11 @@ class _Side:
         """Return the linear costs of the factor, given the other one."""
         return linear_costs(self.X, B, self.l1)
 
-    def multiplied(self, B, F):
-        """Return the factor F (k x m) after a multiplicative step, and its stationarity before."""
-        n, cost = numerator(self.X, B, F), self.costs(B).T
-        full = cost + self.l2 * F
-        stationarity = self.mean(kkt_of_ratios(*(P[self.start :] for P in (F, n, full + 0 * F))))
-        product = F * n
-        below = cost + np.sqrt(cost * cost + 4 * self.l2 * product) if self.l2 else 2 * cost
-        new = np.divide(2 * product, below, out=np.zeros_like(F), where=below > 0)
-        new[: self.start] = F[: self.start]
-        return new, stationarity
+    def multiplied(self, B, F, valued=False):
+        """Return the factor F (k x m) after a multiplicative step, as a `_Pass`."""
+        found = multiplied(self.X, B, F, self.costs(B), self.l2, self.start, valued)
+        new, residual, values = found
+        return _Pass(new, self.mean(residual), float(values.sum()) if valued else math.nan)
 
     def descended(self, B, F):
         """Return the factor after sweeps of coordinate descent, and its stationarity."""
@@ -137,6 +151,9 @@ class CountState:
         The extrapolation parameter and its bound.
     is_multiplicative : bool
         True as long as the iterations are multiplicative passes.
+    prepared : tuple or None
+        The multiplicative step of S from this state, which the pass that computed the objective
+        made with it; None before the first iteration and in coordinate descent.
     objective : list of float
         The objective of (A, S) after each iteration, with X in units of ``X.scale``.
     stationarity : list of float
@@ -151,6 +168,7 @@ class CountState:
     extrapolated: Factors
     momentum: Momentum = Momentum()
     is_multiplicative: bool = True
+    prepared: tuple | None = None
     objective: list = dataclasses.field(default_factory=list)
     stationarity: list = dataclasses.field(default_factory=list)
     reason: str = "max_iter"
@@ -228,17 +246,21 @@ _MOST = 100  # multiplicative passes at most
 
 
 def _multiplicative_pass(problem, state):
-    S, of_S = problem.of_S.multiplied(state.A, state.S)
-    At, of_A = problem.of_A.multiplied(S.T, state.A.T)
-    value = problem.value(At.T, S)
-    n, factors = len(state.objective) + 1, Factors(At.T, S)
+    of_S = state.prepared or problem.of_S.multiplied(state.A, state.S)
+    of_A = problem.of_A.multiplied(of_S.new.T, state.A.T)
+    factors = Factors(of_A.new.T, of_S.new)
+    prepared = problem.of_S.multiplied(factors.A, factors.S, valued=True)
+    value = prepared.value - problem.constant + problem.of_A.penalty(factors.A)
+    n = len(state.objective) + 1
     is_slow = state.lowest - value <= _SLOW * abs(value) and n >= _FEWEST
+    is_multiplicative = not is_slow and n < _MOST
     return state.followed_by(
         factors,
         factors,
         min(value, state.lowest),
-        max(of_S, of_A),
-        is_multiplicative=not is_slow and n < _MOST,
+        max(of_S.stationarity, of_A.stationarity),
+        is_multiplicative=is_multiplicative,
+        prepared=prepared if is_multiplicative else None,
     )
 
 
