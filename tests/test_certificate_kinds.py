@@ -115,6 +115,7 @@ OBJECTIVE = {
         n_init_upper=SEARCH,
         pretrain_iter=SEARCH,
         random_state=SEARCH,
+        warm_start=SEARCH,
     ),
 }
 CASES = [(kind, name) for kind in OBJECTIVE for name in EFFECTS[kind][1]]
