@@ -224,7 +224,7 @@ def headline_of_tensor(model):
 
 
 def explained_text(error):
-    """The explained part of the squares, as a percentage with more digits where it would be 100%."""
+    """The explained part of the squares, in percent, with more digits where it would be 100%."""
     digits = 0
     while digits < 3 and error > 0 and float(f"{100 * (1 - error**2):.{digits}f}") == 100:
         digits += 1
