@@ -44,6 +44,7 @@ from nnmf_nb import (
 from nnmf_nb.chain._layers import Layer, flows, topic_features, topic_shares
 from nnmf_nb.inspector import _view as module
 from nnmf_nb.inspector._documents import speaking
+from nnmf_nb.inspector._tensors import verdict_of_tensor
 from nnmf_nb.plot import path_shares, topic_colors, tree_order
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
@@ -159,6 +160,13 @@ def test_a_tensor_model_has_a_card_per_mode(tensor_models, kind):
     view.rename(0, 1, "mine")
     assert inspect(model).names == {"0,1": "mine"} and model.topic_names_ == {(0, 1): "mine"}
     view.rename(0, 1, "")
+
+
+def test_what_is_nearly_explained_is_not_called_100_percent():
+    layers = [SimpleNamespace(rank=4, error=error) for error in (0.3, 0.014, 0.0, 0.05)]
+    parts = verdict_of_tensor(layers).split(", ")
+    assert [one.split()[-1] for one in parts[:3]] == ["91%", "99.98%", "100%"]
+    assert parts[3].startswith("4 explain 99.8% of")
 
 
 def test_tensor_models_refuse_what_does_not_fit(tensor_models):

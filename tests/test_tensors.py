@@ -884,6 +884,16 @@ def test_components_have_names():
         model.components(3)
     with pytest.raises(ValueError, match="features must be 7 names"):
         model.components(1, names=["a"])
+    of_all = [None, list("abcdefg"), np.array([0.5, 1, 2, 4, 8])]
+    assert model.components(1, names=of_all, top=2).equals(table)
+    assert set(model.components(2, names=tuple(of_all), top=1)["entry 1"]) <= set(
+        "0.5 1.0 2.0 4.0 8.0".split()
+    )
+    assert model.components(0, names=of_all).equals(model.components(0))
+    with pytest.raises(
+        ValueError, match="names must be those of the entries of mode 1, or 3 lists"
+    ):
+        model.components(1, names=of_all[:2])
     frame = model.set_output(transform="pandas").transform(X)
     assert list(frame.columns) == list(model.get_feature_names_out())
 

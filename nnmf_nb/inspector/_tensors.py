@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NOTES', 'DepthOfTensor', 'parts_of_columns', 'depth_of', 'layers_of_tensor', 'Mode', 'names_of_tensor',
            'text_of_entry', 'line_of', 'modes_of', 'names_of_features', 'frequencies_of_modes', 'errors_of_points',
-           'read_training_tensor', 'is_tensor_model', 'note_of', 'headline_of_tensor', 'verdict_of_tensor',
-           'fit_rows_of_tensor', 'reasons_of_tensor']
+           'read_training_tensor', 'is_tensor_model', 'note_of', 'headline_of_tensor', 'explained_text',
+           'verdict_of_tensor', 'fit_rows_of_tensor', 'reasons_of_tensor']
 
 # %% ../../nbs/inspector/tensors.ipynb #98168c27
 import math
@@ -223,9 +223,17 @@ def headline_of_tensor(model):
     return type(model).__name__, f"{shape}{kind} · {ended} ({model.stop_reason_})"
 
 
+def explained_text(error):
+    """The explained part of the squares, in percent, with more digits where it would be 100%."""
+    digits = 0
+    while digits < 3 and error > 0 and float(f"{100 * (1 - error**2):.{digits}f}") == 100:
+        digits += 1
+    return f"{1 - error**2:.{digits}%}"
+
+
 def verdict_of_tensor(layers):
     """Which part of the squares of the data each depth explains, in one sentence."""
-    parts = [f"{one.rank} explain {1 - one.error**2:.0%}" for one in layers]
+    parts = [f"{one.rank} explain {explained_text(one.error)}" for one in layers]
     return f"components: {', '.join(parts)} of the squares of the data"
 
 

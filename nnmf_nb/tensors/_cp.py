@@ -7,8 +7,8 @@ __all__ = ['update_block', 'sweep_rows', 'CPState', 'UpdatedModes', 'ModeByMode'
            'leading_parts', 'tails', 'cp_floors', 'random_factors', 'svd_factors', 'like_data', 'SquaredError',
            'best_start', 'unit_factors', 'in_mode_0', 'balanced', 'k_rank_bound', 'kkt_of_modes', 'CPCertificate',
            'certificate_of', 'TensorCriteria', 'TensorEstimator', 'residuals_of_slices', 'parts', 'warn_unfinished',
-           'warn_of_high_rank', 'recorded_criteria', 'training_tensor', 'components_of_layer', 'given_factors',
-           'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
+           'warn_of_high_rank', 'recorded_criteria', 'training_tensor', 'names_of_mode', 'components_of_layer',
+           'given_factors', 'check_tensor_loss', 'fixed_factors', 'NonnegativeCP']
 
 # %% ../../nbs/tensors/cp.ipynb #585fe54a
 import dataclasses
@@ -590,7 +590,11 @@ class TensorEstimator(  # type: ignore[call-arg]
         return [None, *(asarray(to_numpy(U), data.like) for U in self.factors_[1:])]
 
     def components(
-        self, mode: int, layer: int = -1, names: Sequence[str] | None = None, top: int = 10
+        self,
+        mode: int,
+        layer: int = -1,
+        names: Sequence[str] | Sequence[Sequence[str] | None] | None = None,
+        top: int = 10,
     ) -> pd.DataFrame:
         """Return the strongest entries of every component in one mode.
 
@@ -600,8 +604,9 @@ class TensorEstimator(  # type: ignore[call-arg]
             The mode, counted from 0 (the data points).
         layer : int, default=-1
             The layer, counted from 0, or from the deepest one with -1.
-        names : sequence of str or None, default=None
-            Names of the entries of the mode; None: those that the fit saw, else numbers.
+        names : sequence of str, list of them, or None, default=None
+            Names of the entries of the mode, or of all modes (one sequence or None per mode); None:
+            those that the fit saw, else numbers.
         top : int, default=10
             Number of entries per component, >= 1.
 
@@ -625,6 +630,7 @@ class TensorEstimator(  # type: ignore[call-arg]
             last = len(factors) - 1
             raise ValueError(f"mode must be an integer from 0 to {last}, got {mode!r}.")
         U = to_numpy(factors[mode])
+        names = names_of_mode(names, mode, len(factors))
         names = self._names_of_entries()[mode] if names is None else names
         names = np.arange(len(U)).astype(str) if names is None else feature_names(names, len(U))
         order = np.argsort(-U, axis=0, kind="stable")[:top]
@@ -866,6 +872,20 @@ def recorded_criteria(model):
 def training_tensor(model, X, mask=None):
     """X as a `Tensor`. Raises `ValueError` unless it has the data points of the fit."""
     return model._read_training_data(X, mask)
+
+
+def names_of_mode(names, mode, n_modes):
+    """The names of one mode, from these or from a list with those of all modes."""
+    if not isinstance(names, (list, tuple)):
+        return names
+    if all(np.ndim(one) == 0 for one in names):
+        return names
+    if len(names) != n_modes:
+        raise ValueError(
+            f"names must be those of the entries of mode {mode}, or {n_modes} lists (or None), one "
+            f"per mode; got {len(names)} lists."
+        )
+    return names[mode]
 
 
 def components_of_layer(model, layer):

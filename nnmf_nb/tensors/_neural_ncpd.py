@@ -539,7 +539,8 @@ class NCPDCertificate:
     their `floors` (NaN: unknown), and `stationarity`, the norm of the projected gradient of the
     cost by all trained factors (NaN where labels were a part of it, which are not at hand). It says
     whether a fit ended at a first-order optimum, or, where the stationarity is large, at a kink of
-    the cost; there may be better ones.
+    the cost; there may be better ones. Whether components are unique is not judged here: fit a
+    `NonnegativeCP` of the rank of a depth and look at `is_unique` of its certificate.
     """
 
     errors: tuple
@@ -1058,7 +1059,12 @@ class NeuralNCPD(Classifies, TensorEstimator):
             return super().score(X, None, mask)
         return accuracy(self, X, y, L=L, mask=mask)
 
-    def tree(self, mode: int = 1, names: abc.Sequence[str] | None = None, top: int = 4) -> str:
+    def tree(
+        self,
+        mode: int = 1,
+        names: abc.Sequence[str] | abc.Sequence[abc.Sequence[str] | None] | None = None,
+        top: int = 4,
+    ) -> str:
         """Return the hierarchy as text.
 
         Components of the deepest layer come in the order of their weight, below each those of the
@@ -1068,8 +1074,9 @@ class NeuralNCPD(Classifies, TensorEstimator):
         ----------
         mode : int, default=1
             The mode whose entries are shown, counted from 0.
-        names : sequence of str or None, default=None
-            Names of the entries of the mode; None: those that the fit saw, else numbers.
+        names : sequence of str, list of them, or None, default=None
+            Names of the entries of the mode, or of all modes (one sequence or None per mode); None:
+            those that the fit saw, else numbers.
         top : int, default=4
             Number of entries per component, >= 1.
 
