@@ -76,7 +76,7 @@ def html_page(title, module, start, state, still):
     """A page that runs `start` (a statement that knows `state` and the element `el`) with a module
     and all it imports. Without scripts it shows `still` (HTML).
     """
-    shown = json.dumps(state, allow_nan=False).replace("<", "\\u003c")
+    shown = json.dumps(state, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return PAGE % dict(
         title=html.escape(title),
         css=stylesheet(module),
