@@ -362,6 +362,14 @@ renderEditor({ model, el: document.getElementById("inspector") });
 TRAITS = ("payload", "names", "selected", "error", "editing", "has_kernel")
 
 
+# how JupyterLab lays out lists of definitions in an output
+OF_LAB = """
+.jp-OutputArea-output dl { display: block; width: 100%; overflow: hidden; }
+.jp-OutputArea-output dt { float: left; width: 20%; font-weight: bold; }
+.jp-OutputArea-output dd { float: left; width: 80%; }
+"""
+
+
 class Bridge:
     """A widget, and the page that shows it."""
 
@@ -389,8 +397,9 @@ class Bridge:
         initial = json.dumps(self.traits()).replace("<", "\\u003c")
         code = script("editor.js") + BRIDGE.replace("INITIAL", initial)
         path.write_text(
-            f"<!doctype html><meta charset=utf-8><style>{stylesheet('editor.js')}</style>"
-            f"<body class=nnmf-page><div id=inspector></div><script type=module>{code}</script>"
+            f"<!doctype html><meta charset=utf-8><style>{OF_LAB}{stylesheet('editor.js')}</style>"
+            "<body class='nnmf-page jp-OutputArea-output'><div id=inspector></div>"
+            f"<script type=module>{code}</script>"
         )
         self.page.expose_function("ask_python", self.answer)
         self.page.goto(path.as_uri())
@@ -468,6 +477,8 @@ def test_gestures_with_a_kernel(chain, new_page, tmp_path):
     # merge: dragged, committed with the button; the page has one topic less
     drag(page, place("0:0"), place("0:1"))
     draft.locator(".figures").wait_for()
+    for label in draft.locator(".figures dt").all():
+        assert label.bounding_box()["height"] < 24, "one line, also within JupyterLab's rules"
     assert "merge “" in draft.inner_text() and page.locator(".node").count() == 11
     assert page.locator(".node.drafted").count() == 2
     shoot(page, "draft")

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = {
     "layer/_nnls": ["mutants", "memory", "nnls"],
     "chain/_costs": ["mutants", "losses", "memory"],
-    "core/_linalg": ["mutants", "losses", "solvers", "starts"],
+    "core/_linalg": ["mutants", "losses", "solvers"],
     "solvers/stationarity": ["mutants", "extrapolated", "solvers"],
     "solvers/coordinate_descent": ["mutants", "extrapolated", "solvers"],
     "solvers/extrapolation": ["mutants", "extrapolated", "solvers"],

@@ -69,19 +69,32 @@ function render({ model, el }) {
     files = [...input.files];
     const most = model.get("limit");
     said.textContent = "";
-    if (!files.length) return;
+    if (!files.length) {
+      return;
+    }
     const large = files.find((file) => file.size > most);
-    if (large) said.textContent = ` ${large.name} is larger than ${most / 1e6} MB`;
-    else send(0, 0);
+    if (large) {
+      said.textContent = ` ${large.name} is larger than ${most / 1e6} MB`;
+    } else {
+      send(0, 0);
+    }
   });
   const hear = ({ at, next, forget }) => {
-    if (forget) { input.value = ""; files = []; said.textContent = ""; }
-    if (!files.length) return;
+    if (forget) {
+      input.value = "";
+      files = [];
+      said.textContent = "";
+    }
+    if (!files.length) {
+      return;
+    }
     const isWhole = next >= files[at].size;
     const done = isWhole ? at + 1 : at;
     const part = files.length > 1 ? at / files.length : next / files[at].size;
     said.textContent = done < files.length ? ` ${Math.round(100 * part)}%` : "";
-    if (done < files.length) send(done, isWhole ? 0 : next);
+    if (done < files.length) {
+      send(done, isWhole ? 0 : next);
+    }
   };
   model.on("msg:custom", hear);
   el.append(input, said);

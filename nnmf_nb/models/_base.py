@@ -1371,7 +1371,8 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         Returns
         -------
         sequence of str or int of length n_features, or None
-            `features`, else the names of `name_features`, else those of X in fit.
+            `features`, else the parameter of that name of a model that has it, else the names of
+            `name_features`, else those of X in fit.
         """
         return stored_feature_names(self) if features is None else features
 

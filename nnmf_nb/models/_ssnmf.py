@@ -1263,24 +1263,6 @@ class GuidedNMF(JointNMF):
             n_init=self.n_init,
         )
 
-    def names_of_features(
-        self, features: Sequence[str | int] | None = None
-    ) -> Sequence[str | int] | None:
-        """Return the names by which tables, trees, plots and views call the features.
-
-        Parameters
-        ----------
-        features : sequence of str or int of length n_features, or None, default=None
-            Names that go before all others.
-
-        Returns
-        -------
-        sequence of str or int of length n_features, or None
-            `features`, else the parameter of that name, else the names of `name_features`, else
-            those of X in fit.
-        """
-        return super().names_of_features(self.features if features is None else features)
-
     def _check(self, data, X, y):
         check_start_name(self.init)
         check_supervision("frobenius", self.lam)

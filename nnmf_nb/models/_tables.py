@@ -114,9 +114,12 @@ def stored_names(model):
 
 
 def stored_feature_names(model):
-    """The names of the features that `name_features` put on a model, else those of X in fit, else
-    None; names that an earlier fit left are removed.
+    """The names of the features: the parameter `features` of a model that has one, else what
+    `name_features` put on it, else those of X in fit, else None; names that an earlier fit left are
+    removed.
     """
+    if getattr(model, "features", None) is not None:
+        return model.features
     if hasattr(model, "feature_labels_of_") and model.feature_labels_of_ != fingerprint(model):
         del model.feature_labels_, model.feature_labels_of_
     return getattr(model, "feature_labels_", getattr(model, "feature_names_in_", None))
