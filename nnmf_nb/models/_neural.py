@@ -575,7 +575,7 @@ class NeuralNMF(LayeredNMF):
         Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
         `transform`, for beta_loss='frobenius' only, relative to the squared length of a topic,
         dimensionless. 'auto' depends on the share of a data point's entries that are unknown (0
-        without a mask) and pulls its coefficients towards their mean: the less one topic alone
+        without a mask) and pulls its coefficients toward their mean: the less one topic alone
         leaves unexplained of the data of `fit`, the harder (0.02 to 0.3 times that share). A
         callable cost does not contain it, but the coefficients of the first layer obey it.
     optimizer : {'lbfgs', 'backtracking', 'gd', 'adam', 'sgd'}, default='lbfgs'
