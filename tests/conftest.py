@@ -14,6 +14,7 @@ and CuPy. What is marked `gpu` is skipped where no CUDA device answers, and coun
 lines of the report.
 """
 
+import gc
 import shutil
 import sys
 from collections import Counter
@@ -215,6 +216,19 @@ def leave_out(config, items):
         wanted.update(cases)
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = [item for item in items if item in wanted]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep thousands of tests and all modules, which live to the end, out of every search for
+    garbage: while they are made, and afterwards in the tests that call gc.collect().
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):
