@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
-# as many processes as there are cores; say another number with  make test JOBS=4
+# the cores to use: all; say another number with  make test JOBS=4
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 
@@ -19,7 +19,7 @@ help: ## this list
 demo: .venv/run ## see it work, with no more than the package needs
 	@$(PY) tools/demo.py
 
-test: .venv/dev ## every gate that a change must pass, in order (6 minutes on two cores)
+test: .venv/dev ## every gate that a change must pass, in order (5 minutes on two cores)
 	@$(PY) tools/gates.py --jobs $(JOBS) $(PYTEST_ARGS)
 
 test-all: .venv/dev ## the same with every combination of parameters and the long tests (20 minutes)
