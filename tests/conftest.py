@@ -5,7 +5,7 @@ GPU leaves out.
 left out, a test that is given several lists of parameters runs on so many of their combinations
 that each entry of each list occurs, one marked `each_value_once` on so many rows of a list that
 each value of each column occurs, and a test that asks the same of four models or more runs on a
-third of them, of which another test takes others; pytest's closing line counts them as deselected.
+quarter of them, of which another test takes others; pytest's closing line counts them as deselected.
 Properties get at most 30 examples (`strategies.examples`).
 
 A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference
@@ -186,8 +186,8 @@ def is_model(value):
     return name in MODELS
 
 
-def third_of_the_models(cases):
-    """The cases of one test on a third of its models, which its name decides: all of them where
+def quarter_of_the_models(cases):
+    """The cases of one test on a quarter of its models, which its name decides: all of them where
     the test has few models, or more cases for one of them than for another.
     """
     for name in cases[0].callspec.params:
@@ -195,14 +195,14 @@ def third_of_the_models(cases):
             continue
         models = Counter(plain(item.callspec.params[name]) for item in cases)
         if len(models) >= 4 and len({*models.values()}) == 1:
-            first = crc32(cases[0].originalname.encode()) % 3
-            kept = {*[*models][first::3]}
+            first = crc32(cases[0].originalname.encode()) % 4
+            kept = {*[*models][first::4]}
             return [item for item in cases if plain(item.callspec.params[name]) in kept]
     return cases
 
 
 def leave_out(config, items):
-    """Deselect what is marked `exhaustive`, of a test on many models all but a third of them, and
+    """Deselect what is marked `exhaustive`, of a test on many models all but a quarter of them, and
     of a test with several lists of parameters all but its `representatives`.
     """
     tests = {}
@@ -212,7 +212,7 @@ def leave_out(config, items):
     wanted = set()
     for cases in tests.values():
         if hasattr(cases[0], "callspec"):
-            cases = representatives(third_of_the_models(cases))
+            cases = representatives(quarter_of_the_models(cases))
         wanted.update(cases)
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = [item for item in items if item in wanted]
