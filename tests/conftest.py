@@ -5,8 +5,8 @@ GPU leaves out.
 left out, a test that is given several lists of parameters runs on so many of their combinations
 that each entry of each list occurs, one marked `each_value_once` on so many rows of a list that
 each value of each column occurs, and a test that asks the same of four models or more runs on a
-quarter of them, of which another test takes others; pytest's closing line counts them as deselected.
-Properties get at most 30 examples (`strategies.examples`).
+quarter of them, of which another test takes others; pytest's closing line counts them as
+deselected. Properties get at most 30 examples (`strategies.examples`).
 
 A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference
 of the array API standard (which has nothing but the standard, on two devices that refuse to mix)
