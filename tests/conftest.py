@@ -221,7 +221,7 @@ def leave_out(config, items):
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """Keep thousands of tests and all modules, which live to the end, out of every search for
-    garbage: while they are made, and afterwards in the tests that call gc.collect().
+    garbage: while they are made, and later in the tests that call gc.collect().
     """
     gc.disable()
     try:

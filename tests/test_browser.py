@@ -202,8 +202,8 @@ def jupyter(tmp_path_factory):
 
 
 def write_tutorial(path):
-    """The tutorial without the cells that draw still pictures, half of its time: the test of the
-    notebook runs them.
+    """The tutorial without the cells that draw still pictures: the test of the notebook runs
+    them.
     """
     notebook = nbformat.read(ROOT / "nbs/tutorials/03_looking_inside.ipynb", as_version=4)
     notebook.cells = [cell for cell in notebook.cells if "plt.show()" not in cell.source]

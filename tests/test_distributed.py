@@ -312,7 +312,7 @@ os._exit(0)
     [
         ("cluster", 3),
         pytest.param("cluster", 10, marks=pytest.mark.exhaustive),
-        # the state that is kept is that of every fit to blocks
+        # an interruption without a cluster that is the same every time: test_out_of_core
         pytest.param("threads", 10, marks=pytest.mark.exhaustive),
     ],
 )

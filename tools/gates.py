@@ -1,7 +1,7 @@
 """Run the gates that a change must pass, one after the other, with a line for each and a total at
 the end.
 
-    gates.py                what must pass before every commit (five minutes on two cores)
+    gates.py                what must pass before every commit (six minutes on two cores)
     gates.py --exhaustive   the same with every combination of parameters and the long tests (under
     twenty-five)
 
