@@ -58,7 +58,8 @@ class Corrected:
         self.topic_names_ = {state.place(topic): title for topic, title in state.titles if title}
         self.classifiers_ = {}
         if state.labels:
-            one = Classifier(np.array(state.classes()), state.classifier, None, "frobenius")
+            B = state.classifier / scale
+            one = Classifier(np.array(state.classes()), B, None, "frobenius")
             self.classifiers_[len(ranks) - 1] = one
 
     @property
