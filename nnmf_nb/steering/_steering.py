@@ -500,6 +500,11 @@ class Edits:
         """The relative error of every depth, dimensionless."""
         return self._past[-1][2]
 
+    @property
+    def past_errors(self) -> tuple[tuple[float, ...], ...]:
+        """The errors of every depth before the first edit of the log and after each, dimensionless."""
+        return tuple(errors for _, _, errors in self._past)
+
     def topics(self, layer: int = 0, top: int = 8) -> pd.DataFrame:
         """Show the topics of a layer.
 
