@@ -8,12 +8,17 @@ import { levelName, levelNames } from "./payload.js";
 const LONG = 60_000; // milliseconds in which a kernel writes a page
 
 const WRITING =
-  "This page writes edits down: send the log to whoever has the model; replay(model, X, path) makes them.";
+  "This page writes edits down: download the log and send it to whoever has the model. A copy of the page has none of them.";
 
 /** What to do first, where nothing was done yet. */
 function beginning({ data }) {
   const move = data.layers.length > 1 ? `, onto a ${levelName(data, 1)} to move it there` : "";
   return `Drag a topic onto another one to merge them${move}; the rest has buttons and keys. Every edit is a draft first: nothing changes until you commit it, and undo takes it back.`;
+}
+
+/** What undo would take back, where there is no draft. */
+function lastEdit({ log, draft, refining }) {
+  return log.length && !draft && !refining ? `Last edit: ${log[log.length - 1]}. Ctrl+Z takes it back.` : "";
 }
 
 export function draftBar(view, editing) {
@@ -75,7 +80,7 @@ export function draftBar(view, editing) {
     const isRunning = Boolean(state.refining);
     refused.textContent = withNames(editing, state.refused);
     const isNew = !state.log.length && !state.undone && !state.draft && !isRunning;
-    said.textContent = editing.picking ? pickingText(view, editing) : note || (isNew ? beginning(view) : "");
+    said.textContent = editing.picking ? pickingText(view, editing) : note || (isNew ? beginning(view) : lastEdit(state));
     drawDraft(state);
     drawReplacing(state);
     undo.disabled = isRunning || !(editing.isWriting ? state.written : state.log.length);

@@ -73,7 +73,7 @@ export function listenForGestures(view, editing) {
   element.addEventListener("click", guard(click), true);
   element.addEventListener("pointerdown", guard((event) => beginDrag(view, editing, event)));
   view.root.addEventListener("keydown", guard((event) => undoByKey(editing, event)));
-  view.root.addEventListener("keydown", guard((event) => dismissByKey(view, editing, event)));
+  view.root.addEventListener("keydown", guard((event) => dismissByKey(view, editing, event)), true);
 }
 
 const placeOf = (target) => {
