@@ -396,8 +396,9 @@ class Bridge:
 
         initial = json.dumps(self.traits()).replace("<", "\\u003c")
         code = script("editor.js") + BRIDGE.replace("INITIAL", initial)
+        rules = OF_LAB + stylesheet("editor.js") + more_rules
         path.write_text(
-            f"<!doctype html><meta charset=utf-8><style>{OF_LAB}{stylesheet('editor.js')}{more_rules}</style>"
+            f"<!doctype html><meta charset=utf-8><style>{rules}</style>"
             "<body class='nnmf-page jp-OutputArea-output'><div id=inspector></div>"
             f"<script type=module>{code}</script>"
         )

@@ -29,8 +29,9 @@ export function draftBar(view, editing) {
   const replacing = h("div", { class: "replacing", role: "alert", hidden: true });
   const draft = h("div", { class: "draft" });
   // as high without a draft as with one: the page does not move below the pointer
-  const board = h("div", { class: "board" }, said, refused, replacing, draft);
-  const naming = h("input", { type: "text", class: "naming", placeholder: "name", "aria-label": "name of the merged topic", maxlength: 200, spellcheck: "false" });
+  const progress = h("p", { class: "quiet num", role: "status" });
+  const board = h("div", { class: "board" }, said, progress, refused, replacing, draft);
+  const naming = h("input", { type: "text", class: "naming", placeholder: "name (optional)", "aria-label": "name of the merged topic", maxlength: 200, spellcheck: "false" });
   const comparison = h("div", { class: "comparison", hidden: true });
   const tools = h("div", { class: "edit-tools" });
   const settings = refineSettings(view);
@@ -50,14 +51,14 @@ export function draftBar(view, editing) {
   const refine = button("refine", "refine", () => {
     editing.send(editing.state().refining ? { do: "interrupt" } : { do: "refine", ...settings.values() });
   });
-  const progress = h("span", { class: "quiet num", role: "status" });
   const log = h("details", { class: "log" });
   const download = button("log-file", "download the log", () =>
     editing.send({ do: "log" }).then(guard(({ log: text }) => saveText(text))),
   );
   const parts = editing.isWriting ? [] : [compare];
   const save = editing.isWriting ? [] : [savePage(view, editing)];
-  tools.append(undo, redo, ...parts, refine, settings.element, progress, ...save, download, log);
+  const out = h("span", { class: "out" }, save, download, log);
+  tools.append(undo, redo, ...parts, refine, settings.element, out);
   element.append(board, tools, comparison);
   board.classList.toggle("writes", editing.isWriting);
 
@@ -151,7 +152,7 @@ export function draftBar(view, editing) {
     const text = n ? `${n} edit${n === 1 ? "" : "s"} so far` : "no edits so far";
     const rows = state.log.map((one) => h("li", {}, one));
     log.replaceChildren(h("summary", {}, text), h("ol", {}, rows));
-    download.hidden = !n;
+    download.disabled = !n;
   }
 
   function toggleComparison() {

@@ -502,7 +502,7 @@ class Edits:
 
     @property
     def past_errors(self) -> tuple[tuple[float, ...], ...]:
-        """The errors of every depth before the first edit of the log and after each, dimensionless."""
+        """The errors of every depth before the first edit and after each one, dimensionless."""
         return tuple(errors for _, _, errors in self._past)
 
     def topics(self, layer: int = 0, top: int = 8) -> pd.DataFrame:
