@@ -107,7 +107,7 @@ def one_draw(name, seed, n_jobs, n_init):
     draw, planted, ranks, model = CORPORA[name]
     X, begin, cpu = draw(seed), time.perf_counter(), time.process_time()
     search = RankSearch(model, ranks, n_jobs=n_jobs, n_init=n_init, random_state=seed)
-    search._best = lambda X: None  # the search alone
+    search._best = lambda *given: None  # the search alone
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search.fit(X)

@@ -20,7 +20,7 @@ from nnmf_nb.chain._projection import (
     layers_between,
     project,
 )
-from nnmf_nb.core._data import as_data, coefficient_penalty
+from nnmf_nb.core._data import as_data, with_coefficient_penalty
 from nnmf_nb.evaluation.metrics import errors_per_depth, forward
 
 CHAINS = [
@@ -58,7 +58,7 @@ def test_gradients_are_derivatives(name, kind):
     M = rng.random((20, 30)) * (rng.random((20, 30)) < 0.6)
     if "masked" in kind:
         X = as_data(M, mask=rng.random(M.shape) < 0.7)
-        X = X.penalized(coefficient_penalty(X))
+        X = with_coefficient_penalty(X)
     else:
         X = as_data(sp.csc_array(M) if kind == "sparse" else M)
     y = np.where(rng.random(30) < 0.5, np.arange(30) % 3, -1)

@@ -198,8 +198,8 @@ def every(fwd: Forward, weights: Sequence[float] | None = None) -> Cost:
     """Compute the squared errors of all depths: sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2.
 
     The cost is dimensionless and does not depend on the scale of X. With an l2 penalty of the data
-    (`DataMatrix.penalized`) the penalty of the first layer, sum_j l2_j ||s_j||^2 / ||X||^2 over the
-    columns s_j of S_0, is added to the error of every depth.
+    (`DataMatrix.penalized`) the penalty on the columns of S_0, divided by ||X||^2, is added to the
+    error of every depth.
 
     Parameters
     ----------
@@ -230,7 +230,8 @@ def every(fwd: Forward, weights: Sequence[float] | None = None) -> Cost:
     if not isinstance(fwd.X.l2, float) or fwd.X.l2 > 0:
         c = sum(weights) / (fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0)
         value = c * fwd.X.penalty(fwd.S[0])
-        dS[0] = namespace(dS[0]).astype(2 * c * fwd.X.l2 * double(fwd.S[0]), dS[0].dtype)
+        slope = 2 * c * (fwd.X.l2 * double(fwd.S[0]) - fwd.X.centered_part(fwd.S[0]))
+        dS[0] = namespace(dS[0]).astype(slope, dS[0].dtype)
     for l, w in enumerate(weights):
         if w:
             value, T = _add_depth(fwd, l, w, dA, dS, value, T)

@@ -134,8 +134,8 @@ def projected_every(fwd, weights=None):
     value, dS = cost.value, []
     for w, S, derivative in zip(weights, fwd.S, cost.dS):
         value = value + w / total * fwd.X.penalty(S)
-        penalty = namespace(S).astype(2 * w / total * l2 * double(S), S.dtype)
-        dS.append(derivative + penalty)
+        slope = 2 * w / total * (l2 * double(S) - fwd.X.centered_part(S))
+        dS.append(derivative + namespace(S).astype(slope, S.dtype))
     return cost._replace(value=value, dS=dS)
 
 

@@ -31,15 +31,16 @@ from ..chain._counts import stationarity_of_counts
 from ..chain._layers import dead_topics, duplicate_topics, html_table, text_table
 from ..core._arrays import ArrayLike, double, to_numpy
 from nnmf_nb.core._data import (
+    UNKNOWN_PENALTY,
     DataMatrix,
     WeightedDataMatrix,
     as_data,
-    coefficient_penalty,
     column_blocks,
     known_entries,
     of_samples,
     residual2,
     transposed,
+    with_coefficient_penalty,
 )
 from ..core._linalg import svd_floors
 from ..core._validation import is_sparse, opened, plain_array, read_samples, without_mask
@@ -195,7 +196,8 @@ def in_range(X):
         moderate = type(X.X)((entries, X.X.indices, X.X.indptr), shape=X.shape)
     else:
         moderate = np.ldexp(double(X.X), -exponent)
-    return DataMatrix(moderate, scale=math.ldexp(X.scale, -exponent)).penalized(X.l2)
+    data = DataMatrix(moderate, scale=math.ldexp(X.scale, -exponent))
+    return data.penalized(X.l2, X.centering)
 
 
 def point_norms(X):
@@ -277,6 +279,8 @@ class Criteria(NamedTuple):
         How training ended, if it did not converge.
     alpha_W : 'auto' or float, default=0.0
         Penalty on the coefficients of the first layer, as the parameter of layered models.
+    unknown_penalty : float, default=UNKNOWN_PENALTY
+        What 'auto' means: the penalty of a data point of which nothing is known, dimensionless.
     beta_loss : float or Loss, default=2.0
         What was minimized: a `Loss`, or the number of the beta divergence, dimensionless; 2: half
         the squared error.
@@ -302,6 +306,7 @@ class Criteria(NamedTuple):
     limit: float = STATIONARY
     unfinished: str = ""
     alpha_W: object = 0.0
+    unknown_penalty: float = UNKNOWN_PENALTY
     beta_loss: object = 2.0
 
     @property
@@ -477,14 +482,15 @@ def of_layer(X, A, S, criteria, l):
     l1, l2 = penalties_on_S(criteria.penalties(l), length, scale)
     R = residual(X, unit, S, unit, S)
     # a penalty is for topics of unit length, but where S belongs to products of unit columns
-    of_points = X.l2 / length[:, None] ** 2 if criteria.product else X.l2
-    table, G = kkt_table(X, unit, S, R.left, l1, l2 + of_points)
+    width = length[:, None] if criteria.product else 1.0
+    centered = X.centered_part(S / width) / width
+    table, G = kkt_table(X, unit, S, R.left, l1 - centered, l2 + X.l2 / width**2)
     norms = point_norms(X)
     size = np.where(norms > 0, norms, np.abs(S).max(axis=0))
     size = np.where(size > 0, size, 1.0)
     kkt, at_zeros = (table / size).max(), np.where(S == 0, table / size, 0.0).max()
     gradient = penalties_on_A(criteria.on_A, unit, length, scale) - R.right
-    gradient = gradient + X.topic_penalties(S) * unit
+    gradient = gradient + (X.topic_penalties(S) - (X.centered_part(S) * S).sum(axis=1)) * unit
     free = slice(criteria.fixed, None)
     total, condition = X.norm2, condition_of(unit)
     stationarity, locked = projected_gradient_on_A(
@@ -560,7 +566,7 @@ def on_supports(X, A, S, G):
         P = (S[:, c] > 0).T
         # 1 on the diagonal of what is left out
         l2 = X.l2 if isinstance(X.l2, float) else X.l2[c][:, None, None]
-        H = grams_seen(X, A, c) + l2 * np.eye(k)
+        H = grams_seen(X, A, c) + l2 * (np.eye(k) - X.centering / k)
         H = np.where(P[:, :, None] & P[:, None, :], H, np.eye(k) * ~P[:, None, :])
         Z[:, c] = (P * solved(H, np.where(P, G[:, c].T, 0.0))).T
     return Z
@@ -607,7 +613,8 @@ def chain_gradient(X, A, S, cost, depth_weights=()):
     """
     weights = depth_weights or WEIGHTS[cost](len(A))
     dA, dS = direct_derivatives(X, A, S, weights)
-    dS[0] = dS[0] + 2 * sum(weights) / (X.norm2 or 1.0) * X.l2 * S[0]
+    slope = X.l2 * S[0] - X.centered_part(S[0])
+    dS[0] = dS[0] + 2 * sum(weights) / (X.norm2 or 1.0) * slope
     if cost == "energy":
         for l in range(1, len(A)):
             E = 2 / (X.norm2 or 1.0) * (S[l - 1] - A[l] @ S[l])
@@ -1243,6 +1250,7 @@ def is_plausible(criteria, n_layers):
         and all(map(is_number, criteria.depth_weights))
         and len(criteria.depth_weights) in (0, n_layers)
         and is_number(criteria.limit)
+        and 0 <= criteria.unknown_penalty < math.inf
         and (criteria.alpha_W == "auto" or is_number(criteria.alpha_W))
         and (isinstance(criteria.beta_loss, Loss) or is_number(criteria.beta_loss))
         and criteria.fixed >= 0
@@ -1510,7 +1518,7 @@ def certificate_of(model, A, S, X):
     minimized, for a host `DataMatrix` X (N x M).
     """
     criteria = criteria_of(model, len(A), *X.shape)
-    X = X.penalized(coefficient_penalty(X, criteria.alpha_W))
+    X = with_coefficient_penalty(X, criteria.alpha_W, criteria.unknown_penalty)
     if not isinstance(X.l2, float) or X.l2 > 0:
         words = f"{criteria.words}; S_0 and A_0 with the l2 penalty on S_0"
         criteria = criteria._replace(words=words, judged_depths=())

@@ -953,21 +953,24 @@ def _solve_columns(X, A, S0, F, l1, l2, solve):
     if isinstance(X, WeightedDataMatrix):
         S, *about = _solve_weighted(X, A, F, S0, l2, solve)
     else:
-        S, *about = solve(ridged(ridged(gram(A)[None, ...], l2), X.l2), F, S0)
+        S, *about = solve(ridged(ridged(gram(A)[None, ...], l2), X.l2, X.centering), F, S0)
     return namespace(S).astype(S, X.dtype).T, *about
 
 # %% ../../nbs/layer/nnls.ipynb #9c9dbfa0
-def ridged(G, l2):
-    """G + l2 I for G (g x k x k); l2: a number, k numbers for the diagonal (k, or k x 1), or one
-    per matrix (g x 1 x 1).
+def ridged(G, l2, centering=0.0):
+    """G + l2 (I - centering 11'/k) for G (g x k x k); l2: a number, k numbers for the diagonal (k,
+    or k x 1), or one per matrix (g x 1 x 1).
     """
-    xp = namespace(G)
+    xp, k = namespace(G), G.shape[-1]
     if isinstance(l2, numbers.Real):
         if not l2:
             return G
     elif l2.ndim < 3:
         l2 = xp.reshape(l2, (1, 1, -1))
-    return G + l2 * xp.eye(G.shape[-1], dtype=G.dtype, device=G.device)[None, ...]
+    penalty = xp.eye(k, dtype=G.dtype, device=G.device)
+    if centering:
+        penalty = penalty - centering / k
+    return G + l2 * penalty[None, ...]
 
 # %% ../../nbs/layer/nnls.ipynb #c6873968
 def grams_of_patterns(A, W):
@@ -1019,7 +1022,7 @@ def _per_pattern(X, A, l2, work):
 
     def run(c):
         patterns, which, own_l2 = _patterns_of(X, c)
-        G = ridged(ridged(grams_of_patterns(A, patterns), l2), own_l2)
+        G = ridged(ridged(grams_of_patterns(A, patterns), l2), own_l2, X.centering)
         return work(G, which, c)
 
     return tuple(xp.concat(list(p), axis=0) for p in zip(*in_chunks(run, X.shape[1], k * k)))
@@ -1115,6 +1118,7 @@ def kkt_of_layer(X, A, S, *, l1=0.0, l2=0.0):
         - double(X.AtX(_dtype_of_products(X, A64)))
         + l1 / X.scale
         + (l2 + X.l2) * S
+        - X.centered_part(S)
     )
     length = xp.sqrt(double(X.lengths2(A64)) + (l2 + X.l2))
     top = xp.max(length, axis=0, keepdims=True)
@@ -1290,7 +1294,8 @@ def adjoint(X, A, S, dS, *, l2=0.0):
     its weights and its penalty only.
     """
     if not isinstance(X, WeightedDataMatrix):
-        Z = adjoint_gram(ridged(gram(A)[None, ...], l2 + X.l2), S.T, dS.T)
+        G = ridged(ridged(gram(A)[None, ...], l2), X.l2, X.centering)
+        Z = adjoint_gram(G, S.T, dS.T)
     else:
         (Z,) = _per_pattern(
             X, A, l2, lambda G, which, c: (adjoint_gram(G, S.T[c, :], dS.T[c, :], which),)

@@ -55,10 +55,12 @@ from nnmf_nb.chain._layers import (
 )
 from ..core._arrays import Array, ArrayLike, asarray, blas_in_one_thread, floating, to_numpy
 from nnmf_nb.core._data import (
+    UNKNOWN_PENALTY,
     DataMatrix,
-    coefficient_penalty,
     namespace_like,
     of_samples,
+    unknown_penalty,
+    with_coefficient_penalty,
     with_enough_range,
 )
 from ..core._linalg import svd_floors, top_svd
@@ -714,6 +716,10 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         """
         return data
 
+    def _penalized_for_fit(self, data):
+        """The same for the data of a fit, which may choose the penalty."""
+        return self.with_penalty(data)
+
     def factor_pairs(self, X: ArrayLike) -> list[tuple[Array, Array]]:
         """Return what the certificate of this model judges: A and S of each layer.
 
@@ -773,7 +779,7 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         if is_blocked:
             rows |= {"sample_weight": sample_weight}
         data = self._read(X, mask, of_entries, reset=not self._continues(X), **rows)
-        data = self.with_penalty(data)
+        data = self._penalized_for_fit(data)
         problem = self._check(data, X, y, **given)
         training = Training(data, problem)
         known = {"mask": mask, "weights": weights, "sample_weight": sample_weight}
@@ -1549,8 +1555,9 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         """
         alpha = self.alpha_W if isinstance(self.alpha_W, str) else float(self.alpha_W)
         if layer_loss(self) is COUNTS:
-            alpha = 0.0
-        return self._criteria(problem.supervision)._replace(alpha_W=alpha)
+            return self._criteria(problem.supervision)
+        unknown = self._unknown_penalty(data)
+        return self._criteria(problem.supervision)._replace(alpha_W=alpha, unknown_penalty=unknown)
 
     def _criteria(self, supervision):
         """The `Criteria` of what is minimized, besides that penalty."""
@@ -1569,9 +1576,20 @@ class LayeredNMF(LearnsLabels, NonnegativeEstimator):
         DataMatrix
             The same data, which know their penalty.
         """
+        criteria = getattr(self, "criteria_", Criteria())
+        return self._penalized(data, criteria.unknown_penalty)
+
+    def _penalized_for_fit(self, data):
+        return self._penalized(data, self._unknown_penalty(data))
+
+    def _penalized(self, data, unknown):
         if layer_loss(self) is COUNTS:
             return data
-        return data.penalized(coefficient_penalty(data, self.alpha_W))
+        return with_coefficient_penalty(data, self.alpha_W, unknown)
+
+    def _unknown_penalty(self, data):
+        """What alpha_W='auto' means for the data of a fit."""
+        return unknown_penalty(data) if self.alpha_W == "auto" else UNKNOWN_PENALTY
 
     def _train(self, training):
         problem = training.problem

@@ -97,8 +97,8 @@ DEFAULT_TERMS = Terms()
 # %% ../../nbs/models/deep.ipynb #5786dc58
 def deep_energy(X, A, S, terms):
     """(||X - A_0 S_0||^2 + w sum_l ||p(S_(l-1)) - A_l S_l||^2) / ||X||^2 for a `DataMatrix` X and
-    lists A, S (S in units of X.scale). Dimensionless. With an l2 penalty of the data also
-    sum_j l2_j ||s_j||^2 / ||X||^2 of the first layer.
+    lists A, S (S in units of X.scale). Dimensionless. With an l2 penalty of the data also that of
+    the first layer, divided by ||X||^2.
     """
     total = X.penalty(S[0]) + sum(
         terms.weight(l) * residual2(terms.below(X, S, l), A[l], S[l]) for l in range(len(A))
@@ -160,12 +160,18 @@ def parts_A(X, A, S, l, terms):
 
 
 def parts_below(X, A, S, l, terms):
-    """The same for S_l (k x M) and what is below it."""
+    """The same for S_l (k x M) and what is below it. What centering takes away from a penalty is
+    concave: its tangent at S_l bounds it from above.
+    """
     data, w = terms.below(X, S, l), terms.weight(l)
+    minus = w * data.AtX(A[l])
     if isinstance(data.l2, float) and data.l2 == 0.0:
-        return lambda s: w * data.AtM(A[l], A[l], s), w * data.AtX(A[l])
-    l2 = namespace(S[l]).asarray(data.l2, dtype=S[l].dtype)
-    return lambda s: w * data.AtM(A[l], A[l], s) + l2 * s, w * data.AtX(A[l])
+        return lambda s: w * data.AtM(A[l], A[l], s), minus
+    xp, dtype = namespace(S[l]), S[l].dtype
+    l2 = xp.asarray(data.l2, dtype=dtype)
+    if data.centering:
+        minus = minus + xp.astype(data.centered_part(S[l]), dtype)
+    return lambda s: w * data.AtM(A[l], A[l], s) + l2 * s, minus
 
 
 def parts_S(X, A, S, l, terms):
@@ -571,8 +577,10 @@ class DeepNMF(LayeredNMF):
         relative to the labels, as the errors are relative to X.
     alpha_W : 'auto' or float, default='auto'
         Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
-        `transform`, relative to the squared length of a topic, dimensionless. 'auto' is 0.03 times
-        the share of a data point's entries that are unknown, which is 0 without a mask.
+        `transform`, relative to the squared length of a topic,
+        dimensionless. 'auto' depends on the share of a data point's entries that are unknown (0
+        without a mask) and pulls its coefficients toward their mean: the less one topic alone
+        leaves unexplained of the data of `fit`, the harder (0.02 to 0.3 times that share).
     coupling : float, default=0.1
         Weight w > 0 of the upper layers, dimensionless.
     pool_size : int, default=1

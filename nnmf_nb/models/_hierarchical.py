@@ -67,8 +67,9 @@ class HierarchicalNMF(LayeredNMF):
     alpha_W : 'auto' or float, default='auto'
         Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
         `transform`, for beta_loss='frobenius' only, relative to the squared length of a topic,
-        dimensionless. 'auto' is 0.03 times the share of a data point's entries that are unknown,
-        which is 0 without a mask.
+        dimensionless. 'auto' depends on the share of a data point's entries that are unknown (0
+        without a mask) and pulls its coefficients toward their mean: the less one topic alone
+        leaves unexplained of the data of `fit`, the harder (0.02 to 0.3 times that share).
     init : {'sequential', 'flat', 'above'} or list of array, default='sequential'
         Where a layer begins. 'sequential': with starts of its own, from the data that it
         factorizes; 'flat', 'above' or a list of matrices A_l: as for `NeuralNMF`.

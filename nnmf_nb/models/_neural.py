@@ -574,9 +574,10 @@ class NeuralNMF(LayeredNMF):
     alpha_W : 'auto' or float, default='auto'
         Weight (>= 0) of an l2 penalty on the coefficients of the first layer, in `fit` and
         `transform`, for beta_loss='frobenius' only, relative to the squared length of a topic,
-        dimensionless. 'auto' is 0.03 times the share of a data point's entries that are unknown,
-        which is 0 without a mask. A callable cost does not contain it, but the coefficients of the
-        first layer obey it.
+        dimensionless. 'auto' depends on the share of a data point's entries that are unknown (0
+        without a mask) and pulls its coefficients toward their mean: the less one topic alone
+        leaves unexplained of the data of `fit`, the harder (0.02 to 0.3 times that share). A
+        callable cost does not contain it, but the coefficients of the first layer obey it.
     optimizer : {'lbfgs', 'backtracking', 'gd', 'adam', 'sgd'}, default='lbfgs'
         'lbfgs' finds its own step lengths; 'backtracking' is projected gradient descent with a line
         search; 'gd' has a constant step (Method 1 of the slides); 'adam' is projected Adam; an

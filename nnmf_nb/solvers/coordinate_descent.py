@@ -275,10 +275,14 @@ def _update_by_sweeps(X, A, S, max_sweeps, total):
 def _update_exactly(X, A, S, max_sweeps, total):
     """Do the same with exact block updates, for weighted data; `max_sweeps` is not used."""
     S, _ = solve_layer(X, A, S)
-    l2 = X.topic_penalties(S)
-    gradient = X.MSt(A, S, S) - X.XSt(S) + l2 * A
+    l2, Q = X.topic_penalties(S), X.XSt(S)
+    if X.centering:
+        # concave in A: its tangent at the unit columns of A bounds it from above
+        xp = namespace(A)
+        Q = Q + A * xp.astype(xp.sum(X.centered_part(S) * S, axis=1), A.dtype)
+    gradient = X.MSt(A, S, S) - Q + l2 * A
     gradient_norm = projected_gradient_norm([A], [2 * gradient / total])
-    At, _ = solve_layer(transposed(X), S.T, A.T, l2=l2)
+    At, _ = solve_layer(transposed(X), S.T, A.T, F=Q.T, l2=l2)
     length = namespace(At).astype(column_lengths(At.T), At.dtype)
     A = unit_columns(At.T)
     S = S * length[:, None]

@@ -626,7 +626,7 @@ def points_of(X: DataMatrix, index: Array) -> DataMatrix:
     else:
         part = DataMatrix(namespace(X.X).take(X.X, index, axis=1), X.scale)
     l2 = X.l2 if isinstance(X.l2, float) else namespace(X.l2).take(X.l2, index)
-    return part.penalized(l2)
+    return part.penalized(l2, X.centering)
 
 # %% ../../nbs/solvers/divergences.ipynb #05d72298
 def _newton_coefficients(X, A, loss, l1, l2, max_iter, tol):

@@ -362,7 +362,7 @@ def _packed(X, A):
         return X
     if X.X.size * A.shape[1] > _SMALL_PRODUCT:
         return X
-    packed = DataMatrix(X.X.copy(order="K"), X.scale).penalized(X.l2)
+    packed = DataMatrix(X.X.copy(order="K"), X.scale).penalized(X.l2, X.centering)
     return packed if _is_small(packed, A) else X
 
 
