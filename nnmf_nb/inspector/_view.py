@@ -23,6 +23,7 @@ import functools
 import html
 import importlib
 import json
+import math
 import numbers
 import os
 import textwrap
@@ -66,6 +67,7 @@ from nnmf_nb.inspector._documents import (
     OPENING,
     Documents,
     is_cut,
+    packed,
     shares_within,
     shorten,
 )
@@ -471,6 +473,15 @@ def modes_payload(modes, side):
             shown[-1]["names"] = [shorten(mode.names[mode.order[i]], 30) for i in first]
     return shown
 
+
+def naming_mode(modes):
+    """The number of the mode whose entries name the topics: the first with names, else the first
+    that is no line; None where all are lines, and without modes.
+    """
+    bars = [m for m, mode in enumerate(modes or ()) if mode.order is None]
+    named = [m for m in bars if not modes[m].numbers]
+    return next(iter(named or bars), None)
+
 # %% ../../nbs/inspector/view.ipynb #b0cbc177
 def topics_payload(parts, l, sizes, names):
     """The topics of layer l (list of dicts), and their order and flows; `names` maps feature to its
@@ -771,6 +782,7 @@ def payload_of(parts, documents=None):
         fit=f"{fingerprint(SimpleNamespace(layers_=layers)):08x}",
         layers=[part | {"fit": row} for part, row in zip(made, rows)],
         modes=modes_payload(parts.modes, sizes[2]),
+        naming=naming_mode(parts.modes),
         remark=remark,
         top=sizes[0],
         features=[shorten(parts.known[i], 60) for i in numbers],
@@ -867,7 +879,14 @@ def label(data, names, l, j, words=3):
         return f"peak at {data['features'][topic['features'][0]]}"
     if data["shape"]:
         return f"topic {j}"
-    return " · ".join(data["features"][i] for i in topic["features"][:words])
+    return " · ".join(data["features"][i] for i in naming_features(data, topic)[:words])
+
+
+def naming_features(data, topic):
+    """The features that name a topic: its heaviest ones; of tensors those of one mode."""
+    if data["naming"] is None:
+        return topic["features"]
+    return topic["modes"][data["naming"]]["features"]
 
 
 def topic_frame(data, names, top=8):
@@ -1044,6 +1063,40 @@ def widget_class():
     return Inspector
 
 
+MOST_PIXELS = 2_000_000  # of all small pictures of a map
+LEAST_SIDE = 8  # below which a picture shows nothing
+
+
+def small_pictures(parts):
+    """Gray values (M x rows x columns, uint8) of all data points for the map, each on its own
+    scale; None without X, for what is no picture, and for so many that they would be too small.
+    """
+    if parts.X is None or parts.shape is None or len(parts.shape) != 2:
+        return None
+    M = parts.X.shape[0]
+    side = min(28, math.isqrt(MOST_PIXELS // M))
+    if side < LEAST_SIDE:
+        return None
+    dense = parts.X.toarray() if is_sparse(parts.X) else to_numpy(parts.X)
+    pictures = np.nan_to_num(dense.astype(np.float32)).reshape(M, *parts.shape)
+    for axis in (1, 2):
+        pictures = thinned(pictures, side, axis)
+    top = pictures.max(axis=(1, 2), keepdims=True)
+    return np.rint(255 * np.clip(pictures / np.where(top > 0, top, 1), 0, 1)).astype(np.uint8)
+
+
+def overview_of(view, with_shares=False):
+    """The map of a view for the page, with small pictures of the data points if they are
+    pictures.
+    """
+    made = view.overview.packed(with_shares)
+    pictures = small_pictures(view.documents.parts)
+    if pictures is not None:
+        pixels = packed(pictures.tobytes())
+        made["pictures"] = dict(shape=[*pictures.shape[1:]], pixels=pixels)
+    return made
+
+
 def answer(view, question):
     """What the page wants to know: a text, a list of documents or its numbers, the map, a data
     point on it, words, where a word goes, the certificate, or whether somebody is there.
@@ -1057,7 +1110,7 @@ def answer(view, question):
     if "numbers" in question:
         return dict(numbers=[int(m) for m in np.flatnonzero(is_listed(view, question["numbers"]))])
     if "overview" in question:
-        return view.overview.packed(with_shares=True)
+        return overview_of(view, with_shares=True)
     if "glance" in question:
         m = number_below(question["glance"], len(documents), "data point")
         return documents.glance(m, *topic_index(view.payload, *question["topic"]))
@@ -1597,7 +1650,7 @@ class View(Selection):
             title,
             note,
             documents=self.documents.packed(texts, examples),
-            overview=self.overview.packed(),
+            overview=overview_of(self),
             certificate=certificate_of(self.model),
             selected_samples=list(self.selected_samples),
             editing=self._written_editing(),
