@@ -5,6 +5,7 @@ browser. Excel and AnnData need the extra `app`.
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -256,11 +257,11 @@ def test_the_main_path_without_a_browser(tmp_path, quiet):
     upload(app, ("C:\\data\\terms.csv", content))
     assert "terms.csv" in app.using.value and app.words_box.layout.display is None
     app.kind.value, app.ranks.value = "hierarchical", "5, 2"
-    app.words["more"].value = "cell"
+    app.words["more"].value = "\"cell\",\n'protein'"  # as lists of stop words are pasted
     app.run()
     assert app.message.value == ""
     given = app.prepared()
-    assert "cell" not in given.features and "the" not in given.features
+    assert not {"cell", "protein", "the"} & {*given.features} and "nucleus" in given.features
     page = app.result.outputs[0]["data"]["text/plain"] if app.result.outputs else ""
     assert "Traceback" not in page
     from nnmf_nb.apps._work import files_of
@@ -280,6 +281,17 @@ def test_the_main_path_without_a_browser(tmp_path, quiet):
     assert "cannot be read yet" in app.message.value
     app.data.value = "handwritten digits"  # who chooses from the list wants that
     assert "digits" in app.using.value and app.source.shape == (8, 8)
+
+
+def test_files_of_folders_keep_apart():
+    """Files of one name in two folders are two; no name leads out of the app's own folder."""
+    app = App()
+    names = ["d/a/x.txt", "d/b/x.txt", "../../y.txt", "/etc/z.txt", "C:\\w.txt"]
+    upload(app, *((name, f"text of {name}".encode()) for name in names))
+    assert app.source.data.texts == [f"text of {name}" for name in names]
+    folder = Path(app.folder.name).resolve()
+    assert len({*app.paths}) == 5
+    assert all(folder in path.resolve().parents for path in app.paths)
 
 
 def test_corrections_of_the_form():

@@ -115,8 +115,9 @@ export function dotBeside(xs, ys, isWanted, m, [right, down]) {
 }
 
 /** A function that says which part of the pixels of a box [left, right, top, bottom] has a dot, by
- *  squares of some pixels. */
-export function crowding(xs, ys, isWanted, width, height, side = 4) {
+ *  squares of about the size of a dot (in pixels). */
+export function crowding(xs, ys, isWanted, width, height, size) {
+  const side = Math.max(size, 4);
   const columns = Math.ceil(width / side) + 1;
   const rows = Math.ceil(height / side) + 1;
   const isTaken = new Uint8Array(columns * rows);

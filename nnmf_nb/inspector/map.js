@@ -230,7 +230,7 @@ export function mapPane(view) {
     const key = [l, width, height, state.zoom, state.x, state.y, points.version()].join();
     if (place.labelKey !== key) {
       place.spots = densestPlaces(xs, ys, points.loaded.mains[l], visible, k, width, height);
-      place.coveredBy = crowding(xs, ys, visible, width, height);
+      place.coveredBy = crowding(xs, ys, visible, width, height, (2 * place.radius) / place.ratio);
       place.labelKey = key;
     }
     const few = isFewer ? 0.02 * sum(place.spots.map((spot) => (spot ? spot[2] : 0))) : 0;
@@ -467,7 +467,7 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
     const box = boxAt(way);
     if (boxes.some((one) => cuts(box, one))) continue;
     const away = Math.hypot((box[0] + box[1]) / 2 - spots[j][0], (box[2] + box[3]) / 2 - spots[j][1]);
-    const cost = coveredBy(box) + (away / 60) ** 2;
+    const cost = 2 * coveredBy(box) + (away / 60) ** 2;
     if (cost >= least) continue;
     least = cost;
     best = box;

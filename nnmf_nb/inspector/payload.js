@@ -79,7 +79,7 @@ export function label(data, names, l, j, n = 3) {
   if (given) return given;
   if (data.layers[l].topics[j].dead) return "(dead)";
   if (isCurve(data)) return `peak at ${words(data, l, j)[0]}`;
-  return isPicture(data) ? `topic ${j}` : naming(data, l, j).slice(0, n).join(" · ");
+  return isPicture(data) ? callOf(data, l, j) : naming(data, l, j).slice(0, n).join(" · ");
 }
 
 /** The features of a topic by relevance (Sievert and Shirley 2014): rows [feature, share of the
