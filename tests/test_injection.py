@@ -65,7 +65,8 @@ def use_inspector(page):
     if page.locator('[data-tool="level 0"]').count():
         page.locator('.map [data-tool="topics"], .map [data-tool="level 0"]').first.click()
     node(page, 0, 1).locator(".bar").click()
-    page.locator(".feature").first.hover()
+    for one in page.locator(".feature").all()[:2]:
+        one.hover()
     assert page.locator(".alert").inner_text() == ""
 
 
@@ -115,7 +116,8 @@ def page_of_preview(folder):
     for n, one in enumerate((table, columns, pd.DataFrame(X, POINTS, PAYLOADS))):
         path = folder / f"{n}.csv"
         one.to_csv(path, index=n == 2)
-        reading = understand([path])
+        # payloads have more than the 60 letters of names that are guessed
+        reading = understand([path], header=True)
         parts.append(preview(PAYLOADS[2], read([path], reading), reading))
     app = App()
     app.upload.value = tuple(

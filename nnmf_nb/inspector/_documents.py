@@ -148,10 +148,19 @@ def base91(raw):
     return chr(SIGNS[drop]) + pairs.tobytes().decode()
 
 
+# texts repeat themselves, tables of percent hardly do: each is shorter by another one
+STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE)
+
+
+def deflated(raw, strategy):
+    """Bytes, deflated without a header."""
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15, zlib.DEF_MEM_LEVEL, strategy)
+    return squeezer.compress(raw) + squeezer.flush()
+
+
 def packed(raw):
-    """Bytes, deflated without a header, as signs."""
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return base91(squeezer.compress(raw) + squeezer.flush())
+    """Bytes, deflated in the shortest of some ways, as signs."""
+    return base91(min((deflated(raw, one) for one in STRATEGIES), key=len))
 
 
 NUMBERED = re.compile(r"^(.*?)(0|[1-9][0-9]{0,8})$", re.DOTALL)
