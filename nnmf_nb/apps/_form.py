@@ -63,6 +63,7 @@ function render({ model, el }) {
     input.setAttribute("aria-label", `or a ${name}`);
     input.style.maxWidth = "100%";
     label.style.display = "block";
+    label.style.padding = "2px";
     label.append(`or a ${name} `, input);
     el.append(label);
     return input;
@@ -211,6 +212,7 @@ STYLE = """<style>
 .nnmf-app .used { background: #8882; }
 .nnmf-app img { width: 64px; margin: 4px; image-rendering: pixelated; border: 1px solid #8884; }
 .nnmf-app [role="alert"] { color: #b3261e; }
+body[data-jp-theme-light="false"] .nnmf-app [role="alert"] { color: #ff8a80; }
 .nnmf-app a[download] { margin-right: 18px; text-decoration: underline; display: inline-block;
   min-height: 24px; }
 </style>"""

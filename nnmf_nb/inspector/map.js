@@ -467,7 +467,8 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
     const box = boxAt(way);
     if (boxes.some((one) => cuts(box, one))) continue;
     const away = Math.hypot((box[0] + box[1]) / 2 - spots[j][0], (box[2] + box[3]) / 2 - spots[j][1]);
-    const cost = 2 * coveredBy(box) + (away / 60) ** 2;
+    const covered = coveredBy(box);
+    const cost = 1.2 * covered + (covered ? 0.1 : 0) + (away / 60) ** 2;
     if (cost >= least) continue;
     least = cost;
     best = box;
