@@ -16,7 +16,7 @@ from PIL import Image
 from nnmf_nb import datasets, load
 from nnmf_nb.apps import _files
 from nnmf_nb.apps._files import described, read, suggested_words, understand
-from nnmf_nb.apps._form import App, preview
+from nnmf_nb.apps._form import NOTHING, App, preview
 from nnmf_nb.apps._work import make_model, prepared, ranks_of_data, topic_table
 
 TERMS = datasets.gene_ontology()
@@ -298,9 +298,10 @@ def test_corrections_of_the_form():
     app = App()
     upload(app, ("terms.csv", table_of_texts().to_csv(index=False).encode()))
     assert app.corrections["texts"].value == "text"
-    app.corrections["names"].value = None
+    assert app.corrections["labels"].label == "none"  # and not an empty field
+    app.corrections["names"].value = NOTHING
     assert app.source.data.names is None and app.reading.texts == "text"
-    app.corrections["texts"].value = None
+    app.corrections["texts"].value = NOTHING
     assert app.reading.texts is None and app.source.data.features == ["n"]
     app.corrections["header"].value = False  # other columns: guessed anew
     assert app.reading.texts == "column 2" and len(app.source.data.texts) == 61

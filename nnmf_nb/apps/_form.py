@@ -202,15 +202,15 @@ def make_upload():
 ROWS, COLUMNS, LETTERS = 5, 8, 120
 STYLE = """<style>
 .nnmf-app { max-width: 1100px; }
-.nnmf-app h3 { margin: 18px 0 4px; font-size: 1.1em; }
+.nnmf-app h3:not(.nnmf h3) { margin: 18px 0 4px; font-size: 1.1em; }
 .nnmf-app .understood { margin: 4px 0; line-height: 1.5; }
 .nnmf-app .scroll { overflow-x: auto; max-width: 100%; }
-.nnmf-app table { border-collapse: collapse; font-size: 12px; line-height: 1.35; }
-.nnmf-app :is(th, td) { padding: 2px 8px; text-align: left; vertical-align: top;
+.nnmf-app .scroll table { border-collapse: collapse; font-size: 12px; line-height: 1.35; }
+.nnmf-app .scroll :is(th, td) { padding: 2px 8px; text-align: left; vertical-align: top;
   border-bottom: 1px solid #8884; }
-.nnmf-app td.number { text-align: right; }
+.nnmf-app .scroll td.number { text-align: right; }
 .nnmf-app .used { background: #8882; }
-.nnmf-app img { width: 64px; margin: 4px; image-rendering: pixelated; border: 1px solid #8884; }
+.nnmf-app .understood img { width: 64px; margin: 4px; image-rendering: pixelated; border: 1px solid #8884; }
 .nnmf-app [role="alert"] { color: #b3261e; }
 body[data-jp-theme-light="false"] .nnmf-app [role="alert"] { color: #ff8a80; }
 .nnmf-app a[download] { margin-right: 18px; text-decoration: underline; display: inline-block;
@@ -313,6 +313,7 @@ def embedded(name):
     return Source(_Data(X=data.X, features=features, names=names), data.shape_of_sample)
 
 # %% ../../nbs/apps/form.ipynb #001b175b
+NOTHING = ""  # a choice; with None a list of choices would show none of them
 STRUCTURE = ("encoding", "separator", "header", "sheet")
 COLUMN_ROLES = ("texts", "names", "labels")
 
@@ -343,7 +344,7 @@ def _show(widget, is_shown):
 
 def _corrections():
     """The widgets that say, and change, how a file is read."""
-    choice = lambda label: W.Dropdown(options=[("none", None)], description=label, **_field())
+    choice = lambda label: W.Dropdown(options=[("none", NOTHING)], description=label, **_field())
     return {
         "texts": choice("texts"),
         "names": choice("names"),
@@ -359,7 +360,7 @@ def _corrections():
         ),
         "encoding": W.Dropdown(options=ENCODINGS, description="encoding", **_field()),
         "sheet": choice("sheet"),
-        "layer": W.Dropdown(options=[("X", None)], description="layer", **_field()),
+        "layer": W.Dropdown(options=[("X", NOTHING)], description="layer", **_field()),
         "invert": W.Checkbox(description="dark on white: turn the pictures", indent=False),
     }
 
@@ -368,7 +369,9 @@ def _words():
     """The widgets for the terms of texts."""
     return {
         "stop_words": W.Dropdown(
-            options=[("none", None), ("English", "english")], description="stop words", **_field()
+            options=[("none", NOTHING), ("English", "english")],
+            description="stop words",
+            **_field(),
         ),
         "more": W.Textarea(
             description="also leave out",
@@ -570,17 +573,18 @@ class App(W.VBox):
             return
         if name in STRUCTURE:
             self.chosen = {key: self.chosen[key] for key in STRUCTURE if key in self.chosen}
-        self.chosen[name] = value
+        self.chosen[name] = None if value == NOTHING else value
         self.show_data()
 
     def name_of_data(self):
         """What is used: file or files, or data set."""
         if not self.paths:
             return self.data.value
-        size = sum(path.stat().st_size for path in self.paths) / 1e6
+        size = sum(path.stat().st_size for path in self.paths)
+        said = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
         if len(self.paths) > 1:
-            return f"{len(self.paths)} files, {self.paths[0].name} and others ({size:.2g} MB)"
-        return f"{self.paths[0].name} ({size:.2g} MB)"
+            return f"{len(self.paths)} files, {self.paths[0].name} and others ({said})"
+        return f"{self.paths[0].name} ({said})"
 
     def show_data(self):
         """Read what is chosen, and say what was understood."""
@@ -625,15 +629,15 @@ class App(W.VBox):
         options = {}
         if self.source is not None and self.source.table is not None:
             columns = [(name, name) for name in self.source.table.columns]
-            options["texts"] = [("none: a table of numbers", None), *columns]
-            options["names"] = options["labels"] = [("none", None), *columns]
+            options["texts"] = [("none: a table of numbers", NOTHING), *columns]
+            options["names"] = options["labels"] = [("none", NOTHING), *columns]
         if self.paths[0].suffix.lower() == ".xlsx":
             options["sheet"] = [
-                ("the first", None),
+                ("the first", NOTHING),
                 *((one, one) for one in sheets_of(*self.paths)),
             ]
         if self.reading.kind == "cells":
-            options["layer"] = [("X", None), *((one, one) for one in layers_of(*self.paths))]
+            options["layer"] = [("X", NOTHING), *((one, one) for one in layers_of(*self.paths))]
         return options
 
     def _show_corrections(self):
@@ -648,6 +652,7 @@ class App(W.VBox):
                     continue
                 value = getattr(self.reading, name)
                 if isinstance(widget, W.Dropdown):
+                    value = NOTHING if value is None else value
                     known = options.get(name, widget.options)
                     values = [one[1] if isinstance(one, tuple) else one for one in known]
                     widget.options = known if value in values else [*known, (str(value), value)]
@@ -661,7 +666,7 @@ class App(W.VBox):
         if data.texts is not None:
             words = suggested_words(data.texts)
             self.words_note.value = f"<small>{_words_note(words)}</small>"
-            self.words["stop_words"].value = words["stop_words"]
+            self.words["stop_words"].value = words["stop_words"] or NOTHING
             self.words["min_df"].value = words["min_df"]
             self.words["max_df"].value = words["max_df"]
             self.words["terms"].value = (words["analyzer"], *words["ngram_range"])
@@ -681,7 +686,7 @@ class App(W.VBox):
 
             stop_words = sorted({*more, *(ENGLISH_STOP_WORDS if stop_words else ())})
         return {
-            "stop_words": stop_words if analyzer == "word" else None,
+            "stop_words": (stop_words or None) if analyzer == "word" else None,
             "min_df": self.words["min_df"].value,
             "max_df": float(self.words["max_df"].value),
             "analyzer": analyzer,
