@@ -210,7 +210,8 @@ STYLE = """<style>
   border-bottom: 1px solid #8884; }
 .nnmf-app .scroll td.number { text-align: right; }
 .nnmf-app .used { background: #8882; }
-.nnmf-app .understood img { width: 64px; margin: 4px; image-rendering: pixelated; border: 1px solid #8884; }
+.nnmf-app .understood img { width: 64px; margin: 4px; image-rendering: pixelated;
+  border: 1px solid #8884; }
 .nnmf-app [role="alert"] { color: #b3261e; }
 body[data-jp-theme-light="false"] .nnmf-app [role="alert"] { color: #ff8a80; }
 .nnmf-app a[download] { margin-right: 18px; text-decoration: underline; display: inline-block;
