@@ -1,17 +1,22 @@
 """How often `RankSearch` finds the planted numbers of topics, on fresh draws.
 
     python benchmarks/selection.py CORPUS .. [--draws 5] [--first 5001]
+    python benchmarks/selection.py CORPUS .. --cost [--n_init 3]
 
-prints one line per draw and a table of hits. The rule and its thresholds are those of
+prints one line per draw and a table of hits; with --cost the processor time and the memory of a
+search as multiples of plain fits instead. The rule and its thresholds are those of
 `nbs/selection/rules.ipynb`, fixed before these seeds were drawn; they are not tuned on them.
 """
 
 import argparse
 import json
 import time
+import tracemalloc
 import warnings
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.datasets import load_digits
 
 from nnmf_nb import NMF, datasets
 from nnmf_nb.selection._rank_search import RankSearch
@@ -99,18 +104,16 @@ CORPORA = {  # draw, planted r0 and r1, ranks, model
     "GO": (
         lambda seed: datasets.gene_ontology().X.astype(np.float32), (12, None), range(2, 17), None
     ),
+    "digits": (lambda seed: load_digits().data, (None, None), range(2, 21), None),
+    "SOTU": (lambda seed: datasets.state_of_the_union().X, (None, None), range(2, 21), None),
 }  # fmt: skip
 
 
 def one_draw(name, seed, n_jobs, n_init):
     """What the search says about one draw, as a dict."""
-    draw, planted, ranks, model = CORPORA[name]
+    draw, planted, _, _ = CORPORA[name]
     X, begin, cpu = draw(seed), time.perf_counter(), time.process_time()
-    search = RankSearch(model, ranks, n_jobs=n_jobs, n_init=n_init, random_state=seed)
-    search._best = lambda *given: None  # the search alone
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        search.fit(X)
+    search = searched(X, name, seed, n_jobs, n_init)
     return {
         "corpus": name,
         "seed": seed,
@@ -125,6 +128,61 @@ def one_draw(name, seed, n_jobs, n_init):
     }
 
 
+def searched(X, name, seed, n_jobs, n_init):
+    """A search without the refit of the suggested rank."""
+    _, _, ranks, model = CORPORA[name]
+    search = RankSearch(model, ranks, n_jobs=n_jobs, n_init=n_init, random_state=seed)
+    search._best = lambda *given: None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return search.fit(X)
+
+
+def seconds_of(work):
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def megabytes_of(work):
+    """The peak of what Python and NumPy allocate during `work`."""
+    tracemalloc.start()
+    work()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+def cost(name, seed, n_init):
+    """Processor time relative to plain fits of all ranks, memory relative to one of the largest."""
+    draw, _, ranks, model = CORPORA[name]
+    X, plain = draw(seed), clone(NMF() if model is None else model).set_params(random_state=seed)
+
+    def fit_all():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for k in ranks:
+                clone(plain).set_params(n_components=k).fit(X)
+
+    def fit_largest():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clone(plain).set_params(n_components=max(ranks)).fit(X)
+
+    fit_largest()  # kernels are compiled
+    search = lambda: searched(X, name, seed, 1, n_init)
+    seconds = [seconds_of(work) for work in (search, fit_all)]
+    megabytes = [megabytes_of(work) for work in (search, fit_largest)]
+    return {
+        "corpus": name,
+        "n_init": n_init,
+        "cpu": [round(value, 2) for value in seconds],
+        "cpu ratio": round(seconds[0] / seconds[1], 1),
+        "MB": [round(value, 1) for value in megabytes],
+        "memory ratio": round(megabytes[0] / megabytes[1], 2),
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpora", nargs="+", choices=[*CORPORA])
@@ -132,7 +190,12 @@ def main():
     parser.add_argument("--first", type=int, default=5001)
     parser.add_argument("--n_jobs", type=int, default=1)
     parser.add_argument("--n_init", type=int, default=6)
+    parser.add_argument("--cost", action="store_true")
     asked = parser.parse_args()
+    if asked.cost:
+        for name in asked.corpora:
+            print(json.dumps(cost(name, asked.first, asked.n_init)), flush=True)
+        return
     for name in asked.corpora:
         found = []
         for seed in range(asked.first, asked.first + asked.draws):

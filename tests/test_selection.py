@@ -79,7 +79,7 @@ def test_error_in_unseen_blocks_is_that_of_scipy():
     for (i, j), block in blocks.items():
         found = _cuts.fit_ranks(block, (1, 2, 3), fits, (5 + 2 * i + j, 0))
         assert np.allclose(found[2].W, [nnls(found[2].H.T, row)[0] for row in block], atol=1e-8)
-        for k, (H, W, _) in found.items():
+        for k, (H, W, _, _) in found.items():
             rows = [nnls(H.T, row)[0] for row in blocks[1 - i, j]]
             columns = [nnls(W, column)[0] for column in blocks[i, 1 - j].T]
             opposite = blocks[1 - i, 1 - j]

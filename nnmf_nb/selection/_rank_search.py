@@ -83,14 +83,13 @@ def _block_task(X, ranks, fits, n):
         'error': [[rank, *errors of the blocks]], 'codes': [[rank, *agreements]], 'unfinished':
         [[rank, fits that did not converge, fits]].
     """
-    blocks = _cuts_of(fits.model).fit_blocks(X, sorted({1, *ranks}), fits, n)
-    agreement = code_agreement(blocks)
-    found = [block.fits for block in blocks.values()]
-    return {
-        "error": [[k, *(block.errors[k] for block in blocks.values())] for k in agreement],
-        "codes": [[k, *values] for k, values in agreement.items()],
-        "unfinished": [[k, sum(not fits[k].converged for fits in found), 4] for k in agreement],
-    }
+    numbers_of = {"error": [], "codes": [], "unfinished": []}
+    for k, blocks in _cuts_of(fits.model).fit_blocks(X, sorted({1, *ranks}), fits, n):
+        numbers_of["error"].append([k, *(block.error for block in blocks.values())])
+        numbers_of["codes"].append([k, *code_agreement(blocks)])
+        unfinished = sum(not block.topics.converged for block in blocks.values())
+        numbers_of["unfinished"].append([k, unfinished, 4])
+    return numbers_of
 
 
 def _subsample_task(X, ranks, fits, n):

@@ -88,7 +88,7 @@ def move_mode(X, source, destination):
 
 # %% ../../nbs/selection/tensor_cuts.ipynb #915750fe
 class Components(NamedTuple):
-    """Result of a fit; `H` and `W` as in `Topics`.
+    """Result of a fit; `H`, `W` and `sizes` as in `Topics`.
 
     Parameters
     ----------
@@ -96,6 +96,8 @@ class Components(NamedTuple):
         Long profiles, rows of unit length (or zero), float64.
     W : ndarray of shape (n_samples, k)
         Coefficients in units of X, float64.
+    sizes : ndarray of shape (k,)
+        Sums of the coefficients of each topic, in units of X.
     converged : bool
         Whether the fit ended before its largest number of iterations.
     factors : list of ndarray of shape (N_m, k)
@@ -104,6 +106,7 @@ class Components(NamedTuple):
 
     H: np.ndarray
     W: np.ndarray
+    sizes: np.ndarray
     converged: bool
     factors: list
 
@@ -128,7 +131,8 @@ def fit_components(X, k, fits, key):
         raise KeyboardInterrupt
     factors = [np.asarray(U, np.float64) for U in model.factors_]
     W = factors[0] * model.weights_
-    return Components(khatri_rao(factors[1:]).T, W, model.converged_, factors[1:])
+    H = khatri_rao(factors[1:]).T
+    return Components(H, W, W.sum(axis=0), model.converged_, factors[1:])
 
 
 def fit_ranks(X, ranks, fits, key):
@@ -161,19 +165,24 @@ def cut_blocks(X, seed, n):
 
 
 def fit_blocks(X, ranks, fits, n):
-    """Fit each block of cut n and predict the opposite one: {(i, j): Block}."""
-    blocks, found = cut_blocks(X, fits.seed, n), {}
-    for (i, j), block in blocks.items():
-        components = fit_ranks(block, ranks, fits, (_BLOCK + 2 * i + j, n))
-        beside, below = blocks[i, 1 - j], blocks[1 - i, j]
-        opposite = blocks[1 - i, 1 - j]
-        with serial():
-            errors = {
-                k: predict_block(beside, below, opposite, one, fits.model)
-                for k, one in components.items()
-            }
-        found[i, j] = Block(components, errors)
-    return found
+    """Fit each block of cut n and predict the opposite one, for one rank after the other that all
+    blocks allow: yields (k, {(i, j): Block}).
+    """
+    blocks = cut_blocks(X, fits.seed, n)
+    for k in ranks:
+        fitted = {
+            (i, j): fit_ranks(block, [k], fits, (_BLOCK + 2 * i + j, n))
+            for (i, j), block in blocks.items()
+        }
+        if not all(fitted.values()):
+            continue
+        found = {}
+        for (i, j), components in fitted.items():
+            others = blocks[i, 1 - j], blocks[1 - i, j], blocks[1 - i, 1 - j]
+            with serial():
+                error = predict_block(*others, components[k], fits.model)
+            found[i, j] = Block(components[k], error)
+        yield k, found
 
 
 def predict_block(beside, below, opposite, components, model):

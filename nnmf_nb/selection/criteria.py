@@ -145,11 +145,12 @@ def bicrossvalidation(
     """
     X = read_samples(X, takes_mask=False, device="cpu").X
     fits = Fits(NMF() if estimator is None else estimator, random_state, n_init)
-    columns: dict = {}
+    rows: dict = {}
     for n in range(n_crosses):
-        blocks = fit_blocks(X, sorted({1, *ranks}), fits, n)
-        columns |= {f"{n}: {i}, {j}": block.errors for (i, j), block in blocks.items()}
-    return pd.DataFrame(columns).rename_axis("rank").dropna()
+        for k, blocks in fit_blocks(X, sorted({1, *ranks}), fits, n):
+            errors = {f"{n}: {i}, {j}": block.error for (i, j), block in blocks.items()}
+            rows.setdefault(k, {}).update(errors)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rank").dropna()
 
 # %% ../../nbs/selection/criteria.ipynb #8c5e16ad
 def count_thinning(
