@@ -247,12 +247,12 @@ def test_labels_of_the_map_make_room(open_page, view):
     dots_at = places_of(view, page) * size + (frame["x"] + 1, frame["y"] + 1)
     gap = np.maximum(corners[:, None, :2] - dots_at, dots_at - corners[:, None, 2:]).clip(0)
     label, m = np.unravel_index(gap.max(axis=2).argmin(), gap.shape[:2])
-    assert page.locator(".over .tag.near").count() == 0
+    assert page.locator(".over .tag.faded").count() == 0
     page.mouse.move(*dots_at[m])
     page.locator(".spot h3").wait_for()
-    assert "near" in page.locator(".over .tag").nth(int(label)).get_attribute("class")
+    assert "faded" in page.locator(".over .tag").nth(int(label)).get_attribute("class")
     page.mouse.move(frame["x"] - 5, frame["y"] - 5)
-    page.locator(".over .tag.near").wait_for(state="detached")
+    page.locator(".over .tag.faded").wait_for(state="detached")
 
 
 @browser_tests

@@ -10,7 +10,7 @@ import { levelName, levelNames } from "./payload.js";
 const HEAT = 50; // percent of a topic at which its color is full
 const LABEL = 12; // height of letters in pixels
 const SWATCH = 8; // side of the square before a label
-const NEAR = 34; // pixels from a pointer at which a label fades
+const FADING = 34; // pixels from a pointer at which a label fades
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function mapPane(view) {
@@ -477,10 +477,10 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
   boxes.push(best);
   const [left, right, top, bottom] = best;
   const y = (top + bottom) / 2;
-  const isNear =
+  const isFaded =
     pointed &&
-    pointed[0] > left - NEAR && pointed[0] < right + NEAR && pointed[1] > top - NEAR && pointed[1] < bottom + NEAR;
-  const attributes = { class: `tag${isNear ? " near" : ""}`, "data-topic": j };
+    pointed[0] > left - FADING && pointed[0] < right + FADING && pointed[1] > top - FADING && pointed[1] < bottom + FADING;
+  const attributes = { class: `tag${isFaded ? " faded" : ""}`, "data-topic": j };
   const at = { x: (left + right + lead) / 2, y, "text-anchor": "middle" };
   const square = { x: left + 3, y: y - SWATCH / 2, width: SWATCH, height: SWATCH, rx: 2 };
   return [
