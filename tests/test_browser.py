@@ -464,7 +464,7 @@ def test_edits_in_jupyterlab(jupyter, page, tmp_path):
     inspector.get_by_label("iterations").fill("100")
     inspector.get_by_label("other topics").select_option("free")
     inspector.locator("button.refine").click()
-    inspector.locator(".edit-tools [role=status]", has_text="iteration").wait_for()
+    inspector.locator(".edits [role=status]", has_text="iteration").wait_for()
     python(page, "6 * 7")  # the kernel answers in the middle of it
     assert inspector.locator("button.refine").inner_text() == "interrupt"
     picture(page, "lab_refining", tmp_path)

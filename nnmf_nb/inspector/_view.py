@@ -1129,6 +1129,8 @@ def answer(view, question):
         return dict(parts=documents.word(i, topic_index(view.payload, question["layer"], 0)[0]))
     if "certificate" in question:
         return certificate_of(view.model)
+    if "page" in question:
+        return dict(page=view.page_text(with_edits=question["page"] == "correct"))
     if "edit" in question and view.editor is not None:
         return view.editor.hear(question["edit"])
     return {}
@@ -1646,12 +1648,36 @@ class View(Selection):
         """
         if texts not in ("whole", "opening", None):
             raise ValueError(f"texts must be 'opening', 'whole' or None, got {texts!r}.")
+        write_atomically(path, self.page_text(title, note, texts))
+        return path
+
+    def page_text(
+        self,
+        title: str | None = None,
+        note: str | None = None,
+        texts: str | None = "opening",
+        with_edits: bool = True,
+    ) -> str:
+        """Return what `to_html` writes.
+
+        Parameters
+        ----------
+        title, note, texts
+            As in `to_html`.
+        with_edits : bool, default=True
+            Whether a page of edits can write more of them down; False: it only shows the topics.
+
+        Returns
+        -------
+        str
+            A page, HTML.
+        """
         data = self.payload
         examples = [int(m) for m in data["points"]]
         if texts is None:
             points = {m: point | {"text": ""} for m, point in data["points"].items()}
             data = data | {"points": points}
-        made = page(
+        return page(
             data,
             self.names,
             self.selected,
@@ -1661,10 +1687,8 @@ class View(Selection):
             overview=overview_of(self),
             certificate=certificate_of(self.model),
             selected_samples=list(self.selected_samples),
-            editing=self._written_editing(),
+            editing=self._written_editing() if with_edits else None,
         )
-        write_atomically(path, made)
-        return path
 
     def _written_editing(self):
         """What a page without a kernel needs to write edits down; None where there are none."""

@@ -202,7 +202,8 @@ function drawHeader(view, search) {
 const GESTURES =
   "Drag a topic on another one to merge them, on one of the level above to move it there; or choose " +
   "it, press m, go to the other one and press Enter. Other keys on a topic: s splits, p pins, r " +
-  "renames, Delete deletes; x on a word crosses it out.";
+  "renames, Delete deletes; x on a word crosses it out. Ctrl+Z takes the last edit back, Ctrl+Shift+Z " +
+  "makes it again, Esc clears a message.";
 const MAKES_EDITS = `${GESTURES} Each edit is a draft first: its figures are above, Enter commits it, Esc discards it.`;
 const WRITES_EDITS =
   `${GESTURES} This page writes edits down and shows the topics as they were: download the log and ` +
