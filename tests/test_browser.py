@@ -683,3 +683,12 @@ def test_app_takes_a_table_that_a_websocket_would_drop(jupyter, page, tmp_path):
     page.get_by_text("large.csv (").wait_for()
     page.get_by_role("button", name="remove the file").click()
     page.get_by_text("toy (90 documents)").last.wait_for()
+    # a folder: its texts, also those of one name, and nothing else
+    for name in ("a/x.txt", "b/x.txt", "b/notes.pdf", "c.txt"):
+        path = tmp_path / "folder" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"red apples of {name}")
+    page.get_by_label("or a folder").set_input_files(tmp_path / "folder")
+    page.get_by_text("texts, one per file: 3 texts").wait_for()
+    assert page.get_by_text("red apples of b/x.txt").is_visible()
+    picture(page, "voila_folder", tmp_path)

@@ -227,7 +227,8 @@ function drawGuide({ data, store, editing }) {
       "page, numbers too, is then about this choice and its level.",
     data.modes &&
       "Each mode but that of the data points has a card: bars for names, a line for numbers and " +
-        "dates, in parts of what the topic is in this mode; those of a mode add up to 100%. Data " +
+        "dates, in parts of what the topic is in this mode; those of a mode add up to 100%. The " +
+        "strongest entries of the first mode with names are the name of the topic. Data " +
         "points stand below, with how much of each the topic makes up.",
     data.remark,
     !data.shape &&
@@ -243,7 +244,9 @@ function drawGuide({ data, store, editing }) {
       "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
         "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",
     editing && (editing.isWriting ? WRITES_EDITS : MAKES_EDITS),
-    store && `A search looks in ${term}s, and in ${unit}s: ${store.searched}.`,
+    store &&
+      `A search looks in ${term}s, and in ${unit}s: ${store.searched}. The ${unit}s that it finds ` +
+        "have an edge on the map.",
   ];
   const paragraphs = lines.filter(Boolean).map((line) => h("p", {}, line));
   return h("details", { class: "guide" }, h("summary", {}, "How to read this page"), paragraphs);
