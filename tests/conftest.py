@@ -2,10 +2,11 @@
 GPU leaves out.
 
 `pytest --exhaustive` (`make test-all`) runs every case. Without it, what is marked `exhaustive` is
-left out, a test marked `each_value_once` runs on so many combinations of its parameters that each
-value of each of them occurs, and a test that asks the same of four models or more runs on a third
-of them, of which another test takes others; pytest's closing line counts all three as deselected.
-Properties get at most 30 examples (`strategies.examples`).
+left out, a test that is given several lists of parameters runs on so many of their combinations
+that each entry of each list occurs, one marked `each_value_once` on so many rows of a list that
+each value of each column occurs, and a test that asks the same of four models or more runs on a
+quarter of them, of which another test takes others; pytest's closing line counts them as
+deselected. Properties get at most 30 examples (`strategies.examples`).
 
 A test that takes `xp_device` runs once per namespace, device and dtype: NumPy, the strict reference
 of the array API standard (which has nothing but the standard, on two devices that refuse to mix)
@@ -13,6 +14,7 @@ and CuPy. What is marked `gpu` is skipped where no CUDA device answers, and coun
 lines of the report.
 """
 
+import gc
 import shutil
 import sys
 from collections import Counter
@@ -128,8 +130,26 @@ def pytest_addoption(parser):
 
 
 def values_of(item):
-    """The parameters of a test as {(name, value)}."""
-    return {(name, plain(value)) for name, value in item.callspec.params.items()}
+    """What `representatives` must show of a test, as {(list, entry)}: the parameters of one list
+    belong together; marked `each_value_once`, each of them is a list of its own.
+    """
+    if item.get_closest_marker("each_value_once"):
+        return {(name, plain(value)) for name, value in item.callspec.params.items()}
+    given = item.callspec.params
+    return {(names, tuple(id(given[name]) for name in names)) for names in lists_of(item)}
+
+
+def lists_of(item):
+    """The names of the parameters of a test, those of one `pytest.mark.parametrize` together."""
+    lists = [names_of(mark) for mark in item.iter_markers("parametrize")]
+    fixtures = {*item.callspec.params}.difference(*lists)
+    return lists + [(name,) for name in sorted(fixtures)]
+
+
+def names_of(mark):
+    """The names that `pytest.mark.parametrize` was given, as a text or a list."""
+    names = mark.args[0] if mark.args else mark.kwargs["argnames"]
+    return tuple(name.strip() for name in (names.split(",") if isinstance(names, str) else names))
 
 
 def plain(value):
@@ -144,13 +164,14 @@ def plain(value):
 
 
 def representatives(items):
-    """So many of the cases of one test that each value of each parameter occurs: greedily, those
+    """So many of the cases of one test that each of their `values_of` occurs: greedily, those
     first that show most new ones.
     """
     chosen, seen = [], set()
-    for least in range(max(len(values_of(item)) for item in items), 0, -1):
+    values = {item: values_of(item) for item in items}
+    for least in range(max(map(len, values.values())), 0, -1):
         for item in items:
-            new = values_of(item) - seen
+            new = values[item] - seen
             if len(new) >= least:
                 chosen.append(item)
                 seen |= new
@@ -165,24 +186,24 @@ def is_model(value):
     return name in MODELS
 
 
-def third_of_the_models(cases):
-    """The cases of one test on a third of its models, which its name decides: all of them where
+def quarter_of_the_models(cases):
+    """The cases of one test on a quarter of its models, which its name decides: all of them where
     the test has few models, or more cases for one of them than for another.
     """
     for name in cases[0].callspec.params:
-        models = Counter(plain(item.callspec.params[name]) for item in cases)
-        if len(models) < 4 or len({*models.values()}) > 1:
+        if not all(is_model(item.callspec.params[name]) for item in cases):
             continue
-        if all(is_model(item.callspec.params[name]) for item in cases):
-            first = crc32(cases[0].originalname.encode()) % 3
-            kept = {*[*models][first::3]}
+        models = Counter(plain(item.callspec.params[name]) for item in cases)
+        if len(models) >= 4 and len({*models.values()}) == 1:
+            first = crc32(cases[0].originalname.encode()) % 4
+            kept = {*[*models][first::4]}
             return [item for item in cases if plain(item.callspec.params[name]) in kept]
     return cases
 
 
 def leave_out(config, items):
-    """Deselect what is marked `exhaustive`, of a test on many models all but a third of them, and
-    of a test marked `each_value_once` all but its `representatives`.
+    """Deselect what is marked `exhaustive`, of a test on many models all but a quarter of them, and
+    of a test with several lists of parameters all but its `representatives`.
     """
     tests = {}
     for item in items:
@@ -191,12 +212,23 @@ def leave_out(config, items):
     wanted = set()
     for cases in tests.values():
         if hasattr(cases[0], "callspec"):
-            cases = third_of_the_models(cases)
-        if cases[0].get_closest_marker("each_value_once"):
-            cases = representatives(cases)
+            cases = representatives(quarter_of_the_models(cases))
         wanted.update(cases)
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = [item for item in items if item in wanted]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep thousands of tests and all modules, which live to the end, out of every search for
+    garbage: while they are made, and later in the tests that call gc.collect().
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -5,6 +5,7 @@ browser. Excel and AnnData need the extra `app`.
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from PIL import Image
 from nnmf_nb import datasets, load
 from nnmf_nb.apps import _files
 from nnmf_nb.apps._files import described, read, suggested_words, understand
-from nnmf_nb.apps._form import App, preview
+from nnmf_nb.apps._form import NOTHING, App, preview
 from nnmf_nb.apps._work import make_model, prepared, ranks_of_data, topic_table
 
 TERMS = datasets.gene_ontology()
@@ -256,11 +257,11 @@ def test_the_main_path_without_a_browser(tmp_path, quiet):
     upload(app, ("C:\\data\\terms.csv", content))
     assert "terms.csv" in app.using.value and app.words_box.layout.display is None
     app.kind.value, app.ranks.value = "hierarchical", "5, 2"
-    app.words["more"].value = "cell"
+    app.words["more"].value = "\"cell\",\n'protein'"  # as lists of stop words are pasted
     app.run()
     assert app.message.value == ""
     given = app.prepared()
-    assert "cell" not in given.features and "the" not in given.features
+    assert not {"cell", "protein", "the"} & {*given.features} and "nucleus" in given.features
     page = app.result.outputs[0]["data"]["text/plain"] if app.result.outputs else ""
     assert "Traceback" not in page
     from nnmf_nb.apps._work import files_of
@@ -282,13 +283,25 @@ def test_the_main_path_without_a_browser(tmp_path, quiet):
     assert "digits" in app.using.value and app.source.shape == (8, 8)
 
 
+def test_files_of_folders_keep_apart():
+    """Files of one name in two folders are two; no name leads out of the app's own folder."""
+    app = App()
+    names = ["d/a/x.txt", "d/b/x.txt", "../../y.txt", "/etc/z.txt", "C:\\w.txt"]
+    upload(app, *((name, f"text of {name}".encode()) for name in names))
+    assert app.source.data.texts == [f"text of {name}" for name in names]
+    folder = Path(app.folder.name).resolve()
+    assert len({*app.paths}) == 5
+    assert all(folder in path.resolve().parents for path in app.paths)
+
+
 def test_corrections_of_the_form():
     app = App()
     upload(app, ("terms.csv", table_of_texts().to_csv(index=False).encode()))
     assert app.corrections["texts"].value == "text"
-    app.corrections["names"].value = None
+    assert app.corrections["labels"].label == "none"  # and not an empty field
+    app.corrections["names"].value = NOTHING
     assert app.source.data.names is None and app.reading.texts == "text"
-    app.corrections["texts"].value = None
+    app.corrections["texts"].value = NOTHING
     assert app.reading.texts is None and app.source.data.features == ["n"]
     app.corrections["header"].value = False  # other columns: guessed anew
     assert app.reading.texts == "column 2" and len(app.source.data.texts) == 61

@@ -166,6 +166,7 @@ def test_every_parameter_of_every_model_is_classified():
         assert set(parameters.values()) <= {JUDGED, OPEN, SEARCH}
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind, name", CASES, ids=map("-".join, CASES))
 def test_a_parameter_is_judged_as_it_was_in_the_fit(kind, name):
     """S: the record of a fit follows what the parameter does, and nothing that is set later changes

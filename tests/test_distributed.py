@@ -307,10 +307,17 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("where", ["cluster", "threads"])
-def test_a_real_control_c(where):
+@pytest.mark.parametrize(
+    ("where", "n"),
+    [
+        ("cluster", 3),
+        pytest.param("cluster", 10, marks=pytest.mark.exhaustive),
+        # an interruption without a cluster that is the same every time: test_out_of_core
+        pytest.param("threads", 10, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_a_real_control_c(where, n):
     """At random moments: about one in twenty falls into a finalizer, where Python drops it."""
-    n = 10
     command = [sys.executable, "-c", INTERRUPTED, where, str(n)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.stdout.split("\n")[:-1] == ["interrupted True"] * n, done.stderr

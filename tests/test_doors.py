@@ -118,7 +118,7 @@ def test_containers_mean_the_same_to_every_function(door):
     plain = stored = doors.numbers(doors.quietly(doors.FUNCTIONS[door], *extra, X))
     if door in doors.SEARCHES:  # they fit, and sparse data have starts of their own
         stored = doors.numbers(doors.quietly(doors.FUNCTIONS[door], sp.csr_array(X)))
-    takes_long = door.startswith("plot") or door in doors.SEARCHES
+    takes_long = door.startswith("plot") or door in (*doors.SEARCHES, "map_positions")
     for kind in doors.FEW if takes_long else doors.CONTAINERS:
         data = doors.CONTAINERS[kind](X)
         found = doors.numbers(doors.quietly(doors.FUNCTIONS[door], *extra, data))

@@ -391,13 +391,14 @@ class Bridge:
         self.last |= traits
         return json.loads(json.dumps(dict(traits=traits, messages=messages)))
 
-    def open(self, path):
+    def open(self, path, more_rules=""):
         from nnmf_nb.inspector._pages import stylesheet
 
         initial = json.dumps(self.traits()).replace("<", "\\u003c")
         code = script("editor.js") + BRIDGE.replace("INITIAL", initial)
+        rules = OF_LAB + stylesheet("editor.js") + more_rules
         path.write_text(
-            f"<!doctype html><meta charset=utf-8><style>{OF_LAB}{stylesheet('editor.js')}</style>"
+            f"<!doctype html><meta charset=utf-8><style>{rules}</style>"
             "<body class='nnmf-page jp-OutputArea-output'><div id=inspector></div>"
             f"<script type=module>{code}</script>"
         )
@@ -440,7 +441,8 @@ def node(page, place):
     return page.locator(f'.node[data-key="{place[0]},{place[1]}"]')
 
 
-def drag(page, start, end):
+def drag(page, start, end, before_drop=lambda: None):
+    """Drag a topic on another one; return where it was dropped."""
     boxes = [node(page, one).locator(".hit").bounding_box() for one in (start, end)]
     spots = [(box["x"] + 30, box["y"] + box["height"] / 2) for box in boxes]
     page.mouse.move(*spots[0])
@@ -448,7 +450,9 @@ def drag(page, start, end):
     page.mouse.move(spots[0][0] + 9, spots[0][1] + 9)
     page.mouse.move(*spots[1], steps=3)
     shoot(page, "drag")
+    before_drop()
     page.mouse.up()
+    return spots[1]
 
 
 @pytest.mark.browser
@@ -628,6 +632,100 @@ def test_gestures_with_a_kernel(chain, new_page, tmp_path):
     shoot(page, "end")
 
 
+# notebooks have such elements around an output: places in the window are other ones inside
+MOVED = "#inspector { transform: translate(39px, 91px); contain: content; }"
+
+
+@pytest.mark.browser
+@browser_tests
+def test_one_draft_on_a_page_that_stays_where_it_is(chain, new_page, tmp_path):
+    edits = session(chain)
+    view = inspect(edits, X)
+    page = new_page()
+    Bridge(page, view).open(tmp_path / "page.html", MOVED)
+    draft, refused, log = (page.locator(one) for one in (".draft", ".refused", ".log li"))
+    place = lambda topic: edits.state.place(topic)
+    top_of = lambda topic: node(page, place(topic)).locator(".hit").bounding_box()["y"]
+
+    def is_logged(n):
+        page.wait_for_function(f"document.querySelectorAll('.log li').length === {n}")
+        assert len(edits.log) == n
+
+    # the label follows the pointer, nothing below it moves, and the merged topic gets a name
+    height, ghosts = top_of("0:5"), []
+    see_ghost = lambda: ghosts.append(page.locator(".ghost-topic").bounding_box())
+    spot = drag(page, place("0:0"), place("0:1"), see_ghost)
+    assert ghosts[0]["x"] == pytest.approx(spot[0] + 12, abs=1)
+    assert ghosts[0]["y"] == pytest.approx(spot[1] + 10, abs=1)
+    draft.locator(".figures").wait_for()
+    assert top_of("0:5") == height
+    draft.locator(".naming").fill("trade")
+    page.keyboard.press("Enter")
+    page.locator(".node.selected .name", has_text="trade").wait_for()
+    assert edits.log[-1].value == "trade" and view.selected == place("t1")
+
+    # words of one topic are one draft, a word that is crossed out again is back
+    cross = lambda word: page.get_by_role("button", name=f"cross out {word}", exact=True)
+    words = first(edits, "t1", 3)
+    for word in words:
+        cross(word).click()
+    cross(words[1]).click()
+    draft.get_by_text(f"cross out “{words[0]}”, “{words[2]}” in “trade”").wait_for()
+    assert cross(words[0]).get_attribute("aria-pressed") == "true"
+    assert cross(words[1]).get_attribute("aria-pressed") == "false"
+    # those of another topic ask before they replace it
+    node(page, place("0:4")).click()
+    other = first(edits, "0:4", 1)
+    cross(other[0]).click()
+    page.get_by_text("The draft is not committed. Replace it by: cross out").wait_for()
+    shoot(page, "replace")
+    page.keyboard.press("Escape")
+    page.locator(".replacing").wait_for(state="hidden")
+    assert edits.log[-1].kind == "merge" and view.editor.draft.record.topics == ("t1",)
+    assert view.editor.draft.record.words == (words[0], words[2])
+    cross(other[0]).click()
+    page.get_by_role("button", name="replace it").click()
+    draft.get_by_text(f"cross out “{other[0]}” in “").wait_for()
+    assert view.editor.draft.record.topics == ("0:4",)
+    page.locator("button.commit").click()
+    is_logged(2)
+
+    # plain sentences, which Escape takes away; errors before and after a refinement
+    node(page, place("0:4")).focus()
+    page.keyboard.press("p")
+    page.locator("button.commit").click()
+    is_logged(3)
+    node(page, place("0:4")).focus()
+    height = top_of("0:5")
+    page.keyboard.press("Delete")
+    refused.get_by_text("Deleting would change the pinned topic “").wait_for()
+    assert top_of("0:5") == height
+    page.keyboard.press("Escape")
+    page.wait_for_function("!document.querySelector('.refused').textContent")
+    page.locator("button.refine").click()
+    while view.editor.state["refining"]:
+        page.wait_for_timeout(20)
+    page.evaluate("pull()")
+    is_logged(4)
+    said = log.last.text_content()
+    before, after = (edits.past_errors[n][0] for n in (3, 4))
+    assert "other topics stay as they are: error " in said
+    assert f"{before:.4f} → {after:.4f}" in said
+    assert "Ctrl+Z" in page.locator("button.undo").get_attribute("title")
+
+    # the page in a file, to read or to correct
+    for kind, can_edit in (("read", False), ("correct", True)):
+        with page.expect_download() as found:
+            page.locator(".save-page").select_option(kind)
+        saved = new_page()
+        (tmp_path / "saved.html").write_bytes(Path(found.value.path()).read_bytes())
+        saved.goto((tmp_path / "saved.html").as_uri())
+        saved.wait_for_selector(".node.selected")
+        assert (saved.locator(".log-file").count() == 1) is can_edit
+        assert saved.locator(".node", has_text="trade").count() == 1
+    assert page.locator(".alert").inner_text() == ""
+
+
 def download(page):
     with page.expect_download() as found:
         page.locator(".log-file").click()
@@ -682,7 +780,7 @@ def test_a_page_without_a_kernel_writes_a_log_that_replays(chain, new_page, tmp_
     written(edits.pin("0:6"))
     assert node(page, place("0:6")).locator(".lock").count() == 1
     page.keyboard.press("Delete")
-    says(f"delete would change the pinned topic “{called()}”; unpin it first")
+    says(f"Deleting would change the pinned topic “{called()}”; unpin it first")
     word = page.locator(".feature > span:first-child").first.inner_text()
     page.get_by_role("button", name=f"cross out {word}", exact=True).click()
     says("unpin it first")

@@ -149,6 +149,7 @@ def test_a_tensor_model_has_a_card_per_mode(tensor_models, kind):
                 drawn = np.frombuffer(base64.b64decode(one["image"]), np.uint8) / 255
                 assert np.allclose(drawn, parts[m][:, j] / parts[m][:, j].max(), atol=3e-3)
             names = [data["features"][i] for i in cells["features"]]
+            assert module.label(data, {}, l, j) == " · ".join(names[:3])  # of one mode only
             wanted = dict(zip(il2.names[3], parts[3][:, j]))
             assert np.allclose(cells["weights"], [wanted[name] for name in names], rtol=1e-3)
             assert all(np.isclose(part, shares[m, j], atol=1e-3) for m, part in topic["points"])
@@ -1441,6 +1442,7 @@ def test_tensors_have_cards_that_hand_and_keys_reach(open_page, tensor_models, t
     assert [one.split()[0] for one in cards.all_inner_texts()] == ["hour", "dose", "cell"]
     assert cards.locator("svg.curve").count() == 2 and cards.locator(".feature").count() == 8
     l, j = view.selected
+    assert page.locator(".topic .title h3").inner_text() == module.label(view.payload, {}, l, j)
     topic = view.payload["layers"][l]["topics"][j]
     assert shown_features(page) == [
         view.payload["features"][i] for i in topic["modes"][2]["features"]

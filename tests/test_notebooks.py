@@ -36,6 +36,9 @@ LONG = (
     *("quasi_newton", "stationarity", "tables", "probabilities", "one_layer", "bounds", "state"),
     *("rules", "text_steps", "map_arrays", "map_layout", "08_a_million_documents"),
     *("distributed", "07_correcting_a_model", "texts", "flat", "neural_ncpd"),
+    *("cuts", "compare", "colors", "river", "images", "work", "form", "stopping", "documents"),
+    *("coordinate_descent", "starts", "chains", "editing", "initialization", "edits", "report"),
+    *("overview", "layers", "sequential", "notation", "cpu_kernels", "kl", "validation", "growth"),
 )
 
 

@@ -214,7 +214,45 @@ def test_map_is_colored_searched_and_read(open_page, view):
     assert page.evaluate("document.activeElement.closest('.documents') !== null")
     page.locator('[data-tool="in"]').click()
     page.locator('[data-tool="whole"]').click()
+    # what a search finds is marked, and only that
+    before = page.locator(".dots canvas").evaluate("one => one.toDataURL()")
+    found = int(view.documents.found("end 17").sum())
+    page.locator("input[type=search]").fill("end 17")
+    page.locator(".map .placing", has_text=f"{found} document").wait_for()
+    assert 0 < found < 90
+    assert page.locator(".dots canvas").evaluate("one => one.toDataURL()") != before
+    page.locator("input[type=search]").fill("")
+    page.locator(".map .placing", has_text="marked").wait_for(state="detached")
+    assert page.locator(".dots canvas").evaluate("one => one.toDataURL()") == before
     assert page.locator(".alert").inner_text() == ""
+
+
+@browser_tests
+def test_labels_of_the_map_make_room(open_page, view):
+    """No two labels overlap; one fades while a dot close to it is pointed at."""
+    view.selected_samples = []
+    page = open_page(view)
+    page.locator('.map [data-tool="level 0"]').click()
+    page.locator('.dots[data-drawn="0,all"]').wait_for()
+    dots = page.locator(".dots")
+    dots.scroll_into_view_if_needed()
+    frame = dots.bounding_box()
+    boxes = [one.bounding_box() for one in page.locator(".over .tag text").all()]
+    assert len(boxes) > 5
+    corners = np.array([(b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in boxes])
+    for n, a in enumerate(corners):
+        for b in corners[:n]:
+            assert min(a[2], b[2]) < max(a[0], b[0]) or min(a[3], b[3]) < max(a[1], b[1])
+    size = np.array([frame["width"] - 2, frame["height"] - 2])
+    dots_at = places_of(view, page) * size + (frame["x"] + 1, frame["y"] + 1)
+    gap = np.maximum(corners[:, None, :2] - dots_at, dots_at - corners[:, None, 2:]).clip(0)
+    label, m = np.unravel_index(gap.max(axis=2).argmin(), gap.shape[:2])
+    assert page.locator(".over .tag.faded").count() == 0
+    page.mouse.move(*dots_at[m])
+    page.locator(".spot h3").wait_for()
+    assert "faded" in page.locator(".over .tag").nth(int(label)).get_attribute("class")
+    page.mouse.move(frame["x"] - 5, frame["y"] - 5)
+    page.locator(".over .tag.faded").wait_for(state="detached")
 
 
 @browser_tests
@@ -260,11 +298,20 @@ def test_lasso_chooses_and_lists(open_page, view):
 @browser_tests
 def test_map_of_pictures_and_of_one_layer(open_page, toy):
     flat = fit(NMF(5, random_state=0), toy.X)
-    page = open_page(inspect(flat, toy.X, shape=(29, 3)))
+    view = inspect(flat, toy.X, shape=(29, 3))
+    page = open_page(view)
     page.locator('.dots[data-drawn="0,all"]').wait_for()
     page.locator(".dots").focus()
     page.keyboard.press("ArrowRight")
-    page.locator(".spot h3", has_text="data point").wait_for()
+    name = page.locator(".spot h3", has_text="data point").inner_text()
+    # its picture stands beside the map: red, green, blue and how much of it covers
+    m, alphas = int(name.split()[-1]), "[...this.getImageData(0, 0, 3, 28).data]"
+    seen = page.locator(".spot .thumbnail canvas").evaluate(
+        "one => " + alphas.replace("this", "one.getContext('2d')")
+    )
+    want = _view.small_pictures(view.documents.parts)[m]
+    assert want.shape == (28, 3) and want.max() == 255
+    np.testing.assert_array_equal(np.reshape(seen, (28, 3, 4))[:, :, 3], want)
     page.keyboard.press("Enter")
     page.locator(".documents .example").first.wait_for()
     assert page.locator("img").count() == 0 and page.locator(".alert").inner_text() == ""

@@ -270,6 +270,7 @@ def test_every_estimator_and_every_parameter_is_here():
         assert sorted({*changes, *quiet}) == sorted(getattr(nnmf_nb, kind)().get_params()), kind
 
 
+@pytest.mark.each_value_once
 @pytest.mark.parametrize("kind, name", CASES, ids=map("-".join, CASES))
 def test_parameter_matters(kind, name):
     base, changes = EFFECTS[kind]

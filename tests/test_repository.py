@@ -376,6 +376,7 @@ def test_few_names_are_public():
     assert sum(map(len, names)) < 250
 
 
+@pytest.mark.exhaustive  # nbs/index.ipynb, of which the README is made, is run as a notebook
 @pytest.mark.xdist_group("readme")
 def test_snippets_of_the_readme_run_in_order(tmp_path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -557,6 +557,32 @@ def test_labels_reach_the_coefficients_and_suggestions_spread(chain):
     assert_sound(edits)
 
 
+@pytest.mark.parametrize("is_flat", [True, False])
+def test_labels_go_with_the_model(chain, is_flat, tmp_path):
+    model = NMF(8, random_state=0).fit(X) if is_flat else chain
+    edits = steer(model, X, **NAMES)
+    names = np.array([f"class {one}" for one in CORPUS.labels["theme"]])
+    for name in np.unique(names):
+        edits.commit(edits.label([POINTS[i] for i in np.flatnonzero(names == name)[:6]], name))
+    edits.commit(edits.merge("0:0", "0:1"))
+    edits.refine(2, others="free")
+    corrected = edits.to_model()
+    assert type(corrected) is (SSNMF if is_flat else HierarchicalNMF)
+    save(corrected, tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    assert again.classes_.tolist() == sorted(set(names))
+    assert np.array_equal(again.predict(X), corrected.predict(X))
+    assert again.score(X, names) == corrected.score(X, names) > 0.8
+    # it is the best classifier for coefficients that do not know the labels, as in the session
+    B = again.classifiers_[len(again.layers_) - 1].B * edits.corpus.data.scale
+    np.testing.assert_allclose(B, edits.state.classifier, rtol=1e-9, atol=1e-12)
+    assert np.allclose(again.transform(X).T, again.layers_[-1].S)
+    with pytest.raises(ValueError, match="replay"):
+        steer(again, X, **NAMES)
+    unlabeled = steer(model, X, **NAMES).to_model()
+    assert not getattr(unlabeled, "classifiers_", None) and type(unlabeled) is type(model)
+
+
 def test_names_of_data_points_are_made_different(chain):
     edits = steer(chain, X, features=WORDS, samples=["same"] * 150)
     assert edits.remove_from([edits.suggest(1)[0]], "0:0").adherence == 1

@@ -5,8 +5,8 @@ the end.
     gates.py --exhaustive   the same with every combination of parameters and the long tests (under
     twenty-five)
 
-Notebooks and tests share one pool of processes, as many as there are cores (--jobs), each with one
-thread.
+Notebooks and tests share one pool of processes, one more than there are cores (--jobs), each with
+one thread.
 """
 
 import argparse
@@ -37,10 +37,10 @@ def one_thread_each(environment):
 
 
 def pytest_command(jobs, *more):
-    """Tests and notebooks in `jobs` processes; tests of one group (the browser's) stay together in
-    one of them.
+    """Tests and notebooks on `jobs` cores, in one process more, because some wait for a browser, a
+    kernel or a cluster; tests of one group (the browser's) stay together in one of them.
     """
-    return ["-m", "pytest", "-n", str(jobs), "--dist", "loadgroup", *more]
+    return ["-m", "pytest", "-n", str(jobs + 1), "--dist", "loadgroup", *more]
 
 
 def minutes(seconds):
@@ -63,7 +63,7 @@ def main():
         "--jobs",
         type=int,
         default=cores(),
-        help="processes that run tests and notebooks (default: %(default)s)",
+        help="cores for tests and notebooks (default: %(default)s)",
     )
     args, for_pytest = parser.parse_known_args()
     gates = [

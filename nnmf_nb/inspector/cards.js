@@ -1,8 +1,9 @@
 // What stands beside the map: the data point that is pointed at, and those that are chosen.
 
 import { chip } from "./chips.js";
-import { h, percent, sum } from "./elements.js";
+import { h, percent, rgb, sum } from "./elements.js";
 import { callOf, levelNames } from "./payload.js";
+import { pictureOfBytes } from "./pictures.js";
 import { meanShares } from "./points.js";
 
 const REST = 90; // milliseconds that a pointer rests before a kernel is asked
@@ -18,7 +19,7 @@ export function dotCard(view, m, heat, spot, isStill) {
   const main = view.points.loaded.mains[l][m];
   const topic = heat || main >= view.data.layers[l].topics.length ? chosen : main;
   const show = view.guard((one) => {
-    if (isStill()) spot.replaceChildren(...drawDotCard(view, one, l, topic));
+    if (isStill()) spot.replaceChildren(...drawDotCard(view, { m, ...one }, l, topic));
   });
   const fail = (error) => {
     if (isStill()) spot.textContent = error.message;
@@ -37,7 +38,16 @@ export function emptyCard({ data }) {
   ];
 }
 
-function drawDotCard(view, { name, shares, words }, l, topic) {
+/** The picture of data point m where there is one, small. */
+function drawThumbnail({ points, root }, m) {
+  const { pictures } = points.loaded;
+  if (!pictures) return null;
+  const size = pictures.shape[0] * pictures.shape[1];
+  const bytes = pictures.bytes.subarray(m * size, (m + 1) * size);
+  return h("div", { class: "thumbnail" }, pictureOfBytes(bytes, pictures.shape, rgb(root)));
+}
+
+function drawDotCard(view, { m, name, shares, words }, l, topic) {
   const rows = shares.slice(0, 3).map(([j, part]) =>
     h(
       "li",
@@ -51,6 +61,7 @@ function drawDotCard(view, { name, shares, words }, l, topic) {
   const marks = words.slice(0, 8).map((word) => h("mark", { style: { background: tint } }, word));
   return [
     h("h3", {}, name),
+    drawThumbnail(view, m),
     marks.length ? h("p", { class: "text" }, marks.flatMap((mark) => [mark, " "])) : null,
     h("ul", { class: "parts" }, rows),
   ].filter(Boolean);

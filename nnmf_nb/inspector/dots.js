@@ -114,6 +114,28 @@ export function dotBeside(xs, ys, isWanted, m, [right, down]) {
   return best;
 }
 
+/** A function that says which part of the pixels of a box [left, right, top, bottom] has a dot, by
+ *  squares of about the size of a dot (in pixels). */
+export function crowding(xs, ys, isWanted, width, height, size) {
+  const side = Math.max(size, 4);
+  const columns = Math.ceil(width / side) + 1;
+  const rows = Math.ceil(height / side) + 1;
+  const isTaken = new Uint8Array(columns * rows);
+  for (let m = 0; m < xs.length; m++) {
+    if (!isWanted[m] || xs[m] < 0 || ys[m] < 0 || xs[m] >= width || ys[m] >= height) continue;
+    isTaken[Math.floor(xs[m] / side) + columns * Math.floor(ys[m] / side)] = 1;
+  }
+  return ([left, right, top, bottom]) => {
+    const [a, b] = [Math.floor(Math.max(left, 0) / side), Math.floor(Math.min(right, width) / side)];
+    const [c, d] = [Math.floor(Math.max(top, 0) / side), Math.floor(Math.min(bottom, height) / side)];
+    let taken = 0;
+    for (let row = c; row <= d; row++) {
+      for (let column = a; column <= b; column++) taken += isTaken[column + columns * row];
+    }
+    return taken / ((b - a + 1) * (d - c + 1));
+  };
+}
+
 /** Where the dots of each of k groups are densest among those in a frame: [x, y, number of dots in
  *  view], null for groups without any there. */
 export function densestPlaces(xs, ys, groups, isWanted, k, width, height, cells = 26) {

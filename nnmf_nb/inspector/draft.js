@@ -1,17 +1,14 @@
 // The bar of edits: the draft with its figures, commit and discard, refinement, undo and redo, the
 // log, and what was refused.
 
+import { OTHERS, phraseOfEdit } from "./edit_log.js";
 import { h, percent } from "./elements.js";
 import { levelName, levelNames } from "./payload.js";
 
-const OTHERS = [
-  ["pin", "stay as they are"],
-  ["hold", "move a little"],
-  ["free", "are trained freely"],
-];
+const LONG = 60_000; // milliseconds in which a kernel writes a page
 
 const WRITING =
-  "This page writes edits down: send the log to whoever has the model; replay(model, X, path) makes them.";
+  "This page writes edits down: download the log and send it to whoever has the model. A copy of the page has none of them.";
 
 /** What to do first, where nothing was done yet. */
 function beginning({ data }) {
@@ -19,12 +16,22 @@ function beginning({ data }) {
   return `Drag a topic onto another one to merge them${move}; the rest has buttons and keys. Every edit is a draft first: nothing changes until you commit it, and undo takes it back.`;
 }
 
+/** What undo would take back, where there is no draft. */
+function lastEdit({ log, draft, refining }) {
+  return log.length && !draft && !refining ? `Last edit: ${log[log.length - 1]}. Ctrl+Z takes it back.` : "";
+}
+
 export function draftBar(view, editing) {
   const { guard } = view;
   const element = h("section", { class: "edits", "aria-label": "edits" });
   const said = h("p", { class: "picking quiet", role: "status" });
   const refused = h("p", { class: "refused", role: "alert" });
+  const replacing = h("div", { class: "replacing", role: "alert", hidden: true });
   const draft = h("div", { class: "draft" });
+  // as high without a draft as with one: the page does not move below the pointer
+  const progress = h("p", { class: "quiet num", role: "status" });
+  const board = h("div", { class: "board" }, said, progress, refused, replacing, draft);
+  const naming = h("input", { type: "text", class: "naming", placeholder: "name (optional)", "aria-label": "name of the merged topic", maxlength: 200, spellcheck: "false" });
   const comparison = h("div", { class: "comparison", hidden: true });
   const tools = h("div", { class: "edit-tools" });
   const settings = refineSettings(view);
@@ -34,34 +41,52 @@ export function draftBar(view, editing) {
   const button = (name, label, work, more = {}) =>
     h("button", { class: `control ${name}`, type: "button", onclick: guard(work), ...more }, label);
   const does = (what) => () => editing.send({ do: what });
-  const commit = button("commit", "commit", does("commit"), { title: "Enter" });
+  const commit = button("commit", "commit", () => commitDraft(), { title: "Enter" });
   const discard = button("discard", "discard", does("discard"), { title: "Escape" });
   const compare = button("compare", "compare with before", () => toggleComparison(), {
     "aria-expanded": "false",
   });
-  const undo = button("undo", "undo", does("undo"), { title: "Ctrl+Z" });
-  const redo = button("redo", "redo", does("redo"), { title: "Ctrl+Shift+Z" });
+  const undo = button("undo", "undo", does("undo"), { "aria-keyshortcuts": "Control+Z" });
+  const redo = button("redo", "redo", does("redo"), { title: "make it again (Ctrl+Shift+Z)", "aria-keyshortcuts": "Control+Shift+Z" });
   const refine = button("refine", "refine", () => {
     editing.send(editing.state().refining ? { do: "interrupt" } : { do: "refine", ...settings.values() });
   });
-  const progress = h("span", { class: "quiet num", role: "status" });
   const log = h("details", { class: "log" });
   const download = button("log-file", "download the log", () =>
     editing.send({ do: "log" }).then(guard(({ log: text }) => saveText(text))),
   );
   const parts = editing.isWriting ? [] : [compare];
-  tools.append(undo, redo, ...parts, refine, settings.element, progress, download, log);
-  element.append(said, refused, draft, comparison, tools);
+  const save = editing.isWriting ? [] : [savePage(view, editing)];
+  const out = h("span", { class: "out" }, save, download, log);
+  tools.append(undo, redo, ...parts, refine, settings.element, out);
+  element.append(board, tools, comparison);
+  board.classList.toggle("writes", editing.isWriting);
+
+  /** Commits the draft, a merged topic with the name that was typed, and chooses it. */
+  async function commitDraft() {
+    const { kind, topics, new: made } = editing.state().draft ?? {};
+    const name = naming.value.trim();
+    if (kind === "merge" && name) {
+      await editing.send({ do: "look", kind, topics, value: name });
+      if (editing.state().refused) return;
+    }
+    await editing.send({ do: "commit" });
+    if (kind !== "merge" || editing.state().draft) return;
+    const l = editing.state().ids.findIndex((ids) => ids.includes(made[0]));
+    if (l >= 0) view.select(l, editing.state().ids[l].indexOf(made[0]), true);
+  }
 
   function drawBar() {
     const state = editing.state();
     const isRunning = Boolean(state.refining);
     refused.textContent = withNames(editing, state.refused);
     const isNew = !state.log.length && !state.undone && !state.draft && !isRunning;
-    said.textContent = editing.picking ? pickingText(view, editing) : note || (isNew ? beginning(view) : "");
+    said.textContent = editing.picking ? pickingText(view, editing) : note || (isNew ? beginning(view) : lastEdit(state));
     drawDraft(state);
+    drawReplacing(state);
     undo.disabled = isRunning || !(editing.isWriting ? state.written : state.log.length);
-    undo.title = undo.disabled ? "Ctrl+Z" : `Ctrl+Z: ${state.log[state.log.length - 1]}`;
+    const undone = undo.disabled ? "" : `: ${state.log[state.log.length - 1]}`;
+    undo.title = `take the last edit back (Ctrl+Z)${undone}`;
     redo.disabled = isRunning || !state.undone;
     refine.textContent = isRunning ? "interrupt" : "refine";
     refine.disabled = Boolean(state.draft) || !(isRunning || state.log.length);
@@ -80,15 +105,46 @@ export function draftBar(view, editing) {
       note = "";
       said.textContent = "";
       const { cut, topics } = state.draft;
-      const cuts = cut === null ? null : button("cut", `cut small parts first: pins ${cut} below`, () => editing.look("pin", { topics, value: "cut" }), {
+      const cuts = cut === null ? null : button("cut", `cut small parts first: pins ${cut} below`, () => editing.send({ do: "look", kind: "pin", topics, value: "cut" }), {
         title: "parts with less than 1% of its weights",
       });
-      draft.replaceChildren(...drawFigures(view, editing, state.draft), h("div", { class: "controls" }, commit, cuts, discard));
-      commit.focus();
+      naming.value = "";
+      const name = state.draft.kind === "merge" ? naming : null;
+      const [what, ...figures] = drawFigures(view, editing, state.draft);
+      draft.replaceChildren(what, h("div", { class: "controls" }, name, commit, cuts, discard), ...figures);
+      focusInSight(commit);
     } else {
       draft.replaceChildren();
       if (hadFocus) editing.focusBack();
     }
+  }
+
+  /** An edit that would take the place of the draft says so first. */
+  function drawReplacing(state) {
+    if (!state.draft) editing.waiting = null;
+    const { waiting } = editing;
+    if (Boolean(waiting) !== replacing.hidden) return;
+    replacing.hidden = !waiting;
+    if (!waiting) {
+      replacing.replaceChildren();
+      return;
+    }
+    const { kind, edit } = waiting;
+    const replace = button("replace", "replace it", () => {
+      editing.waiting = null;
+      drawBar();
+      editing.send({ do: "look", kind, ...edit });
+    });
+    const text = `The draft is not committed. Replace it by: ${phraseOfEdit(view, editing, kind, edit)}?`;
+    replacing.replaceChildren(h("span", {}, text), replace, button("keep", "keep the draft", keepDraft, { title: "Escape" }));
+    board.scrollTop = 0;
+    focusInSight(replace);
+  }
+
+  function keepDraft() {
+    editing.waiting = null;
+    drawBar();
+    focusInSight(commit);
   }
 
   function drawLog(state) {
@@ -96,7 +152,7 @@ export function draftBar(view, editing) {
     const text = n ? `${n} edit${n === 1 ? "" : "s"} so far` : "no edits so far";
     const rows = state.log.map((one) => h("li", {}, one));
     log.replaceChildren(h("summary", {}, text), h("ol", {}, rows));
-    download.hidden = !n;
+    download.disabled = !n;
   }
 
   function toggleComparison() {
@@ -118,10 +174,16 @@ export function draftBar(view, editing) {
   element.addEventListener(
     "keydown",
     guard((event) => {
-      if (event.key !== "Escape" || !editing.state().draft) return;
+      if (event.target === naming && event.key === "Enter") {
+        event.preventDefault();
+        commitDraft();
+      }
+      const { draft: isThere, refused: isRefused } = editing.state();
+      if (event.key !== "Escape" || !isThere || (isRefused && !editing.waiting)) return;
       event.preventDefault();
       event.stopPropagation();
-      editing.send({ do: "discard" });
+      if (editing.waiting) keepDraft();
+      else editing.send({ do: "discard" });
     }),
   );
   editing.drawBar = drawBar;
@@ -131,6 +193,7 @@ export function draftBar(view, editing) {
       const [l, j] = one.dataset.key.split(",").map(Number);
       one.classList.toggle("drafted", [...topics, ...pins].includes(editing.idOf(l, j)));
     }
+    editing.markCrosses();
   };
   editing.say = (text) => {
     note = text;
@@ -140,9 +203,34 @@ export function draftBar(view, editing) {
   return element;
 }
 
+/** Focus without a jump of the page, unless the element is out of sight. */
+function focusInSight(element) {
+  element.focus({ preventScroll: true });
+  const { x, y, width, height } = element.getBoundingClientRect();
+  const seen = element.getRootNode().elementFromPoint(x + width / 2, y + height / 2);
+  if (seen !== element) element.scrollIntoView({ block: "nearest" });
+}
+
+/** Writes the page to a file: one that shows the topics, or one on which others correct them. */
+function savePage(view, editing) {
+  const choices = { read: "to read", correct: "to correct without Python" };
+  const option = ([value, text]) => h("option", { value }, text);
+  const first = h("option", { value: "" }, "save this page …");
+  const select = h("select", { class: "save-page", "aria-label": "save this page" }, first, Object.entries(choices).map(option));
+  const failed = () => editing.say("The kernel is busy or does not answer; save the page later.");
+  select.addEventListener("change", view.guard(() => {
+    const { value } = select;
+    select.value = "";
+    if (!value) return;
+    const save = view.guard(({ page }) => saveText(page, `topics-to-${value}.html`, "text/html"));
+    view.ask({ page: value }, LONG).then(save, view.guard(failed));
+  }));
+  return select;
+}
+
 function refineSettings(view) {
   const n = h("input", { type: "number", min: 1, max: 100, value: 5, "aria-label": "iterations" });
-  const options = OTHERS.map(([value, text]) => h("option", { value }, text));
+  const options = Object.entries(OTHERS).map(([value, text]) => h("option", { value }, text));
   const others = h("select", { "aria-label": "other topics" }, options);
   const element = h(
     "span",
@@ -175,9 +263,32 @@ function signed(before, after) {
   return Math.abs(x) < SEEN ? "nearly the same" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(4)}`;
 }
 
-/** A sentence of Python with names in place of ids; what stands in quotes stays. */
+/** What calls in Python are on the page. */
+const DEEDS = {
+  merge: "merging",
+  split: "splitting",
+  delete: "deleting",
+  create: "a new topic",
+  move: "moving",
+  remove_words: "crossing out words",
+  stop_words: "crossing out words everywhere",
+  add_words: "adding words",
+  pin: "pinning",
+  unpin: "unpinning",
+  remove_from: "taking out",
+  label: "labeling",
+};
+const OF_PYTHON = new RegExp(
+  `'[^']*'|\\b(?:\\d+:\\d+|t\\d+)\\b|\\b(?:${Object.keys(DEEDS).join("|")})\\b(?= (?:would change|takes|needs|names)\\b)`,
+  "g",
+);
+
+/** A sentence of Python in words of the page: names in place of ids, what is done in place of
+ *  calls; what stands in quotes stays. */
 const withNames = (editing, text) =>
-  text.replace(/'[^']*'|\b(?:\d+:\d+|t\d+)\b/g, (one) => {
+  text.replace(OF_PYTHON, (one, place) => {
+    const deed = DEEDS[one];
+    if (deed) return place ? deed : deed[0].toUpperCase() + deed.slice(1);
     const name = editing.nameOfId(one);
     return name === null ? one : `“${name}”`;
   });
@@ -225,8 +336,8 @@ function drawComparison(view, editing, rows) {
   return [h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "topics before and after" }, table)];
 }
 
-function saveText(text) {
-  const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  h("a", { href: address, download: "edits.json" }).click();
+function saveText(text, name = "edits.json", type = "application/json") {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  h("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }

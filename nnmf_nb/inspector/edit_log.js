@@ -75,7 +75,8 @@ export function logOfPage(view, first) {
 
   const text = () =>
     JSON.stringify({ ...page.start, log: [...page.start.log, ...entries.map(([record]) => record)] });
-  const answers = { look, refine, undo, redo, log: () => ({ log: text() }) };
+  const dismiss = () => ({}); // every message takes back the refusal of the one before
+  const answers = { look, refine, undo, redo, dismiss, log: () => ({ log: text() }) };
 
   async function hear(message) {
     let answer = {};
@@ -273,8 +274,10 @@ function firstWords(view, given, topic) {
 const quoted = (texts) => texts.map((one) => `“${one}”`).join(", ");
 const counted = (texts) => (texts.length > 3 ? `${texts.length} data points` : quoted(texts));
 
+export const OTHERS = { pin: "stay as they are", hold: "move a little", free: "are trained freely" };
+
 const SAYS = {
-  merge: ({ topics }) => `merge ${topics.join(" and ")}`,
+  merge: ({ topics, value }) => `merge ${topics.join(" and ")}${value ? ` as “${value}”` : ""}`,
   split: ({ topics, words }) => `split ${topics[0]}${words.length ? ` by ${quoted(words)}` : ""}`,
   delete: ({ topics }) => `delete ${topics[0]}`,
   create: ({ words, points }) => `new topic from ${quoted(words)}${counted(points)}`,
@@ -287,8 +290,15 @@ const SAYS = {
   remove_from: ({ topics, points }) => `take ${counted(points)} out of ${topics[0]}`,
   label: ({ points, value }) => `label ${counted(points)} as “${value}”`,
   rename: ({ topics, value }) => `call ${topics[0]} “${value}”`,
-  refine: ({ iterations, value }) => `refine, ${Math.max(...iterations)} iterations, others: ${value}`,
+  refine: ({ iterations, value }) => `refine, ${Math.max(...iterations)} iterations, other topics ${OTHERS[value]}`,
 };
+
+/** An edit that a gesture asks for, in words. */
+export function phraseOfEdit(view, editing, kind, { topics = [], words = [], points = [], value = "" }) {
+  const named = topics.map((id) => `“${editing.nameOfId(id) ?? id}”`);
+  const names = points.map((m) => view.data.points[m]?.name ?? `${view.data.unit} ${m}`);
+  return SAYS[kind]({ topics: named, words, points: names, value });
+}
 
 function phraseOf(view, given, record) {
   const topics = record.topics.map((topic, n) => {

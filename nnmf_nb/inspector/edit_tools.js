@@ -63,11 +63,21 @@ export function topicTools(view, editing) {
     crosses.replaceChildren(
       ...(isFree ? names.map((name) => drawCross(l, j, name)) : []),
     );
+    markCrosses();
+  }
+
+  /** Words that the draft crosses out show it. */
+  function markCrosses() {
+    const { draft } = editing.state();
+    const isHere = draft?.kind === "remove_words" && draft.topics[0] === editing.idOf(...view.selected());
+    for (const one of crosses.children) {
+      one.setAttribute("aria-pressed", String(isHere && draft.words.includes(one.dataset.word)));
+    }
   }
 
   const drawCross = (l, j, name) => {
     const says = `cross out ${name}`;
-    return h("button", { class: "cross", type: "button", "aria-label": says, title: says, onclick: guard(() => editing.crossOut(l, j, name)) }, "×");
+    return h("button", { class: "cross", type: "button", "data-word": name, "aria-label": says, title: says, onclick: guard(() => editing.crossOut(l, j, name)) }, "×");
   };
 
   /** Below the words: those that were crossed out or added, and a field for others. */
@@ -89,7 +99,7 @@ export function topicTools(view, editing) {
     return h("div", { class: "word-tools" }, lists, entry);
   }
 
-  return { drawTopicTools, drawCrosses, drawWordTools, crosses };
+  return { drawTopicTools, drawCrosses, markCrosses, drawWordTools, crosses };
 }
 
 /** A field for words, and what can be done with them. */
@@ -108,7 +118,7 @@ function wordEntry(view, editing) {
     editing.returnTo = "layers";
     const topics = withTopic ? [editing.idOf(...view.selected())] : [];
     editing.look(kind, { topics, words: given }).then(() => {
-      if (!editing.state().refused) input.value = "";
+      if (!editing.state().refused && !editing.waiting) input.value = "";
     });
   };
   const add = edit("add_words", true);

@@ -3,7 +3,7 @@
 import { h, textWidth } from "./elements.js";
 import { ranked } from "./payload.js";
 
-const ROW = 22; // height of a feature
+const ROW = 24; // height of a feature
 
 /** Draws features as bars; `part` is a topic, or it in one mode: its features and their weights.
  *  Rows are kept from one position of the slider to the next, so that they move instead of

@@ -73,6 +73,7 @@ export function listenForGestures(view, editing) {
   element.addEventListener("click", guard(click), true);
   element.addEventListener("pointerdown", guard((event) => beginDrag(view, editing, event)));
   view.root.addEventListener("keydown", guard((event) => undoByKey(editing, event)));
+  view.root.addEventListener("keydown", guard((event) => dismissByKey(view, editing, event)), true);
 }
 
 const placeOf = (target) => {
@@ -87,6 +88,12 @@ function undoByKey(editing, event) {
   event.stopPropagation();
   editing.returnTo = "layers";
   editing.send({ do: event.shiftKey ? "redo" : "undo" });
+}
+
+function dismissByKey(view, editing, event) {
+  if (event.key !== "Escape") return;
+  view.alert.textContent = "";
+  if (editing.state().refused) editing.send({ do: "dismiss" });
 }
 
 // --- drag ---------------------------------------------------------------------------------------
@@ -128,8 +135,10 @@ function beginDrag(view, editing, event) {
 
 function makeGhost(view, from) {
   const color = h("i", { style: { background: view.colorOf(...from) } });
-  const ghost = h("div", { class: "ghost-topic", "aria-hidden": "true" }, color, h("span", {}));
+  const ghost = h("div", { class: "ghost-topic", popover: "manual", "aria-hidden": "true" }, color, h("span", {}));
   view.root.append(ghost);
+  // in the top layer its place is that in the window, whatever contains or moves the page around it
+  ghost.showPopover?.();
   return ghost;
 }
 

@@ -202,7 +202,8 @@ function drawHeader(view, search) {
 const GESTURES =
   "Drag a topic on another one to merge them, on one of the level above to move it there; or choose " +
   "it, press m, go to the other one and press Enter. Other keys on a topic: s splits, p pins, r " +
-  "renames, Delete deletes; x on a word crosses it out.";
+  "renames, Delete deletes; x on a word crosses it out. Ctrl+Z takes the last edit back, Ctrl+Shift+Z " +
+  "makes it again, Esc clears a message.";
 const MAKES_EDITS = `${GESTURES} Each edit is a draft first: its figures are above, Enter commits it, Esc discards it.`;
 const WRITES_EDITS =
   `${GESTURES} This page writes edits down and shows the topics as they were: download the log and ` +
@@ -226,7 +227,8 @@ function drawGuide({ data, store, editing }) {
       "page, numbers too, is then about this choice and its level.",
     data.modes &&
       "Each mode but that of the data points has a card: bars for names, a line for numbers and " +
-        "dates, in parts of what the topic is in this mode; those of a mode add up to 100%. Data " +
+        "dates, in parts of what the topic is in this mode; those of a mode add up to 100%. The " +
+        "strongest entries of the first mode with names are the name of the topic. Data " +
         "points stand below, with how much of each the topic makes up.",
     data.remark,
     !data.shape &&
@@ -242,7 +244,9 @@ function drawGuide({ data, store, editing }) {
       "In an opened text those words are marked that speak for the choice: more than 40% of such a " +
         "word belong to it there, and it uses the word at least 1.6 times as much as all data do.",
     editing && (editing.isWriting ? WRITES_EDITS : MAKES_EDITS),
-    store && `A search looks in ${term}s, and in ${unit}s: ${store.searched}.`,
+    store &&
+      `A search looks in ${term}s, and in ${unit}s: ${store.searched}. The ${unit}s that it finds ` +
+        "have an edge on the map.",
   ];
   const paragraphs = lines.filter(Boolean).map((line) => h("p", {}, line));
   return h("details", { class: "guide" }, h("summary", {}, "How to read this page"), paragraphs);

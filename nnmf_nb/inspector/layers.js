@@ -4,7 +4,7 @@ import { clamp, fill, fitText, h, heading, keyOf, pane, percent, rgb, s } from "
 import { sum, textWidth } from "./elements.js";
 import { BAR, bandPath, bands, layout } from "./layout.js";
 import { EASE, callOf, countsOf, found, isCurve, levelNames, lineage } from "./payload.js";
-import { words } from "./payload.js";
+import { naming } from "./payload.js";
 import { curve, picture } from "./pictures.js";
 
 const LOCK = "M1.5 5.5h7v5h-7zM3 5.5V3.6a2 2 0 0 1 4 0v1.9"; // of a pinned topic
@@ -269,7 +269,7 @@ function drawLabel(view, l, j, { x, y, slot, outer, space, isPinned }, root) {
   const first = fitText((topic.twins.length ? "≈ " : "") + own, room, size);
   const more = outer && slot >= 30 && !topic.dead && !view.names()[keyOf(l, j)];
   const used = first.split(" · ").length;
-  const rest = more ? words(data, l, j).slice(used, 8).join(" · ") : "";
+  const rest = more ? naming(data, l, j).slice(used, 8).join(" · ") : "";
   const start = at + away * beside + lock;
   const line = (text, dy, name) => s("text", { class: name, x: start, y: y + dy }, text);
   const percentage = { class: "pc", x: outer ? at : at + 28, y, "text-anchor": "end" };

@@ -1,7 +1,7 @@
 // The map: every data point is a dot, dots of alike topics lie together. Dots have the color of
 // their largest topic, or say how much there is of the chosen one; a lasso chooses data points.
 
-import { between, channels, densestPlaces, dotBeside, drawDots } from "./dots.js";
+import { between, channels, crowding, densestPlaces, dotBeside, drawDots } from "./dots.js";
 import { insideOf, nearestDot } from "./dots.js";
 import { clamp, fitText, h, rgb, s, sum, textWidth } from "./elements.js";
 import { chosenCard, dotCard, emptyCard } from "./cards.js";
@@ -9,11 +9,13 @@ import { levelName, levelNames } from "./payload.js";
 
 const HEAT = 50; // percent of a topic at which its color is full
 const LABEL = 12; // height of letters in pixels
+const SWATCH = 8; // side of the square before a label
+const FADING = 34; // pixels from a pointer at which a label fades
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function mapPane(view) {
   const { data, guard, points } = view;
-  const state = { zoom: 1, x: 0.5, y: 0.5, mode: "lasso", at: -1, path: null };
+  const state = { zoom: 1, x: 0.5, y: 0.5, mode: "lasso", at: -1, path: null, hits: null };
   const canvas = h("canvas", { "aria-hidden": "true" });
   const over = s("svg", { class: "over", "aria-hidden": "true" });
   const unit = `${data.unit}s`;
@@ -30,6 +32,7 @@ export function mapPane(view) {
   );
   const tools = h("div", { class: "listing" });
   const said = h("p", { class: "quiet placing", role: "status" });
+  const marked = h("p", { class: "quiet placing", role: "status" });
   const spot = h("div", { class: "spot", role: "status" }, emptyCard(view));
   const choice = h("div", { class: "choice" });
   const element = h(
@@ -41,7 +44,7 @@ export function mapPane(view) {
       "div",
       { class: "atlas" },
       h("div", { class: "sheet" }, dots, drawKeys()),
-      h("div", { class: "beside" }, said, spot, choice),
+      h("div", { class: "beside" }, said, marked, spot, choice),
     ),
   );
   const place = { width: 0, height: 0, ratio: 1, xs: null, ys: null, radius: 1 };
@@ -169,12 +172,24 @@ export function mapPane(view) {
     const grow = clamp((points.loaded.n / Math.max(shown.length, 1)) ** 0.2, 1, 1.8);
     const radius = Math.min(place.radius * grow, 6 * place.ratio);
     const layers = [{ points: others, colorOf: () => 0, colors: [gray], radius: place.radius * 0.9 }];
-    layers.push({ radius: isFew ? radius : place.radius, ...coloring(l, j, shown, gray) });
+    const colored = { radius: isFew ? radius : place.radius, ...coloring(l, j, shown, gray) };
+    layers.push(colored, ...markedDots(colored, visible));
     const { xs, ys, ratio } = place;
     const scaled = ratio === 1 ? [xs, ys] : [xs, ys].map((one) => one.map((value) => value * ratio));
     drawDots(canvas, background, layers, ...scaled);
     dots.dataset.drawn = `${l},${view.state.heat ? j : "all"}`;
     drawOver(visible);
+  }
+
+  /** Dots that a search found lie on top, larger and with an edge. */
+  function markedDots(colored, visible) {
+    const hits = (state.hits || []).filter((m) => visible[m]);
+    const radius = Math.max(colored.radius, 1.6 * place.ratio) + 0.6 * place.ratio;
+    const edge = { points: hits, colorOf: () => 0, colors: [rgb(dots)] };
+    return [
+      { ...edge, radius: radius + 1.6 * place.ratio },
+      { ...colored, points: hits, radius },
+    ];
   }
 
   function coloring(l, j, shown, gray) {
@@ -215,6 +230,7 @@ export function mapPane(view) {
     const key = [l, width, height, state.zoom, state.x, state.y, points.version()].join();
     if (place.labelKey !== key) {
       place.spots = densestPlaces(xs, ys, points.loaded.mains[l], visible, k, width, height);
+      place.coveredBy = crowding(xs, ys, visible, width, height, (2 * place.radius) / place.ratio);
       place.labelKey = key;
     }
     const few = isFewer ? 0.02 * sum(place.spots.map((spot) => (spot ? spot[2] : 0))) : 0;
@@ -222,7 +238,8 @@ export function mapPane(view) {
     const first = (j) => (view.state.heat && j === chosen ? Infinity : place.spots[j][2]);
     order.sort((a, b) => first(b) - first(a));
     const boxes = [];
-    return order.flatMap((j) => drawMapLabel(view, l, j, place, boxes, view.state.heat && j !== chosen));
+    const pointed = state.at < 0 ? null : [xs[state.at], ys[state.at]];
+    return order.flatMap((j) => drawMapLabel(view, l, j, place, boxes, pointed));
   }
 
   function drawChoice() {
@@ -364,7 +381,12 @@ export function mapPane(view) {
     zoom(Math.exp(-event.deltaY * 0.0016), at(event));
   });
   dots.addEventListener("wheel", wheel, { passive: false });
-  element.addEventListener("toggle", guard(() => element.open && draw()));
+  element.addEventListener("toggle", guard(() => element.open && open()));
+
+  function open() {
+    draw();
+    search();
+  }
 
   /** Who chooses a topic wants to see where it is; who climbs a level keeps what was there. */
   function follow() {
@@ -382,27 +404,91 @@ export function mapPane(view) {
     drawChoice();
   }
 
+  let latestSearch = 0;
+
+  /** Marks the dots that a search finds in names, texts and words. */
+  function search() {
+    const query = view.state.query.trim();
+    latestSearch += 1;
+    const own = latestSearch;
+    if (!query || !view.store) {
+      mark(null);
+      return;
+    }
+    if (!element.open) return;
+    const [layer, topic] = view.selected();
+    const wanted = { layer, topic, query: view.state.query, order: "share", start: 0 };
+    view.store.numbers(wanted).then(
+      guard((numbers) => own === latestSearch && mark(numbers)),
+      () => {}, // a kernel that does not answer has been spoken of in the list of documents
+    );
+  }
+
+  function mark(hits) {
+    if (!hits && !state.hits) return;
+    state.hits = hits;
+    const count = hits ? hits.length : 0;
+    const found = `${count.toLocaleString("en")} ${data.unit}${count === 1 ? "" : "s"}`;
+    marked.textContent = hits ? `${found} with “${view.state.query.trim()}” marked` : "";
+    if (element.open && points.isReady()) paint();
+  }
+
   const isResized = () => element.open && Math.abs((dots.clientWidth || drawnWidth) - drawnWidth) > 1;
-  return { element, draw, follow, filter, isResized };
+  return { element, draw, follow, filter, search, isResized };
 }
 
 const smallest = (numbers) => numbers.reduce((a, b) => Math.min(a, b), Infinity);
 const greatest = (numbers) => numbers.reduce((a, b) => Math.max(a, b), -Infinity);
 
-/** The label of a topic where its dots are densest, moved up or down until it covers no other one;
- *  none when there is no room. */
-function drawMapLabel(view, l, j, { spots, width, height }, boxes, isQuiet) {
+/** Places around a topic for its label, in parts of half its width and in lines, the near ones
+ *  first. */
+const AROUND = [0, -1, 1, -2, 2, -3, 3, -4, 4].flatMap((down) =>
+  [0, -0.5, 0.5, -1.1, 1.1].map((right) => [right, down]),
+);
+
+/** The label of a topic near to where its dots are densest: where it covers few dots and no other
+ *  label; none when there is no room. It fades when a dot below it is pointed at. */
+function drawMapLabel(view, l, j, place, boxes, pointed) {
+  const { spots, width, height, coveredBy } = place;
+  const isHeat = view.state.heat;
+  const isQuiet = isHeat && j !== view.selected()[1];
   const text = fitText(view.nameOf(l, j, 2), Math.min(190, width * 0.45), LABEL);
-  const half = 0.56 * textWidth(text, LABEL) + 4; // it is bold
-  const x = clamp(spots[j][0], half, Math.max(half, width - half));
-  for (const shift of [0, -1, 1, -2, 2]) {
-    const y = clamp(spots[j][1] + shift * (LABEL + 3), LABEL, height - LABEL);
-    const box = [x - half, x + half, y - LABEL * 0.7, y + LABEL * 0.7];
-    const cuts = (one) => box[0] < one[1] && one[0] < box[1] && box[2] < one[3] && one[2] < box[3];
-    if (boxes.some(cuts)) continue;
-    boxes.push(box);
-    const attributes = { x, y, "text-anchor": "middle", "data-topic": j };
-    return [s("text", { ...attributes, class: isQuiet ? "label quiet" : "label" }, text)];
+  const lead = isHeat ? 0 : SWATCH + 4;
+  const half = 0.56 * textWidth(text, LABEL) + 4 + lead / 2; // it is bold
+  const boxAt = ([right, down]) => {
+    const x = clamp(spots[j][0] + right * half, half, Math.max(half, width - half));
+    const y = clamp(spots[j][1] + down * (LABEL + 3), LABEL, height - LABEL);
+    return [x - half, x + half, y - LABEL * 0.7, y + LABEL * 0.7];
+  };
+  const cuts = (a, b) => a[0] < b[1] && b[0] < a[1] && a[2] < b[3] && b[2] < a[3];
+  let best = null;
+  let least = Infinity;
+  for (const way of AROUND) {
+    const box = boxAt(way);
+    if (boxes.some((one) => cuts(box, one))) continue;
+    const away = Math.hypot((box[0] + box[1]) / 2 - spots[j][0], (box[2] + box[3]) / 2 - spots[j][1]);
+    const covered = coveredBy(box);
+    const cost = 1.2 * covered + (covered ? 0.1 : 0) + (away / 60) ** 2;
+    if (cost >= least) continue;
+    least = cost;
+    best = box;
   }
-  return [];
+  if (!best) return [];
+  boxes.push(best);
+  const [left, right, top, bottom] = best;
+  const y = (top + bottom) / 2;
+  const isFaded =
+    pointed &&
+    pointed[0] > left - FADING && pointed[0] < right + FADING && pointed[1] > top - FADING && pointed[1] < bottom + FADING;
+  const attributes = { class: `tag${isFaded ? " faded" : ""}`, "data-topic": j };
+  const at = { x: (left + right + lead) / 2, y, "text-anchor": "middle" };
+  const square = { x: left + 3, y: y - SWATCH / 2, width: SWATCH, height: SWATCH, rx: 2 };
+  return [
+    s(
+      "g",
+      attributes,
+      lead ? s("rect", { ...square, fill: view.colorOf(l, j) }) : null,
+      s("text", { ...at, class: isQuiet ? "label quiet" : "label" }, text),
+    ),
+  ];
 }

@@ -67,13 +67,19 @@ export function words(data, l, j) {
   return data.layers[l].topics[j].features.map((i) => data.features[i]);
 }
 
+/** The features that name a topic: the heaviest ones; of tensors those of one mode. */
+export function naming(data, l, j) {
+  if ((data.naming ?? null) === null) return words(data, l, j);
+  return data.layers[l].topics[j].modes[data.naming].features.map((i) => data.features[i]);
+}
+
 /** The name of a topic: the given one, or the first n of its strongest features. */
 export function label(data, names, l, j, n = 3) {
   const given = names[keyOf(l, j)];
   if (given) return given;
   if (data.layers[l].topics[j].dead) return "(dead)";
   if (isCurve(data)) return `peak at ${words(data, l, j)[0]}`;
-  return isPicture(data) ? `topic ${j}` : words(data, l, j).slice(0, n).join(" · ");
+  return isPicture(data) ? callOf(data, l, j) : naming(data, l, j).slice(0, n).join(" · ");
 }
 
 /** The features of a topic by relevance (Sievert and Shirley 2014): rows [feature, share of the

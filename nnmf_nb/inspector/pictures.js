@@ -3,14 +3,15 @@
 import { clamp, h, s } from "./elements.js";
 
 /** A picture in one color on a transparent ground, so that it suits a light and a dark page. */
-export function picture(pixels, [rows, columns], color) {
+export function picture(pixels, shape, color) {
+  return pictureOfBytes(Uint8Array.from(atob(pixels), (one) => one.charCodeAt(0)), shape, color);
+}
+
+export function pictureOfBytes(bytes, [rows, columns], color) {
   const canvas = h("canvas", { width: columns, height: rows });
   const context = canvas.getContext("2d");
   const image = context.createImageData(columns, rows);
-  const bytes = atob(pixels);
-  for (let n = 0; n < rows * columns; n++) {
-    image.data.set([...color, bytes.charCodeAt(n)], 4 * n);
-  }
+  for (let n = 0; n < rows * columns; n++) image.data.set([...color, bytes[n]], 4 * n);
   context.putImageData(image, 0, 0);
   return canvas;
 }

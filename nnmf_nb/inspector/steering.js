@@ -4,6 +4,7 @@
 import { callOf } from "./payload.js";
 import { draftBar } from "./draft.js";
 import { logOfPage } from "./edit_log.js";
+import { drafts } from "./one_draft.js";
 import { listenForGestures } from "./gestures.js";
 import { pointTools, topicTools } from "./edit_tools.js";
 
@@ -35,7 +36,7 @@ export function editingOf(view) {
     return editing.state().ids[l].flatMap((one, i) => (one === id && i !== j ? [i] : []));
   };
   editing.send = (message) => send(view, log, message);
-  editing.look = (kind, edit) => editing.send({ do: "look", kind, ...edit });
+  editing.look = drafts(editing);
   Object.assign(editing, editsOfTopics(view, editing));
   editing.rename = log ? (l, j, value) => editing.look("rename", { topics: [editing.idOf(l, j)], value }) : null;
   editing.bar = draftBar(view, editing);
@@ -73,12 +74,12 @@ function editsOfTopics(view, editing) {
       const isOwn = editing.state().pins.includes(editing.idOf(l, j));
       return look(isOwn ? "unpin" : "pin", l, j);
     },
-    crossOut: (l, j, word) => look("remove_words", l, j, { words: [word] }),
+    crossOut: (l, j, word) => look("remove_words", l, j, { words: [word], isSwitch: true }),
     /** One topic was put on another one: they become one, or the lower one moves. */
     put([l, j], [m, i]) {
       editing.returnTo = "layers";
       const topics = [editing.idOf(l, j), editing.idOf(m, i)];
-      if (l === m) return editing.look("merge", { topics });
+      if (l === m) return editing.look("merge", { topics }).then(() => editing.isWriting && view.select(m, i));
       if (m === l + 1) return editing.look("move", { topics });
       editing.say(`${callOf(view.data, l, j)} can be put on a topic of its own level (merge) or of the level above (move).`);
       return null;

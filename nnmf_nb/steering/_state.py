@@ -92,8 +92,12 @@ class State:
         Topic and supertopic that may have it; a topic that is not named may be part of all.
     labels : tuple of (int, str), default=()
         Data points and their classes.
+    joint : array or None, default=None
+        B of Y ~ B S for the last layer, classes x topics, classes in alphabetical order. S knows
+        the labels: exact coefficients and refinements have the label term with this B.
     classifier : array or None, default=None
-        B of Y ~ B S for the last layer, classes x topics, classes in alphabetical order.
+        The same for coefficients of the labeled data points that do not know the labels, as those
+        of new data. It predicts.
     titles : tuple of (str, str), default=()
         Topics and the names that a user gave them.
     touched : frozenset of str, default=frozenset()
@@ -111,6 +115,7 @@ class State:
     excluded: frozenset = frozenset()
     parents: frozenset = frozenset()
     labels: tuple = ()
+    joint: np.ndarray | None = None
     classifier: np.ndarray | None = None
     titles: tuple = ()
     touched: frozenset = frozenset()
@@ -216,8 +221,12 @@ def label_weight(data: DataMatrix) -> float:
 
 
 def fitted_classifier(S: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray]:
-    """Return Y (classes x labeled data points) and the exact B of Y ~ B S."""
-    T = S[:, [i for i, _ in state.labels]]
+    """Return Y (classes x labeled data points) and the exact B of Y ~ B S, from S of all."""
+    return _fitted(S[:, [i for i, _ in state.labels]], state)
+
+
+def _fitted(T, state):
+    """The same from the coefficients of the labeled data points."""
     own = np.array([label for _, label in state.labels])
     Y = (own[None, :] == np.array(state.classes())[:, None]) * 1.0
     return Y, exact(gram(T.T), Y @ T.T, np.zeros((len(Y), len(T))))
@@ -246,10 +255,9 @@ def solve_labeled(solve, G, F, S, allowed, labels):
 def solved(corpus: Corpus, state: State, start: int, alternations: int = 3) -> State:
     """Return the state with exact S from layer `start` on.
 
-    The classifier of labeled data points is fitted first, `alternations` times in turn with S; 0
-    leaves it as it is.
+    B of the label term is fitted first, `alternations` times in turn with S; 0 leaves it as it is.
     """
-    S, B = list(state.S), state.classifier
+    S, B, classifier = list(state.S), state.joint, state.classifier
     for l in range(start, len(S)):
         data, allowed, G = below(corpus, S, l), _points(state, l, corpus), gram(state.A[l])
         F = np.ascontiguousarray(data.AtX(state.A[l]).T)
@@ -258,13 +266,18 @@ def solved(corpus: Corpus, state: State, start: int, alternations: int = 3) -> S
             S[l] = np.ascontiguousarray(restricted(exact, G, F, S[l].T, allowed).T)
         if labeled:
             points = np.array([i for i, _ in state.labels])
+            part = None if allowed is None else allowed[points]
+            plain = restricted(exact, G, F[points], S[l].T[points], part)
+            classifier = _fitted(plain.T, state)[1]
             for _ in range(max(1, alternations)):
                 Y, best = fitted_classifier(S[l], state)
                 B = best if alternations else B
                 labels = points, Y, B, label_weight(data)
                 new = solve_labeled(exact, G, F, S[l].T, allowed, labels)
                 S[l] = np.ascontiguousarray(new.T)
-    return replace(state, S=tuple(S), classifier=B if state.labels else None)
+    if not state.labels:
+        B = classifier = None
+    return replace(state, S=tuple(S), joint=B, classifier=classifier)
 
 # %% ../../nbs/steering/state.ipynb #4ed7342c
 def errors_of(corpus: Corpus, state: State) -> tuple[float, ...]:
@@ -289,7 +302,7 @@ def certificates(
         if state.labels and l == len(state.A) - 1:
             points = np.array([i for i, _ in state.labels])
             Y, _ = fitted_classifier(S, state)
-            B, weight = np.asarray(state.classifier), label_weight(data)
+            B, weight = np.asarray(state.joint), label_weight(data)
             part = None if allowed is None else allowed[points]
             kkt[points] = restricted_kkt(
                 G + weight * gram(B), F[points] + weight * Y.T @ B, S[:, points].T, part

@@ -23,6 +23,7 @@ from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.utils.validation import check_is_fitted
 
+from ..chain._labels import Classifier
 from ..core._arrays import blas_in_one_thread, gram, inner, to_numpy
 from ..core._data import WeightedDataMatrix, of_samples
 from ..core._linalg import svd_floors
@@ -39,6 +40,7 @@ from ..models._base import FromFit, fitted_attributes
 from ..models._hierarchical import HierarchicalNMF
 from ..models._neural import NeuralNMF
 from ..models._nmf import NMF
+from ..models._ssnmf import SSNMF, JointFactors
 from ..persistence._files import write_atomically
 from ._bounds import swept, swept_columns
 from ._edits import CUT, MARKS, N_NEW, Record, cut_pins, edited, first_words
@@ -159,7 +161,7 @@ def _of_pin(before, after, record, words, points):
 
 
 def _of_label(before, after, record, words, points):
-    best = (after.classifier @ after.S[-1][:, points]).argmax(axis=0)
+    best = (after.joint @ after.S[-1][:, points]).argmax(axis=0)
     return [after.classes()[c] == record.value for c in best]
 
 
@@ -396,7 +398,7 @@ def _after_layer(corpus, state, layer, end):
     added = frozenset((t, w, float(b / unit_of.get(t, 1.0))) for t, w, b in state.added)
     new = with_layer(replace(state, S=S, added=added), layer, end.A)
     if B is not None:
-        new = replace(new, classifier=B)
+        new = replace(new, joint=B)
     return solved(corpus, new, layer, 0 if B is not None else 3)
 
 
@@ -415,8 +417,8 @@ def refining(
             done.append(0)
             objectives.append(())
             continue
-        classifier = state.classifier if problem.labeled else None
-        end = problem.begin(state.A[layer], state.S[layer], classifier)
+        joint = state.joint if problem.labeled else None
+        end = problem.begin(state.A[layer], state.S[layer], joint)
         for i in range(n):
             end = iterate(problem.step, end, 1)
             if end.reason == "interrupted" or (yield Progress(layer, i + 1, n)):
@@ -497,6 +499,11 @@ class Edits:
     def errors(self) -> tuple[float, ...]:
         """The relative error of every depth, dimensionless."""
         return self._past[-1][2]
+
+    @property
+    def past_errors(self) -> tuple[tuple[float, ...], ...]:
+        """The errors of every depth before the first edit and after each one, dimensionless."""
+        return tuple(errors for _, _, errors in self._past)
 
     def topics(self, layer: int = 0, top: int = 8) -> pd.DataFrame:
         """Show the topics of a layer.
@@ -1070,17 +1077,20 @@ class Edits:
 
         Its coefficients are those of `transform`: without labels and without removed data points.
         The log is its attribute ``steering_log_``, which `save` stores; names of topics are in
-        ``topic_names_``.
+        ``topic_names_``. With labels the last layer has a classifier that is fitted to these
+        coefficients, so that `predict` and `score` know the classes.
 
         Returns
         -------
-        NMF, HierarchicalNMF or NeuralNMF
-            A new model of the same kind.
+        NMF, HierarchicalNMF, NeuralNMF or SSNMF
+            A new model of the same kind; `SSNMF` for `NMF` with labels, as `NMF` knows no classes.
         """
         corpus, state = self._corpus, self.state
-        model = copy.copy(self._model)
         ranks = tuple(len(ids) for ids in state.ids)
-        size = {"n_components": ranks[0]} if isinstance(model, NMF) else {"ranks": ranks}
+        model = (
+            _labeled_kind(self._model, corpus, state) if state.labels else copy.copy(self._model)
+        )
+        size = {"ranks": ranks} if "ranks" in model.get_params() else {"n_components": ranks[0]}
         model.set_params(**size)
         with blas_in_one_thread():
             fwd = model.propagate(corpus.data, list(state.A))
@@ -1088,9 +1098,36 @@ class Edits:
         attributes |= {"steering_log_": self.to_json(), "_trained_on": None}
         titles = {state.place(topic): title for topic, title in state.titles}
         attributes["topic_names_"] = titles
+        if state.labels:
+            attributes |= _classes_of(model, corpus, state, fwd.S[-1])
         for name, value in attributes.items():
             vars(model)[name] = value.value if isinstance(value, FromFit) else value
         return model
+
+
+def _labeled_kind(model, corpus, state):
+    """A copy of a model that can have classes, of the same parameters as far as it has them."""
+    if not isinstance(model, NMF):
+        return copy.copy(model)
+    given = model.get_params()
+    shared = {name: given[name] for name in SSNMF().get_params() if name in given}
+    # the label term has the same weight as in the session
+    found = SSNMF(**shared | {"lam": len(state.labels) / len(corpus.points)})
+    own = {*given, "solver_"}
+    vars(found).update({name: value for name, value in vars(model).items() if name not in own})
+    return found
+
+
+def _classes_of(model, corpus, state, S):
+    """Attributes of classes, for coefficients S of `transform` at the last layer."""
+    scale, classes = corpus.data.scale, np.array(state.classes())
+    Y, B = fitted_classifier(S, state)
+    one = Classifier(classes, B / scale, None, "frobenius", Y.mean(axis=1))
+    found = {"classifiers_": {len(state.ids) - 1: one}, "classes_": classes}
+    if isinstance(model, SSNMF):
+        joint = JointFactors(state.A[0], state.joint / scale, state.S[0] * scale)
+        found |= {"B_": one.B, "joint_": joint}
+    return found
 
 
 def _code(record, names):
@@ -1143,6 +1180,11 @@ def _different_names(names, X):
 
 
 def _check_model(model):
+    if getattr(model, "steering_log_", None) and getattr(model, "classifiers_", None):
+        raise ValueError(
+            "This model was corrected and labeled by hand; go on from the model before: "
+            "replay(model before, X, this model.steering_log_)."
+        )
     if type(model) not in (NMF, HierarchicalNMF, NeuralNMF):
         raise ValueError(
             f"steer takes a fitted NMF, HierarchicalNMF or NeuralNMF, not {type(model).__name__}; "
