@@ -242,10 +242,31 @@ def pytest_collection_modifyitems(config, items):
     if marked and not gpu()[0]:
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=NOT_RUN + gpu()[1]))
+    if config.getoption("dist", "no") != "no" or hasattr(config, "workerinput"):
+        longest_first(items)
 
 
 # each as long as a file of tests: the processes share them out at the end, when few files are left
 ONE_BY_ONE = ("tests/test_notebooks.py",)
+
+
+def path_of(item):
+    return item.nodeid.partition("::")[0]
+
+
+def longest_first(items):
+    """Sort what processes share out: groups (they wait for a browser or a cluster), files by the
+    number of their tests, single tests.
+    """
+    size = Counter(path_of(item) for item in items)
+
+    def rank(item):
+        path = path_of(item)
+        if item.get_closest_marker("xdist_group"):
+            return 0, 0, path
+        return (2, 0, path) if path in ONE_BY_ONE else (1, -size[path], path)
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -254,6 +275,8 @@ def pytest_xdist_make_scheduler(config, log):
     files to ask for instead of thousands of tests.
     """
     from xdist.scheduler import LoadGroupScheduling
+
+    config.option.loadscopereorder = False  # by `longest_first`, not by the number of tests
 
     class ByFile(LoadGroupScheduling):
         def _split_scope(self, nodeid):
