@@ -1,6 +1,6 @@
 """How often `RankSearch` finds the planted numbers of topics, on fresh draws.
 
-    python benchmarks/selection.py CORPUS .. [--draws 5] [--first 5001]
+    python benchmarks/selection.py [CORPUS ..] [--draws 5] [--first 5001]
     python benchmarks/selection.py CORPUS .. --cost [--n_init 3]
 
 prints one line per draw and a table of hits; with --cost the processor time and the memory of a
@@ -185,13 +185,16 @@ def cost(name, seed, n_init):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpora", nargs="+", choices=[*CORPORA])
+    parser.add_argument("corpora", nargs="*", default=["P8", "toy"], metavar="CORPUS")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--first", type=int, default=5001)
     parser.add_argument("--n_jobs", type=int, default=1)
     parser.add_argument("--n_init", type=int, default=6)
     parser.add_argument("--cost", action="store_true")
     asked = parser.parse_args()
+    unknown = [name for name in asked.corpora if name not in CORPORA]
+    if unknown:
+        parser.error(f"{unknown[0]} is no corpus: give some of {', '.join(CORPORA)}")
     if asked.cost:
         for name in asked.corpora:
             print(json.dumps(cost(name, asked.first, asked.n_init)), flush=True)

@@ -1,6 +1,6 @@
 """Corrections by hand, measured: what edits do, what they cost, labels, and suggestions.
 
-    python benchmarks/steering.py edits [--data sotu] [--every 4] [--edits 30] [--others pin hold]
+    python benchmarks/steering.py [edits] [--data sotu] [--every 4] [--edits 30] [--others pin hold]
     python benchmarks/steering.py page [--every 1]
     python benchmarks/steering.py held_out [--data sotu] [--every 4] [--edits 30]
     python benchmarks/steering.py labels [--data newsgroups] [--every 4] [--edits 30]
@@ -331,7 +331,7 @@ PARTS = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("part", nargs="?", default="edits", choices=PARTS)
     parser.add_argument("--data", default="sotu", choices=["sotu", "newsgroups"])
     parser.add_argument("--every", type=int, default=4)
     parser.add_argument("--edits", type=int, default=30)
