@@ -598,7 +598,7 @@ def test_a_step_of_descent_never_raises_a_data_point(k, start):
     A, X = problem(N=60, k=k, M=80)
     data, rng = DataMatrix(sp.csr_array(X), scale=1.0), np.random.default_rng(1)
     S, costs = rng.random((k, 80)) * (rng.random((k, 80)) < 0.9), linear_costs(data, A)
-    fixed, l2 = S[:start], 0.1 * (start > 0)
+    held, l2 = S[:start], 0.1 * (start > 0)
 
     def values(S):
         return values_per_point(data, A, S, costs) + l2 / 2 * (S**2).sum(axis=0)
@@ -609,7 +609,7 @@ def test_a_step_of_descent_never_raises_a_data_point(k, start):
         np.testing.assert_allclose(found, values(S), rtol=1e-12)
         assert (found <= before * (1 + 1e-13)).all()
         before = found
-    np.testing.assert_array_equal(S[:start], fixed)
+    np.testing.assert_array_equal(S[:start], held)
     assert residual.max() < 1e-6
     if start == 0:
         np.testing.assert_allclose(found, values(kl_regression(A, X)), rtol=1e-9)

@@ -198,8 +198,8 @@ def descended(X, A, S, linear, l2=0.0, start=0, sweeps=2, valued=False):
     """Return S (k x M, float64) with lower divergences, and two numbers per data point.
 
     By a Newton step or `sweeps` sweeps of coordinate descent. The numbers are the KKT residual met
-    on the way and, if `valued`, the divergence of the new S as of `multiplied`, else None.
-    linear: `linear_costs`; l2: quadratic penalty; coefficients before `start` are held constant.
+    on the way and, if `valued`, the divergence of the new S as of `multiplied`, else None. linear: `linear_costs`; l2: quadratic
+    penalty; coefficients before `start` are held constant.
     """
     found, A, S = entries_of(X), np.ascontiguousarray(A, dtype=np.float64), _as_rows(S).copy()
     residual, values, reachable = np.empty(len(S)), np.empty(len(S)), A.sum(axis=1) > 0

@@ -502,10 +502,10 @@ def model_step(B, v, total, y, ratio, inverse, n, cost, l2, s, start, room, colu
 # %% ../../nbs/layer/kl_kernels.ipynb #5208be67
 @njit(cache=True, error_model="numpy", nogil=True)
 def begin_support(A, rows, v, total, n, cost, s, start, work):
-    """Prepare the block and y of a row; return how many coefficients take part, and are fixed."""
+    """Prepare the block and y of a row; return how many coefficients take part, and are held."""
     B, y, ratio, inverse, column, numerator, some, costs, l2, columns, room = work
     m = support(s, columns)
-    fixed = np.sum(columns[:m] < start)
+    held = np.sum(columns[:m] < start)
     gather_columns(A, rows, n, columns, 0, m, B)
     take(s, cost, columns, 0, m, some, costs)
     products(B, some[:m], y, n)
@@ -517,7 +517,7 @@ def begin_support(A, rows, v, total, n, cost, s, start, work):
         more = screened(numerator, cost, s, start, columns, m)
         gather_columns(A, rows, n, columns, m, more, B)
         take(s, cost, columns, m, more, some, costs)
-        return more, fixed
+        return more, held
     columns[:] = np.arange(len(s))
     gather_columns(A, rows, n, columns, 0, len(s), B)
     take(s, cost, columns, 0, len(s), some, costs)
@@ -530,14 +530,12 @@ def begin_support(A, rows, v, total, n, cost, s, start, work):
 def descend_support(A, rows, v, total, n, cost, s, start, sweeps, work):
     """Lower the loss of one row, in place; return the KKT residual met, and fill y."""
     B, y, ratio, inverse, column, numerator, some, costs, l2, columns, room = work
-    m, fixed = begin_support(A, rows, v, total, n, cost, s, start, work)
+    m, held = begin_support(A, rows, v, total, n, cost, s, start, work)
     c, q, u, found, residual = costs[:m], l2[:m], some[:m], False, 0.0
     if m <= MODEL:
-        found, residual = model_step(
-            B, v, total, y, ratio, inverse, n, c, q, u, fixed, room, column
-        )
+        found, residual = model_step(B, v, total, y, ratio, inverse, n, c, q, u, held, room, column)
     if not found:
-        residual = sweeps_of_row(B, v, total, y, ratio, inverse, n, c, q, u, fixed, sweeps)
+        residual = sweeps_of_row(B, v, total, y, ratio, inverse, n, c, q, u, held, sweeps)
     for i in range(m):
         s[columns[i]] = u[i]
     return residual
