@@ -19,7 +19,7 @@ help: ## this list
 demo: .venv/run ## see it work, with no more than the package needs
 	@$(PY) tools/demo.py
 
-test: .venv/dev ## every gate that a change must pass, in order (5 to 6 minutes on two cores)
+test: .venv/dev ## every gate that a change must pass, in order (5 minutes on two cores)
 	@$(PY) tools/gates.py --jobs $(JOBS) $(PYTEST_ARGS)
 
 test-all: .venv/dev ## the same with every combination of parameters and the long tests (20 minutes)
