@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from test_inspector import NASTY, browser_tests, fit
+from test_inspector import NASTY, SMALL_TARGETS, browser_tests, fit
 
 from nnmf_nb import NMF, HierarchicalNMF, compare, datasets
 from nnmf_nb.plot._compare import page_of
@@ -112,6 +112,7 @@ def test_texts_of_a_comparison_stay_text(open_comparison, toy, width):
     assert page.title() != "1" and re.match("<img", page.locator("h1").inner_text())
     assert page.locator(".moved li").count() > 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert width > 400 or page.evaluate(SMALL_TARGETS) == []
 
 
 @browser_tests

@@ -1381,6 +1381,13 @@ OVERLAPS = """() => {
 }"""
 
 
+SMALL_TARGETS = """() => [...document.querySelectorAll("button, a[href], summary, input, select,\
+ textarea, [role=button], [tabindex='0'], rect.hit")].filter((one) => one.checkVisibility())
+  .map((one) => [one.textContent.trim().slice(0, 40), one.getBoundingClientRect()])
+  .filter(([, { width, height }]) => Math.min(width, height) < 23.9)
+  .map(([text, { width, height }]) => [text, width, height])"""
+
+
 @pytest.fixture(scope="module")
 def deep_layers():
     """Five layers of up to 200 topics; what the factors are does not matter."""
@@ -1406,13 +1413,15 @@ def test_labels_do_not_overprint(open_page, deep_layers, genes, width):
         heights = page.locator(".layers .hit").evaluate_all(
             "all => all.map((one) => one.getBoundingClientRect().height)"
         )
-        assert min(heights) > (23.9 if width == 400 else 14)
+        assert min(heights) > 14
+        assert width > 400 or page.evaluate(SMALL_TARGETS) == []
     page = open_page(deep, width)
     # folded topics come out when they are asked for
     assert page.locator(".node").count() < 200
     page.get_by_role("button", name="show all 200 topics of level 0").click()
     assert page.locator('.node[data-key^="0,"]').count() == 200
     assert page.evaluate(OVERLAPS) == [] and page.locator(".alert").inner_text() == ""
+    assert width > 400 or page.evaluate(SMALL_TARGETS) == []
 
 
 @browser_tests

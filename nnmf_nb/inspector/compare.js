@@ -4,7 +4,7 @@
 import { clamp, fitText, h, heading, percent, s, sum, textWidth } from "./elements.js";
 
 const PAGE = 20; // data points on a page of the list
-const SLOT = 21; // least height of a bar with its label, in pixels
+const SLOT = 24; // least height of a bar with its label, in pixels
 const NAMES = ["a", "b"];
 
 export function renderComparison(state, el) {
