@@ -301,6 +301,7 @@ def test_map_of_pictures_and_of_one_layer(open_page, toy):
     view = inspect(flat, toy.X, shape=(29, 3))
     page = open_page(view)
     page.locator('.dots[data-drawn="0,all"]').wait_for()
+    assert page.locator(".over .tag").count() == page.locator(".over .tag image").count() > 2
     page.locator(".dots").focus()
     page.keyboard.press("ArrowRight")
     name = page.locator(".spot h3", has_text="data point").inner_text()

@@ -16,6 +16,15 @@ export function pictureOfBytes(bytes, [rows, columns], color) {
   return canvas;
 }
 
+const addresses = new Map();
+
+/** A picture (see there) as an address, for elements of SVG; each is drawn once. */
+export function pictureAddress(pixels, shape, color) {
+  const key = `${color} ${shape} ${pixels}`;
+  if (!addresses.has(key)) addresses.set(key, picture(pixels, shape, color).toDataURL());
+  return addresses.get(key);
+}
+
 /** A curve over an ordered axis, filled below, on a transparent ground; its highest point has
  *  the byte 255. */
 export function curve(pixels, axis, color) {
