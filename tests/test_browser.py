@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import find_chromium
+from test_inspector import FAINT
 
 from nnmf_nb import NMF, datasets, inspect, load
 
@@ -662,34 +663,6 @@ def test_app_in_voila(jupyter, page, tmp_path):
     # a page for people who do not read programs
     assert not page.get_by_text("Below this line is how it works").is_visible()
     use_app(page, "voila", tmp_path)
-
-
-# texts below WCAG's contrast (4.5, large ones 3), with their contrast
-FAINT = """(root) => {
-  const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const over = (color, ground) => {
-    pixel.fillStyle = ground;
-    pixel.fillRect(0, 0, 1, 1);
-    pixel.fillStyle = color;
-    pixel.fillRect(0, 0, 1, 1);
-    return `rgb(${[...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3)})`;
-  };
-  const groundOf = (one) =>
-    one ? over(getComputedStyle(one).backgroundColor, groundOf(one.parentElement)) : "white";
-  const luminance = (color) => color.match(/\\d+/g).map((part) => part / 255)
-    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
-  const hasText = (one) => [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-  const texts = [...root.querySelectorAll("*")].filter((one) => hasText(one)
-    && one.checkVisibility() && !one.closest(":disabled, option, style"));
-  return texts.map((one) => {
-    const style = getComputedStyle(one), ground = groundOf(one);
-    const ink = over(one instanceof SVGElement ? style.fill : style.color, ground);
-    const [low, high] = [luminance(ink), luminance(ground)].sort((a, b) => a - b);
-    const needed = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
-    return [(high + 0.05) / (low + 0.05), needed, one.textContent.trim().slice(0, 60)];
-  }).filter(([contrast, needed]) => contrast < needed);
-}"""
 
 
 def dark_lab(page, is_dark):
