@@ -1360,16 +1360,21 @@ def test_page_says_what_it_is(open_page, genes, tmp_path):
 
 
 @browser_tests
-def test_tab_goes_from_the_topic_to_its_slider_before_the_examples(open_page, genes):
-    page = open_page(genes)
+@pytest.mark.parametrize(
+    ("width", "panes"),
+    [(1000, ["topic"]), (1400, ["map", "topic"])],  # as they stand there
+)
+def test_tab_goes_from_the_topic_to_its_slider_before_the_examples(open_page, genes, width, panes):
+    page = open_page(genes, width)
     page.locator(".node.selected").focus()
     seen = []
-    for _ in range(14):
+    for _ in range(14 * len(panes)):
         page.keyboard.press("Tab")
-        seen.append(page.evaluate("document.activeElement.closest('section').className"))
+        pane = page.evaluate("document.activeElement.closest('.panes > *').classList[0]")
+        seen += [] if pane in seen else [pane]
         if page.evaluate("document.activeElement.type") == "range":
             break
-    assert page.evaluate("document.activeElement.type") == "range" and set(seen) == {"topic"}
+    assert page.evaluate("document.activeElement.type") == "range" and seen == panes
 
 
 @browser_tests

@@ -1,5 +1,6 @@
 """The map of all data points: where they are, what is chosen there, in Python and in the page."""
 
+import itertools
 import json
 import os
 import zlib
@@ -178,7 +179,7 @@ def test_map_is_colored_searched_and_read(open_page, view):
     page = open_page(view)
     page.locator('.dots[data-drawn="1,all"]').wait_for()
     assert page.locator(".over .label").count() == 4
-    page.locator('.map [data-tool="level 0"]').click()  # climbing recolors
+    page.locator('.layers [data-level="0"]').click()  # climbing recolors
     page.locator('.dots[data-drawn="0,all"]').wait_for()
     node(page, 0, 4).locator(".bar").click()  # a chosen topic is a heat map
     page.locator('.dots[data-drawn="0,4"]').wait_for()
@@ -232,7 +233,7 @@ def test_labels_of_the_map_make_room(open_page, view):
     """No two labels overlap; one fades while a dot close to it is pointed at."""
     view.selected_samples = []
     page = open_page(view)
-    page.locator('.map [data-tool="level 0"]').click()
+    page.locator('.layers [data-level="0"]').click()
     page.locator('.dots[data-drawn="0,all"]').wait_for()
     dots = page.locator(".dots")
     dots.scroll_into_view_if_needed()
@@ -253,6 +254,49 @@ def test_labels_of_the_map_make_room(open_page, view):
     assert "faded" in page.locator(".over .tag").nth(int(label)).get_attribute("class")
     page.mouse.move(frame["x"] - 5, frame["y"] - 5)
     page.locator(".over .tag.faded").wait_for(state="detached")
+
+
+@browser_tests
+def test_map_stands_beside_the_ribbons_where_there_is_room(open_page, view):
+    view.selected_samples = []
+    page = open_page(view, 1400)
+    page.locator('.dots[data-drawn="1,all"]').wait_for()
+    boxes = [page.locator(one).bounding_box() for one in (".layers svg", ".dots", ".topic")]
+    for left, right in itertools.pairwise(boxes):
+        assert left["x"] + left["width"] < right["x"]
+    assert all(box["y"] < 220 for box in boxes) and boxes[1]["y"] + boxes[1]["height"] < 900
+    order = "[...document.querySelectorAll('.panes > *')].map((one) => one.classList[0])"
+    assert page.evaluate(order)[:3] == ["layers", "map", "topic"]  # Tab follows the eye
+    node(page, 0, 4).locator(".bar").click()
+    page.locator('.dots[data-drawn="0,4"]').wait_for()
+    assert page.evaluate("scrollY") == 0
+    # without the map the ribbons take its room
+    page.locator(".map summary").focus()
+    page.keyboard.press("Enter")
+    page.locator(".panes:not(.abreast)").wait_for()
+    assert page.evaluate("document.activeElement.closest('.map') !== null")
+    page.wait_for_function(
+        f"document.querySelector('.layers svg').clientWidth > {boxes[0]['width']}"
+    )
+    page.keyboard.press("Enter")
+    page.locator(".panes.abreast").wait_for()
+    # below them where there is none, with levels of its own
+    page.set_viewport_size({"width": 1000, "height": 900})
+    page.locator(".panes:not(.abreast)").wait_for()
+    assert page.evaluate(order)[:3] == ["layers", "topic", "map"]
+    page.locator('.map [data-tool="level 1"]').click()
+    page.locator('.dots[data-drawn^="1,"]').wait_for()
+    layers, dots = (page.locator(one).bounding_box() for one in (".layers svg", ".dots"))
+    assert dots["y"] > layers["y"] + layers["height"]
+    # and on paper
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.locator(".panes.abreast").wait_for()
+    page.emulate_media(media="print")
+    below = "document.querySelector('.dots').getBoundingClientRect().top"
+    assert page.evaluate(
+        f"{below} > document.querySelector('.layers').getBoundingClientRect().bottom"
+    )
+    assert page.locator(".alert").inner_text() == ""
 
 
 @browser_tests
@@ -373,7 +417,7 @@ def test_river_filters_map_and_documents(open_page, view):
     page.locator('.river [data-tool="from"]').select_option("0")
     page.locator(".river", has_text="of 1900–1935 are shown").wait_for()
     page.locator('.river [data-tool="all"]').click()
-    page.locator('.map [data-tool="level 0"]').click()
+    page.locator('.layers [data-level="0"]').click()
     page.locator('.stream[data-drawn="0,all"]').wait_for()
     node(page, 0, 5).locator(".bar").click()
     page.locator('.stream[data-drawn="0,5"]').wait_for()

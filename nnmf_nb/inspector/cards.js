@@ -32,7 +32,9 @@ export function dotCard(view, m, heat, spot, isStill) {
 
 export function emptyCard({ data }) {
   const one = data.unit;
+  const sense = "Dots of alike topics lie together; far distances and empty areas mean nothing.";
   return [
+    h("p", { class: "quiet" }, sense),
     h("p", { class: "quiet" }, `Point at a dot to see which ${one} it is, click to open it.`),
     h("p", { class: "quiet" }, `Draw around dots to choose their ${one}s.`),
   ];

@@ -249,10 +249,10 @@ function drawMoved(view) {
   const range = `${(start + 1).toLocaleString("en")}–${last.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
   const many = rows.length > PAGE;
   const count = `${rows.length.toLocaleString("en")} of ${state.n.toLocaleString("en")}`;
-  const of = chosen ? ` with “${nameIn(state, ...chosen)}” of ${state.names[chosen[0]]}` : "";
+  const of = chosen ? ` with “${nameIn(state, ...chosen)}” of ${state.spoken[chosen[0]]}` : "";
   return [
     heading("data points that moved"),
-    h("p", { class: "quiet", role: "status" }, `${count} data points${of} have another topic in ${state.names[1]}, or one that did not come back.`),
+    h("p", { class: "quiet", role: "status" }, `${count} data points${of} have another topic in ${state.spoken[1]}, or one that did not come back.`),
     chosen ? h("button", { class: "tab", type: "button", "data-key": "all", onclick: () => view.choose(null) }, "show those of all topics") : null,
     h("ol", {}, shown.map(row)),
     many ? h("div", { class: "pager" }, button("previous", start - PAGE, start > 0), h("span", { class: "quiet num" }, range), button("next", start + PAGE, last < rows.length)) : null,

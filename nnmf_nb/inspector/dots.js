@@ -8,6 +8,14 @@ const packedColor = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 
 /** A color between two ([red, green, blue]); 0: the first. */
 export const between = (a, b, part) => a.map((value, c) => Math.round(value + (b[c] - value) * part));
 
+/** The color of which another is a tint: as far from white as its darkest part allows, at most
+ *  `most` times. A pale topic is seen among gray dots that way. */
+export function fullColor(color, most = 3) {
+  const depth = Math.max(...color.map((value) => 255 - value), 1);
+  const factor = Math.min(255 / depth, most);
+  return color.map((value) => Math.round(255 - factor * (255 - value)));
+}
+
 /** The color #rrggbb as three numbers. */
 export const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 

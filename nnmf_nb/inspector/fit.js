@@ -2,7 +2,7 @@
 
 import { clamp, h, heading, percent } from "./elements.js";
 import { levelNames } from "./payload.js";
-import { lineChart } from "./pictures.js";
+import { TOGETHER, lineChart, rises } from "./pictures.js";
 
 export function fitPane(view) {
   const element = h("details", { class: "fit" });
@@ -131,15 +131,12 @@ function drawHistory(data, { title, each, curves, lengths, floors }) {
   });
   const own = each === "layer" && curves.length > 1 ? ", each level of the one below" : "";
   const dashed = floors.some((v) => v !== null) ? " · dashed: lowest possible" : "";
-  const rises = each === "depth" && curves.some((one) => one[one.length - 1] > one[0]);
-  const why =
-    "All levels are trained together for the sum of their errors, so the error of one level may " +
-    "rise a little while the others fall more. Each curve has an axis of its own.";
+  const hasRise = each === "depth" && curves.length > 1 && curves.some(rises);
   return h(
     "div",
     { class: "history" },
     heading("training", `${title}${own}${dashed}`),
-    rises ? h("p", { class: "quiet legend" }, why) : null,
+    hasRise ? h("p", { class: "quiet legend" }, TOGETHER) : null,
     h("div", { class: "depths" }, shown),
   );
 }

@@ -27,6 +27,11 @@ const PANES = {
   fit: fitPane,
 };
 
+/** Widths in pixels from which the map stands beside the ribbons, by the number of levels (1, 2, 3;
+ *  more); below, ribbons would be too narrow for their labels. */
+const ABREAST = [1100, 1100, 1250];
+const ABREAST_DEEP = 1500;
+
 const PATIENCE = 4000; // milliseconds after which a kernel that says nothing is said not to answer
 
 /** What all panes know: the payload, what is selected and named, and how to change it. */
@@ -277,6 +282,18 @@ function mountPane(view, name, make) {
   view.grid.append(view.panes[name].element);
 }
 
+/** Puts the open map beside the ribbons where there is room. Tab follows the eye: then the card of
+ *  the topic comes after the map. Only the card is moved, so the map keeps the focus. */
+function arrange(view) {
+  const { grid, panes, data } = view;
+  const least = ABREAST[data.layers.length - 1] ?? ABREAST_DEEP;
+  const isAbreast = panes.map.element.open && grid.clientWidth >= least;
+  if (isAbreast === view.isAbreast) return;
+  view.isAbreast = isAbreast;
+  grid.classList.toggle("abreast", isAbreast);
+  panes[isAbreast ? "map" : "layers"].element.after(panes.topic.element);
+}
+
 /** Shows a model; `editingOf` gives the means to edit topics, or null (see editor.js). */
 export function render({ model, el }, editingOf = () => null) {
   const view = createView(model, editingOf);
@@ -325,6 +342,7 @@ function followModel(view) {
     view.alert.textContent = model.get("error") || "";
   };
   const resize = guard(() => {
+    arrange(view);
     for (const pane of panes) if (pane.isResized?.()) pane.draw();
   });
   const resized = new ResizeObserver(resize);
@@ -342,10 +360,12 @@ function followModel(view) {
     events["change:selected_samples"] = filter;
   }
   for (const [event, work] of Object.entries(events)) model.on(event, work);
+  arrange(view);
   all();
   editing?.drawBar();
   showError();
   resized.observe(view.grid);
+  view.grid.addEventListener("toggle", resize, true);
   view.store?.unpacked?.catch((error) => {
     view.alert.textContent = `The documents of this page cannot be read: ${error.message}`;
   });

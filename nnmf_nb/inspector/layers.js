@@ -27,7 +27,7 @@ export function layersPane(view) {
     const family = lineage(data, view.kin, ...view.selected());
     const byPart = (map) => [...map].sort((a, b) => b[1] - a[1]).map(([j]) => j);
     const wanted = family.map(byPart);
-    const place = layout(data, view.kin, Math.max(240, drawnWidth), open, wanted);
+    const place = layout(data, view.kin, Math.max(240, drawnWidth), open, wanted, view.isAbreast);
     svg = drawAll(place);
     const focused = element.contains(document.activeElement);
     const note = `bar: share of the whole${L > 1 ? " · ribbon: what belongs to what" : ""}`;

@@ -8,8 +8,9 @@ const HEAD = 26; // height of a heading
 
 /** Sizes in pixels: `low` of the slot of a topic, `item` of a slot with its gap, `limit` of a
  *  column; and how many topics of a layer have a bar of their own (`most`) until it is opened. */
-function measures(data, narrow) {
+function measures(data, narrow, isAbreast) {
   if (data.shape) return { low: 24, item: 30, most: 26, limit: 800 };
+  if (isAbreast) return { low: 15, item: 30, most: 36, limit: 660 };
   if (narrow) return { low: 24, item: 27, most: 22, limit: 660 };
   return { low: 15, item: 25, most: 36, limit: 660 };
 }
@@ -57,14 +58,16 @@ function unitHeight({ shares, low, gaps }, room) {
 }
 
 /** Horizontal places: where each layer is, and how much is left beside the outer ones. */
-function columnPlaces(data, width, wide) {
+function columnPlaces(data, width, wide, isAbreast) {
   const L = data.layers.length;
   const curves = isCurve(data);
   let left = 3;
-  if (wide) left = curves ? 134 : Math.min(200, width * (data.shape ? 0.16 : 0.24));
+  const edge = data.shape ? 0.16 : isAbreast && L < 3 ? 0.29 : 0.24; // two words of most labels
+  if (wide) left = curves ? 134 : Math.min(200, width * edge);
   let right = width - left - BAR;
   if (L > 1) {
-    const part = L > 3 ? 0.2 : L === 3 ? 0.29 : wide ? 0.34 : 0.45;
+    const two = isAbreast ? 0.39 : wide ? 0.34 : 0.45;
+    const part = L > 3 ? 0.2 : L === 3 ? 0.29 : two;
     right = clamp(width * part, 60, 260);
     if (data.shape) right = curves ? 134 : clamp(width * 0.15, 84, 120);
   }
@@ -112,17 +115,17 @@ function placeColumn(layer, column, hidden, unit, room) {
 
 /** Positions of all bars in `width` pixels: supertopics left, the finest topics right, as in
  *  plot_tree. `open`: layers all of whose topics have a bar; `wanted`: for every layer the topics
- *  that need one most, the first ones first. */
-export function layout(data, kin, width, open, wanted) {
+ *  that need one most, the first ones first; `isAbreast`: the map stands beside them. */
+export function layout(data, kin, width, open, wanted, isAbreast = false) {
   const L = data.layers.length;
-  const wide = width >= 560 && L > 1;
-  const { low, item, most, limit } = measures(data, width < 560);
+  const wide = L > 1 && (isAbreast || width >= 560);
+  const { low, item, most, limit } = measures(data, width < 560, isAbreast);
   const chosen = data.layers.map((layer, l) =>
     ownBars(layer, open.has(l) ? Infinity : most, wanted[l]),
   );
   const count = ({ own, hidden }) => own.length + (hidden.length ? 1 : 0);
   const longest = Math.max(...chosen.map(count));
-  const room = Math.max(300, open.size ? longest * item : Math.min(longest * item, limit));
+  const room = Math.max(isAbreast ? 560 : 300, open.size ? longest * item : Math.min(longest * item, limit));
   const columns = data.layers.map((_, l) => {
     const least = l === L - 1 && wide ? Math.max(low, 30) : low;
     return columnOf(data, kin, l, chosen[l], room, least);
@@ -132,7 +135,7 @@ export function layout(data, kin, width, open, wanted) {
     placeColumn(layer, columns[l], chosen[l].hidden, unit, room),
   );
   return {
-    ...columnPlaces(data, width, wide),
+    ...columnPlaces(data, width, wide, isAbreast),
     wide,
     most,
     own: chosen.map((one) => one.own),

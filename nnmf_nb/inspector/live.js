@@ -3,7 +3,7 @@
 import { fill, guardWith, h, heading, keepKeys, keyOf } from "./elements.js";
 import { onTheme, pane, percent, rgb } from "./elements.js";
 import { callOf, levelNames } from "./payload.js";
-import { curve, lineChart, picture } from "./pictures.js";
+import { TOGETHER, curve, lineChart, picture, rises } from "./pictures.js";
 
 const BUTTONS = {
   pause: "hold training after this iteration",
@@ -256,7 +256,11 @@ function renderLive({ model, el }) {
     const curves = model.get("curves") || {};
     const changed = (curves.marks || []).length ? " · upright: changed" : "";
     const depths = layers.map((layer, l) => drawDepth({ layers }, layer, l, curves));
-    fit.replaceChildren(heading("error", `part that is left over · dashed: lowest possible${changed}`), ...depths);
+    const known = (curves.errors || []).map((one) => one.filter((value) => value !== null));
+    const hasRise = layers.length > 1 && known.some(rises);
+    const why = hasRise ? [h("p", { class: "quiet why" }, TOGETHER)] : [];
+    const says = `part that is left over · dashed: lowest possible${changed}`;
+    fit.replaceChildren(heading("error", says), ...depths, ...why);
     const shown = layers.map((layer, l) => [layer, l]).reverse();
     const drawn = shown.filter(([layer]) => layer.topics.length);
     topics.replaceChildren(...drawn.map(([layer, l]) => drawLayer(live, { layers }, layer, l)));

@@ -2,8 +2,8 @@
 // their largest topic, or say how much there is of the chosen one; a lasso chooses data points.
 
 import { between, channels, crowding, densestPlaces, dotBeside, drawDots } from "./dots.js";
-import { insideOf, nearestDot } from "./dots.js";
-import { clamp, fitText, h, rgb, s, sum, textWidth } from "./elements.js";
+import { fullColor, insideOf, nearestDot } from "./dots.js";
+import { clamp, fitText, h, keyOf, rgb, s, sum, textWidth } from "./elements.js";
 import { chosenCard, dotCard, emptyCard } from "./cards.js";
 import { isPicture, levelName, levelNames } from "./payload.js";
 import { pictureAddress } from "./pictures.js";
@@ -55,8 +55,7 @@ export function mapPane(view) {
   function drawKeys() {
     const keys = [["← ↑ → ↓", "next dot"], ["Enter", "read"], ["Space", "choose"], ["+ −", "zoom"]];
     const hints = keys.flatMap(([key, what]) => [h("kbd", {}, key), ` ${what}   `]);
-    const sense = "Dots of alike topics lie together; far distances and empty areas mean nothing.";
-    return h("div", { class: "hints" }, h("p", { class: "keys" }, sense), h("p", { class: "keys" }, hints));
+    return h("div", { class: "hints" }, h("p", { class: "keys" }, hints));
   }
 
   // --- what is drawn ----------------------------------------------------------------------------
@@ -114,7 +113,7 @@ export function mapPane(view) {
       return tab(`level ${m}`, text, m === l, () => view.climb(m));
     };
     const groups = [
-      levels.length ? group("level of the map", "show", levels.map(level)) : null,
+      levels.length ? group("level of the map", "show", levels.map(level), "level") : null,
       group("color of the dots", "color", [
         tab("all", `all ${levelNames(data, l)}`, !view.state.heat, color(false)),
         tab("heat", `the chosen ${levelName(data, l)}`, view.state.heat, color(true)),
@@ -134,13 +133,19 @@ export function mapPane(view) {
     if (focused) tools.querySelector(`[data-tool="${focused}"]`)?.focus();
   }
 
-  const group = (title, text, buttons) =>
-    h("div", { class: "levels", role: "group", "aria-label": title }, h("span", { class: "quiet" }, text), buttons);
+  const group = (title, text, buttons, name = "") =>
+    h(
+      "div",
+      { class: `levels ${name}`, role: "group", "aria-label": title },
+      h("span", { class: "quiet" }, text),
+      buttons,
+    );
 
   function measure() {
     const { n, x, y } = points.loaded;
     place.width = Math.max(dots.clientWidth, 200);
-    place.height = Math.round(clamp(0.64 * place.width, 260, 540));
+    const most = view.isAbreast ? 620 : 540;
+    place.height = Math.round(clamp((view.isAbreast ? 1.12 : 0.64) * place.width, 260, most));
     place.ratio = Math.min(2, window.devicePixelRatio || 1);
     drawnWidth = place.width;
     dots.style.height = `${place.height}px`;
@@ -200,8 +205,8 @@ export function mapPane(view) {
       const colors = data.layers[l].topics.map((topic) => channels(topic.color));
       return { points: shown, colorOf: (m) => mains[l][m], colors: [...colors, gray] };
     }
-    const full = channels(view.colorOf(l, j));
-    const strong = between(full, [0, 0, 0], 0.25);
+    const full = fullColor(channels(view.colorOf(l, j)));
+    const strong = between(full, rgb(dots), 0.25);
     const colors = Array.from({ length: 101 }, (_, part) => {
       const heat = Math.min(part / HEAT, 1);
       return heat < 1 ? between(gray, full, part ? 0.25 + 0.75 * heat : 0) : strong;
@@ -454,10 +459,11 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
   const { spots, width, height, coveredBy } = place;
   const isHeat = view.state.heat;
   const isQuiet = isHeat && j !== view.selected()[1];
-  const text = fitText(view.nameOf(l, j, 2), Math.min(190, width * 0.45), LABEL);
   const image = isPicture(view.data) && view.data.layers[l].topics[j].image;
+  const isNamed = !image || view.names()[keyOf(l, j)]; // else the picture says all
+  const text = isNamed ? fitText(view.nameOf(l, j, 2), Math.min(190, width * 0.45), LABEL) : "";
   const side = image ? PICTURE : SWATCH;
-  const lead = isHeat && !image ? 0 : side + 4;
+  const lead = isHeat && !image ? 0 : side + (isNamed ? 4 : 0);
   const tall = image ? PICTURE / 2 + 2 : LABEL * 0.7;
   const half = 0.56 * textWidth(text, LABEL) + 4 + lead / 2; // it is bold
   const boxAt = ([right, down]) => {
@@ -485,7 +491,8 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
   const isFaded =
     pointed &&
     pointed[0] > left - FADING && pointed[0] < right + FADING && pointed[1] > top - FADING && pointed[1] < bottom + FADING;
-  const attributes = { class: `tag${isFaded ? " faded" : ""}`, "data-topic": j };
+  const isMeant = isHeat && !isQuiet;
+  const attributes = { class: `tag${isFaded ? " faded" : ""}${isMeant ? " meant" : ""}`, "data-topic": j };
   const at = { x: (left + right + lead) / 2, y, "text-anchor": "middle" };
   const square = { x: left + 3, y: y - side / 2, width: side, height: side, rx: 2 };
   const href = image && pictureAddress(image, view.data.shape, rgb(view.root));
@@ -496,7 +503,7 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
       lead && !image ? s("rect", { ...square, fill: view.colorOf(l, j) }) : null,
       image ? s("rect", { ...square, style: { fill: "var(--bg)", stroke: view.colorOf(l, j) } }) : null,
       image ? s("image", { ...square, class: "pixels", href }) : null,
-      s("text", { ...at, class: isQuiet ? "label quiet" : "label" }, text),
+      text ? s("text", { ...at, class: isQuiet ? "label quiet" : "label" }, text) : null,
     ),
   ];
 }

@@ -73,6 +73,19 @@ function tick(v, range) {
   return v.toFixed(clamp(Math.ceil(1.3 - Math.log10(range)), 0, 6));
 }
 
+/** Why the error of a level may rise during training. */
+export const TOGETHER =
+  "All levels are trained together for one sum of their errors (and of the label loss, where there " +
+  "are labels), so the error of one level may rise a little while the others fall more. Each curve " +
+  "has an axis of its own.";
+
+/** Whether values end visibly above their lowest one: more than a fiftieth of their range. */
+export function rises(values) {
+  if (values.length < 2) return false;
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return values[values.length - 1] - low > 0.02 * (high - low);
+}
+
 /** Values over iterations with both axes labeled, and a dashed floor when one is known. It fills
  *  whatever height it is given. */
 export function lineChart(iterations, values, floor, title, marks = []) {
@@ -92,7 +105,6 @@ export function lineChart(iterations, values, floor, title, marks = []) {
       role: "img",
       "aria-label": `${title} from ${values[0]} to ${values[values.length - 1]}`,
     },
-    s("path", { class: "gap", d: `${line}L300 ${y(floor ?? low)}H0Z` }),
     (floor ?? null) === null ? null : s("path", { class: "floor", d: `M0 ${y(floor)}H300` }),
     s("path", { class: "line", d: line }),
     seen.map((i) => s("path", { class: "mark", "data-iteration": i, d: `M${x(i)} 0V100` })),

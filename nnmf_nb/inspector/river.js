@@ -1,11 +1,15 @@
 // The river: how much there is of each topic along an order, such as the year; or bars of groups.
 // Parts of it that are brushed, or groups that are pressed, say which data points are shown.
 
-import { clamp, fitText, h, percent, s, sum, textWidth } from "./elements.js";
-import { levelName } from "./payload.js";
+import { chip } from "./chips.js";
+import { clamp, fitText, h, keyOf, percent, rgb, s, sum, textWidth } from "./elements.js";
+import { isPicture, levelName, levelNames } from "./payload.js";
+import { pictureAddress } from "./pictures.js";
 
 const TALL = 170; // height of the stream in pixels
 const FOOT = 22; // and of what is below it
+const RULE = 22; // most pixels of the rule that says how many data points a height is
+const LEGEND = 24; // most topics in the legend of groups
 
 export function riverPane(view) {
   const { data, guard, points } = view;
@@ -40,7 +44,6 @@ export function riverPane(view) {
   function drawBody() {
     const [l] = view.selected();
     tables[l] ||= amountsOf(points.loaded, l, by.labels.length);
-    tables.counts ||= countsIn(points.loaded, by.labels.length);
     if (isOrder) drawStream(l);
     else drawGroups(l);
     say();
@@ -102,7 +105,7 @@ export function riverPane(view) {
       const area = { class: "area", d: path, fill, "data-topic": i, onclick: pick };
       return [s("path", area, s("title", {}, view.nameOf(l, i, 5)))];
     });
-    return [areas, [drawScaleBar(high, scale), ...drawStreamLabels(l)]];
+    return [areas, drawStreamLabels(l)];
   }
 
   /** Names of topics where their bands are thickest, if they fit. */
@@ -117,29 +120,49 @@ export function riverPane(view) {
     return order.flatMap((i) => {
       const row = tables[l][i];
       const best = row.indexOf(Math.max(...row));
+      const image = isPicture(data) && !view.names()[keyOf(l, i)] && data.layers[l].topics[i].image;
+      const tall = image ? Math.min(26, row[best] * scale - 2) : 14;
       if (row[best] * scale < 15) return [];
       const above = sum(data.layers[l].order.slice(0, data.layers[l].order.indexOf(i)).map((k) => tables[l][k][best]));
       const y = TALL / 2 - (total(best) * scale) / 2 + (above + row[best] / 2) * scale;
       const text = fitText(view.nameOf(l, i, 2), 150, 11);
-      const half = textWidth(text, 11) / 2 + 3;
+      const [rows, columns] = image ? data.shape : [1, 1];
+      const wide = image ? (tall * columns) / rows : textWidth(text, 11) + 6;
+      const half = wide / 2;
       const x = clamp((best + 0.5) * binWidth(), half, place.width - half);
-      const box = [x - half, x + half, y - 7, y + 7];
+      const box = [x - half, x + half, y - tall / 2, y + tall / 2];
       if (boxes.some((one) => box[0] < one[1] && one[0] < box[1] && box[2] < one[3] && one[2] < box[3])) return [];
       boxes.push(box);
+      if (image) return [drawEmblem(l, i, { x: x - half, y: y - tall / 2, width: wide, height: tall })];
       return [s("text", { class: "label", x, y, "text-anchor": "middle" }, text)];
     });
   }
 
-  /** A line that says how many data points its height is. */
-  function drawScaleBar(high, scale) {
-    const power = 10 ** Math.floor(Math.log10(Math.max(high / 2, 1)));
-    const size = Math.max(...[1, 2, 5].map((step) => step * power).filter((one) => one <= Math.max(high / 2, 1)));
-    const tall = size * scale;
+  /** The picture of a topic in place of its name. */
+  function drawEmblem(l, i, box) {
+    const href = pictureAddress(data.layers[l].topics[i].image, data.shape, rgb(view.root));
     return s(
       "g",
-      { class: "scale" },
-      s("path", { d: `M5 ${TALL - tall}h4m-2 0v${tall}m-2 0h4` }),
-      s("text", { class: "small", x: 12, y: TALL - tall / 2 }, `${size.toLocaleString("en")} ${data.unit}s`),
+      { class: "face" },
+      s("rect", { ...box, style: { fill: "var(--bg)", stroke: view.colorOf(l, i) } }),
+      s("image", { ...box, class: "pixels", preserveAspectRatio: "none", href }),
+    );
+  }
+
+  /** A line that says how many data points its height is. */
+  function drawRule() {
+    const scale = (TALL - 8) / Math.max(...tables.counts, 1);
+    const most = Math.max(RULE / scale, 1);
+    const power = 10 ** Math.floor(Math.log10(most));
+    const size = Math.max(...[1, 2, 5].map((step) => step * power).filter((one) => one <= most));
+    const tall = size * scale;
+    const line = { width: 9, height: tall + 2, "aria-hidden": "true" };
+    const text = `${size.toLocaleString("en")} ${data.unit}${size === 1 ? "" : "s"}`;
+    return h(
+      "span",
+      { class: "scale quiet num" },
+      s("svg", line, s("path", { d: `M1 1h7m-3.5 0v${tall}m-3.5 0h7` })),
+      text,
     );
   }
 
@@ -215,6 +238,7 @@ export function riverPane(view) {
 
   /** The same without a pointer: where the part begins and ends. */
   function drawTools() {
+    tables.counts ||= countsIn(points.loaded, by.labels.length);
     const bins = points.bins || [0, by.labels.length - 1];
     const [first, last] = [bins[0], bins[bins.length - 1]];
     const all = { class: "tab", type: "button", "data-tool": "all", disabled: !points.bins };
@@ -226,6 +250,7 @@ export function riverPane(view) {
       const to = choice("to", last, (b) => brush(Math.min(first, b), b));
       parts.unshift(from, to);
     }
+    if (isOrder && !view.state.heat) parts.push(drawRule());
     tools.replaceChildren(...parts);
     if (focused) (tools.querySelector(`[data-tool="${focused}"]:enabled`) || tools.querySelector("select"))?.focus();
   }
@@ -265,9 +290,25 @@ export function riverPane(view) {
       );
       return h("li", { class: points.bins && !isOn ? "off" : null }, button);
     });
-    body.replaceChildren(h("ul", {}, rows));
+    body.replaceChildren(h("ul", {}, rows), drawLegend(l, own ? j : null, most));
     body.dataset.drawn = `${l},${own ? j : "all"}`;
     if (focused !== null) body.querySelector(`[data-group="${focused}"]`)?.focus();
+  }
+
+  /** What the colors of the bars are, or how long a bar is. */
+  function drawLegend(l, one, most) {
+    if (one !== null) {
+      const says = `bar and number: mean share of ${view.nameOf(l, one)}; a whole bar is ${percent(most)}`;
+      return h("p", { class: "quiet legend" }, says);
+    }
+    const { order, topics } = data.layers[l];
+    const bySize = [...order].sort((a, b) => topics[b].share - topics[a].share);
+    const shown = new Set(bySize.slice(0, LEGEND));
+    const chips = order.filter((i) => shown.has(i)).map((i) => chip(view, l, i));
+    const rest = order.length - shown.size;
+    const more = rest ? h("span", { class: "quiet" }, `and ${rest} smaller ${levelNames(data, l)}`) : null;
+    const attributes = { class: "key", role: "group", "aria-label": "topics of the bars" };
+    return h("div", attributes, h("span", { class: "quiet" }, "bar: mean shares; number: data points"), chips, more);
   }
 
   function press(b) {
