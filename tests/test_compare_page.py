@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,14 @@ def test_page_knows_what_the_tables_say(found, tmp_path):
         page_of(found, ["one"])
     page = found.to_html(tmp_path / "page.html").read_text()
     assert found.verdict in page and "http:" not in page and "https:" not in page
+
+
+def test_names_of_more_than_a_word_are_quoted(found, tmp_path):
+    named = replace(found, names=("NMF, 12 topics", "v1.2"))
+    assert "topics of “NMF, 12 topics” come back in v1.2; " in named.verdict
+    assert page_of(named)["spoken"] == ["“NMF, 12 topics”", "v1.2"]
+    page = named.to_html(tmp_path / "named.html").read_text(encoding="utf-8")
+    assert "<title>“NMF, 12 topics” and v1.2</title>" in page
 
 
 def test_models_without_common_data_points(toy, tmp_path):

@@ -16,12 +16,15 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import traitlets
 from conftest import find_chromium
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
 from nnmf_nb import (
     NMF,
@@ -449,6 +452,41 @@ def test_many_topics_and_pictures_stay_small(models, kind):
 def test_what_does_not_fit_is_said(models, given, words):
     with pytest.raises(ValueError, match=words):
         inspect(models["stepwise"], **given)
+
+
+def test_fitted_pipelines_are_shown(toy):
+    """Not said to be unfitted, and those that are not fitted are."""
+    steps = Pipeline([("scale", MaxAbsScaler()), ("topics", NMF(3, random_state=0))])
+    with pytest.raises(NotFittedError):
+        inspect(steps, toy.X)
+    shown = inspect(fit(steps, toy.X), toy.X)
+    alone = inspect(steps[-1], MaxAbsScaler().fit_transform(toy.X))
+    assert shown.payload["layers"] == alone.payload["layers"]
+
+
+@pytest.mark.parametrize("absent", [None, float("nan"), pd.NA])
+def test_labels_that_are_missing_among_words(toy, absent):
+    y = np.array(["left", None, "right"] * 30, dtype=object)
+    model = fit(SSNMF(3, random_state=0), toy.X, [absent if one is None else one for one in y])
+    assert [*model.classes_] == ["left", "right"]
+    known = fit(SSNMF(3, random_state=0), toy.X, np.where(np.equal(y, None), -1, y))
+    np.testing.assert_array_equal(model.components_, known.components_)
+
+
+def test_columns_that_are_no_numbers_are_named(toy):
+    table = pd.DataFrame(toy.X[:, :3], columns=list("abc"))
+    with pytest.raises(ValueError, match=r"'two words', in the column 'said'.*TfidfVectorizer"):
+        NMF(2).fit(table.assign(said="two words"))
+    with pytest.raises(TypeError, match=r"the column 'when' of X holds datetime64.* not numbers"):
+        NMF(2).fit(table.assign(when=pd.Timestamp("2020-01-01")))
+    for texts in (["two words"] * 9, pd.Series(["two words"] * 9)):
+        with pytest.raises(ValueError, match=r"first at \[0\]: 'two words'.*TfidfVectorizer"):
+            NMF(2).fit(texts)
+
+
+def test_mask_of_another_shape_is_reported_as_it_was_given(toy):
+    with pytest.raises(ValueError, match=r"shape of X, \(90, 87\), got \(87, 90\)"):
+        NMF(2).fit(toy.X, mask=np.ones((87, 90), dtype=bool))
 
 
 def test_models_that_cannot_be_shown(toy):

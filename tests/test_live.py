@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
+from test_inspector import browser_tests
 
 from nnmf_nb import (
     NMF,
@@ -36,6 +37,7 @@ from nnmf_nb import (
     save,
 )
 from nnmf_nb.inspector import _live as module
+from nnmf_nb.inspector._pages import html_page
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -706,3 +708,34 @@ def test_a_look_says_what_is_shown_before_it_shows_it():
     view.observe(lambda change: looking.append(view.progress["looking"]), "frame")
     view.look(2).look(None)
     assert looking == [2, None]
+
+
+DRAW = """
+const model = { get: (name) => state[name], on() {}, off() {} };
+renderLive({ model, el });
+"""
+
+
+@browser_tests
+@pytest.mark.parametrize("is_rising", [False, True])
+def test_page_says_why_the_error_of_a_level_rises(chromium, tmp_path, is_rising):
+    """Only where one does; and curves are lines, floors too: nothing is filled."""
+    view, _ = watched("neural")
+    curves = view.curves
+    if is_rising:
+        errors = [list(one) for one in curves["errors"]]
+        errors[0][-1] = max(one for one in errors[0] if one is not None)
+        curves = curves | {"errors": errors}
+    state = dict(progress=view.progress, frame=view.frame, curves=curves)
+    path = tmp_path / "live.html"
+    path.write_text(html_page("live", "live.js", DRAW, state, ""), encoding="utf-8")
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    page.locator(".depth .chart").nth(1).wait_for()
+    said = page.locator(".live .why").all_inner_texts()
+    assert [one.startswith("All levels are trained together") for one in said] == [True] * is_rising
+    fills = page.locator(".chart path").evaluate_all(
+        "all => all.map((one) => getComputedStyle(one).fill)"
+    )
+    assert len(fills) >= 4 and set(fills) == {"none"}
+    page.close()

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import zlib
 
 import numpy as np
@@ -342,10 +343,14 @@ def test_lasso_chooses_and_lists(open_page, view):
 @browser_tests
 def test_map_of_pictures_and_of_one_layer(open_page, toy):
     flat = fit(NMF(5, random_state=0), toy.X)
-    view = inspect(flat, toy.X, shape=(29, 3))
+    view = inspect(flat, toy.X, shape=(29, 3), by=np.arange(90))
     page = open_page(view)
     page.locator('.dots[data-drawn="0,all"]').wait_for()
     assert page.locator(".over .tag").count() == page.locator(".over .tag image").count() > 2
+    # pictures stand for topics in the river too, none of which has a name
+    page.locator(".stream .face image").first.wait_for()
+    assert page.locator(":is(.over, .stream) .label").count() == 0
+    assert re.fullmatch(r"[125]0* data points?", page.locator(".river .scale").inner_text())
     page.locator(".dots").focus()
     page.keyboard.press("ArrowRight")
     name = page.locator(".spot h3", has_text="data point").inner_text()
@@ -444,6 +449,17 @@ def test_groups_filter_too(open_page, model, toy):
     page.locator(".choice h3").wait_for()
     share = exact_shares(model.layers_, view.selected[0])[view.selected[1]]
     assert chosen(page) == (share[30:] >= 0.04).sum()
+    # the legend names the colors, and chooses; then it says how long a bar is
+    keys = page.locator(".groups .key .chip")
+    assert keys.evaluate_all("all => all.map((one) => one.dataset.key)") == [
+        f"1,{j}" for j in view.payload["layers"][1]["order"]
+    ]
+    j = view.payload["layers"][1]["order"][-1]
+    keys.last.click()
+    page.locator(f'.groups[data-drawn="1,{j}"]').wait_for()
+    most = max(exact_shares(model.layers_, 1)[j].reshape(3, 30).mean(axis=1))
+    said = page.locator(".groups .legend").inner_text()
+    assert int(re.search(r"whole bar is (\d+)%", said)[1]) == pytest.approx(100 * most, abs=1)
     assert page.locator(".alert").inner_text() == ""
 
 

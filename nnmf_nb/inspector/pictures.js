@@ -75,9 +75,8 @@ function tick(v, range) {
 
 /** Why the error of a level may rise during training. */
 export const TOGETHER =
-  "All levels are trained together for one sum of their errors (and of the label loss, where there " +
-  "are labels), so the error of one level may rise a little while the others fall more. Each curve " +
-  "has an axis of its own.";
+  "All levels are trained together for one goal (their errors and, with labels, the label loss), so " +
+  "the error of one level may rise a little while the goal falls. Each curve has an axis of its own.";
 
 /** Whether values end visibly above their lowest one: more than a fiftieth of their range. */
 export function rises(values) {
