@@ -1,4 +1,4 @@
-"""The pages where people meet them: a tutorial in JupyterLab, a fit watched in JupyterLab and in
+"""The pages where people meet them: a tutorial, edits and a fit that is watched, in JupyterLab and in
 Notebook 7, the app in Voila and in JupyterLab.
 
 Real servers, real kernels, Chromium without a window. SCREENSHOTS=folder keeps pictures to be
@@ -284,6 +284,18 @@ def open_notebook(page, address, run=True):
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
 
 
+# where a notebook is open: nothing may depend on which of the two it is
+PLACES = pytest.mark.parametrize(
+    "place", ["lab", pytest.param("notebook7", marks=pytest.mark.exhaustive)]
+)
+
+
+def address(jupyter, place, name):
+    if place == "lab":
+        return f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/{name}.ipynb?reset"
+    return f"{jupyter}/notebooks/{name}.ipynb"
+
+
 def python(page, expression):
     return page.evaluate(PYTHON, f"print({expression})").strip()
 
@@ -302,8 +314,9 @@ def until(read, wanted, seconds=PATIENCE / 1000):
 WAR = 308  # data points that the tutorial chooses
 
 
-def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
-    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/tutorial.ipynb?reset")
+@PLACES
+def test_tutorial(jupyter, page, place, tmp_path):
+    open_notebook(page, address(jupyter, place, "tutorial"))
     inspector = page.locator(".nnmf:not(.live)")
     inspector.locator(".node.selected").wait_for()
     page.wait_for_function(RAN)
@@ -353,7 +366,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     )
     inspector.locator(".choice h3", has_text=f"{chosen:,} documents chosen").wait_for()
     inspector.locator(".said", has_text="chosen on the map").wait_for()
-    picture(page, "lab_map", tmp_path)
+    picture(page, f"{place}_map", tmp_path)
     python(page, "setattr(view, 'selected_samples', [5])")
     inspector.locator(".choice h3", has_text="1 document chosen").wait_for()
     inspector.locator('.documents [data-point="5"]').wait_for()
@@ -394,7 +407,7 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     # where the views live, their stills are hidden
     assert page.locator(".nnmf-still").count() == 2
     assert page.locator(".nnmf-still:visible").count() == 0
-    picture(page, "lab_inspector", tmp_path)
+    picture(page, f"{place}_inspector", tmp_path)
 
     live = page.locator(".nnmf.live")
     live.scroll_into_view_if_needed()
@@ -406,14 +419,15 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     live.locator('.chip[data-epoch="1"]').click()
     until(lambda: python(page, "live.progress['looking']"), lambda s: s == "1")
     live.locator('.chip[data-epoch="1"][aria-pressed="true"]').wait_for()
-    picture(page, "lab_live_done", tmp_path)
+    picture(page, f"{place}_live_done", tmp_path)
 
 
-def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, tmp_path):
+@PLACES
+def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, place, tmp_path):
     context = chromium.new_context(viewport={"width": 1300, "height": 700})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/saved.ipynb?reset")
+    page.goto(address(jupyter, place, "saved"))
     still = page.locator(".nnmf-still")
     still.wait_for()
     page.locator(".jp-Dialog button.jp-mod-reject").click()
@@ -421,16 +435,17 @@ def test_saved_notebook_shows_its_still_without_a_kernel(jupyter, chromium, tmp_
     page.wait_for_timeout(500)
     assert still.is_visible()
     assert still.locator("tr").count() == 4 and "NMF: 90 data points" in still.inner_text()
-    picture(page, "lab_saved", tmp_path)
+    picture(page, f"{place}_saved", tmp_path)
     context.close()
 
 
 @pytest.mark.exhaustive  # the page without a kernel is in test_inspector
-def test_names_after_a_restart_are_said_to_be_lost(jupyter, chromium, tmp_path):
+@PLACES
+def test_names_after_a_restart_are_said_to_be_lost(jupyter, chromium, place, tmp_path):
     context = chromium.new_context(viewport={"width": 1300, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/small.ipynb?reset")
+    open_notebook(page, address(jupyter, place, "small"))
     inspector = page.locator(".nnmf")
     inspector.locator(".node.selected").wait_for()
     page.wait_for_function(IDLE)
@@ -450,13 +465,14 @@ def test_names_after_a_restart_are_said_to_be_lost(jupyter, chromium, tmp_path):
     with page.expect_download() as download:
         inspector.get_by_role("button", name="download").click()
     assert "too late" in Path(download.value.path()).read_text()
-    picture(page, "lab_restarted", tmp_path)
+    picture(page, f"{place}_restarted", tmp_path)
     context.close()
 
 
 @pytest.mark.exhaustive  # every gesture, with Python behind it, is in test_editing
-def test_edits_in_jupyterlab(jupyter, page, tmp_path):
-    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/edit.ipynb?reset")
+@PLACES
+def test_edits(jupyter, page, place, tmp_path):
+    open_notebook(page, address(jupyter, place, "edit"))
     inspector = page.locator(".nnmf")
     inspector.locator(".node.selected").wait_for()
     page.wait_for_function(RAN)
@@ -467,7 +483,7 @@ def test_edits_in_jupyterlab(jupyter, page, tmp_path):
     inspector.locator('.node[data-key="0,5"]').click()
     inspector.locator(".draft .figures").wait_for()
     assert python(page, "len(edits.log)") == "0"
-    picture(page, "lab_draft", tmp_path)
+    picture(page, f"{place}_draft", tmp_path)
     page.keyboard.press("Enter")
     until(lambda: python(page, "[one.kind for one in edits.log]"), lambda s: s == "['merge']")
     until(lambda: inspector.locator(".node").count(), lambda n: n == 14)
@@ -477,7 +493,7 @@ def test_edits_in_jupyterlab(jupyter, page, tmp_path):
     inspector.locator(".edits [role=status]", has_text="iteration").wait_for()
     python(page, "6 * 7")  # the kernel answers in the middle of it
     assert inspector.locator("button.refine").inner_text() == "interrupt"
-    picture(page, "lab_refining", tmp_path)
+    picture(page, f"{place}_refining", tmp_path)
     inspector.locator("button.refine").click()
     inspector.locator(".log li", has_text="refine").wait_for(state="attached")
     done = python(page, "edits.log[-1].iterations")
@@ -488,13 +504,14 @@ def test_edits_in_jupyterlab(jupyter, page, tmp_path):
     page.keyboard.press("Control+z")
     until(lambda: inspector.locator(".node").count(), lambda n: n == 14)
     assert inspector.locator(".alert").inner_text() == ""
-    picture(page, "lab_edits", tmp_path)
+    picture(page, f"{place}_edits", tmp_path)
 
 
 @pytest.mark.exhaustive
-def test_plain_controls_in_jupyterlab(jupyter, page, tmp_path):
+@PLACES
+def test_plain_controls(jupyter, page, place, tmp_path):
     # what somebody without anywidget gets
-    open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/plain.ipynb?reset")
+    open_notebook(page, address(jupyter, place, "plain"))
     page.get_by_label("layer").wait_for()
     page.wait_for_function(RAN)
     page.wait_for_function(IDLE)
@@ -511,7 +528,7 @@ def test_plain_controls_in_jupyterlab(jupyter, page, tmp_path):
     name.press("Enter")
     page.get_by_text(f"layer 0, topic {other}: mein Thema").wait_for()
     assert python(page, f"view.model.topic_names_[0, {other}]") == "mein Thema"
-    picture(page, "lab_plain", tmp_path)
+    picture(page, f"{place}_plain", tmp_path)
 
 
 def iteration(live):

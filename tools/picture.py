@@ -44,7 +44,7 @@ def take_pictures(folder):
     with sync_playwright() as playwright:
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium)
-        page = browser.new_page(viewport={"width": 1200, "height": 1400})
+        page = browser.new_page(viewport={"width": 1400, "height": 1180})
         page.emulate_media(reduced_motion="reduce")
         page.goto((folder / "inspector.html").as_uri())
         page.locator(f'.node[data-key="{TOPIC}"]').click()

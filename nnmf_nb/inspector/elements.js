@@ -47,14 +47,31 @@ export function heading(title, note) {
   return h("h2", { class: "eyebrow" }, title, note ? h("span", {}, note) : null);
 }
 
+const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey);
+
 /** JupyterLab has its own use for plain keys: in command mode it would take the arrows from a
  *  slider and Enter from a button. */
 export function keepKeys(root) {
+  root.dataset.keepsKeys = "";
   root.addEventListener("keydown", (event) => {
-    const modified = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
-    if (!modified) event.stopPropagation();
+    if (isPlain(event)) event.stopPropagation();
   });
 }
+
+// Notebook 7 takes keys on their way down to an element, before the element has them: M would make
+// a cell of text of a view. It passes over a target with this attribute, which has no other keys of
+// the notebook's then, so it has the attribute for our keys only: plain ones, and Ctrl+Z where there
+// are edits to take back.
+window.addEventListener(
+  "keydown",
+  (event) => {
+    const root = event.target.closest?.("[data-keeps-keys]");
+    if (!root) return;
+    const isUndo = event.key.toLowerCase() === "z" && root.querySelector(".edits") !== null;
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", isPlain(event) || isUndo);
+  },
+  true,
+);
 
 /** Wraps functions so that their errors are shown in an element instead of the console. */
 export function guardWith(alert) {
