@@ -106,8 +106,8 @@ def multiply_rows(
     n = np.empty(k)
     for j in range(S.shape[0]):
         cost, total, size = linear[j if linear.shape[0] > 1 else 0], 0.0, 0.0
+        n[:] = 0.0
         for c in range(k):
-            n[c] = 0.0
             size += S[j, c]
             total += (cost[c] + 0.5 * l2 * S[j, c]) * S[j, c]
         for p in range(indptr[j], indptr[j + 1]):
@@ -419,11 +419,10 @@ def model_of_row(B, total, ratio, inverse, n, cost, l2, s, start, gradient, H, c
     """
     residual = 0.0
     for a in range(len(s)):
-        b, first, full = B[a], 0.0, cost[a] + l2[a] * s[a]
+        b, full = B[a], cost[a] + l2[a] * s[a]
+        first = first_slope(b, ratio, n)
         for t in range(n):
-            w = b[t] * ratio[t]
-            first += w
-            column[t] = w * inverse[t]
+            column[t] = b[t] * ratio[t] * inverse[t]
         gradient[a] = full - first
         for e in range(a + 1):
             other, second = B[e], 0.0
@@ -647,9 +646,10 @@ def quadratic_model(B, p, y, n, rho, u, numerator, free, m, G, f, root, column):
         G[a, a] = 1.0
     for a in range(m):
         i = free[a]
-        f[a] = (numerator[i] - 1.0 - rho[i] * u[i]) / root[a]
+        total = (numerator[i] - 1.0 - rho[i] * u[i]) / root[a]
         for e in range(m):
-            f[a] += G[a, e] * root[e] * u[free[e]]
+            total += G[a, e] * root[e] * u[free[e]]
+        f[a] = total
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
