@@ -24,7 +24,7 @@ from numba.core import event
 from ..core._arrays import DEGENERATE, NOT_CONVERGED, OK, TIED
 
 # %% ../../nbs/layer/cpu_kernels.ipynb #5b26cace
-DEPENDENT_SETS = 3  # with dependent columns in as many exchanges, rounding leads from set to set
+DEPENDENT_SETS = 3  # dependent sets met before the exchange rule gives up a point
 RANK_TOL = 1e-14  # times sqrt(k): relative Cholesky pivot below which a column counts as dependent
 ENTRY_ERROR = 4 * 2.3e-16  # times max(k, 4): relative rounding error of the entries of G
 
