@@ -322,6 +322,7 @@ def test_scale_does_not_matter(scale, solver):
     np.testing.assert_allclose(one.components_, other.components_, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.* topics are more than the:UserWarning")
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
     "X",
