@@ -39,7 +39,7 @@ def works():
     yield "State of the Union", texts, 50
     try:
         yield "20 Newsgroups, training", datasets.newsgroups("train").X, 20
-    except ImportError as error:
+    except (ImportError, FileNotFoundError) as error:
         print(f"left out: {error}")
     yield "random sparse, 20,000 x 10,000", sp.random(20000, 10000, 0.005, "csr", rng=rng), 20
     tall = rng.random((50000, 5)) @ rng.random((5, 30)) + 0.1 * rng.random((50000, 30))

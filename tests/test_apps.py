@@ -68,6 +68,8 @@ def test_a_column_of_texts_alone(tmp_path):
         (",red,green\n0,1,2\n1,0,3\n", ("column 1", ["red", "green"], [[1, 2], [0, 3]])),
         ("n;rot;gelb\na;1,5;2\nb;1.000,5;\n", ("n", ["rot", "gelb"], [[1.5, 2], [1000.5, np.nan]])),
         ("id,kind,red\n1,x,7\n2,x,8\n", ("id", ["red"], [[7], [8]])),
+        ("0,5;0,3\n1,5;2,5\n", (None, ["column 1", "column 2"], [[0.5, 0.3], [1.5, 2.5]])),
+        ("1,2\n3,4\n", (None, ["column 1", "column 2"], [[1, 2], [3, 4]])),
     ],
 )
 def test_tables_of_numbers(content, wanted, tmp_path):

@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import find_chromium
+from test_inspector import FAINT
 
 from nnmf_nb import NMF, datasets, inspect, load
 
@@ -390,9 +391,9 @@ def test_tutorial_in_jupyterlab(jupyter, page, tmp_path):
     example = inspector.locator(".example").first
     example.locator(".read").click()
     example.locator(".text mark").first.wait_for()
-    # where the view lives, its still is hidden
+    # where the views live, their stills are hidden
     assert page.locator(".nnmf-still").count() == 2
-    assert not page.locator(".nnmf-still").first.is_visible()
+    assert page.locator(".nnmf-still:visible").count() == 0
     picture(page, "lab_inspector", tmp_path)
 
     live = page.locator(".nnmf.live")
@@ -650,6 +651,7 @@ def use_app(page, name, tmp_path):
     with page.expect_download() as download:
         links.nth(1).click()
     assert load(download.value.path())[-1].layers_[0].rank == 24
+    assert page.locator(".nnmf-still:visible").count() == 0
     inspector.scroll_into_view_if_needed()
     picture(page, f"{name}_result", tmp_path)
 
@@ -663,12 +665,35 @@ def test_app_in_voila(jupyter, page, tmp_path):
     use_app(page, "voila", tmp_path)
 
 
+def dark_lab(page, is_dark):
+    theme = "JupyterLab Dark" if is_dark else "JupyterLab Light"
+    page.evaluate(
+        "(theme) => { window.jupyterapp.commands.execute('apputils:change-theme', { theme }) }",
+        theme,
+    )
+    body = page.locator(f'body[data-jp-theme-light="{str(not is_dark).lower()}"]')
+    body.wait_for(state="attached")
+
+
 @pytest.mark.exhaustive  # the same in Voila is not
 def test_app_in_jupyterlab(jupyter, page, tmp_path):
     open_notebook(page, f"{jupyter}/lab/workspaces/{uuid.uuid4().hex}/tree/inspector.ipynb?reset")
     page.wait_for_function(RAN)
     page.wait_for_function(IDLE)
     use_app(page, "lab_app", tmp_path)
+    # legible in both themes of JupyterLab; the map is drawn anew in the colors of the other
+    inspector = page.locator(".nnmf:not(.live)")
+    inspector.locator(".map summary").click()
+    inspector.locator(".dots[data-drawn]").wait_for()
+    dots = inspector.locator(".dots canvas").first
+    pixels = "(one) => one.toDataURL()"
+    for is_dark in (True, False):
+        drawn = dots.evaluate(pixels)
+        dark_lab(page, is_dark)
+        until(lambda: dots.evaluate(pixels), drawn.__ne__)
+        page.wait_for_timeout(1000)  # colors fade into each other
+        assert page.locator(".nnmf-app").evaluate(FAINT) == []
+        picture(page, f"lab_app_{'dark' if is_dark else 'light'}", tmp_path)
 
 
 @pytest.mark.exhaustive  # what arrives in pieces is whole: also a cell of the app's notebook

@@ -6,10 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from test_inspector import NASTY, browser_tests, fit
+from test_inspector import NASTY, SMALL_TARGETS, browser_tests, fit
 
 from nnmf_nb import NMF, HierarchicalNMF, compare, datasets
-from nnmf_nb.plot._compare import page_of
+from nnmf_nb.plot._compare import cosine_text, page_of
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,11 @@ def test_page_knows_what_the_tables_say(found, tmp_path):
     back = [row[0] for row in state["pairs"] if row[7]]
     assert back == found.came_back["topic_a"].tolist()
     assert len(state["errors"]) == 3
+    assert [row[6] for row in state["pairs"]] == [f"{one:.2f}" for one in found.topics["cosine"]]
+    # no number on the page says that a topic came back which did not
+    assert [cosine_text(one, 0.8) for one in (0.7964, 0.79996, 0.8, 0.804, 1)] == [
+        "0.796", "0.79996", "0.80", "0.80", "1.00",
+    ]  # fmt: skip
     named = page_of(found, [f"name {m}" for m in range(90)])
     assert named["moved"][0][0] == f"name {found.moved.index[0]}"
     with pytest.raises(ValueError, match="samples must be a name for each data point"):
@@ -112,6 +117,7 @@ def test_texts_of_a_comparison_stay_text(open_comparison, toy, width):
     assert page.title() != "1" and re.match("<img", page.locator("h1").inner_text())
     assert page.locator(".moved li").count() > 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert width > 400 or page.evaluate(SMALL_TARGETS) == []
 
 
 @browser_tests

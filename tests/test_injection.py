@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from test_editing import ELEMENTS, PAYLOADS
 from test_inspector import browser_tests, fit, node
+from test_overview import LASSO, drag
 
-from nnmf_nb import NMF, HierarchicalNMF, NonnegativeCP, compare, inspect
+from nnmf_nb import NMF, HierarchicalNMF, LiveView, NonnegativeCP, compare, inspect
 from nnmf_nb.apps._files import read, understand
 from nnmf_nb.apps._form import App, preview
+from nnmf_nb.inspector._pages import html_page
 
 RNG = np.random.default_rng(0)
 X = RNG.random((66, 33)) ** 6
@@ -50,7 +52,10 @@ def use_inspector(page):
     page.locator(".dots").focus()
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "Space", "Enter"):
         page.keyboard.press(key)
-    page.locator(".choice h3").wait_for()
+    page.locator(".choice h3", has_text="1 ").wait_for()
+    drag(page, LASSO)
+    page.wait_for_function("parseInt(document.querySelector('.choice h3').textContent) > 1")
+    page.locator(".documents .said", has_text="chosen on the map").wait_for()
     page.locator(".documents .example").first.wait_for()
     for row in page.locator(".group-row").all()[:4]:
         row.click()
@@ -108,6 +113,24 @@ def page_of_report(folder):
     return report.to_html(folder / "report.html", title=PAYLOADS[0])
 
 
+LIVE = """
+const model = { get: (name) => state[name], set() {}, save_changes() {}, on() {}, off() {},
+  send() {} };
+renderLive({ model, el });
+"""
+
+
+def page_of_live_view(folder):
+    """A live view as the widget draws it, with texts also in what it says of the fit."""
+    view = LiveView(features=PAYLOADS, share=0.5)
+    fit(HierarchicalNMF((6, 2), random_state=0).set_callbacks(view), X)
+    texts = dict(title=PAYLOADS[0], reason=PAYLOADS[2], error=PAYLOADS[3])
+    state = dict(progress=view.progress | texts, frame=view.frame, curves=view.curves)
+    path = folder / "live.html"
+    path.write_text(html_page("live", "live.js", LIVE, state, ""), encoding="utf-8")
+    return path
+
+
 def page_of_preview(folder):
     """What the app says of files, of their names, and of what is wrong with them."""
     table = pd.DataFrame({"name": POINTS, "text": TEXTS})
@@ -142,6 +165,7 @@ def page_of_preview(folder):
         page_of_tensor,
         page_of_comparison,
         page_of_report,
+        page_of_live_view,
         page_of_preview,
     ],
 )
@@ -154,7 +178,7 @@ def test_texts_stay_texts(open_html, tmp_path, make):
         use_inspector(page)
     for one in page.locator(".facing .node").all():
         one.locator(".name").click()
-    for one in page.locator("summary").all():
+    for one in page.locator("summary, .live button:enabled").all():
         one.click()
     page.wait_for_timeout(100)
     assert page.locator(ELEMENTS).count() == before == 0

@@ -1056,6 +1056,16 @@ def test_rename_in_the_page(open_page, genes):
     page.keyboard.press("Enter")
     assert page.locator(".topic h3").inner_text().startswith("<img src=x")
     assert page.locator("img").count() == 0 and page.title().startswith("12 topics in 4 themes")
+    # a long name stays on one line where it is listed
+    page.locator(".rename").click()
+    page.keyboard.type("an extraordinarily long name for one of these themes")
+    page.keyboard.press("Enter")
+    page.locator(".topic .chip").first.click()
+    chips = page.locator(".topic .chip, .documents .chip")
+    assert "an extraordinarily long" in "".join(chips.all_inner_texts())
+    boxes = [one.bounding_box() for one in chips.all()]
+    assert max(box["height"] for box in boxes) < 30
+    assert max(box["x"] + box["width"] for box in boxes) < 1200
 
 
 def sticking_out(page):
@@ -1160,6 +1170,7 @@ def test_schemes_and_narrow_pages(open_page, genes, models, toy, scheme, every):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("img").count() == 0
         assert (number, sticking_out(page)) == (number, [])
+        assert (number, page.locator("body").evaluate(FAINT)) == (number, [])
         style = page.evaluate(
             "(({ color, backgroundColor }) => [color, backgroundColor])"
             "(getComputedStyle(document.querySelector('.nnmf')))"
@@ -1381,6 +1392,40 @@ OVERLAPS = """() => {
 }"""
 
 
+# texts below WCAG's contrast (4.5, large ones 3), with their contrast
+FAINT = """(root) => {
+  const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const over = (color, ground) => {
+    pixel.fillStyle = ground;
+    pixel.fillRect(0, 0, 1, 1);
+    pixel.fillStyle = color;
+    pixel.fillRect(0, 0, 1, 1);
+    return `rgb(${[...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3)})`;
+  };
+  const groundOf = (one) =>
+    one ? over(getComputedStyle(one).backgroundColor, groundOf(one.parentElement)) : "white";
+  const luminance = (color) => color.match(/\\d+/g).map((part) => part / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
+  const hasText = (one) => [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+  const texts = [...root.querySelectorAll("*")].filter((one) => hasText(one)
+    && one.checkVisibility() && !one.closest(":disabled, option, style"));
+  return texts.map((one) => {
+    const style = getComputedStyle(one), ground = groundOf(one);
+    const ink = over(one instanceof SVGElement ? style.fill : style.color, ground);
+    const [low, high] = [luminance(ink), luminance(ground)].sort((a, b) => a - b);
+    const needed = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
+    return [(high + 0.05) / (low + 0.05), needed, one.textContent.trim().slice(0, 60)];
+  }).filter(([contrast, needed]) => contrast < needed);
+}"""
+
+SMALL_TARGETS = """() => [...document.querySelectorAll("button, a[href], summary, input, select,\
+ textarea, [role=button], [tabindex='0'], rect.hit")].filter((one) => one.checkVisibility())
+  .map((one) => [one.textContent.trim().slice(0, 40), one.getBoundingClientRect()])
+  .filter(([, { width, height }]) => Math.min(width, height) < 23.9)
+  .map(([text, { width, height }]) => [text, width, height])"""
+
+
 @pytest.fixture(scope="module")
 def deep_layers():
     """Five layers of up to 200 topics; what the factors are does not matter."""
@@ -1406,13 +1451,15 @@ def test_labels_do_not_overprint(open_page, deep_layers, genes, width):
         heights = page.locator(".layers .hit").evaluate_all(
             "all => all.map((one) => one.getBoundingClientRect().height)"
         )
-        assert min(heights) > (23.9 if width == 400 else 14)
+        assert min(heights) > 14
+        assert width > 400 or page.evaluate(SMALL_TARGETS) == []
     page = open_page(deep, width)
     # folded topics come out when they are asked for
     assert page.locator(".node").count() < 200
     page.get_by_role("button", name="show all 200 topics of level 0").click()
     assert page.locator('.node[data-key^="0,"]').count() == 200
     assert page.evaluate(OVERLAPS) == [] and page.locator(".alert").inner_text() == ""
+    assert width > 400 or page.evaluate(SMALL_TARGETS) == []
 
 
 @browser_tests

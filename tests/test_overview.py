@@ -301,6 +301,7 @@ def test_map_of_pictures_and_of_one_layer(open_page, toy):
     view = inspect(flat, toy.X, shape=(29, 3))
     page = open_page(view)
     page.locator('.dots[data-drawn="0,all"]').wait_for()
+    assert page.locator(".over .tag").count() == page.locator(".over .tag image").count() > 2
     page.locator(".dots").focus()
     page.keyboard.press("ArrowRight")
     name = page.locator(".spot h3", has_text="data point").inner_text()
@@ -315,6 +316,30 @@ def test_map_of_pictures_and_of_one_layer(open_page, toy):
     page.keyboard.press("Enter")
     page.locator(".documents .example").first.wait_for()
     assert page.locator("img").count() == 0 and page.locator(".alert").inner_text() == ""
+
+
+HEIGHTS = """(path) => path.getAttribute("d").slice(1).split("L")
+  .map((at) => at.split(" ").map(Number))"""
+
+
+@browser_tests
+@pytest.mark.parametrize("axis", [None, np.geomspace(1, 9, 87)])
+def test_map_of_curves(open_page, toy, axis):
+    """A data point that is a curve is drawn beside the map, on its axis."""
+    flat = fit(NMF(5, random_state=0), toy.X)
+    view = inspect(flat, toy.X, features=axis, shape=(87,))
+    page = open_page(view)
+    page.locator('.dots[data-drawn="0,all"]').wait_for()
+    page.locator(".dots").focus()
+    page.keyboard.press("ArrowRight")
+    m = int(page.locator(".spot h3", has_text="data point").inner_text().split()[-1])
+    line = page.locator(".spot .thumbnail path[stroke]")
+    x, y = np.array(line.evaluate(HEIGHTS)).T
+    at = _view.thinned(np.arange(87.0) if axis is None else axis, 60)
+    np.testing.assert_allclose(x, 300 * (at - at[0]) / (at[-1] - at[0]), atol=0.06)
+    heights = _view.thinned(toy.X[m], 60)
+    np.testing.assert_allclose(y, 98 - 94 * heights / heights.max(), atol=0.3)
+    assert page.locator(".alert").inner_text() == ""
 
 
 @browser_tests

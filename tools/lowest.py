@@ -6,7 +6,8 @@ and on every supported Python.
     lowest.py --list   the interpreters that were found
 
 Each environment is a folder .venv-NAME beside .venv; it is kept for the next run and made anew when
-settings.ini changes.
+settings.ini changes. What numba compiles is kept in it too, because processes of another version of
+numba cannot read it.
 """
 
 import argparse
@@ -112,7 +113,10 @@ def main():
         try:
             own = environment(name, python, pins)
             command = [own, *pytest_command(args.jobs, "-q", "-m", "not browser")]
-            code = subprocess.run(command, cwd=ROOT, env=one_thread_each(os.environ)).returncode
+            variables = {"NUMBA_CACHE_DIR": str(ROOT / f".venv-{name}" / "kernels")}
+            code = subprocess.run(
+                command, cwd=ROOT, env=one_thread_each(os.environ) | variables
+            ).returncode
         except subprocess.CalledProcessError as error:
             code = error.returncode
         print(

@@ -2,20 +2,21 @@
 """Change one operator or number at a time in nnls, losses and solvers, and see whether the tests
 notice.
 
-    python tools/mutation.py [NUMBER [SEED]]        # 60 mutants from seed 0 (a quarter of an hour
-    on two cores)
+    python tools/mutation.py [NUMBER [SEED]]        # 60 mutants from seed 0 (an hour on two cores)
 
-The same seed draws the same mutants of the same source. Each is written into a copy of the
-repository, never into this one, and the quick tests of its module run until the first fails; a run
-that takes four times as long as with the unchanged source counts as noticed. Prints the score and
-every survivor as a line of source before and after: it is either no change of behavior at all
-(equivalent) or a test that is missing.
+The same seed draws the same mutants of the same source. First the tests of `make test` (without
+browser and notebooks) run once under coverage, which tells the tests that reach each line. Then
+each mutant is written into a copy of the repository, never into this one, and the tests that reach
+its lines run, the quickest first, until one fails; a run that takes four times as long as with the
+unchanged source counts as noticed. Prints the score and every survivor as a line of source before
+and after: it is either no change of behavior at all (equivalent) or a test that is missing.
 """
 
 import ast
 import copy
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -25,16 +26,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 
+from coverage import CoverageData
+from gates import one_thread_each
+
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = {
-    "layer/_nnls": ["mutants", "memory", "nnls"],
-    "chain/_costs": ["mutants", "losses", "memory"],
-    "core/_linalg": ["mutants", "losses", "solvers"],
-    "solvers/stationarity": ["mutants", "extrapolated", "solvers"],
-    "solvers/coordinate_descent": ["mutants", "extrapolated", "solvers"],
-    "solvers/extrapolation": ["mutants", "extrapolated", "solvers"],
-    "solvers/initialization": ["mutants", "extrapolated", "solvers"],
-}
+MODULES = (
+    "layer/_nnls",
+    "chain/_costs",
+    "core/_linalg",
+    "solvers/stationarity",
+    "solvers/coordinate_descent",
+    "solvers/extrapolation",
+    "solvers/initialization",
+)
 JOBS = 2
 PAIRS = [
     (ast.Lt, ast.LtE),
@@ -90,7 +94,9 @@ def places(tree):
 
 
 def mutants(module):
-    """All (module, line number, that line, source of the whole file with one change)."""
+    """All (module, lines of the changed expression, the first of them as text, source of the whole
+    file with one change).
+    """
     text = (ROOT / "nnmf_nb" / f"{module}.py").read_text(encoding="utf-8")
     starts = [0]
     for line in text.encode().splitlines(keepends=True):
@@ -102,7 +108,7 @@ def mutants(module):
         )
         yield (
             module,
-            node.lineno,
+            range(node.lineno, node.end_lineno + 1),
             text.splitlines()[node.lineno - 1],
             (
                 text.encode()[:start]
@@ -114,89 +120,112 @@ def mutants(module):
 
 def copied(folder):
     """A copy of what the tests need (with what numba has compiled)."""
-    for name in ("nnmf_nb", "tests"):
+    for name in ("nnmf_nb", "nbs", "tests", "tools", "benchmarks", "docs"):
         shutil.copytree(ROOT / name, folder / name)
-    for name in ("pyproject.toml", "settings.ini"):
-        shutil.copy2(ROOT / name, folder)
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy2(path, folder)
     return folder
 
 
-def noticed(folder, module, source, limit):
-    """How the tests of a module answer to a source in its place ('' if they pass), and after how
-    many seconds.
+def pytest(folder, *arguments, limit=None):
+    """A finished run of pytest in a copy of the repository."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        env=one_thread_each(os.environ)
+        | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=limit,
+    )
+
+
+def tests_by_line(folder):
+    """({module: {line: the tests that reach it}}, {test: seconds}) of `make test` without browser
+    and notebooks. Tests that fail without any change (some need a git repository or a terminal's
+    Ctrl-C) are named and left out.
     """
+    done = pytest(
+        folder,
+        *("-n", str(JOBS), "-m", "not browser and not notebook", "--durations=0", "-rfE"),
+        *("--cov=nnmf_nb", "--cov-context=test", "--cov-report="),
+    )
+    if done.returncode not in (0, 1):
+        sys.exit(f"pytest did not run:\n{done.stdout[-2000:]}{done.stderr}")
+    failed = set(re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE))
+    print("left out, they fail without any change:", *sorted(failed), sep="\n  ", flush=True)
+    data = CoverageData(str(folder / ".coverage"))
+    data.read()
+    tests = {}
+    for module in MODULES:
+        contexts = data.contexts_by_lineno(str(folder / "nnmf_nb" / f"{module}.py"))
+        tests[module] = {
+            line: {name.removesuffix("|run") for name in names if name.endswith("|run")} - failed
+            for line, names in contexts.items()
+        }
+    durations = re.findall(r"^([\d.]+)s call +(.+)$", done.stdout, re.MULTILINE)
+    return tests, {test: float(seconds) for seconds, test in durations}
+
+
+def noticed(folder, module, source, tests, limit):
+    """Whether one of the tests fails, or takes too long, with a source in the module's place."""
     path = folder / "nnmf_nb" / f"{module}.py"
-    genuine, start = path.read_text(encoding="utf-8"), time.perf_counter()
+    genuine = path.read_text(encoding="utf-8")
     for old in (path.parent / "__pycache__").glob(f"{Path(module).name}.*.pyc"):
         old.unlink()
+    chosen = folder / "chosen-tests.txt"
+    chosen.write_text("\n".join(tests), encoding="utf-8")
     path.write_text(source, encoding="utf-8")
-    settings = {
-        "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        *(f"tests/test_{name}.py" for name in TESTS[module]),
-    ]
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            timeout=limit,
-        )
+        # each chosen test is run: without --exhaustive, tests/conftest.py would choose among them
+        done = pytest(folder, "-x", "--exhaustive", f"@{chosen}", limit=limit)
     except subprocess.TimeoutExpired:
-        return "time", limit
+        return True
     finally:
         path.write_text(genuine, encoding="utf-8")
-    return done.stdout[-600:] if done.returncode else "", time.perf_counter() - start
+    if done.returncode not in (0, 1):
+        sys.exit(f"pytest did not run the tests of {module}:\n{done.stdout[-2000:]}{done.stderr}")
+    return bool(done.returncode)
 
 
 def main(number, seed):
-    everything = [mutant for module in TESTS for mutant in mutants(module)]
+    everything = [mutant for module in MODULES for mutant in mutants(module)]
     drawn = random.Random(seed).sample(everything, min(number, len(everything)))
     print(f"{len(drawn)} of {len(everything)} mutants, seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(JOBS) as pool:
-        free, limit = Queue(), {}
+        free = Queue()
         for n in range(JOBS):
             free.put(copied(Path(place, str(n))))
+        first = free.get()
+        start = time.perf_counter()
+        tests, seconds = tests_by_line(first)
+        free.put(first)
+        print(f"tests of each line known after {time.perf_counter() - start:.0f} s", flush=True)
 
-        def judge(module, line, before, source):
+        def judge(module, lines, before, source):
+            """'' where a test notices the mutant, else a line about it."""
+            reached = set().union(*(tests[module].get(line, ()) for line in lines))
+            quickest = sorted(reached, key=lambda test: (seconds.get(test, 0), test))
+            limit = 60 + 4 * sum(seconds.get(test, 0) for test in quickest)
             folder = free.get()
             try:
-                return noticed(folder, module, source, limit.get(module, 600))
+                found = bool(quickest) and noticed(folder, module, source, quickest, limit)
             finally:
                 free.put(folder)
+            after = source.splitlines()[lines[0] - 1].strip()
+            head = f"{module}.py:{lines[0]}: "
+            if found:
+                print(f"{head}noticed", flush=True)
+                return ""
+            report = f"  {head}{len(quickest)} tests pass\n    - {before.strip()}\n    + {after}"
+            print(report, flush=True)
+            return report
 
-        for module in TESTS:
-            answer, seconds = judge(
-                module, 0, "", (ROOT / "nnmf_nb" / f"{module}.py").read_text(encoding="utf-8")
-            )
-            if answer:
-                sys.exit(f"The tests of {module} fail without any change:\n{answer}")
-            limit[module] = 60 + 4 * seconds
-        survivors = [
-            mutant
-            for mutant, (answer, _) in zip(drawn, pool.map(lambda mutant: judge(*mutant), drawn))
-            if not answer
-        ]
-    noticed_share = 1 - len(survivors) / max(1, len(drawn))
-    print(
-        f"{len(drawn) - len(survivors)} of {len(drawn)} noticed ({noticed_share:.0%}); survivors:"
-    )
-    for module, line, before, source in survivors:
-        after = source.splitlines()[line - 1].strip()
-        print(f"  {module}.py:{line}\n    - {before.strip()}\n    + {after}")
+        survivors = list(filter(None, pool.map(lambda mutant: judge(*mutant), drawn)))
+    share = 1 - len(survivors) / max(1, len(drawn))
+    print(f"{len(drawn) - len(survivors)} of {len(drawn)} noticed ({share:.0%}); survivors:")
+    print(*survivors, sep="\n")
 
 
 if __name__ == "__main__":

@@ -150,6 +150,19 @@ def _guess_encoding(path):
     return "utf-8"
 
 
+WITH_COMMA = re.compile(r"\s*-?(\d+|\d{1,3}(\.\d{3})+),\d+\s*")
+
+
+def _has_decimal_commas(lines):
+    """Whether commas stand inside of numbers, most of them, and another sign between the cells."""
+    for sign in (";", "\t", "|"):
+        cells = [cell for line in lines for cell in line.split(sign) if "," in cell]
+        numbers = sum(WITH_COMMA.fullmatch(cell) is not None for cell in cells)
+        if all(sign in line for line in lines) and numbers > len(cells) / 2:
+            return True
+    return False
+
+
 def _guess_separator(text):
     """The sign between cells."""
     # what stands in quotes separates nothing, and may be as long as a book
@@ -158,15 +171,13 @@ def _guess_separator(text):
         lines = lines[:-1]  # which is cut off
     lines = [line for line in lines if line.strip()][:SAMPLE]
     best, most = ALONE, 1
-    for sign in (",", ";", "\t", "|"):
+    signs = (";", "\t", "|") if _has_decimal_commas(lines) else (",", ";", "\t", "|")
+    for sign in signs:
         counts = [line.count(sign) + 1 for line in lines] or [1]
         fewest = min(counts)
         if fewest > most and fewest >= 0.5 * max(counts):
             best, most = sign, fewest
     return best
-
-
-WITH_COMMA = re.compile(r"\s*-?(\d+|\d{1,3}(\.\d{3})+),\d+\s*")
 
 
 def _plain_number(cell, decimal):
@@ -180,9 +191,10 @@ def _is_header(row):
     """Whether cells are names of columns: short, different, and no numbers (the first may be
     empty, above an index).
     """
+    is_number = lambda cell: _number(_plain_number(cell, ",")) is not None
     named = [cell.strip() for cell in row[1:] or row]
-    are_names = all(cell and len(cell) <= 60 and _number(cell) is None for cell in named)
-    return are_names and len({*row}) == len(row) and _number(row[0]) is None
+    are_names = all(cell and len(cell) <= 60 and not is_number(cell) for cell in named)
+    return are_names and len({*row}) == len(row) and not is_number(row[0])
 
 # %% ../../nbs/apps/files.ipynb #29eab437
 ENCODING_REMEDY = "Choose another encoding."

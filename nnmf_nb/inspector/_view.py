@@ -12,10 +12,10 @@ __all__ = ['LAMBDAS', 'MOST_PIXELS', 'LEAST_SIDE', 'CARD', 'leading_features', '
            'heading_of', 'verdict_of', 'model_and_layers', 'seen', 'reference_of', 'seen_tensor', 'words_of',
            'payload_of', 'payload', 'label_loss', 'scores_of', 'certificate_of', 'key_of', 'call_of', 'label',
            'naming_features', 'topic_frame', 'is_topic', 'topic_index', 'in_tree_order', 'still', 'outline', 'page',
-           'imported_widgets', 'widget_class', 'small_pictures', 'overview_of', 'answer', 'allowed_points', 'listed',
-           'is_listed', 'number_below', 'connect', 'Selection', 'features_table', 'card', 'fields', 'Controls',
-           'with_live', 'live_part', 'display_with_still', 'View', 'excerpts', 'named_by_beginning',
-           'samples_with_texts', 'carry_colors', 'EditsView', 'view_of_edits', 'inspect']
+           'imported_widgets', 'widget_class', 'side_of_pictures', 'small_pictures', 'overview_of', 'answer',
+           'allowed_points', 'listed', 'is_listed', 'number_below', 'connect', 'Selection', 'features_table', 'card',
+           'fields', 'Controls', 'with_live', 'live_part', 'display_with_still', 'View', 'excerpts',
+           'named_by_beginning', 'samples_with_texts', 'carry_colors', 'EditsView', 'view_of_edits', 'inspect']
 
 # %% ../../nbs/inspector/view.ipynb #31c6d9a4
 import base64
@@ -1075,33 +1075,43 @@ MOST_PIXELS = 2_000_000  # of all small pictures of a map
 LEAST_SIDE = 8  # below which a picture shows nothing
 
 
+def side_of_pictures(n_pictures, n_sides):
+    """How many pixels a side of each small picture has, or how many points a small curve."""
+    each = MOST_PIXELS // n_pictures
+    return min(28, math.isqrt(each)) if n_sides == 2 else min(60, each)
+
+
 def small_pictures(parts):
-    """Gray values (M x rows x columns, uint8) of all data points for the map, each on its own
-    scale; None without X, for what is no picture, and for so many that they would be too small.
+    """Gray values (M x rows x columns, uint8) of all data points for the map, or heights of curves
+    (M x points), each on its own scale; None without X, for what is neither picture nor curve, and
+    for so many that they would be too small.
     """
-    if parts.X is None or parts.shape is None or len(parts.shape) != 2:
+    if parts.X is None or parts.shape is None:
         return None
     M = parts.X.shape[0]
-    side = min(28, math.isqrt(MOST_PIXELS // M))
+    side = side_of_pictures(M, len(parts.shape))
     if side < LEAST_SIDE:
         return None
     dense = parts.X.toarray() if is_sparse(parts.X) else to_numpy(parts.X)
     pictures = np.nan_to_num(dense.astype(np.float32)).reshape(M, *parts.shape)
-    for axis in (1, 2):
+    sides = tuple(range(1, pictures.ndim))
+    for axis in sides:
         pictures = thinned(pictures, side, axis)
-    top = pictures.max(axis=(1, 2), keepdims=True)
+    top = pictures.max(axis=sides, keepdims=True)
     return np.rint(255 * np.clip(pictures / np.where(top > 0, top, 1), 0, 1)).astype(np.uint8)
 
 
 def overview_of(view, with_shares=False):
     """The map of a view for the page, with small pictures of the data points if they are
-    pictures.
+    pictures or curves.
     """
-    made = view.overview.packed(with_shares)
-    pictures = small_pictures(view.documents.parts)
+    made, parts = view.overview.packed(with_shares), view.documents.parts
+    pictures = small_pictures(parts)
     if pictures is not None:
-        pixels = packed(pictures.tobytes())
-        made["pictures"] = dict(shape=[*pictures.shape[1:]], pixels=pixels)
+        shape, pixels = pictures.shape[1:], packed(pictures.tobytes())
+        made["pictures"] = dict(shape=[*shape], pixels=pixels)
+        of_curves = axis_payload(parts.axis, shape[0], parts.known, parts.shape)
+        made["pictures"] |= {"axis": of_curves["axis"]} if of_curves else {}
     return made
 
 

@@ -3,7 +3,7 @@
 import { chip } from "./chips.js";
 import { h, percent, rgb, sum } from "./elements.js";
 import { callOf, levelNames } from "./payload.js";
-import { pictureOfBytes } from "./pictures.js";
+import { curveOfBytes, pictureOfBytes } from "./pictures.js";
 import { meanShares } from "./points.js";
 
 const REST = 90; // milliseconds that a pointer rests before a kernel is asked
@@ -38,13 +38,16 @@ export function emptyCard({ data }) {
   ];
 }
 
-/** The picture of data point m where there is one, small. */
+/** The picture or curve of data point m where there is one, small. */
 function drawThumbnail({ points, root }, m) {
   const { pictures } = points.loaded;
   if (!pictures) return null;
-  const size = pictures.shape[0] * pictures.shape[1];
+  const { shape, axis } = pictures;
+  const size = shape.reduce((product, n) => product * n, 1);
   const bytes = pictures.bytes.subarray(m * size, (m + 1) * size);
-  return h("div", { class: "thumbnail" }, pictureOfBytes(bytes, pictures.shape, rgb(root)));
+  const ink = rgb(root);
+  const drawn = axis ? curveOfBytes(bytes, axis, `rgb(${ink})`) : pictureOfBytes(bytes, shape, ink);
+  return h("div", { class: "thumbnail" }, drawn);
 }
 
 function drawDotCard(view, { m, name, shares, words }, l, topic) {

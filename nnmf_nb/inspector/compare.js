@@ -4,7 +4,7 @@
 import { clamp, fitText, h, heading, percent, s, sum, textWidth } from "./elements.js";
 
 const PAGE = 20; // data points on a page of the list
-const SLOT = 21; // least height of a bar with its label, in pixels
+const SLOT = 24; // least height of a bar with its label, in pixels
 const NAMES = ["a", "b"];
 
 export function renderComparison(state, el) {
@@ -159,7 +159,7 @@ function drawBar(view, side, j, tops, x, edge) {
   const { top, tall, label } = tops[j];
   const pair = pairOf(state, side, j);
   const isPaired = pair[0] !== null && pair[1] !== null;
-  const cosine = isPaired ? pair[6].toFixed(2) : "no partner";
+  const cosine = isPaired ? pair[6] : "no partner";
   const away = side ? 1 : -1;
   const room = edge - 26 - textWidth(cosine, 11);
   const own = chosen && chosen[0] === side && chosen[1] === j;
@@ -197,7 +197,7 @@ function drawPairs(view) {
       { class: back ? null : "gone" },
       cell(0, a, nameA),
       cell(1, b, nameB),
-      h("td", { class: "num" }, a === null || b === null ? "" : cosine.toFixed(2)),
+      h("td", { class: "num" }, a === null || b === null ? "" : cosine),
     );
   const table = (title, rows) => {
     if (!rows.length) return [];

@@ -120,9 +120,3 @@ export function onTheme(draw) {
     scheme.removeEventListener("change", later);
   };
 }
-
-/** A notebook that was saved shows a still where the view cannot live; a live view hides it. */
-export function hideStill(root) {
-  const area = root.closest(".jp-OutputArea, .output");
-  for (const still of area?.querySelectorAll(".nnmf-still") || []) still.hidden = true;
-}

@@ -1,7 +1,7 @@
 // The layer inspector: an anywidget module, and the script of the file that View.to_html writes.
 // Modules are joined to one text when they are read (see `script` in nbs/inspector/view.ipynb).
 
-import { guardWith, h, hideStill, keepKeys, keyOf, onTheme } from "./elements.js";
+import { guardWith, h, keepKeys, keyOf, onTheme } from "./elements.js";
 import { documentsPane } from "./documents.js";
 import { fitPane } from "./fit.js";
 import { layersPane } from "./layers.js";
@@ -325,7 +325,6 @@ function followModel(view) {
     view.alert.textContent = model.get("error") || "";
   };
   const resize = guard(() => {
-    hideStill(view.root);
     for (const pane of panes) if (pane.isResized?.()) pane.draw();
   });
   const resized = new ResizeObserver(resize);

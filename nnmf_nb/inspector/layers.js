@@ -5,7 +5,7 @@ import { sum, textWidth } from "./elements.js";
 import { BAR, bandPath, bands, layout } from "./layout.js";
 import { EASE, callOf, countsOf, found, isCurve, levelNames, lineage } from "./payload.js";
 import { naming } from "./payload.js";
-import { curve, picture } from "./pictures.js";
+import { curve, pictureAddress } from "./pictures.js";
 
 const LOCK = "M1.5 5.5h7v5h-7zM3 5.5V3.6a2 2 0 0 1 4 0v1.9"; // of a pinned topic
 
@@ -298,7 +298,7 @@ function drawPicture(view, topic, { x, y, slot, outer }) {
         ...box,
         class: "pixels",
         preserveAspectRatio: "none",
-        href: picture(topic.image, data.shape, rgb(view.root)).toDataURL(),
+        href: pictureAddress(topic.image, data.shape, rgb(view.root)),
       });
   const beside = { class: "pc", x: outer ? at - 5 : at + wide + 6, y };
   beside["text-anchor"] = outer ? "end" : "start";

@@ -1,6 +1,6 @@
 // A fit while it runs. It stands on the same helpers as the inspector.
 
-import { fill, guardWith, h, heading, hideStill, keepKeys, keyOf } from "./elements.js";
+import { fill, guardWith, h, heading, keepKeys, keyOf } from "./elements.js";
 import { onTheme, pane, percent, rgb } from "./elements.js";
 import { callOf, levelNames } from "./payload.js";
 import { curve, lineChart, picture } from "./pictures.js";
@@ -270,10 +270,7 @@ function renderLive({ model, el }) {
   drawFrame();
   // Pictures have colors of the theme, which are known when the page has us, and may change.
   const redraw = () => progress().shape && drawFrame();
-  const arrived = new ResizeObserver(() => {
-    hideStill(live.root);
-    redraw();
-  });
+  const arrived = new ResizeObserver(redraw);
   const endTheme = onTheme(redraw);
   arrived.observe(live.root);
   return () => {

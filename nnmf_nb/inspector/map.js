@@ -5,11 +5,13 @@ import { between, channels, crowding, densestPlaces, dotBeside, drawDots } from 
 import { insideOf, nearestDot } from "./dots.js";
 import { clamp, fitText, h, rgb, s, sum, textWidth } from "./elements.js";
 import { chosenCard, dotCard, emptyCard } from "./cards.js";
-import { levelName, levelNames } from "./payload.js";
+import { isPicture, levelName, levelNames } from "./payload.js";
+import { pictureAddress } from "./pictures.js";
 
 const HEAT = 50; // percent of a topic at which its color is full
 const LABEL = 12; // height of letters in pixels
 const SWATCH = 8; // side of the square before a label
+const PICTURE = 26; // side of the picture of a topic in place of that square
 const FADING = 34; // pixels from a pointer at which a label fades
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -453,12 +455,15 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
   const isHeat = view.state.heat;
   const isQuiet = isHeat && j !== view.selected()[1];
   const text = fitText(view.nameOf(l, j, 2), Math.min(190, width * 0.45), LABEL);
-  const lead = isHeat ? 0 : SWATCH + 4;
+  const image = isPicture(view.data) && view.data.layers[l].topics[j].image;
+  const side = image ? PICTURE : SWATCH;
+  const lead = isHeat && !image ? 0 : side + 4;
+  const tall = image ? PICTURE / 2 + 2 : LABEL * 0.7;
   const half = 0.56 * textWidth(text, LABEL) + 4 + lead / 2; // it is bold
   const boxAt = ([right, down]) => {
     const x = clamp(spots[j][0] + right * half, half, Math.max(half, width - half));
     const y = clamp(spots[j][1] + down * (LABEL + 3), LABEL, height - LABEL);
-    return [x - half, x + half, y - LABEL * 0.7, y + LABEL * 0.7];
+    return [x - half, x + half, y - tall, y + tall];
   };
   const cuts = (a, b) => a[0] < b[1] && b[0] < a[1] && a[2] < b[3] && b[2] < a[3];
   let best = null;
@@ -482,12 +487,15 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
     pointed[0] > left - FADING && pointed[0] < right + FADING && pointed[1] > top - FADING && pointed[1] < bottom + FADING;
   const attributes = { class: `tag${isFaded ? " faded" : ""}`, "data-topic": j };
   const at = { x: (left + right + lead) / 2, y, "text-anchor": "middle" };
-  const square = { x: left + 3, y: y - SWATCH / 2, width: SWATCH, height: SWATCH, rx: 2 };
+  const square = { x: left + 3, y: y - side / 2, width: side, height: side, rx: 2 };
+  const href = image && pictureAddress(image, view.data.shape, rgb(view.root));
   return [
     s(
       "g",
       attributes,
-      lead ? s("rect", { ...square, fill: view.colorOf(l, j) }) : null,
+      lead && !image ? s("rect", { ...square, fill: view.colorOf(l, j) }) : null,
+      image ? s("rect", { ...square, style: { fill: "var(--bg)", stroke: view.colorOf(l, j) } }) : null,
+      image ? s("image", { ...square, class: "pixels", href }) : null,
       s("text", { ...at, class: isQuiet ? "label quiet" : "label" }, text),
     ),
   ];

@@ -16,14 +16,26 @@ export function pictureOfBytes(bytes, [rows, columns], color) {
   return canvas;
 }
 
+const addresses = new Map();
+
+/** A picture (see there) as an address, for elements of SVG; each is drawn once. */
+export function pictureAddress(pixels, shape, color) {
+  const key = `${color} ${shape} ${pixels}`;
+  if (!addresses.has(key)) addresses.set(key, picture(pixels, shape, color).toDataURL());
+  return addresses.get(key);
+}
+
 /** A curve over an ordered axis, filled below, on a transparent ground; its highest point has
  *  the byte 255. */
 export function curve(pixels, axis, color) {
-  const bytes = atob(pixels);
+  return curveOfBytes(Uint8Array.from(atob(pixels), (one) => one.charCodeAt(0)), axis, color);
+}
+
+export function curveOfBytes(bytes, axis, color) {
   const low = Math.min(...axis);
   const span = Math.max(...axis) - low || 1;
   const x = axis.map((at) => ((300 * (at - low)) / span).toFixed(1));
-  const points = x.map((at, i) => `${at} ${(98 - (94 * bytes.charCodeAt(i)) / 255).toFixed(1)}`);
+  const points = x.map((at, i) => `${at} ${(98 - (94 * bytes[i]) / 255).toFixed(1)}`);
   const line = points.join("L");
   const area = `M${x[0]} 98L${line}L${x[x.length - 1]} 98Z`;
   const box = { viewBox: "0 0 300 100", preserveAspectRatio: "none", class: "curve" };

@@ -8,7 +8,7 @@ export function pointsOf(view) {
   const { data, model } = view;
   const points = {
     bins: null, // numbers of the bins that are shown
-    loaded: null, // n, x, y, bin, pictures, shares and mains of levels, once they are there
+    loaded: null, // n, x, y, bin, pictures or curves, shares and mains of levels, once they are there
     isReady: () => Boolean(points.loaded),
     chosen: () => model.get("selected_samples") || [],
     choose(numbers) {
@@ -73,8 +73,8 @@ async function loadPoints(view) {
     : await view.store.shares();
   const made = { n, x: xy[0], y: xy[1], shares, bin: null };
   if (packed.pictures) {
-    const { shape, pixels } = packed.pictures;
-    made.pictures = { shape, bytes: await inflated(pixels) };
+    const { pixels, ...how } = packed.pictures;
+    made.pictures = { ...how, bytes: await inflated(pixels) };
   }
   if (packed.bins) [made.bin] = numbersOf(await inflated(packed.bins), 1, n);
   made.mains = data.layers.map((layer, l) => largestTopics(shares[l], n, layer.topics.length));

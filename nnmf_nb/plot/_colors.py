@@ -238,7 +238,8 @@ def missing_in(text, families):
         return wanted
     for family in families:
         try:
-            path = findfont(FontProperties(family=family), fallback_to_default=False)
+            # a list, because Matplotlib reads a single string as a pattern of fontconfig
+            path = findfont(FontProperties(family=[family]), fallback_to_default=False)
         except ValueError:
             continue
         known = characters_in(path)

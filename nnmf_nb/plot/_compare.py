@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Comparison', 'pairs_table', 'errors_table', 'moved_points', 'compare', 'in_order_of', 'stacked', 'ribbon', 'joined',
-           'heights', 'plot_compare', 'page_of', 'still_of']
+           'heights', 'plot_compare', 'cosine_text', 'page_of', 'still_of']
 
 # %% ../../nbs/plot/compare.ipynb #994e287b
 import os
@@ -433,7 +433,8 @@ def plot_compare(comparison: Comparison, ax: "Axes | None" = None) -> "Axes":
     ax.set(xlim=(-0.9, 1.9), ylim=(-0.52, 1.02 + gap), xticks=[], yticks=[])
     _draw_ribbons(ax, parts, ends, sizes, orders, comparison)
     for side, x, width in ((0, 0, -0.03), (1, 1, 0.03)):
-        _draw_bars(ax, topics, "ab"[side], x, width, ends[side], sizes[side], colors[side])
+        least = comparison.min_cosine
+        _draw_bars(ax, topics, "ab"[side], x, width, ends[side], sizes[side], colors[side], least)
     ax.spines[:].set_visible(False)
     what = "data points" if comparison.n_samples else "the reconstruction"
     ax.set_xlabel(
@@ -477,7 +478,13 @@ def _draw_ribbons(ax, parts, ends, sizes, orders, comparison):
             ax.add_patch(PathPatch(path, facecolor=color, alpha=alpha, linewidth=0))
 
 
-def _draw_bars(ax, topics, side, x, width, ends, sizes, colors):
+def cosine_text(cosine, least):
+    """Two decimals of a cosine; more where two would show one below `least` as if it were not."""
+    texts = [f"{cosine:.{digits}f}" for digits in range(2, 9)]
+    return next((one for one in texts if (float(one) >= least) == (cosine >= least)), texts[-1])
+
+
+def _draw_bars(ax, topics, side, x, width, ends, sizes, colors, least):
     """Bars of one side, each with its name and the cosine with its partner."""
     rows = topics.dropna(subset=[f"topic_{side}"])
     numbers = rows[f"topic_{side}"].astype(int).to_numpy()
@@ -488,7 +495,7 @@ def _draw_bars(ax, topics, side, x, width, ends, sizes, colors):
     places = spread(middles, line, low + line, 1 - line / 2)
     for rank, ((_, row), j, place) in enumerate(zip(rows.iterrows(), numbers, places)):
         is_paired = pd.notna(row["topic_a"]) and pd.notna(row["topic_b"])
-        text = f"{row['cosine']:.2f}" if is_paired else "no partner"
+        text = cosine_text(row["cosine"], least) if is_paired else "no partner"
         name = row[f"name_{side}"]
         label = f"{name}  ({text})" if side == "a" else f"({text})  {name}"
         color = mix(colors[j], "black", 0.5) if row["came_back"] else PALE
@@ -509,7 +516,7 @@ def page_of(comparison, samples=None):
         names=[valid_text(str(name)) for name in comparison.names],
         n=n,
         least=comparison.min_cosine,
-        pairs=_pairs_of(comparison.topics),
+        pairs=_pairs_of(comparison),
         parts=np.round(parts, 5).tolist(),
         heights=[np.round(one, 5).tolist() for one in sizes],
         colors=[[to_hex(one) for one in side] for side in colors],
@@ -530,16 +537,17 @@ def _number(value):
     return round(float(value), 5) if np.isfinite(value) else None
 
 
-def _pairs_of(topics):
-    """Rows of the table of pairs as lists of two numbers, two names, two shares, cosine, and
-    whether it came back; None for what is missing.
+def _pairs_of(comparison):
+    """Rows of the table of pairs as lists of two numbers, two names, two shares, the text of the
+    cosine, and whether it came back; None for what is missing.
     """
     rows = []
-    for row in topics.itertuples(index=False):
+    for row in comparison.topics.itertuples(index=False):
         numbers = [None if pd.isna(one) else int(one) for one in (row.topic_a, row.topic_b)]
         names = [None if one is None else valid_text(one) for one in (row.name_a, row.name_b)]
         shares = [_number(one) for one in (row.share_a, row.share_b)]
-        rows.append([*numbers, *names, *shares, round(float(row.cosine), 3), bool(row.came_back)])
+        cosine = cosine_text(row.cosine, comparison.min_cosine)
+        rows.append([*numbers, *names, *shares, cosine, bool(row.came_back)])
     return rows
 
 
@@ -561,8 +569,8 @@ def _names_of_moved(comparison, samples):
 def still_of(comparison):
     """The table of pairs as bare HTML."""
     rows = [
-        [a or "", b or "", f"{cosine:.2f}", "yes" if back else "no"]
-        for _, _, a, b, _, _, cosine, back in _pairs_of(comparison.topics)
+        [a or "", b or "", cosine, "yes" if back else "no"]
+        for _, _, a, b, _, _, cosine, back in _pairs_of(comparison)
     ]
     columns = (*map(str, comparison.names), "cosine", "came back")
     return html_table(rows, comparison.verdict, columns)
