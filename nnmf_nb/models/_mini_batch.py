@@ -76,6 +76,7 @@ from nnmf_nb.solvers._online import (
     with_unit_columns,
 )
 from ..solvers.divergences import beta_of
+from ..solvers.initialization import exact_start
 
 # %% ../../nbs/models/mini_batch.ipynb #43096e2c
 def read_sample_weight(sample_weight, n_samples):
@@ -188,6 +189,8 @@ class MiniBatchModel(OneLayer):
         if problem.H is not None:
             A = asarray(problem.H.T / (problem.H.max() or 1.0), namespace_like(batch), batch.dtype)
             return unit_columns(A)
+        if problem.k >= batch.shape[0]:
+            return exact_start(batch, problem.k)[0]
         init = self.init or ("nndsvda" if problem.k <= min(batch.shape) else "random")
         svd = None if init == "random" else quick_svd(batch, problem.k, rng)
         return unit_columns(filled_start(batch, problem.k, init, svd, rng)[0])
