@@ -288,6 +288,8 @@ import numpy as np
 from nnmf_nb import NMF, blocks
 
 warnings.simplefilter("ignore")
+# a program that a shell starts in the background ignores Ctrl-C, and so do its children
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.unraisablehook = lambda lost: None  # a finalizer of Dask throws some away
 if sys.argv[1] == "cluster":
     from distributed import Client

@@ -111,7 +111,7 @@ def test_a_second_visit_replaces_the_first(by):
     D, A = DataMatrix(COUNTS.T), PARTS.T + 0.3
     batches = Batches(D, 4)
     state = train_in_batches(by, batches, A, max_iter=20, tol=0.0)
-    assert state.said is None  # the last passes were no longer those of a stream
+    assert state.latest is None  # the last passes were no longer those of a stream
     for name, exact in (("P", state.total.P), ("Q", state.total.Q)):
         parts = []
         for number, visit in enumerate(state.visits):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FADE', 'FLOOR', 'FEWEST_STEPS', 'MOST_STEPS', 'BATCHES_PER_STEP', 'SLOW', 'Statistics', 'no_statistics', 'in_unit',
-           'summed', 'added', 'replaced', 'Batch', 'Visit', 'Squares', 'even_steps', 'Counts', 'revived', 'Learned',
-           'learn', 'what_is_left', 'Batches', 'Passes', 'one_pass', 'begins_like_a_stream', 'train_in_batches',
-           'with_unit_columns', 'reordered']
+           'summed', 'added', 'replaced', 'Batch', 'Visit', 'Squares', 'steps_from_equal_shares', 'Counts', 'revived',
+           'Learned', 'learn', 'what_is_left', 'Batches', 'Passes', 'one_pass', 'begins_like_a_stream',
+           'train_in_batches', 'with_unit_columns', 'reordered']
 
 # %% ../../nbs/solvers/online.ipynb #191e42fd
 import math
@@ -181,7 +181,7 @@ FEWEST_STEPS, MOST_STEPS = 3, 20  # multiplicative steps of coefficients; after 
 BATCHES_PER_STEP = 6  # so many batches later it is a step more
 
 
-def even_steps(X, A, steps):
+def steps_from_equal_shares(X, A, steps):
     """Return coefficients S (k x b) after multiplicative steps from equal shares of all topics."""
     xp = namespace(A)
     sums = X.AtX(xp.ones_like(A[:, :1]))
@@ -215,7 +215,7 @@ class Counts:
     def coefficients(self, batch, A, total, start=None):
         """Return S (k x b, in units of the batch); `start` only saves time of exact ones."""
         if self.steps is not None:
-            return even_steps(batch.X, A, self.steps)
+            return steps_from_equal_shares(batch.X, A, self.steps)
         return namespace(A).astype(solve_kl(batch.X, A, start=start).S, A.dtype)
 
     def change(self, batch, A, S, last=None, weight=0.0):
@@ -349,7 +349,7 @@ SLOW = 1e-3  # relative decrease of the objective
 @dataclass(frozen=True)
 class Passes:
     """A after some passes, the `Statistics`, per batch its last `Visit` and what is left of it,
-    objective and stationarity per pass, and why training ended; said: the `Statistics` of the
+    objective and stationarity per pass, and why training ended; latest: the `Statistics` of the
     last visits alone, while the passes are those of a stream.
     """
 
@@ -360,7 +360,7 @@ class Passes:
     errors: list = field(default_factory=list)
     stationarity: list = field(default_factory=list)
     reason: str = "max_iter"
-    said: Statistics | None = None
+    latest: Statistics | None = None
 
 
 def one_pass(by, batches, state, forget_factor=1.0, sweeps=2):
@@ -397,8 +397,8 @@ def one_pass(by, batches, state, forget_factor=1.0, sweeps=2):
     value = by.value(A, parts if is_stream else total)
     if value is None:
         value = loss / ((parts if is_stream else total).size or 1.0)
-    said = parts if is_stream else None
-    return replace(state, A=A, total=total, visits=visits, weights=weights, said=said), value
+    latest = parts if is_stream else None
+    return replace(state, A=A, total=total, visits=visits, weights=weights, latest=latest), value
 
 
 def begins_like_a_stream(by, errors):
@@ -426,8 +426,8 @@ def train_in_batches(
 
     def step(state):
         is_stream = begins_like_a_stream(by, state.errors)
-        if not is_stream and state.said is not None and len(state.errors) > 1:
-            state = replace(state, total=state.said, weights=[1.0] * n, said=None)
+        if not is_stream and state.latest is not None and len(state.errors) > 1:
+            state = replace(state, total=state.latest, weights=[1.0] * n, latest=None)
         new, value = one_pass(by, batches, state, forget_factor if is_stream else later, sweeps)
 
         def at_the_same_topics():
