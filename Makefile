@@ -72,7 +72,7 @@ mutation: .venv/dev ## change one operator or number at a time, see whether the 
 
 coverage: .venv/dev ## lines and branches that the tests reach (compiled kernels run as plain Python for theirs)
 	@NUMBA_DISABLE_JIT=1 $(PY) -m pytest -q --cov=nnmf_nb --cov-branch --cov-report= tests/test_kernels.py
-	@$(PY) -m pytest -q --cov=nnmf_nb --cov-branch --cov-append --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	@$(PY) -m pytest -q -n $(JOBS) --dist loadgroup --cov=nnmf_nb --cov-branch --cov-append --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 experiments: .venv/dev ## run the experiments in full (minutes) and compare with what is stored
 	@$(PY) tools/nbs.py check --jobs $(JOBS) nbs/experiments

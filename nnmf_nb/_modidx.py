@@ -234,8 +234,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                         'nnmf_nb/solvers/count_descent.py'),
                                                'nnmf_nb.solvers.count_descent._Problem': ( 'solvers/count_descent.html#_problem',
                                                                                            'nnmf_nb/solvers/count_descent.py'),
-                                               'nnmf_nb.solvers.count_descent._Problem.value': ( 'solvers/count_descent.html#_problem.value',
-                                                                                                 'nnmf_nb/solvers/count_descent.py'),
                                                'nnmf_nb.solvers.count_descent._Side': ( 'solvers/count_descent.html#_side',
                                                                                         'nnmf_nb/solvers/count_descent.py'),
                                                'nnmf_nb.solvers.count_descent._Side.costs': ( 'solvers/count_descent.html#_side.costs',

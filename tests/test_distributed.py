@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from nnmf_nb import NMF, SSNMF, Checkpoint, DeepNMF, HierarchicalNMF, NeuralNMF, blocks, datasets
+from nnmf_nb.evaluation._certificates import ReadInBlocks
 from nnmf_nb.out_of_core import _distributed, _training
 from nnmf_nb.out_of_core._distributed import owners_of_blocks, spans_of_blocks
 from nnmf_nb.out_of_core._sources import tree_sum
@@ -287,6 +288,8 @@ import numpy as np
 from nnmf_nb import NMF, blocks
 
 warnings.simplefilter("ignore")
+# a program that a shell starts in the background ignores Ctrl-C, and so do its children
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.unraisablehook = lambda lost: None  # a finalizer of Dask throws some away
 if sys.argv[1] == "cluster":
     from distributed import Client
@@ -424,3 +427,31 @@ def test_chains_and_labels_have_the_bits_of_this_process(client, monkeypatch):
     monkeypatch.setattr(_training, "cluster_of", lambda source: None)
     here = [model.fit(blocks(X, rows=ROWS), y).components_.tobytes() for model in models]
     assert there == here
+
+
+# Products of data that a certificate asks for
+
+
+def test_products_of_blocks_on_a_cluster(client, files):
+    """A'X and X S' as those of data in memory, same bits with and without workers."""
+    rng = np.random.default_rng(0)
+    A, S = rng.random((X.shape[1], 3)), rng.random((3, X.shape[0]))
+
+    def products(source):
+        data = ReadInBlocks(source)
+        return data.AtX(A), data.XSt(S), data.error2(A, S), data.point_norms(), data.scale
+
+    def bits(found):
+        return [np.asarray(part).tobytes() for part in found]
+
+    sources = [lambda: blocks(files / "X.npz", rows=ROWS), lambda: blocks(X, rows=ROWS)]
+    on_workers = [products(make()) for make in sources]
+    client.close()
+    for make, found in zip(sources, on_workers):
+        assert bits(found) == bits(products(make()))
+        AtX, XSt, error2, norms, scale = found
+        np.testing.assert_allclose(scale * AtX, (X @ A).T, rtol=1e-12)
+        np.testing.assert_allclose(scale * XSt, (S @ X).T, rtol=1e-12)
+        expected = ((DENSE.T / scale - A @ S) ** 2).sum()
+        assert error2 == pytest.approx(expected, rel=1e-9)
+        np.testing.assert_allclose(scale * norms, np.linalg.norm(DENSE, axis=1), rtol=1e-12)

@@ -13,8 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 import nnmf_nb.layer._kl as kl
 from nnmf_nb import NMF, kl_regression, kl_vjp
 from nnmf_nb.core._arrays import to_numpy
-from nnmf_nb.core._data import as_data, transposed
+from nnmf_nb.core._data import DataMatrix, as_data, transposed
 from nnmf_nb.layer import kl_regression_certified
+from nnmf_nb.layer._kl import descended, linear_costs, values_per_point
 from nnmf_nb.solvers.count_descent import count_descent
 from nnmf_nb.solvers.divergences import divergence, kkt_of_ratios, mu, ratios
 
@@ -589,3 +590,26 @@ def test_transform_of_one_document_is_an_optimum():
     data = as_data(X.T)
     S = model.transform(X).T / data.scale
     assert kkt_of_ratios(S, *ratios(data, model.components_.T, S, 1)).max() <= 1e-9
+
+
+@pytest.mark.parametrize("start", [0, 2])
+@pytest.mark.parametrize("k", [6, 24])  # models of a row, and sweeps
+def test_a_step_of_descent_never_raises_a_data_point(k, start):
+    A, X = problem(N=60, k=k, M=80)
+    data, rng = DataMatrix(sp.csr_array(X), scale=1.0), np.random.default_rng(1)
+    S, costs = rng.random((k, 80)) * (rng.random((k, 80)) < 0.9), linear_costs(data, A)
+    fixed, l2 = S[:start], 0.1 * (start > 0)
+
+    def values(S):
+        return values_per_point(data, A, S, costs) + l2 / 2 * (S**2).sum(axis=0)
+
+    before = values(S)
+    for _ in range(300):
+        S, residual, found = descended(data, A, S, costs, l2, start, valued=True)
+        np.testing.assert_allclose(found, values(S), rtol=1e-12)
+        assert (found <= before * (1 + 1e-13)).all()
+        before = found
+    np.testing.assert_array_equal(S[:start], fixed)
+    assert residual.max() < 1e-6
+    if start == 0:
+        np.testing.assert_allclose(found, values(kl_regression(A, X)), rtol=1e-9)

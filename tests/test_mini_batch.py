@@ -110,7 +110,8 @@ def test_a_second_visit_replaces_the_first(by):
     """The sums after many passes are those of the last visits."""
     D, A = DataMatrix(COUNTS.T), PARTS.T + 0.3
     batches = Batches(D, 4)
-    state = train_in_batches(by, batches, A, max_iter=5, tol=0.0)
+    state = train_in_batches(by, batches, A, max_iter=20, tol=0.0)
+    assert state.latest is None  # the last passes were no longer those of a stream
     for name, exact in (("P", state.total.P), ("Q", state.total.Q)):
         parts = []
         for number, visit in enumerate(state.visits):
@@ -120,6 +121,21 @@ def test_a_second_visit_replaces_the_first(by):
             part[rows] = getattr(own, name)
             parts.append(part)
         np.testing.assert_allclose(sum(parts), exact, rtol=1e-8, atol=1e-10 * exact.max())
+
+
+def test_counts_begin_with_rough_coefficients():
+    """Multiplicative steps from equal shares, one more every six batches, then exact ones."""
+    batch, A = Batch(DataMatrix(COUNTS.T)), PARTS.T + 0.3
+    V = COUNTS.T / batch.X.scale
+    S = V.sum(axis=0) / A.sum(axis=0)[:, None] / A.shape[1]
+    for _ in range(4):
+        S = S * (A.T @ (V / (A @ S))) / A.sum(axis=0)[:, None]
+    total = no_statistics(A, 1)
+    found = Counts().at(6).coefficients(batch, A, total)
+    np.testing.assert_allclose(found, S, rtol=1e-10)
+    late = Counts().at(10_000).coefficients(batch, A, total)
+    assert np.array_equal(late, Counts().coefficients(batch, A, total))
+    assert np.abs(late - found).max() > 0.01 * found.max()
 
 
 def test_objective_never_rises_and_ends_where_training_on_all_data_ends():

@@ -9,7 +9,9 @@ factors after a few iterations. After many iterations rounding may lead an optim
 then only a run with the same number of threads gives the same bits.
 """
 
+import ast
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 from zoo import EVERY, factors, fit, one_of_each, planted, same, transform
 
+import nnmf_nb
 from nnmf_nb import certify, nnls, verify
 from nnmf_nb.core import _arrays as backend
 from nnmf_nb.core import _data as data
@@ -76,6 +79,75 @@ def test_threads_do_not_matter(name, monkeypatch):
     for a, b in zip(factors(one), factors(two), strict=True):
         close(a, b)
     close(together, alone)
+
+
+# --- wherever arrays lie in memory ----------------------------------------------------------------
+
+COUNTS = [name for name, (_, given, _) in EVERY.items() if "kullback-leibler" in given.values()]
+
+
+def placed(X, offset, layout):
+    """A copy of X whose first entry lies `offset` bytes after a multiple of 64."""
+    step = 2 if layout == "every second" else 1
+    room = np.empty(step**2 * X.nbytes + 128, np.uint8)
+    begin = -room.ctypes.data % 64 + offset
+    shape = [step * n for n in X.shape]
+    out = np.ndarray(shape, X.dtype, room, begin, order="F" if layout == "F" else "C")
+    out[::step, ::step] = X
+    return out[::step, ::step]
+
+
+@pytest.mark.parametrize("layout", ["C", "F", "every second"])
+@pytest.mark.parametrize("name", COUNTS)
+def test_equal_fits_of_counts_have_equal_bits(name, layout, monkeypatch):
+    """Whatever lies between their arrays, and in any number of threads."""
+    X, rng, between, found = planted(14, 10, seed=2), np.random.default_rng(0), [], []
+    monkeypatch.setattr(backend.in_threads, "__defaults__", (1, None))  # threads for few rows, too
+    for n, offset in zip((1, 1, 1, 1, 1, 1, 2, 3, 5), (0, 8, 16, 24, 40, 0, 48, 32, 8)):
+        between.append([np.empty(size) for size in rng.integers(1, 300, 20)])
+        monkeypatch.setattr(backend, "thread_count", lambda n=n: n)
+        model = fit(name, placed(X, offset, layout), max_iter=1)
+        found.append([*factors(model), transform(model, placed(X, offset, layout))])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def adds_up(loop):
+    """True when a loop holds a sum, in a number or in an entry that is the same at each turn."""
+    for step in ast.walk(loop):
+        if isinstance(step, ast.AugAssign) and not isinstance(step.value, ast.Constant):
+            names = {one.id for one in ast.walk(step.target) if isinstance(one, ast.Name)}
+            if loop.target.id not in names:
+                return True
+    return False
+
+
+def writes(loop):
+    return any(
+        isinstance(a, ast.Subscript) and isinstance(a.ctx, ast.Store) for a in ast.walk(loop)
+    )
+
+
+def innermost_loops(function):
+    loops = [one for one in ast.walk(function) if isinstance(one, ast.For)]
+    return [one for one in loops if sum(isinstance(a, ast.For) for a in ast.walk(one)) == 1]
+
+
+def test_loops_that_may_add_up_in_any_order_write_to_no_array():
+    """Else the compiler asks at each call whether the arrays could overlap, and adds up in another
+    order if they lie close together.
+    """
+    seen = 0
+    for path in Path(nnmf_nb.__file__).parent.rglob("*_kernels.py"):
+        for function in ast.parse(path.read_text()).body:
+            if isinstance(function, ast.FunctionDef) and "reassoc" in ast.unparse(
+                function.decorator_list
+            ):
+                seen += 1
+                for loop in innermost_loops(function):
+                    assert not (adds_up(loop) and writes(loop)), (path.name, ast.unparse(loop))
+    assert seen >= 10  # else nothing was looked at
 
 
 def test_certificates_do_not_depend_on_threads(monkeypatch):

@@ -339,6 +339,7 @@ def test_scale_does_not_matter(scale, solver):
 def test_degenerate_data(X, solver):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".* topics are more than the", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = DeepSemiNMF((5, 3), solver=solver, max_iter=50, random_state=0).fit(X)
         H = model.transform(X)

@@ -227,7 +227,9 @@ def variables_of_kernels(folder):
         for k, v in os.environ.items()
         if k not in ("MPLBACKEND", "COLUMNS", "LINES", "FORCE_COLOR", "IN_TEST")
     }
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
+    env["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(Path(folder, "quiet")), str(ROOT), env.get("PYTHONPATH")])
+    )
     # One thread each, unless the caller says how many: notebooks run side by side.
     threads = env.get("OMP_NUM_THREADS", "1")
     env |= {
@@ -239,12 +241,11 @@ def variables_of_kernels(folder):
             "NUMBA_NUM_THREADS",
         )
     }
-    startup = Path(folder, "ipython", "profile_default", "startup", "quiet.py")
-    # that kernels are being compiled is said once on a machine, and is no output of a notebook
-    startup.parent.mkdir(parents=True)
-    startup.write_text(
-        'import logging\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\ndel logging\n'
-    )
+    # that kernels are being compiled is said once on a machine, and is no output of a notebook;
+    # processes that a notebook starts read this file too
+    quiet = Path(folder, "quiet", "sitecustomize.py")
+    quiet.parent.mkdir()
+    quiet.write_text('import logging\n\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\n')
     return env | {
         "TQDM_DISABLE": "1",
         "IPYTHONDIR": str(Path(folder, "ipython")),

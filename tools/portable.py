@@ -4,6 +4,7 @@ numbers of threads, without numba.
     portable.py                     every setting that this machine can run (under forty minutes on
     two cores)
     portable.py --most-different 2  the two that differ most from this machine's own: what CI runs
+    portable.py --only zen          those with this in their name
     portable.py --list              the settings, and which of them this machine can run
 
 OPENBLAS_CORETYPE chooses the kernels of OpenBLAS, NUMBA_CPU_NAME=generic those that numba compiles.
@@ -115,6 +116,9 @@ def main():
         metavar="N",
         help="only the first N of the settings that run here",
     )
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="only the settings with this in their name"
+    )
     parser.add_argument("--list", action="store_true", help="run nothing")
     parser.add_argument(
         "-j", "--jobs", type=int, default=cores(), help="processes (default: %(default)s)"
@@ -126,6 +130,8 @@ def main():
             "raise ModuleNotFoundError(\"No module named 'numba'\", name='numba')\n"
         )
         for setting in SETTINGS:
+            if args.only.lower() not in setting.name.lower():
+                continue
             if args.most_different is not None and ran == args.most_different:
                 break
             found, trouble = setting.kernels(folder)

@@ -20,7 +20,7 @@ from ..solvers._stopping import lower_of
 from ..solvers.coordinate_descent import Factorization, hals
 from ..solvers.count_descent import _takes_counts, count_descent
 from ..solvers.divergences import alternating_newton
-from ..solvers.initialization import best_start, random_start, svd_start
+from ..solvers.initialization import best_start, exact_start, random_start, svd_start
 
 # %% ../../nbs/chain/layer_losses.ipynb #be923683
 def flat_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
@@ -81,6 +81,9 @@ def count_factorization(X, k, rng, *, n_init=1, max_iter=20, svd=None):
     """Factorize counts into k topics as `flat_factorization` does, under Kullback-Leibler."""
     best = None
     for n in range(n_init):
+        exact = exact_start(X, k) if k >= X.shape[0] else None
+        if exact is not None:
+            return descend_counts(X, *exact, max_iter=1, tol=1e-4)
         if n == 0 and k <= min(X.shape) and X.norm2 > 0:
             A, S = svd_start(X, k, svd)
         else:

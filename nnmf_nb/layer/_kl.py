@@ -194,13 +194,15 @@ def values_per_point(X, A, S, linear):
     return out
 
 
-def descended(X, A, S, linear, l2=0.0, start=0, sweeps=2):
-    """Return S (k x M, float64) after `sweeps` sweeps, and the KKT residuals met in the first (M).
+def descended(X, A, S, linear, l2=0.0, start=0, sweeps=2, valued=False):
+    """Return S (k x M, float64) with lower divergences, and two numbers per data point.
 
+    By a Newton step or `sweeps` sweeps of coordinate descent. The numbers are the KKT residual met
+    on the way and, if `valued`, the divergence of the new S as of `multiplied`, else None.
     linear: `linear_costs`; l2: quadratic penalty; coefficients before `start` are held constant.
     """
     found, A, S = entries_of(X), np.ascontiguousarray(A, dtype=np.float64), _as_rows(S).copy()
-    residual = np.empty(len(S))
+    residual, values, reachable = np.empty(len(S)), np.empty(len(S)), A.sum(axis=1) > 0
 
     def work(rows, indptr):
         costs = linear if len(linear) == 1 else linear[rows]
@@ -210,16 +212,19 @@ def descended(X, A, S, linear, l2=0.0, start=0, sweeps=2):
             found.values,
             found.unit,
             A,
+            reachable,
             costs,
             l2,
             S[rows],
             start,
             sweeps,
             residual[rows],
+            values[rows],
+            valued,
         )
 
     _each_row(work, found, A.shape[1], 20.0)
-    return S.T, residual
+    return S.T, residual, values if valued else None
 
 # %% ../../nbs/layer/kl.ipynb #70a103ff
 MAX_ITER = 60  # Newton steps per data point; ten are usual

@@ -363,7 +363,11 @@ def _solve_compiled(G, gram_of, F, S0):
         lambda r: kernels.solve_points(G, which[r], F[r], S[r], warm, status[r]), M, point_work(k)
     )
     if (status & NOT_CONVERGED).any():
-        kernels.solve_points_carefully(G, which, F, S, warm, status)
+        in_threads(
+            lambda r: kernels.solve_points_carefully(G, which[r], F[r], S[r], warm, status[r]),
+            M,
+            point_work(k),
+        )
     return S, status
 
 # %% ../../nbs/layer/nnls.ipynb #b4037189

@@ -153,11 +153,13 @@ def check_ranks(ranks):
 
 
 def warn_of_more_topics(k, n_features):
-    """Warn when there are more topics than features: the features themselves explain everything."""
+    """Warn when there are more topics than features: one for each explains everything, and of any
+    sign with coefficients >= 0 one more.
+    """
     if k > n_features:
         warnings.warn(
-            f"{k} topics are more than the {n_features} features of X, which explain all of it as "
-            "topics of their own: take fewer topics.",
+            f"{k} topics are more than the {n_features} features of X, and so many can explain all "
+            "of it: take fewer topics.",
             UserWarning,
             stacklevel=6,
         )

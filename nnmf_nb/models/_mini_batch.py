@@ -76,6 +76,7 @@ from nnmf_nb.solvers._online import (
     with_unit_columns,
 )
 from ..solvers.divergences import beta_of
+from ..solvers.initialization import exact_start
 
 # %% ../../nbs/models/mini_batch.ipynb #43096e2c
 def read_sample_weight(sample_weight, n_samples):
@@ -188,6 +189,8 @@ class MiniBatchModel(OneLayer):
         if problem.H is not None:
             A = asarray(problem.H.T / (problem.H.max() or 1.0), namespace_like(batch), batch.dtype)
             return unit_columns(A)
+        if problem.k >= batch.shape[0]:
+            return exact_start(batch, problem.k)[0]
         init = self.init or ("nndsvda" if problem.k <= min(batch.shape) else "random")
         svd = None if init == "random" else quick_svd(batch, problem.k, rng)
         return unit_columns(filled_start(batch, problem.k, init, svd, rng)[0])
@@ -274,7 +277,8 @@ class MiniBatchModel(OneLayer):
             else:
                 A = factor_like(self.layers_[0].A, like)
                 total, n_before = _beside(self.statistics_, like), self.n_samples_seen_
-            keep = what_is_left(self.forget_factor, n_before, data.shape[1])
+            keep = what_is_left(self.forget_factor, n_before, data.shape[1], by.fade)
+            by = by.at(n_before / data.shape[1])
             found = learn(by, batch, A, total, keep=keep)
             value = by.surprise(batch, A, found)
             stationarity = by.stationarity(A, found.total)
@@ -360,8 +364,10 @@ def _labels_in(labels):
 class MiniBatchNMF(MiniBatchModel):
     """Nonnegative matrix factorization, X ~ A S, from batches of data points.
 
-    Parameters that scikit-learn's `MiniBatchNMF` has are named as there. Coefficients of a batch
-    are exact; topics learn from them and from what is remembered of all batches before.
+    Parameters that scikit-learn's `MiniBatchNMF` has are named as there. Topics learn from the
+    coefficients of a batch and from what is remembered of all batches before. The coefficients
+    are exact, but for the first hundred batches of 'kullback-leibler': there they come from a few
+    multiplicative steps, because exact zeros would hold topics where they began.
 
     Parameters
     ----------
@@ -377,8 +383,10 @@ class MiniBatchNMF(MiniBatchModel):
     forget_factor : 'auto' or float, default='auto'
         What is left of the past, from 0 to 1, dimensionless: in `partial_fit` after each batch, in
         `fit` after each pass. 'auto': in `partial_fit` so much that the remembered part grows with
-        the stream while its beginning fades, in `fit` everything from the second pass on. 1.0
-        forgets nothing; a number below 1 follows topics that drift.
+        the stream while its beginning fades, in `fit` everything from the second pass on (for
+        'kullback-leibler' when passes as over a stream lower the objective by less than a
+        thousandth, after twelve at the latest). 1.0 forgets nothing; a number below 1 follows
+        topics that drift.
     beta_loss : {'frobenius', 'kullback-leibler'}, default='frobenius'
         Loss between X and A S: squared error, or Kullback-Leibler for counts. For these `fit`
         remembers up to n_features x k numbers for each batch.

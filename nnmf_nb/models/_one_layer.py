@@ -200,7 +200,8 @@ def train_flat(X, problem, model, svd, rng, report):
     """
     best = None
     free = problem.fixed is None and not any((*problem.on_A, *problem.on_S))
-    exact = exact_start(X, problem.k) if problem.loss.is_squared and free else None
+    has_start = problem.loss.is_squared or problem.loss.is_of_counts
+    exact = exact_start(X, problem.k) if has_start and free else None
     for n in range(model.n_init):
         if problem.start and n == 0:
             A, S = problem.start

@@ -32,6 +32,7 @@ from nnmf_nb.models._base import (
     check_ranks,
     factor_like,
     progress_bar,
+    warn_of_more_topics,
     with_callbacks,
 )
 
@@ -258,6 +259,7 @@ class DeepSemiNMF(SignedEstimator):
         ranks = check_semi(self)
         labels = labels_per_layer(y, len(ranks), data.shape[1]) if self.lam else {}
         warn_few_topics(labels, ranks)
+        warn_of_more_topics(ranks[0], data.shape[0])
         if labels and not self.ridge:
             raise ValueError(
                 "labels need ridge > 0: without a price on Z their term can be made as small as "

@@ -290,7 +290,7 @@ def _added(add, a, b):
     return add(a, b)
 
 # %% ../../nbs/out_of_core/distributed.ipynb #567dab60
-_SPANS_PER_THREAD = 4
+_SPANS_PER_THREAD = 2
 
 
 def spans_of_blocks(n_blocks: int, n_threads: int) -> list[range]:

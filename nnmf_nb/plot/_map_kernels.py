@@ -90,7 +90,7 @@ def gather(positions, fields, low, side):
     return values
 
 # %% ../../nbs/plot/map_kernels.ipynb #63965495
-@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
 def attraction(positions, indptr, indices, weights):
     """The attractive force on every point (n x 2) by its neighbors in a CSR graph."""
     force = np.zeros_like(positions)

@@ -81,12 +81,17 @@ class _Side:
         new, residual, values = found
         return _Pass(new, self.mean(residual), float(values.sum()) if valued else math.nan)
 
-    def descended(self, B, F):
-        """Return the factor after sweeps of coordinate descent, and its stationarity."""
+    def descended(self, B, F, valued=False):
+        """Return the factor after a step of descent, its stationarity, and its divergence then.
+
+        The divergence has the penalties on the factor; it is NaN unless `valued`.
+        """
         if self.start == F.shape[0]:
-            return F, 0.0
-        new, residual = descended(self.X, B, F, self.costs(B), self.l2, self.start)
-        return new, self.mean(residual)
+            values = values_per_point(self.X, B, F, self.costs(B))
+            return F, 0.0, float(values.sum()) + self.l2 / 2 * inner(F, F)
+        given = self.costs(B), self.l2, self.start
+        new, residual, values = descended(self.X, B, F, *given, valued=valued)
+        return new, self.mean(residual), float(values.sum()) if valued else math.nan
 
     def mean(self, residual):
         """Return the mean of residuals by the shares of their columns."""
@@ -105,12 +110,6 @@ class _Problem:
     of_S: _Side
     of_A: _Side
     constant: float = 0.0
-
-    def value(self, A, S):
-        """Return the divergence and the penalties, seen from the side of A."""
-        linear = linear_costs(self.of_A.X, S.T)
-        total = float(values_per_point(self.of_A.X, S.T, A.T, linear).sum())
-        return total - self.constant + self.of_A.penalty(A) + self.of_S.penalty(S)
 
 # %% ../../nbs/solvers/count_descent.ipynb #7335d3a3
 def _weight_constant(X):
@@ -269,19 +268,19 @@ def _extrapolate(new, previous, beta):
 
 
 def _descent(problem, state):
-    """Return updated and extrapolated factors, and the stationarity met on the way."""
+    """Return updated and extrapolated factors, the stationarity met, and the objective."""
     begin, last, beta = state.extrapolated, state.updated, state.momentum.beta
-    S, of_S = problem.of_S.descended(begin.A, begin.S)
+    S, of_S, _ = problem.of_S.descended(begin.A, begin.S)
     S_extrapolated = _extrapolate(S, last.S, beta)
-    At, of_A = problem.of_A.descended(S_extrapolated.T, begin.A.T)
+    At, of_A, value = problem.of_A.descended(S_extrapolated.T, begin.A.T, valued=True)
     A_extrapolated = _extrapolate(At.T, last.A, beta)
     A_extrapolated[:, : problem.of_A.start] = At.T[:, : problem.of_A.start]
-    return Factors(At.T, S), Factors(A_extrapolated, S_extrapolated), max(of_S, of_A)
+    value += problem.of_S.penalty(S_extrapolated) - problem.constant
+    return Factors(At.T, S), Factors(A_extrapolated, S_extrapolated), max(of_S, of_A), value
 
 
 def _descent_iteration(problem, state):
-    updated, extrapolated, stationarity = _descent(problem, state)
-    value = problem.value(updated.A, extrapolated.S)
+    updated, extrapolated, stationarity, value = _descent(problem, state)
     if not value <= state.lowest:
         return state.rejected(stationarity)
     momentum = state.momentum.increased()

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from ..layer._cpu_kernels import OK
-from ..layer._kl_kernels import descend_row, newton_row, normalized
+from ..layer._kl_kernels import descend_support, newton_row, normalized, row_work
 
 # %% ../../nbs/tensors/kernels.ipynb #7b8defd5
 @njit(cache=True, error_model="numpy", nogil=True, inline="always")
@@ -102,17 +102,22 @@ def longest(first, last, ptr):
 def coo_descend(first, last, ptr, others, values, big, linear, rows, sweeps, residual):
     """Coordinate descent for `rows` first .. last of a factor, in place.
 
-    residual: the KKT residuals met in the first sweep.
+    residual: the KKT residuals met. The step is that of a factorization of a matrix, for which
+    the products of the other factors are its topics.
 
     linear: N_m x k, or 1 x k when all rows have the same.
     """
     k, most = big.shape[1], longest(first, last, ptr)
-    B, v, y = np.empty((k, most)), np.empty(most), np.empty(most)
-    t, square = np.empty(k), np.zeros(k)
+    topics, v, t = np.empty((most, k)), np.empty(most), np.empty(k)
+    entries, work = np.arange(most), row_work(k, most, 0.0)
     for i in range(first, last):
-        n = coo_gather(ptr[i], ptr[i + 1], others, values, big, t, B, v)
-        cost = linear[i if linear.shape[0] > 1 else 0]
-        residual[i] = descend_row(B, v, y, n, cost, square, rows[i], 0, sweeps)
+        n = coo_gather(ptr[i], ptr[i + 1], others, values, big, t, topics.T, v)
+        cost, row, total = linear[i if linear.shape[0] > 1 else 0], rows[i], v[:n].sum()
+        residual[i] = 0.0
+        if n == 0:
+            row[:] = 0.0
+        else:
+            residual[i] = descend_support(topics, entries, v, total, n, cost, row, 0, sweeps, work)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
