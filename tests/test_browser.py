@@ -1,5 +1,5 @@
-"""The pages where people meet them: a tutorial, edits and a fit that is watched, in JupyterLab and in
-Notebook 7, the app in Voila and in JupyterLab.
+"""The pages where people meet them: a tutorial, edits and a fit that is watched, in JupyterLab and
+in Notebook 7, the app in Voila and in JupyterLab.
 
 Real servers, real kernels, Chromium without a window. SCREENSHOTS=folder keeps pictures to be
 looked at.

@@ -67,8 +67,8 @@ def use_inspector(page):
     page.locator('[data-mode="all"]').click()
     for one in page.locator(".read").all()[:4]:
         one.click()
-    if page.locator('[data-tool="level 0"]').count():
-        page.locator('.map [data-tool="topics"], .map [data-tool="level 0"]').first.click()
+    if page.locator('.layers [data-level="0"]').count():
+        page.locator('.layers [data-level="0"]').click()
     node(page, 0, 1).locator(".bar").click()
     for one in page.locator(".feature").all()[:2]:
         one.hover()
