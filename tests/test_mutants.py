@@ -327,3 +327,11 @@ def test_stacks_stay_small(monkeypatch, weighted):
     sizes.clear()
     nnls_vjp(A, X, S, S, **extra)
     assert 100 < solving <= 1000 / 3 + 36 and 100 < max(sizes) <= 1000 / 2 + 36
+
+
+def test_ordinary_numbers_have_one_unit_in_float32_too():
+    """Units of their own for all columns would give the same coefficients, but cost passes."""
+    A, X = np.random.default_rng(5).random((30, 4)), np.random.default_rng(6).random((30, 9))
+    for dtype in (np.float64, np.float32):
+        scaled = layer._scaled_problem(A.astype(dtype), as_data(X.astype(dtype)), 0.0, 0.0)
+        assert scaled.unit is not None
