@@ -401,11 +401,13 @@ def one_pass(by, batches, state, forget_factor=1.0, sweeps=2):
     return replace(state, A=A, total=total, visits=visits, weights=weights, latest=latest), value
 
 
-def begins_like_a_stream(by, errors):
+def begins_like_a_stream(by, state):
     """Whether the next pass is one of a stream: the first one, and as long as that pays."""
+    errors = state.errors
     if not errors:
         return True
-    if len(errors) >= by.most_passes:
+    was_stream = state.latest is not None
+    if not was_stream or len(errors) >= by.most_passes:
         return False
     return len(errors) == 1 or errors[-2] - errors[-1] > SLOW * errors[-1]
 
@@ -425,7 +427,7 @@ def train_in_batches(
     rule = StoppingRule(tol)
 
     def step(state):
-        is_stream = begins_like_a_stream(by, state.errors)
+        is_stream = begins_like_a_stream(by, state)
         if not is_stream and state.latest is not None and len(state.errors) > 1:
             state = replace(state, total=state.latest, weights=[1.0] * n, latest=None)
         new, value = one_pass(by, batches, state, forget_factor if is_stream else later, sweeps)
