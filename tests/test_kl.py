@@ -16,8 +16,12 @@ from nnmf_nb.core._arrays import to_numpy
 from nnmf_nb.core._data import DataMatrix, as_data, transposed
 from nnmf_nb.layer import kl_regression_certified
 from nnmf_nb.layer._kl import descended, linear_costs, values_per_point
+from nnmf_nb.layer._nnls import cpu_kernels
 from nnmf_nb.solvers.count_descent import count_descent
 from nnmf_nb.solvers.divergences import divergence, kkt_of_ratios, mu, ratios
+
+# the descent of `count_descent` exists as compiled kernels only
+needs_kernels = pytest.mark.skipif(cpu_kernels() is None, reason="numba is not installed")
 
 KL = "kullback-leibler"
 
@@ -319,6 +323,7 @@ def test_a_row_does_not_depend_on_its_batch():
         np.testing.assert_array_equal(kl_regression(A, sp.csc_array(X)[:, index]), whole[:, index])
 
 
+@needs_kernels
 def test_threads_do_not_change_bits(monkeypatch):
     A, X = problem(N=300, k=8, M=400)
     data, rng = as_data(sp.csr_array(X)), np.random.default_rng(0)
@@ -438,6 +443,7 @@ def options(kind):
     }[kind]
 
 
+@needs_kernels
 @pytest.mark.parametrize("kind", ["plain", "penalized", "fixed"])
 @pytest.mark.parametrize("form", ["dense", "sparse", "weighted"])
 def test_descent_never_rises_and_ends_stationary(kind, form):
@@ -463,6 +469,7 @@ def test_descent_never_rises_and_ends_stationary(kind, form):
         )
 
 
+@needs_kernels
 def test_descent_is_at_least_as_good_as_many_multiplicative_updates():
     data, rng = as_data(counts().T), np.random.default_rng(0)
     start = rng.random((80, 4)), rng.random((4, 120))
@@ -470,6 +477,7 @@ def test_descent_is_at_least_as_good_as_many_multiplicative_updates():
     assert fast.objective[-1] <= slow.objective[-1] * (1 + 1e-6)
 
 
+@needs_kernels
 def test_zeros_of_a_start_are_left():
     data = as_data(counts().T)
     A, S = np.zeros((80, 4)), np.zeros((4, 120))
@@ -592,6 +600,7 @@ def test_transform_of_one_document_is_an_optimum():
     assert kkt_of_ratios(S, *ratios(data, model.components_.T, S, 1)).max() <= 1e-9
 
 
+@needs_kernels
 @pytest.mark.parametrize("start", [0, 2])
 @pytest.mark.parametrize("k", [6, 24])  # models of a row, and sweeps
 def test_a_step_of_descent_never_raises_a_data_point(k, start):
