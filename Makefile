@@ -67,7 +67,7 @@ fuzz: .venv/dev ## 100 000 small-integer NNLS problems against brute force (minu
 MUTANTS ?= 60
 SEED ?= 0
 
-mutation: .venv/dev ## change one operator or number at a time, see whether the tests notice (minutes; MUTANTS=60 SEED=0)
+mutation: .venv/dev ## change one operator or number at a time, see whether the tests notice (one to two hours; MUTANTS=60 SEED=0)
 	@$(PY) tools/mutation.py $(MUTANTS) $(SEED)
 
 coverage: .venv/dev ## lines and branches that the tests reach (compiled kernels run as plain Python for theirs)

@@ -2,7 +2,7 @@
 """Change one operator or number at a time in nnls, losses and solvers, and see whether the tests
 notice.
 
-    python tools/mutation.py [NUMBER [SEED]]        # 60 mutants from seed 0 (an hour on two cores)
+    python tools/mutation.py [NUMBER [SEED]]   # 60 mutants from seed 0 (one to two hours)
 
 The same seed draws the same mutants of the same source. First the tests of `make test` (without
 browser and notebooks) run once under coverage, which tells the tests that reach each line. Then
