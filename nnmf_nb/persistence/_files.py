@@ -230,6 +230,7 @@ def fitted_of(model):
     """The fitted attributes of a model as a dict; empty when it was not fitted, or when a fit
     failed half-way.
     """
+    getattr(model, "layers_", None)  # a model of batches describes the last one when it is asked
     own = {
         name: value
         for name, value in vars(model).items()
