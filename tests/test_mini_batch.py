@@ -2,6 +2,7 @@
 after a file, and bad batches leave a model as it was.
 """
 
+import copy
 import pickle
 import warnings
 
@@ -17,6 +18,7 @@ from nnmf_nb.core._arrays import gram
 from nnmf_nb.core._data import DataMatrix, relative_error
 from nnmf_nb.layer._kl import solve_kl
 from nnmf_nb.layer._nnls import solve_layer
+from nnmf_nb.models import _mini_batch
 from nnmf_nb.models._mini_batch import LabeledSquares, _labels_in
 from nnmf_nb.solvers._online import (
     Batch,
@@ -324,3 +326,39 @@ def test_a_sample_can_be_verified():
     assert certificate.layers[0].kkt < 1e-10 and certificate.color == "gray"
     assert "more data points" in repr(certificate)
     assert model.certificate_.layers[0].kkt < 1e-10
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("kind", [np.array, sp.csr_array])
+def test_a_batch_is_described_when_somebody_asks(loss, kind, monkeypatch):
+    """With the same bits as at once, whatever happened to batch and parameters meanwhile."""
+    batch = kind(COUNTS[60:])
+    model = stream(MiniBatchNMF(4, beta_loss=loss, random_state=0), COUNTS[:60], 2)
+    model.partial_fit(batch)
+    assert not {"layers_", "reconstruction_err_", "deviances_"} & set(vars(model))
+    values = batch if isinstance(batch, np.ndarray) else batch.data
+    values[:] = 0.0
+    model.set_params(beta_loss="frobenius")
+    monkeypatch.setattr(_mini_batch, "LARGEST_COPY", 0)
+    at_once = stream(MiniBatchNMF(4, beta_loss=loss, random_state=0), COUNTS[:60], 2)
+    at_once.partial_fit(kind(COUNTS[60:]))
+    assert "layers_" in vars(at_once)
+    for name in ("A", "S", "error", "kkt"):
+        one, other = (getattr(each.layers_[0], name) for each in (model, at_once))
+        assert np.array_equal(one, other)
+    assert model.reconstruction_err_ == at_once.reconstruction_err_
+    assert hasattr(model, "deviances_") == (loss == "kullback-leibler")
+    assert model._description is None  # the copy of the batch is gone
+
+
+def test_copies_and_files_of_a_stream_hold_no_batch(tmp_path):
+    model = stream(MiniBatchNMF(4, random_state=0), X)
+    save(model, tmp_path / "model.nnmf")
+    loaded = load(tmp_path / "model.nnmf")
+    again = stream(MiniBatchNMF(4, random_state=0), X)
+    for one in (loaded, pickle.loads(pickle.dumps(again)), copy.copy(again)):
+        assert vars(one).get("_description") is None
+        assert np.array_equal(one.layers_[0].S, model.layers_[0].S)
+    with pytest.raises(AttributeError, match="no attribute 'layers_'"):
+        getattr(MiniBatchNMF(4), "layers_")  # noqa: B009
+    assert not hasattr(fitted(again, X), "deviances_")
