@@ -1,16 +1,19 @@
 """How does an iteration in blocks grow with the data? CPU time of one reading and of the
-step of A over data points, features, nonzeros and topics.
+step of A over data points, features, nonzeros and topics; and, where Dask is installed, bytes and
+CPU time of one reading by 1, 2 and 3 workers of a cluster on this machine.
 
     python benchmarks/growth.py
 
-One thread, `time.process_time`, the least of three rounds in turn; under a minute. Writes
+One thread, `time.process_time`, the least of three rounds in turn; some two minutes. Writes
 results/growth.json, which the notebook 'Past these machines, on paper' reads.
 """
 
+import contextlib
 import datetime
 import json
 import os
 import platform
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,8 +27,11 @@ from nnmf_nb import blocks  # noqa: E402
 from nnmf_nb.core._linalg import unit_columns  # noqa: E402
 from nnmf_nb.out_of_core._training import BlockedData, Squares  # noqa: E402
 
+with contextlib.suppress(SystemExit):
+    import cluster  # the benchmark beside this one, which ends without Dask
+
 RESULTS = Path(__file__).parent / "results" / "growth.json"
-ROUNDS, BLOCK = 3, 2000
+ROUNDS, BLOCK, WORKERS = 3, 2000, (1, 2, 3)
 # points, features, nonzeros per point, topics: one of them is changed at a time
 BASE = dict(points=8000, features=20_000, per_point=60, topics=20)
 CHANGES = (
@@ -83,6 +89,34 @@ class Case:
         )
 
 
+def over_workers(n_rows=40_000, n_readings=5):
+    """Return one row per number of workers: bytes over the network per reading beside those of
+    the model, CPU seconds of all processes and of the workers, wall seconds, and whether the sums
+    have the bits of one thread. A dense file, the blocks of `cluster.py`.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/X.npy"
+        cluster.make_file(path, n_rows)
+        rows = -(-n_rows // cluster.N_BLOCKS)
+        cluster.count_bytes()
+        _, expected = cluster.measured(path, rows, 1, None)
+        with contextlib.ExitStack() as stack:
+            clients = {n: stack.enter_context(cluster.client_of(n)) for n in WORKERS}
+            best, same = {}, dict.fromkeys(WORKERS, True)
+            for _ in range(ROUNDS):
+                for n, client in clients.items():
+                    with client.as_current():
+                        one, bits = cluster.measured(path, rows, n_readings, client)
+                    best[n] = np.minimum(best.get(n, np.inf), one)
+                    same[n] &= bits == expected
+    for n, (wall, cpu, n_bytes, of_workers) in best.items():
+        row = dict(workers=n, bytes=n_bytes, bytes_of_model=cluster.bytes_of_model(n))
+        row |= dict(wall=wall, cpu=cpu, cpu_of_workers=of_workers, same_bits=same[n])
+        found.append(row)
+    return found
+
+
 def last_level_cache():
     """Return the size of the largest cache of the first core in bytes, 0 where it is not said."""
     found = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
@@ -103,10 +137,12 @@ def main():
         cache=last_level_cache(),
         load=os.getloadavg()[0],
         block=BLOCK,
+        cores=os.cpu_count(),
         rows=[case.row() for case in cases],
+        workers=over_workers() if "cluster" in globals() else [],
     )
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    for row in record["rows"]:
+    for row in record["rows"] + record["workers"]:
         print(row)
 
 
