@@ -145,6 +145,7 @@ def main():
         cores=os.cpu_count(),
         rows=[case.row() for case in cases],
         workers=over_workers() if "cluster" in globals() else [],
+        load_of_workers=os.getloadavg()[0],
     )
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
     for row in record["rows"] + record["workers"]:
