@@ -409,7 +409,10 @@ def with_nan(i):
     [
         (lambda: in_order(X)[:2] + [X[:5, :40]], f"block 2 .*row 90.* 40 features.* {N_FEATURES}"),
         (lambda: in_order(with_nan(137), 1), "block 137 .*NaN.*row 137 of X"),
-        (lambda: with_nan(137).toarray(), r"block 3 .*NaN.*\[2, 7\].*row 137 of X"),
+        (
+            lambda: with_nan(137).toarray(),
+            r"block 3 .*NaN.*\[2, 7\].*Replace it: blocks.*row 137 of X",
+        ),
         (lambda: -X, "block 0 .*row 0 of X"),
         (lambda: [np.array([["a"]])], "dtype"),
         (lambda: [], "no data points"),

@@ -387,13 +387,13 @@ class MiniBatchModel(OneLayer):
 
     def _describe_now(self):
         """Set the attributes of the last batch that nobody had asked for."""
-        asked = self._description
-        if asked is None:
+        pending = self._description
+        if pending is None:
             return
         with blas_in_one_thread():
-            training = _one_batch(DataMatrix(asked.X, asked.scale), asked.problem)
-            fwd = asked.model._forward_pass(training.data, [asked.A])
-            found = asked.model._attributes(training, [asked.A], fwd)
+            training = _one_batch(DataMatrix(pending.X, pending.scale), pending.problem)
+            fwd = pending.model._forward_pass(training.data, [pending.A])
+            found = pending.model._attributes(training, [pending.A], fwd)
         self._set({name: found[name] for name in DESCRIBED if name in found})
         vars(self).pop("_description", None)
         for status in fwd.status:

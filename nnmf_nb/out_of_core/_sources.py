@@ -734,7 +734,8 @@ def _checked_block(block, number, first, n_features):
         )
     block = floating(canonical(sp.csr_array(block)) if sp.issparse(block) else block, name)
     try:
-        check_finite(block, name)
+        # a mask needs X in memory
+        check_finite(block, name, "Replace it: blocks have no unknown entries.")
         check_nonnegative(block, name)
     except ValueError as error:
         row = first + _bad_row(block)
