@@ -385,18 +385,23 @@ class MiniBatchModel(OneLayer):
         self._description = Description(parameters, copied, data.scale, problem, A)
         self._set({"components_": FromFit(to_numpy(A).T), "_n_features_out": A.shape[1]})
 
+    def _attributes_of_batch(self, training, A):
+        """Fitted attributes of a batch, and the status of its coefficients."""
+        fwd = self._forward_pass(training.data, A)
+        return self._attributes(training, A, fwd), fwd.status
+
     def _describe_now(self):
         """Set the attributes of the last batch that nobody had asked for."""
         pending = self._description
         if pending is None:
             return
         with blas_in_one_thread():
-            training = _one_batch(DataMatrix(pending.X, pending.scale), pending.problem)
-            fwd = pending.model._forward_pass(training.data, [pending.A])
-            found = pending.model._attributes(training, [pending.A], fwd)
+            data = DataMatrix(pending.X, pending.scale)
+            training = _one_batch(data, pending.problem)
+            found, statuses = pending.model._attributes_of_batch(training, [pending.A])
         self._set({name: found[name] for name in DESCRIBED if name in found})
         vars(self).pop("_description", None)
-        for status in fwd.status:
+        for status in statuses:
             warn_not_converged(status, type(self).__name__)
 
     def __getstate__(self):
