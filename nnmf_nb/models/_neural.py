@@ -600,7 +600,7 @@ class NeuralNMF(LayeredNMF):
     n_init : 'auto' or int, default='auto'
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
         one comes from the SVD, the others are random; each gets ten iterations, and the best goes
-        on. 'auto' is 3.
+        on. 'auto' is 5, and 3 for counts and for data on disk.
     max_iter : int, default=500
         Largest number of training iterations.
     tol : float, default=1e-4
@@ -815,7 +815,11 @@ class NeuralNMF(LayeredNMF):
         if earlier:
             self.init_ = "warm_start"
             return [factor_like(A, namespace_like(X)) for A in earlier["layers_"]], False
-        options = dict(n_init=check_n_init(self.n_init), svd=svd, by=start_loss(self, X))
+        by = start_loss(self, X)
+        # a first layer in a poor minimum stays there; for counts and blocks starts are dear
+        auto, first_iter = (5, 50) if by is SQUARES else (3, 20)
+        n_init = check_n_init(self.n_init, auto)
+        options = dict(n_init=n_init, first_iter=first_iter, svd=svd, by=by)
         init = self.init
         if init == "auto" and len(ranks) == 1:
             init = "flat"  # all starts are the same
@@ -830,7 +834,7 @@ class NeuralNMF(LayeredNMF):
             self.init_ = list(chains)[0]
             return chains[self.init_], True
         if uses_labels(supervision) and "sequential" in candidates:
-            of_classes = chain_of_classes(X, chains["flat"], supervision.labels, options["by"])
+            of_classes = chain_of_classes(X, chains["flat"], supervision.labels, by)
             if of_classes is not None:
                 chains["labels"] = of_classes
 

@@ -126,7 +126,9 @@ def _repeated(A, k):
 START_NAMES = ("sequential", "flat", "above")
 
 
-def candidate_chains(X, ranks, names, rng, *, n_init=3, max_iter=20, svd=None, by=None):
+def candidate_chains(
+    X, ranks, names, rng, *, n_init=3, max_iter=20, first_iter=20, svd=None, by=None
+):
     """Build the starts of a hierarchy.
 
     Parameters
@@ -143,6 +145,8 @@ def candidate_chains(X, ranks, names, rng, *, n_init=3, max_iter=20, svd=None, b
         Starts of the factorization with which each of them begins.
     max_iter : int, default=20
         Iterations of each factorization, dimensionless.
+    first_iter : int, default=20
+        Those of the first one of 'flat' and 'sequential'.
     svd : tuple of array, default=None
         Leading singular triplets of X, at least as many as the first rank, if known.
     by : LayerLoss, default=None
@@ -164,7 +168,7 @@ def candidate_chains(X, ranks, names, rng, *, n_init=3, max_iter=20, svd=None, b
     names = [name for name in builders if name in names]
     if not names:
         return chains, False
-    first = by.factorize(X, ranks[0], rng, n_init=n_init, max_iter=max_iter, svd=svd)
+    first = by.factorize(X, ranks[0], rng, n_init=n_init, max_iter=first_iter, svd=svd)
     if first.reason == "interrupted":
         max_iter, names = 0, names[-1:]
     svd = svd if max(ranks) == ranks[0] else None
@@ -281,10 +285,10 @@ def check_init(init, names):
         )
 
 
-def check_n_init(n_init):
-    """The number of starts of the first factorization; 'auto' is 3."""
+def check_n_init(n_init, auto=3):
+    """The number of starts of the first factorization; auto: what 'auto' means."""
     if isinstance(n_init, str) and n_init == "auto":
-        return 3
+        return auto
     if not isinstance(n_init, numbers.Integral) or isinstance(n_init, bool) or n_init < 1:
         raise ValueError(f"n_init must be 'auto' or an integer >= 1, got {n_init!r}.")
     return int(n_init)
@@ -324,7 +328,7 @@ def given_chain(init, ranks, X, pool_size=1, by=None):
     return chain
 
 # %% ../../nbs/models/starts.ipynb #5e1c0f3a
-def chain_of(init, X, ranks, rng, *, n_init=3, svd=None, by=None):
+def chain_of(init, X, ranks, rng, *, n_init=3, first_iter=20, svd=None, by=None):
     """Build the start that is asked for: a name of `START_NAMES`, or a list of matrices.
 
     Parameters
@@ -337,7 +341,7 @@ def chain_of(init, X, ranks, rng, *, n_init=3, svd=None, by=None):
         Topics per layer.
     rng : numpy.random.Generator
         Source of random numbers.
-    n_init, svd, by
+    n_init, first_iter, svd, by
         As in `candidate_chains`.
 
     Returns
@@ -351,5 +355,6 @@ def chain_of(init, X, ranks, rng, *, n_init=3, svd=None, by=None):
     """
     if not isinstance(init, str):
         return "given", given_chain(init, ranks, X, by=by), False
-    chains, interrupted = candidate_chains(X, ranks, (init,), rng, n_init=n_init, svd=svd, by=by)
+    options = dict(n_init=n_init, first_iter=first_iter, svd=svd, by=by)
+    chains, interrupted = candidate_chains(X, ranks, (init,), rng, **options)
     return init, chains[init], interrupted
