@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..core._arrays import asarray, double, gram, inner, namespace
 from ..core._data import WeightedDataMatrix, namespace_like, residual2, transposed
-from ..core._linalg import column_lengths, unit_columns
+from ..core._linalg import product_with_unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import solve_layer
 from ._loss import Loss
@@ -171,8 +171,8 @@ def minimized(fit):
 
 def unit_fit(fit):
     """The same fit with columns of A of length 1 and their lengths in S."""
-    S = double(fit.S) * column_lengths(fit.A)[:, None]
-    return replace(fit, A=unit_columns(fit.A), S=namespace(S).astype(S, fit.S.dtype))
+    A, S = product_with_unit_columns(fit.A, fit.S)
+    return replace(fit, A=A, S=S)
 
 
 def used_solver(problem, fit):
