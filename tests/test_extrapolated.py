@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.decomposition import NMF as Peer
 
 import nnmf_nb.solvers.extrapolation as solvers
 from nnmf_nb import NMF, datasets
@@ -296,3 +297,34 @@ def test_another_namespace(exact, xp_device, monkeypatch):
     )
     assert there.errors == pytest.approx(here.errors, rel=1e-9 if dtype == xp.float64 else 1e-4)
     assert to_numpy(there.A).min() >= 0 and there.A.dtype == dtype
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize("length", [1.0, 100.0])
+def test_the_first_ten_iterations_are_scikit_learns(kind, length, engine):
+    """From the same start, also when its columns are long and its coefficients small."""
+    X = data(kind).X.T
+    rng = np.random.default_rng(2)
+    W, H = rng.random((40, 4)), rng.random((4, 30))
+    peer = Peer(4, init="custom", max_iter=10, tol=0.0)
+    theirs = peer.fit_transform(X, W=W.copy(), H=H.copy()) @ peer.components_
+    model = NMF(4, init="custom", max_iter=10, tol=0.0).fit(X, W=W / length, H=H * length)
+    directions = [
+        H / np.linalg.norm(H, axis=1)[:, None] for H in (model.components_, peer.components_)
+    ]
+    assert (directions[0] @ directions[1].T).max(axis=1) == pytest.approx(1, abs=1e-9)
+    dense = X.toarray() if kind == "sparse" else X
+    assert model.reconstruction_err_ <= np.linalg.norm(dense - theirs) + 1e-12
+
+
+@pytest.mark.parametrize("solver", ["auto", "hals", "anls", "mu"])
+def test_no_iteration_undoes_a_start(solver):
+    """The error after few iterations is not above that of a start with columns of any length."""
+    X = data().X.T
+    rng = np.random.default_rng(3)
+    before = NMF(4, random_state=0, tol=1e-6, max_iter=2000).fit(X)
+    scale = 10.0 ** rng.integers(-3, 4, 4)
+    W, H = before.transform(X) * scale, before.components_ / scale[:, None]
+    for max_iter in (1, 3):
+        after = NMF(4, init="custom", solver=solver, max_iter=max_iter, tol=0.0).fit(X, W=W, H=H)
+        assert after.reconstruction_err_ <= before.reconstruction_err_ * (1 + 1e-9)

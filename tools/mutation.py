@@ -184,7 +184,8 @@ def noticed(folder, module, source, tests, limit):
         return True
     finally:
         path.write_text(genuine, encoding="utf-8")
-    if done.returncode not in (0, 1):
+    # 2 and 4: a test file could not be imported, because what it imports computes at import
+    if done.returncode not in (0, 1, 2, 4):
         sys.exit(f"pytest did not run the tests of {module}:\n{done.stdout[-2000:]}{done.stderr}")
     return bool(done.returncode)
 

@@ -67,6 +67,7 @@ from nnmf_nb.models._starts import (
     best_by_cost,
     candidate_chains,
     chain_of,
+    chain_of_classes,
     check_init,
     check_n_init,
     given_chain,
@@ -591,13 +592,15 @@ class NeuralNMF(LayeredNMF):
         Where training begins. 'flat': factorizations of X for every rank, each written in the
         topics of the layer below; 'sequential': a factorization of X, then of its coefficients,
         and so on; 'above': topics of the deepest layer, each split by a factorization of the data
-        points that belong to it. 'auto' trains 'flat' and 'sequential' for three iterations and
-        goes on from the lower cost. A list of matrices A_l (n_features x k_0, k_0 x k_1, ..,
-        entries >= 0) is taken as it is, with columns of unit length.
+        points that belong to it. 'auto' trains 'flat' and 'sequential' for three iterations,
+        and where an upper layer has labels 'flat' with the mean coefficients of each class in
+        place of the topics most like them, and goes on from the lowest cost. A list of matrices
+        A_l (n_features x k_0, k_0 x k_1, .., entries >= 0) is taken as it is, with columns of unit
+        length.
     n_init : 'auto' or int, default='auto'
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
         one comes from the SVD, the others are random; each gets ten iterations, and the best goes
-        on. 'auto' is 3.
+        on. 'auto' is 5, and 3 for counts and for data on disk.
     max_iter : int, default=500
         Largest number of training iterations.
     tol : float, default=1e-4
@@ -643,7 +646,8 @@ class NeuralNMF(LayeredNMF):
         Why training ended: 'stationary', 'no progress', 'stalled' (no step lowers the cost),
         'max_iter', 'callback' or 'interrupted'.
     init_ : str
-        Where training began: 'flat', 'sequential', 'above', 'given' (a list) or 'warm_start'.
+        Where training began: 'flat', 'sequential', 'labels', 'above', 'given' (a list) or
+        'warm_start'.
     history_ : dict
         Course of the last fit: 'objective' and 'stationarity' (lists, the start and every
         iteration), 'errors' (ndarray, iterations x depths, relative errors), each under the
@@ -811,7 +815,11 @@ class NeuralNMF(LayeredNMF):
         if earlier:
             self.init_ = "warm_start"
             return [factor_like(A, namespace_like(X)) for A in earlier["layers_"]], False
-        options = dict(n_init=check_n_init(self.n_init), svd=svd, by=start_loss(self, X))
+        by = start_loss(self, X)
+        # a first layer in a poor minimum stays there; for counts and blocks starts are dear
+        auto, first_iter = (5, 50) if by is SQUARES else (3, 20)
+        n_init = check_n_init(self.n_init, auto)
+        options = dict(n_init=n_init, first_iter=first_iter, svd=svd, by=by)
         init = self.init
         if init == "auto" and len(ranks) == 1:
             init = "flat"  # all starts are the same
@@ -825,6 +833,10 @@ class NeuralNMF(LayeredNMF):
         if interrupted:
             self.init_ = list(chains)[0]
             return chains[self.init_], True
+        if uses_labels(supervision) and "sequential" in candidates:
+            of_classes = chain_of_classes(X, chains["flat"], supervision.labels, by)
+            if of_classes is not None:
+                chains["labels"] = of_classes
 
         def train_briefly(A):
             try:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..core._arrays import asarray, double, gram, inner, namespace
 from ..core._data import WeightedDataMatrix, namespace_like, residual2, transposed
-from ..core._linalg import column_lengths, unit_columns
+from ..core._linalg import product_with_unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import solve_layer
 from ._loss import Loss
@@ -101,9 +101,10 @@ def _stationarity(X, A, S, Q, on_A, first, total):
     return projected_gradient_norm([A[:, first:]], [2 * gradient / total])
 
 # %% ../../nbs/solvers/flat.ipynb #8f31c411
-def filled_start(X, k, init, svd, rng):
+def filled_start(X, k, init, svd, rng, fill=1.0):
     """Start by name for a `DataMatrix`: 'nndsvd', 'nndsvda' or 'nndsvdar' as in scikit-learn, or
-    'random'. A (N x k), S (k x M, units of X.scale).
+    'random'. A (N x k), S (k x M, units of X.scale). fill: what replaces a zero for 'nndsvda', as a
+    fraction of the typical entry (root mean square).
     """
     if init == "random":
         return random_start(X, k, rng)
@@ -112,7 +113,7 @@ def filled_start(X, k, init, svd, rng):
     for F, size in zip(factors, (1 / math.sqrt(X.shape[0]), mean)):
         zero = F <= 0
         if init == "nndsvda":
-            F[zero] = size
+            F[zero] = fill * size
         if init == "nndsvdar":
             F[zero] = size / 100 * rng.random(int(zero.sum()))
     A, St = (asarray(F, like, X.dtype) for F in factors)
@@ -171,8 +172,8 @@ def minimized(fit):
 
 def unit_fit(fit):
     """The same fit with columns of A of length 1 and their lengths in S."""
-    S = double(fit.S) * column_lengths(fit.A)[:, None]
-    return replace(fit, A=unit_columns(fit.A), S=namespace(S).astype(S, fit.S.dtype))
+    A, S = product_with_unit_columns(fit.A, fit.S)
+    return replace(fit, A=A, S=S)
 
 
 def used_solver(problem, fit):

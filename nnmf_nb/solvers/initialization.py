@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
-from ..core._arrays import Array, asarray, namespace
+from ..core._arrays import Array, asarray
 from ..core._data import DataMatrix, WeightedDataMatrix, namespace_like
-from ..core._linalg import column_lengths, top_svd, unit_columns
+from ..core._linalg import product_with_unit_columns, top_svd, unit_columns
 from ._stopping import lower_of
 from .coordinate_descent import Factorization, hals
 
@@ -154,10 +154,7 @@ def exact_start(X: DataMatrix, k: int) -> tuple[Array, ...] | None:
         A = asarray(np.eye(n_features, k), like, X.dtype)
         return A, X.AtX(A)
     S = asarray(np.eye(k, n_samples), like, X.dtype)
-    A = X.XSt(S)
-    lengths = column_lengths(A)
-    xp = namespace(A)
-    return unit_columns(A), S * xp.astype(lengths, A.dtype)[:, None]
+    return product_with_unit_columns(X.XSt(S), S)
 
 # %% ../../nbs/solvers/initialization.ipynb #7127d299
 def best_start(
