@@ -19,7 +19,10 @@ from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.solvers.coordinate_descent import _portable_coordinate_descent, hals
 from nnmf_nb.solvers.extrapolation import extrapolated_nmf
 from nnmf_nb.solvers.initialization import _dominant_part, nndsvd, random_start, svd_start
-from nnmf_nb.solvers.stationarity import projected_gradient_norm
+from nnmf_nb.solvers.stationarity import (
+    projected_gradient_norm,
+    projected_gradient_norm_from_products,
+)
 
 
 def noisy(N=30, M=40, seed=0):
@@ -335,3 +338,12 @@ def test_ordinary_numbers_have_one_unit_in_float32_too():
     for dtype in (np.float64, np.float32):
         scaled = layer._scaled_problem(A.astype(dtype), as_data(X.astype(dtype)), 0.0, 0.0)
         assert scaled.unit is not None
+
+
+def test_the_weight_of_a_dead_topic_is_one():
+    rng = np.random.default_rng(4)
+    A, S, Q = rng.random((30, 4)), rng.random((4, 20)), 50 * rng.random((30, 4))
+    A[:, 2] = 0.0
+    gradient = A @ (S @ S.T) - Q
+    found = projected_gradient_norm_from_products(A, A.T @ A, S @ S.T, Q)
+    assert found == pytest.approx(projected_gradient_norm([A], [gradient]), rel=1e-12)
