@@ -1,6 +1,6 @@
 """What does a Dask cluster cost? A dense file, made here, fitted by threads and by workers.
 
-    python benchmarks/cluster.py [--rows 40000] [--iterations 5] [--rounds 3]
+    python benchmarks/cluster.py [--rows 160000] [--iterations 5] [--rounds 3]
 
 Small by default (some minutes). Writes results/dask.md: wall and CPU time per iteration with
 one thread, two threads, one and two workers with one thread each, in interleaved rounds; the CPU
@@ -206,7 +206,7 @@ def report(asked, best, same_bits, ratios, load):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--rows", type=int, default=160_000)
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
