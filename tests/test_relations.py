@@ -250,20 +250,20 @@ def test_names_of_classes_do_not_matter(name, X, permute):
 
 @pytest.mark.parametrize(
     "model",
-    [SSNMF(2, tol=1e-6, max_iter=2000), NeuralNMF((2,), tol=1e-6, max_iter=2000, n_init=1)],
+    [SSNMF(2, max_iter=10), NeuralNMF((2,), max_iter=10, n_init=1)],
     ids=lambda m: type(m).__name__,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @given(seed=st.integers(0, 9))
 @few(2)
 def test_permuted_classes(model, seed):
-    """Exchanging two classes exchanges the columns of predict_proba; sums over classes are rounded
-    in another order, which sends optimizers another way.
+    """Exchanging two classes exchanges the columns of predict_proba. After few iterations: sums over
+    classes are rounded in another order, which decides where a long training ends.
     """
     X = planted(20, 8, k=2, seed=seed)
     y = (X[:, 0] > np.median(X[:, 0])).astype(int)
     P, Q = (model.fit(X, labels_).predict_proba(X) for labels_ in (y, 1 - y))
-    np.testing.assert_allclose(P, Q[:, ::-1], atol=2e-2)
+    np.testing.assert_allclose(P, Q[:, ::-1], atol=1e-9)
 
 
 @given(seed=st.integers(0, 9))

@@ -457,8 +457,8 @@ def extrapolated_nmf(
         and changes to exact updates when these get further in the same time; on a GPU after the
         first five iterations.
     n_plain : int, default=0
-        Number of first iterations that are single sweeps without extrapolation, as in HALS. The fit
-        does not end within them, nor in the two after them.
+        Number of first iterations that are single sweeps without extrapolation, as in HALS. A fit
+        that does not end at the first of them does not end before two more have passed.
     callback : callable, default=None
         ``callback(n, error, gradient_norm, A)`` is called after each iteration n = 0, 1, ... If it
         returns True, the fit ends.
@@ -499,7 +499,7 @@ def _iteration(X, state, update, *, may_switch, total, rule):
         2 / total * new.gradient_norm,
         [*state.errors, state.lowest_error if is_rejected else error],
         confirm=lambda: _gradient_norm_for_exact_S(X, A, S, total),
-        is_starting=len(state.errors) < state.n_plain + 2 and state.n_plain > 0,
+        is_starting=0 < len(state.errors) < state.n_plain + 2 and state.n_plain > 0,
     )
 
     exact = state.exact
