@@ -257,8 +257,8 @@ def test_names_of_classes_do_not_matter(name, X, permute):
 @given(seed=st.integers(0, 9))
 @few(2)
 def test_permuted_classes(model, seed):
-    """Exchanging two classes exchanges the columns of predict_proba. After few iterations: sums over
-    classes are rounded in another order, which decides where a long training ends.
+    """Exchanging two classes exchanges the columns of predict_proba, as long as the iterations are
+    few: sums over classes are rounded in another order, which decides where a long training ends.
     """
     X = planted(20, 8, k=2, seed=seed)
     y = (X[:, 0] > np.median(X[:, 0])).astype(int)
