@@ -340,8 +340,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                                               'nnmf_nb/solvers/extrapolation.py'),
                                                'nnmf_nb.solvers.extrapolation.ExtrapolationState.initial': ( 'solvers/extrapolation.html#extrapolationstate.initial',
                                                                                                              'nnmf_nb/solvers/extrapolation.py'),
-                                               'nnmf_nb.solvers.extrapolation.ExtrapolationState.is_extrapolating': ( 'solvers/extrapolation.html#extrapolationstate.is_extrapolating',
-                                                                                                                      'nnmf_nb/solvers/extrapolation.py'),
                                                'nnmf_nb.solvers.extrapolation.ExtrapolationState.lowest_error': ( 'solvers/extrapolation.html#extrapolationstate.lowest_error',
                                                                                                                   'nnmf_nb/solvers/extrapolation.py'),
                                                'nnmf_nb.solvers.extrapolation.ExtrapolationState.rejected': ( 'solvers/extrapolation.html#extrapolationstate.rejected',

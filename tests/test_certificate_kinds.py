@@ -467,7 +467,7 @@ def test_a_large_data_point_is_no_reproach_to_a_finished_fit():
     rng = np.random.default_rng(0)
     data = rng.random((100, 3)) @ rng.random((3, 20))
     data[0] *= 1e6
-    model = fitted(NMF(3, init="nndsvd", random_state=0, max_iter=20000, tol=1e-13), data)
+    model = fitted(NMF(3, random_state=0, max_iter=20000, tol=1e-13), data)
     off = (data - model.inverse_transform(model.transform(data)))[1:]
     assert np.linalg.norm(off) < 0.01 * np.linalg.norm(data[1:])
     assert model.certificate_.color == "green"

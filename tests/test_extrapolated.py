@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.decomposition import NMF as Peer
 
 import nnmf_nb.solvers.extrapolation as solvers
 from nnmf_nb import NMF, datasets
@@ -297,24 +296,6 @@ def test_another_namespace(exact, xp_device, monkeypatch):
     )
     assert there.errors == pytest.approx(here.errors, rel=1e-9 if dtype == xp.float64 else 1e-4)
     assert to_numpy(there.A).min() >= 0 and there.A.dtype == dtype
-
-
-@pytest.mark.parametrize("kind", ["dense", "sparse"])
-@pytest.mark.parametrize("length", [1.0, 100.0])
-def test_the_first_ten_iterations_are_scikit_learns(kind, length, engine):
-    """From the same start, also when its columns are long and its coefficients small."""
-    X = data(kind).X.T
-    rng = np.random.default_rng(2)
-    W, H = rng.random((40, 4)), rng.random((4, 30))
-    peer = Peer(4, init="custom", max_iter=10, tol=0.0)
-    theirs = peer.fit_transform(X, W=W.copy(), H=H.copy()) @ peer.components_
-    model = NMF(4, init="custom", max_iter=10, tol=0.0).fit(X, W=W / length, H=H * length)
-    directions = [
-        H / np.linalg.norm(H, axis=1)[:, None] for H in (model.components_, peer.components_)
-    ]
-    assert (directions[0] @ directions[1].T).max(axis=1) == pytest.approx(1, abs=1e-9)
-    dense = X.toarray() if kind == "sparse" else X
-    assert model.reconstruction_err_ <= np.linalg.norm(dense - theirs) + 1e-12
 
 
 @pytest.mark.parametrize("solver", ["auto", "hals", "anls", "mu"])

@@ -202,9 +202,6 @@ def train_flat(X, problem, model, svd, rng, report):
     free = problem.fixed is None and not any((*problem.on_A, *problem.on_S))
     has_start = problem.loss.is_squared or problem.loss.is_of_counts
     exact = exact_start(X, problem.k) if has_start and free else None
-    # single sweeps free zeros at once, multiplicative steps hardly leave small values
-    fill = 0.1 if problem.loss.is_squared and problem.solver != "mu" else 1.0
-    first = {"n_plain": 10} if problem.solver == "auto" and exact is None else {}
     for n in range(model.n_init):
         if problem.start and n == 0:
             A, S = problem.start
@@ -212,13 +209,13 @@ def train_flat(X, problem, model, svd, rng, report):
             A, S = exact
         else:
             init = _init(model, X, problem) if n == 0 else "random"
-            A, S = filled_start(X, problem.k, init, svd, rng, fill)
+            A, S = filled_start(X, problem.k, init, svd, rng)
         if problem.fixed is not None:
             A = namespace(A).concat([problem.fixed, A[:, problem.fixed.shape[1] :]], axis=1)
         if model.n_init == 1:
             fit = Factorization(A, S, [], [], "max_iter")
         else:
-            fit = solve(X, problem, A, S, max_iter=30, tol=0.0, **first)
+            fit = solve(X, problem, A, S, max_iter=30, tol=0.0)
         best = lower_of(best, fit, minimized)
         if fit.reason == "interrupted":
             return replace_reason(best, "interrupted")
@@ -228,9 +225,9 @@ def train_flat(X, problem, model, svd, rng, report):
             bar.update()
             return report(A)
 
-        options = first if model.n_init == 1 else {}
-        options = dict(max_iter=model.max_iter, tol=model.tol, callback=step, **options)
-        return solve(X, problem, best.A, best.S, **options)
+        return solve(
+            X, problem, best.A, best.S, max_iter=model.max_iter, tol=model.tol, callback=step
+        )
 
 
 def starts_in_blocks(model, training, problem):

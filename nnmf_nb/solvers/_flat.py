@@ -101,10 +101,10 @@ def _stationarity(X, A, S, Q, on_A, first, total):
     return projected_gradient_norm([A[:, first:]], [2 * gradient / total])
 
 # %% ../../nbs/solvers/flat.ipynb #8f31c411
-def filled_start(X, k, init, svd, rng, fill=1.0):
+def filled_start(X, k, init, svd, rng):
     """Start by name for a `DataMatrix`: 'nndsvd', 'nndsvda' or 'nndsvdar' as in scikit-learn, or
-    'random'. A (N x k), S (k x M, units of X.scale). fill: what replaces a zero for 'nndsvda', as a
-    fraction of the typical entry (root mean square).
+    'random'. A (N x k), S (k x M, units of X.scale). 'nndsvda' has the typical entry (root mean
+    square) in place of zeros.
     """
     if init == "random":
         return random_start(X, k, rng)
@@ -113,7 +113,7 @@ def filled_start(X, k, init, svd, rng, fill=1.0):
     for F, size in zip(factors, (1 / math.sqrt(X.shape[0]), mean)):
         zero = F <= 0
         if init == "nndsvda":
-            F[zero] = fill * size
+            F[zero] = size
         if init == "nndsvdar":
             F[zero] = size / 100 * rng.random(int(zero.sum()))
     A, St = (asarray(F, like, X.dtype) for F in factors)

@@ -107,8 +107,6 @@ class ExtrapolationState:
         The extrapolation parameter and its bound.
     exact : bool
         True if the block updates are exact (E-ANLS), False if they are sweeps (E-HALS).
-    n_plain : int
-        Number of first iterations that are single sweeps without extrapolation.
     errors : list of float
         Relative error of (A, S) after each iteration, dimensionless.
     stationarity : list of float
@@ -123,13 +121,12 @@ class ExtrapolationState:
     extrapolated: Factors
     momentum: Momentum = Momentum()
     exact: bool = False
-    n_plain: int = 0
     errors: list = dataclasses.field(default_factory=list)
     stationarity: list = dataclasses.field(default_factory=list)
     reason: str = "max_iter"
 
     @classmethod
-    def initial(cls, A: Array, S: Array, exact: bool, n_plain: int = 0) -> "ExtrapolationState":
+    def initial(cls, A: Array, S: Array, exact: bool) -> "ExtrapolationState":
         """Begin without a previous iteration.
 
         Parameters
@@ -138,8 +135,6 @@ class ExtrapolationState:
             The initial factors.
         exact : bool
             Whether the block updates are exact.
-        n_plain : int, default=0
-            Number of first iterations that are single sweeps without extrapolation.
 
         Returns
         -------
@@ -147,12 +142,7 @@ class ExtrapolationState:
             The state before the first iteration.
         """
         start = Factors(A, S)
-        return cls(A, S, updated=start, extrapolated=start, exact=exact, n_plain=n_plain)
-
-    @property
-    def is_extrapolating(self) -> bool:
-        """Whether the next iteration extrapolates."""
-        return len(self.errors) >= self.n_plain
+        return cls(A, S, updated=start, extrapolated=start, exact=exact)
 
     @property
     def lowest_error(self) -> float:
@@ -180,13 +170,12 @@ class ExtrapolationState:
         ExtrapolationState
             The next state, with a larger `beta`.
         """
-        return dataclasses.replace(
-            self,
+        return ExtrapolationState(
             A=new.updated.A,
             S=new.extrapolated.S,
             updated=new.updated,
             extrapolated=new.extrapolated,
-            momentum=self.momentum.increased() if self.is_extrapolating else self.momentum,
+            momentum=self.momentum.increased(),
             exact=exact,
             errors=[*self.errors, error],
             stationarity=[*self.stationarity, verdict.stationarity],
@@ -209,11 +198,12 @@ class ExtrapolationState:
             The next state, with a smaller `beta`.
         """
         best = Factors(self.A, self.S)
-        return dataclasses.replace(
-            self,
+        return ExtrapolationState(
+            A=self.A,
+            S=self.S,
             updated=best,
             extrapolated=best,
-            momentum=self.momentum.decreased() if self.is_extrapolating else self.momentum,
+            momentum=self.momentum.decreased(),
             exact=exact,
             errors=[*self.errors, self.lowest_error],
             stationarity=[*self.stationarity, verdict.stationarity],
@@ -284,12 +274,10 @@ def _update_factors(X, state):
         The new factors, and what is needed to judge them.
     """
     A, S = state.extrapolated.A, state.extrapolated.S
-    beta = state.momentum.beta if state.is_extrapolating else 0.0
+    beta = state.momentum.beta
     max_sweeps = _MAX_SWEEPS
     if len(state.errors) < _FIRST_ITERATIONS and not compiled(A):
         max_sweeps = _FIRST_SWEEPS  # without compiled kernels a sweep is expensive
-    if not state.is_extrapolating:
-        max_sweeps = 1
 
     G = gram(A)
     S_update = _update_block(G, X.AtX(A).T, S.T, state.exact, max_sweeps)
@@ -396,15 +384,12 @@ def _update_small_factors(X, state):
     begin, previous = state.extrapolated, state.updated
     factors = [_writable_rows(F) for F in (begin.A, begin.S.T, previous.A, previous.S.T)]
     new_A, new_S, A, S = results = [np.empty(F.shape) for F in (*factors[:2], *factors[:2])]
-    beta = state.momentum.beta if state.is_extrapolating else 0.0
     max_sweeps = _FIRST_SWEEPS if len(state.errors) < _FIRST_ITERATIONS else _MAX_SWEEPS
-    if not state.is_extrapolating:
-        max_sweeps = 1
     by_rows = X.X.flags.c_contiguous
     view = (X.X if by_rows else X.X.T).view()
     view.flags.writeable = False  # the kernel is compiled for read-only data
     n_sweeps, gradient_norm, *fitted = cpu_kernels().extrapolated_iteration(
-        view, by_rows, X.scale, *factors, beta, max_sweeps, *results
+        view, by_rows, X.scale, *factors, state.momentum.beta, max_sweeps, *results
     )
     return _UpdatedFactors(
         updated=Factors(new_A, new_S.T),
@@ -434,7 +419,6 @@ def extrapolated_nmf(
     max_iter: int = 200,
     tol: float = 1e-4,
     exact: bool | None = None,
-    n_plain: int = 0,
     callback: Callable | None = None,
 ) -> ExtrapolationState:
     """Factorize X by alternating block updates with extrapolation.
@@ -456,9 +440,6 @@ def extrapolated_nmf(
         True for exact block updates (E-ANLS), False for sweeps (E-HALS). None begins with sweeps
         and changes to exact updates when these get further in the same time; on a GPU after the
         first five iterations.
-    n_plain : int, default=0
-        Number of first iterations that are single sweeps without extrapolation, as in HALS. A fit
-        that does not end at the first of them does not end before two more have passed.
     callback : callable, default=None
         ``callback(n, error, gradient_norm, A)`` is called after each iteration n = 0, 1, ... If it
         returns True, the fit ends.
@@ -484,7 +465,7 @@ def extrapolated_nmf(
         return _iteration(X, state, update, may_switch=may_switch, total=total, rule=rule)
 
     A, S = product_with_unit_columns(A, S)
-    initial = ExtrapolationState.initial(A, S, bool(exact), n_plain)
+    initial = ExtrapolationState.initial(A, S, bool(exact))
     return iterate(step, initial, max_iter, on_factorization(callback))
 
 # %% ../../nbs/solvers/extrapolation.ipynb #94fcecf9
@@ -499,11 +480,10 @@ def _iteration(X, state, update, *, may_switch, total, rule):
         2 / total * new.gradient_norm,
         [*state.errors, state.lowest_error if is_rejected else error],
         confirm=lambda: _gradient_norm_for_exact_S(X, A, S, total),
-        is_starting=0 < len(state.errors) < state.n_plain + 2 and state.n_plain > 0,
     )
 
     exact = state.exact
-    if may_switch and len(state.errors) >= max(_FIRST_ITERATIONS, state.n_plain):
+    if may_switch and len(state.errors) >= _FIRST_ITERATIONS:
         exact = exact or _exact_is_faster(A, new.n_sweeps)
     if is_rejected:
         return state.rejected(exact=exact, verdict=verdict)
