@@ -314,13 +314,20 @@ def test_float32_is_as_good_as_float64(engine):
     assert (loss(A, X, S) <= best * (1 + 1e-5) + 1e-9).all()
 
 
-def test_a_row_does_not_depend_on_its_batch():
+def test_a_row_does_not_depend_on_its_batch(engine):
+    """Bit for bit where one compiled loop solves each row.
+
+    Array functions round a product of matrices as its shape asks for, so that two solutions agree
+    as far as their residuals of 1e-11 go: times 4500, the largest condition of these problems
+    (maximum norm of the inverse derivative of residuals by logarithms of coefficients), 1e-7.
+    """
     A, X = problem()
     X[:, 7] *= 1000
     whole = kl_regression(A, X)
+    limit = 0.0 if kl.compiled(A) else 1e-7
     for index in ([3], [7], [3, 9, 20]):
-        np.testing.assert_array_equal(kl_regression(A, X[:, index]), whole[:, index])
-        np.testing.assert_array_equal(kl_regression(A, sp.csc_array(X)[:, index]), whole[:, index])
+        for part in (X[:, index], sp.csc_array(X)[:, index]):
+            np.testing.assert_allclose(kl_regression(A, part), whole[:, index], rtol=limit, atol=0)
 
 
 @needs_kernels
@@ -495,7 +502,9 @@ def test_fit_transform_is_transform(dtype, form):
     X = form(counts().astype(dtype))
     model = NMF(4, beta_loss=KL, random_state=0)
     W = model.fit_transform(X)
-    assert model.solver_ == "e-scd" and model.converged_ and W.dtype == dtype
+    # Newton steps for both factors stand in for coordinate descent, which exists compiled only
+    assert model.solver_ == ("newton" if cpu_kernels() is None else "e-scd")
+    assert model.converged_ and W.dtype == dtype
     np.testing.assert_allclose(W, model.transform(X), atol=1e-10 * W.max(), rtol=0)
     np.testing.assert_allclose(W @ model.components_.sum(axis=1), X.sum(axis=1), rtol=1e-5)
     one = model.transform(X[3:4])

@@ -348,7 +348,8 @@ def _residual_and_gap(S, numerator, full):
 def _newton_point(block, S, numerator):
     """Return the minimum of the quadratic model at S over all S >= 0."""
     xp, Y = namespace(S), block.A @ S
-    curvature = xp.where(block.P > 0, block.P / xp.where(Y > 0, Y, 1.0) ** 2, 0.0)
+    seen = (block.P > 0) & (Y > 0)
+    curvature = block.P / xp.where(seen, Y, 1.0) ** 2
     H, k = grams_of_patterns(block.A, curvature), S.shape[0]
     identity = xp.eye(k, dtype=H.dtype, device=H.device)[None, ...]
     H = (H + block.ridge.T[:, :, None] * identity) * (1.0 + 1e-9 * identity)
@@ -370,7 +371,21 @@ def _improved(block, S, numerator):
             return new
     return xp.where(todo[None, :], block.multiplied(S), new)
 
+# %% ../../nbs/layer/kl.ipynb #7c1e5a03
+def _without_remains(block, S, numerator):
+    """Return S with zeros where a halved step left almost nothing of a coefficient.
 
+    The residual passes them, but the derivative is that of the support.
+    """
+    xp, full = namespace(S), block.full(S)
+    part = S * full
+    total = xp.sum(part, axis=0)
+    share = part / xp.where(total > 0, total, 1.0)[None, :]
+    trial = xp.where((share <= 1e-11) & (full - numerator > share * (full + numerator)), 0.0, S)
+    bound = block.value(S) + 1e-15 * xp.sum(S * (full + numerator), axis=0)
+    return xp.where((block.value(trial) <= bound)[None, :], trial, S)
+
+# %% ../../nbs/layer/kl.ipynb #7c1e5a06
 def _solve_block(block, max_iter):
     """Return S, KKT residual and duality gap of normalized data points."""
     xp, k, b = namespace(block.A), block.A.shape[1], block.P.shape[1]
@@ -386,20 +401,6 @@ def _solve_block(block, max_iter):
             break
         S = xp.where(going[None, :], _improved(block, S, n), S)
     return _without_remains(block, S, n), kkt, gap
-
-
-def _without_remains(block, S, numerator):
-    """Return S with zeros where a halved step left almost nothing of a coefficient.
-
-    The residual passes them, but the derivative is that of the support.
-    """
-    xp, full = namespace(S), block.full(S)
-    part = S * full
-    total = xp.sum(part, axis=0)
-    share = part / xp.where(total > 0, total, 1.0)[None, :]
-    trial = xp.where((share <= 1e-11) & (full - numerator > share * (full + numerator)), 0.0, S)
-    bound = block.value(S) + 1e-15 * xp.sum(S * (full + numerator), axis=0)
-    return xp.where((block.value(trial) <= bound)[None, :], trial, S)
 
 
 def _solve_blocks(X, A, linear, l2, max_iter):
