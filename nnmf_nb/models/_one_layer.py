@@ -19,7 +19,7 @@ import numpy as np
 from ..chain._costs import Forward
 from ..core._arrays import asarray, namespace, to_numpy
 from ..core._data import WeightedDataMatrix, namespace_like, relative_error
-from ..core._linalg import unit_columns
+from ..core._linalg import product_with_unit_columns, unit_columns
 from ..core._validation import is_frame, read_factor
 from ..core.iteration import replace_reason
 from ..evaluation._certificates import criteria_of_nmf
@@ -205,6 +205,8 @@ def train_flat(X, problem, model, svd, rng, report):
     for n in range(model.n_init):
         if problem.start and n == 0:
             A, S = problem.start
+            if free and problem.solver in ("auto", "hals"):  # they begin with unit columns
+                A, S = product_with_unit_columns(A, S)
         elif exact is not None:
             A, S = exact
         else:

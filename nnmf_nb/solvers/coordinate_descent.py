@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core._arrays import Array, double, gram, in_threads, inner, namespace
 from ..core._data import DataMatrix, WeightedDataMatrix, residual2, transposed
-from ..core._linalg import column_lengths, product_with_unit_columns, unit_columns
+from ..core._linalg import column_lengths, unit_columns
 from ..core.iteration import iterate
 from ..layer._nnls import compiled, cpu_kernels, ridged, solve_gram, solve_layer
 from ._stopping import StoppingRule
@@ -232,7 +232,7 @@ def hals(
         A, S, error2, gradient_norm = update(X, fit.A, fit.S, max_sweeps, total)
         return fit.next(A, S, math.sqrt(max(error2, 0.0)), gradient_norm, rule)
 
-    initial = Factorization(*product_with_unit_columns(A, S))
+    initial = Factorization(unit_columns(A), S)
     return iterate(step, initial, max_iter, on_factorization(callback))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core._arrays import Array, double, gram, in_threads, inner, namespace
 from ..core._data import DataMatrix, residual2
-from ..core._linalg import product_with_unit_columns
+from ..core._linalg import unit_columns
 from ..core.iteration import iterate
 from ..layer import _cuda_kernels as cuda_kernels
 from ..layer._nnls import compiled, cpu_kernels, solve_layer
@@ -464,8 +464,7 @@ def extrapolated_nmf(
         update = _update_factors if state.exact else update_by_sweeps
         return _iteration(X, state, update, may_switch=may_switch, total=total, rule=rule)
 
-    A, S = product_with_unit_columns(A, S)
-    initial = ExtrapolationState.initial(A, S, bool(exact))
+    initial = ExtrapolationState.initial(unit_columns(A), S, bool(exact))
     return iterate(step, initial, max_iter, on_factorization(callback))
 
 # %% ../../nbs/solvers/extrapolation.ipynb #94fcecf9
