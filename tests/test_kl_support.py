@@ -1,6 +1,8 @@
 """Chains of counts without compiled kernels have the right derivative."""
 
 import numpy as np
+import pytest
+import scipy.sparse as sp
 from test_count_models import KL, two_levels
 
 from nnmf_nb import NeuralNMF
@@ -8,10 +10,13 @@ from nnmf_nb.layer import _kl
 from nnmf_nb.solvers import _loss
 
 
-def test_a_portable_chain_is_not_stuck_at_its_start(monkeypatch):
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("ranks, cost", [((6, 2), "last"), ((8, 4, 2), "every")])
+def test_a_portable_chain_is_not_stuck_at_its_start(ranks, cost, kind, monkeypatch):
+    """A coefficient that is almost zero counted as positive: derivatives of 330 to 1e25."""
     for module in (_kl, _loss):
         monkeypatch.setattr(module, "compiled", lambda *_: False)
         monkeypatch.setattr(module, "entries_of", lambda _: None)
-    X, _ = two_levels(80)
-    model = NeuralNMF((6, 2), beta_loss=KL, max_iter=2, random_state=0, cost="last").fit(X)
+    X = kind(two_levels(80)[0])
+    model = NeuralNMF(ranks, beta_loss=KL, max_iter=2, random_state=0, cost=cost).fit(X)
     assert np.max(model.history_["stationarity"]) < 1.0
