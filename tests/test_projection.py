@@ -86,7 +86,7 @@ def test_nothing_flows_where_the_coefficients_minimize_the_cost():
 def test_every_door_fits_the_coefficients_to_the_data(form, tmp_path):
     X = planted(60, 30, 6)
     data = form(X)
-    model = quiet(NeuralNMF((6, 4, 2), coefficients="data", n_init=3, random_state=0), data)
+    model = quiet(NeuralNMF((6, 4, 2), coefficients="data", random_state=0), data)
     P, tol = np.eye(30), dict(rtol=1e-3, atol=1e-3 * X.max())
     for l, layer in enumerate(model.layers_):
         P = P @ layer.A

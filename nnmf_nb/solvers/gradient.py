@@ -314,7 +314,8 @@ def _line_search(objective, A, value, dA, direction, t, *, halvings=30):
         slope = _dot(dA, [n - a for n, a in zip(new, A)])
         if slope < 0:
             trial = objective(new)
-            if trial[0] <= value + 1e-4 * slope:
+            # at the end the slope may be too small to change the value that it is added to
+            if trial[0] < value and trial[0] <= value + 1e-4 * slope:
                 return (new, *trial, t)
         t *= 0.5
     return None
