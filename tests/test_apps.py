@@ -296,6 +296,25 @@ def test_files_of_folders_keep_apart():
     assert all(folder in path.resolve().parents for path in app.paths)
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda app: upload(app, ("terms.csv", table_of_texts().to_csv(index=False).encode())),
+        lambda app: upload(app, ("b.csv", b"x,y\n1,2\n-1,3\n")),  # cannot be read
+        lambda app: app.suggest.click(),
+    ],
+    ids=["texts", "unreadable", "suggest"],
+)
+def test_nobody_types_where_a_suggestion_is_awaited(work):
+    app = App()
+    seen = []
+    app.ranks.observe(lambda change: seen.append(("disabled", change.new)), "disabled")
+    app.ranks.observe(lambda change: seen.append(("suggested", app.ranks.disabled)), "value")
+    work(app)
+    assert (seen[0], seen[-1]) == (("disabled", True), ("disabled", False))
+    assert ("suggested", False) not in seen
+
+
 def test_corrections_of_the_form():
     app = App()
     upload(app, ("terms.csv", table_of_texts().to_csv(index=False).encode()))

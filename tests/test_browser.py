@@ -626,8 +626,10 @@ def use_app(page, name, tmp_path):
     fit = page.get_by_role("button", name="Fit", exact=True)
     fit.wait_for()
     page.get_by_label("data").select_option("handwritten digits")
+    # before, what is typed would be replaced by the ranks that the app suggests for these data
+    page.get_by_text("Data to fit: handwritten digits").wait_for()
     ranks = page.get_by_label("ranks")
-    ranks.fill("nonsense")
+    ranks.fill("nonsense")  # waits until the field is enabled: the data have been read
     ranks.press("Tab")
     fit.click()
     # what goes wrong is said, without a traceback

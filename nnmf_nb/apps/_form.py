@@ -11,6 +11,7 @@ import base64
 import io
 import re
 import tempfile
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
@@ -589,6 +590,24 @@ class App(W.VBox):
 
     def show_data(self):
         """Read what is chosen, and say what was understood."""
+        with self._disabled(self.ranks, *self.words.values()):
+            self._read_and_describe()
+
+    @staticmethod
+    @contextmanager
+    def _disabled(*fields):
+        """Nobody can type into fields whose values are about to be suggested: a suggestion would
+        replace what was typed.
+        """
+        for field in fields:
+            field.disabled = True
+        try:
+            yield
+        finally:
+            for field in fields:
+                field.disabled = False
+
+    def _read_and_describe(self):
         _show(self.remove, bool(self.paths))
         _show(self.data, not self.paths)  # which would name other data than those that are used
         name = self.name_of_data()
@@ -707,12 +726,13 @@ class App(W.VBox):
 
     def _suggest(self):
         self.reason.value = "searching ..."
-        try:
-            ranks, reason = ranks_of_data(self.prepared().X)
-        except Exception:
-            self.reason.value = ""
-            raise
-        self.ranks.value = ", ".join(map(str, ranks))
+        with self._disabled(self.ranks):
+            try:
+                ranks, reason = ranks_of_data(self.prepared().X)
+            except Exception:
+                self.reason.value = ""
+                raise
+            self.ranks.value = ", ".join(map(str, ranks))
         self.reason.value = f"<small>{escape(reason)}</small>"
 
     def run(self, _=None):
