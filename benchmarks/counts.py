@@ -30,7 +30,7 @@ from tools.race import (
 RESULTS = Path(__file__).parent / "results"
 SHARES = (1e-2, 1e-3, 1e-4, 1e-5)
 # seconds per start: ours and fastTopics' updates, scikit-learn
-BUDGETS = {"corpus": (8, 40), "mutations": (12, 40), "cells": (20, 60), "small": (2, 8)}
+BUDGETS = {"corpus": (8, 40), "mutations": (12, 40), "cells": (20, 150), "small": (2, 8)}
 SPARSE, DENSE = (1, 1, 5, 12), (1, 1, 3, 3)
 TARGETS = {"corpus": SPARSE, "mutations": DENSE, "cells": SPARSE, "small": SPARSE}
 FEW = 40  # iterations that perplexity needs; LDA has 20
