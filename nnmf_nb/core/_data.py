@@ -143,6 +143,16 @@ def in_chunks(run, n, numbers_each):
 _BOTH_LIMIT = 2**31  # bytes that the second orientation of a sparse X may take
 
 # %% ../../nbs/core/data.ipynb #7d51f50f
+def _is_faster_from_the_left(matrix):
+    """True where BLAS computes (thin' matrix')' sooner than matrix thin, up to twice as soon: where
+    columns are contiguous, and in float64 also for large matrices that are not all too thin.
+    """
+    if not isinstance(matrix, np.ndarray):
+        return False
+    is_large = matrix.dtype == np.float64 and matrix.shape[1] >= 64 and matrix.size >= 2**19
+    return matrix.flags.f_contiguous or is_large
+
+
 class Rows:
     """A matrix (n x m) to be multiplied with thin ones, block of rows by block of rows."""
 
@@ -152,6 +162,7 @@ class Rows:
             sp.issparse(matrix) and matrix.format == "csr"
         )
         self._stored = matrix.nnz if sp.issparse(matrix) else math.prod(matrix.shape)
+        self._from_the_left = _is_faster_from_the_left(matrix)
 
     def times(self, thin):
         """The product with a thin matrix (m x k): n x k."""
@@ -161,7 +172,8 @@ class Rows:
         product = np.empty((n, thin.shape[1]), np.result_type(self.matrix, thin))
 
         def run(rows):
-            product[rows] = self.block(rows) @ thin
+            block = self.block(rows)
+            product[rows] = (thin.T @ block.T).T if self._from_the_left else block @ thin
 
         in_threads(
             run,
