@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg.blas import daxpy
 
 from ..core._arrays import ArrayLike, inner, namespace
 from ..core.iteration import iterate
@@ -437,6 +438,20 @@ def _unpack(vector, like):
     ]
 
 # %% ../../nbs/solvers/gradient.ipynb #7db26661
+def _is_double(vector):
+    return isinstance(vector, np.ndarray) and vector.dtype == np.float64
+
+
+def _flat_dot(a, b):
+    """`inner` for flat vectors; BLAS needs no room for their products."""
+    return float(a @ b) if _is_double(a) else inner(a, b)
+
+
+def _added(vector, step, along):
+    """vector + step along, in place where BLAS can do so."""
+    return daxpy(along, vector, a=step) if _is_double(vector) else vector + step * along
+
+
 def _two_loop(pairs, g, free):
     """Apply the L-BFGS approximation of the inverse Hessian to g, on the entries where `free` is 1.
 
@@ -444,18 +459,18 @@ def _two_loop(pairs, g, free):
     """
     used = []
     for s, y in ((s * free, y * free) for s, y in pairs):
-        sy, yy = inner(s, y), inner(y, y)
-        if sy > 1e-10 * (yy * inner(s, s)) ** 0.5:
+        sy, yy = _flat_dot(s, y), _flat_dot(y, y)
+        if sy > 1e-10 * (yy * _flat_dot(s, s)) ** 0.5:
             used.append((s, y, sy, yy))
     if not used:
         return None
     q, alphas = g * free, []
     for s, y, sy, _ in reversed(used):
-        alphas.append(inner(s, q) / sy)
-        q = q - alphas[-1] * y
+        alphas.append(_flat_dot(s, q) / sy)
+        q = _added(q, -alphas[-1], y)
     q = q * (used[-1][2] / used[-1][3])
     for (s, y, sy, _), alpha in zip(used, reversed(alphas)):
-        q = q + (alpha - inner(y, q) / sy) * s
+        q = _added(q, alpha - _flat_dot(y, q) / sy, s)
     return q * free
 
 # %% ../../nbs/solvers/gradient.ipynb #3813b379
