@@ -40,6 +40,37 @@ def test_solved_points_are_the_minimum(warm):
         assert value(G, f, S[0]) == pytest.approx(brute_force_gram(G, f), abs=1e-10), seed
 
 
+@pytest.mark.parametrize("warm", [False, True])
+def test_points_side_by_side_are_the_minimum_whatever_stands_beside_them(warm):
+    rng = np.random.default_rng(0)
+    by_rank = {}
+    for seed in range(200):
+        G, f = problem(seed)
+        by_rank.setdefault(len(f), []).append((G, f))
+    at_table = 0
+    for problems in by_rank.values():
+        if len(problems) < cpu.FEWEST_POINTS:
+            continue
+        G, F = (np.stack(part) for part in zip(*problems))
+        M, numbers = len(F), np.arange(len(F))
+        at_table += M
+        S = rng.integers(0, 2, F.shape).astype(float)
+        status = np.empty(M, np.int64)
+        cpu.solve_points(G, numbers, F, S, warm, status)
+        cpu.solve_points_carefully(G, numbers, F, S, warm, status)
+        assert S.min() >= 0 and (status < NOT_CONVERGED).all()
+        for g, f, s in zip(G, F, S):
+            assert value(g, f, s) == pytest.approx(brute_force_gram(g, f), abs=1e-10)
+        order = rng.permutation(M)
+        again, status_again = rng.random(F.shape), np.empty(M, np.int64)
+        cpu.solve_points(G, order, F[order], again, True, status_again)
+        cpu.solve_points_carefully(G, order, F[order], again, True, status_again)
+        np.testing.assert_array_equal(status_again, status[order])
+        clean = status_again == OK
+        np.testing.assert_array_equal(again[clean], S[order][clean])
+    assert at_table >= 100
+
+
 def test_the_careful_solver_is_right_too():
     for seed in range(250):
         G, f = problem(seed)
@@ -90,16 +121,17 @@ def test_status_bits():
     assert status.tolist() == [TIED | DEGENERATE, OK, TIED]
 
 
-def test_adjoints_are_inverses_on_the_support():
+@pytest.mark.parametrize("M", [9, 90])  # one by one, side by side
+def test_adjoints_are_inverses_on_the_support(M):
     rng = np.random.default_rng(1)
     A = rng.random((7, 4))
     G, S, U = (
         unit_diagonal((A.T @ A)[None])[0],
-        rng.random((9, 4)) * (rng.random((9, 4)) < 0.6),
-        rng.standard_normal((9, 4)),
+        rng.random((M, 4)) * (rng.random((M, 4)) < 0.6),
+        rng.standard_normal((M, 4)),
     )
-    Z = np.empty((9, 4))
-    cpu.adjoint_points(G, np.zeros(9, np.int64), S, U, Z)
+    Z = np.empty((M, 4))
+    cpu.adjoint_points(G, np.zeros(M, np.int64), S, U, Z)
     for s, u, z in zip(S, U, Z):
         P, expected = s > 0, np.zeros(4)
         expected[P] = np.linalg.solve(G[0][np.ix_(P, P)], u[P])
