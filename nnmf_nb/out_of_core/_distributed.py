@@ -30,6 +30,7 @@ import numpy as np
 
 from ..core._arrays import serial
 from nnmf_nb.out_of_core._sources import (
+    _WRITE_AGAIN,
     Blocks,
     Facts,
     InOrder,
@@ -129,7 +130,7 @@ class _Place(NamedTuple):
                 "worker sees them under the same name. Else give a dask array",
             ) from error
         if n_missing > 0:
-            raise OSError(f"{self.path} was cut off while it was in use.")
+            raise OSError(f"{self.path} was cut off while it was in use. {_WRITE_AGAIN}")
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
 
 
@@ -572,7 +573,8 @@ class Cluster:
         """Raise `ConnectionError` if the client is in none of some states."""
         if self.client.status not in wanted:
             raise ConnectionError(
-                f"The connection to the scheduler of {self.client} is lost. {_HINT}"
+                f"The connection to the scheduler of {self.client} is lost: start it again and "
+                f"make a new Client. {_HINT}"
             )
 
     # Blocks that workers do not read themselves
