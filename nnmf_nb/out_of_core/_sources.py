@@ -103,8 +103,8 @@ class SparseRows:
         where = self.path or "the CSR parts"
         if self.indptr.ndim != 1 or len(self.indptr) < 2 or self.indptr[0] != 0:
             raise ValueError(
-                f"indptr of {where} must be n_samples + 1 numbers that begin with 0: give that of a "
-                "whole CSR matrix, or subtract indptr[0] from that of a part."
+                f"indptr of {where} must be n_samples + 1 numbers that begin with 0: give that of "
+                "a whole CSR matrix, or subtract indptr[0] from that of a part."
             )
         falls = _first_fall(self.indptr)
         if falls is not None:
@@ -226,8 +226,8 @@ def _npz_rows(path):
     if "format" not in arrays:
         if len(arrays) != 1:
             raise ValueError(
-                f"{path} holds {sorted(arrays)}: blocks need one matrix. Save it alone, with np.savez "
-                "or scipy.sparse.save_npz(path, X, compressed=False)."
+                f"{path} holds {sorted(arrays)}: blocks need one matrix. Save it alone, with "
+                "np.savez or scipy.sparse.save_npz(path, X, compressed=False)."
             )
         return DenseRows(*arrays.values(), path=path)
     kind = bytes(arrays["format"].reshape(-1)[0]).decode()
@@ -609,8 +609,8 @@ def _reader_of_file(path, n_features, cache):
     name = str(path)
     if not os.path.exists(name):
         raise FileNotFoundError(
-            f"There is no {name}: see how the path is written."
-            " A relative one begins where Python was started."
+            f"There is no {name}: see how the path is written. "
+            "A relative one begins where Python was started."
         )
     if os.path.isdir(name):
         return _folder_rows(name, n_features)
@@ -754,8 +754,8 @@ def _checked_block(block, number, first, n_features):
         )
     if n_features not in (None, block.shape[1]):
         raise ValueError(
-            f"{name} has {block.shape[1]} features, the blocks before it have {n_features}. Give all "
-            "blocks the same columns, in the same order: 0 where a data point lacks a feature."
+            f"{name} has {block.shape[1]} features, the blocks before it have {n_features}. Give "
+            "all blocks the same columns, in the same order: 0 where a data point lacks a feature."
         )
     block = floating(canonical(sp.csr_array(block)) if sp.issparse(block) else block, name)
     try:
@@ -898,8 +898,8 @@ def joined_facts(found: Iterable) -> Facts:
     rows = tuple(one.shape[0] for one in found)
     if not sum(rows) or not found[0].shape[1]:
         raise ValueError(
-            "The source has no data points or no features: see that it is not empty and, if it is a "
-            "function, that each call begins anew."
+            "The source has no data points or no features: see that it is not empty and, if it is "
+            "a function, that each call begins anew."
         )
     scale = max(one.scale for one in found) or 1.0
     only_float32 = all(one.dtype == np.float32 for one in found)
