@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from test_parameters import EFFECTS, LABELS, X, sources
 
 import nnmf_nb
-from nnmf_nb import NMF, HierarchicalNMF, NeuralNMF, certify, load, save, verify
+from nnmf_nb import NMF, HierarchicalNMF, NeuralNCPD, NeuralNMF, certify, load, save, verify
 from nnmf_nb.evaluation._certificates import Certificate, Criteria, LayerCertificate, is_plausible
 from nnmf_nb.models._base import EarlyStopping
 from nnmf_nb.solvers.stationarity import convergence_limit
@@ -120,6 +120,7 @@ OBJECTIVE = {
 }
 CASES = [(kind, name) for kind in OBJECTIVE for name in EFFECTS[kind][1]]
 SMALL = np.random.default_rng(0).random((60, 25))
+CUBE = np.random.default_rng(0).random((20, 8, 7))
 
 
 def fitted(model, *data, **given):
@@ -228,10 +229,47 @@ def test_a_finished_fit_is_green_by_its_own_objective_alone(model, change):
     assert verify(other, SMALL).color != "green"
 
 
-def test_equal_and_unfinished_weights():
-    """S: all weights times a hundred are the same objective; a fit of other weights that was not
-    begun is not green.
+WEIGHTED = {
+    "chain": (NeuralNMF((6, 2)), SMALL),
+    "data": (NeuralNMF((6, 2), coefficients="data"), SMALL),
+    "counts": (NeuralNMF((6, 2), beta_loss="kullback-leibler"), SMALL),
+    "blocks": (NeuralNMF((6, 2)), nnmf_nb.blocks(SMALL, rows=25)),
+    "modes": (NeuralNCPD((3, 2)), CUBE),
+    "samples": (NeuralNCPD((3, 2), hierarchy="samples"), CUBE),
+}
+
+
+@pytest.mark.parametrize("factor", [64, pytest.param(1 / 64, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_multiple_of_all_depth_weights_is_the_same_objective(name, factor):
+    """S: with small weights a fit that had not begun was stationary, and green; with large ones it
+    went on where rounding let no step succeed, and was amber. A power of two changes no bit.
     """
+    model, data = WEIGHTED[name]
+    one, other = (
+        fitted(
+            type(model)(
+                **model.get_params()
+                | dict(depth_weights=(w, 0.5 * w), random_state=0, max_iter=60, tol=1e-3)
+            ),
+            data,
+        )
+        for w in (1, factor)
+    )
+    assert other.n_iter_ == one.n_iter_ > 2 and other.stop_reason_ == one.stop_reason_
+    np.testing.assert_array_equal(other.history_["stationarity"], one.history_["stationarity"])
+    np.testing.assert_array_equal(other.history_["errors"], one.history_["errors"])
+    judged = [verify(model, data) for model in (one, other)]
+    if name in ("modes", "samples"):
+        assert judged[0].stationarity == judged[1].stationarity > 0
+        return
+    assert judged[0].color == judged[1].color
+    per_layer = [[layer.stationarity for layer in found.layers] for found in judged]
+    assert per_layer[0] == per_layer[1]
+
+
+def test_a_fit_of_other_weights_that_was_not_begun_is_not_green():
+    """S: the weights of the fit decide."""
     model = fitted(NeuralNMF((6, 2), depth_weights=(100, 100), random_state=0), SMALL)
     assert verify(model, SMALL).color == "green"
     model.set_params(depth_weights=(1, 0.01), warm_start=True, max_iter=0)

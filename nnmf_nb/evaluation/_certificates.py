@@ -8,13 +8,13 @@ __all__ = ['GRAM_FEATURES', 'STATIONARY', 'WEIGHTS', 'EXACT', 'LOOSE', 'MOVING',
            'Residual', 'residual', 'ReadInBlocks', 'error2', 'in_units', 'in_range', 'point_norms', 'kkt_table',
            'Criteria', 'LayerCertificate', 'condition_of', 'degenerate_points', 'projected_gradient_on_A',
            'lighter_half', 'of_layer', 'penalties_on_S', 'penalties_on_A', 'grams_seen', 'solved', 'on_supports',
-           'product', 'direct_derivatives', 'chain_gradient', 'graded', 'hides_light_points', 'faults_of_A',
-           'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small', 'row_of', 'verdict_rows', 'number_rows',
-           'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain', 'error_of', 'lowest_entry',
-           'product_in_range', 'predictions', 'examined', 'host_data', 'certify', 'not_judged', 'criteria_of_nmf',
-           'only_coefficients', 'criteria_with_labels', 'of_given_topics', 'criteria_of_counts', 'is_number', 'is_pair',
-           'is_plausible', 'criteria_of', 'verify_blocks', 'as_it_was_fitted', 'arrays_of', 'verify',
-           'projected_gradient', 'jointly', 'residuals_by_divergence', 'by_divergence', 'divergence_words',
+           'product', 'direct_derivatives', 'relative_weights', 'chain_gradient', 'graded', 'hides_light_points',
+           'faults_of_A', 'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small', 'row_of', 'verdict_rows',
+           'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain', 'error_of',
+           'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify', 'not_judged',
+           'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'of_given_topics', 'criteria_of_counts',
+           'is_number', 'is_pair', 'is_plausible', 'criteria_of', 'verify_blocks', 'as_it_was_fitted', 'arrays_of',
+           'verify', 'projected_gradient', 'jointly', 'residuals_by_divergence', 'by_divergence', 'divergence_words',
            'jointly_by_counts', 'certificate_of']
 
 # %% ../../nbs/evaluation/certificates.ipynb #4a122589
@@ -603,6 +603,11 @@ WEIGHTS = {
     "last": lambda L: [0.0] * (L - 1) + [1.0],
     "energy": lambda L: [1.0] + [0.0] * (L - 1),
 }
+
+
+def relative_weights(depth_weights):
+    """The weights divided by the largest, as stationarity is measured; () as it is."""
+    return [weight / max(depth_weights) for weight in depth_weights]
 
 
 def chain_gradient(X, A, S, cost, depth_weights=()):
@@ -1416,11 +1421,12 @@ def jointly(certificate, X, A, S):
         moved.append(s)
         units.append(a)
     X, criteria, first = in_range(X), certificate.criteria, certificate.layers[0]
+    weights = relative_weights(criteria.depth_weights)
     if criteria.product:
-        weights = criteria.depth_weights or WEIGHTS[criteria.cost](len(A))
+        weights = weights or WEIGHTS[criteria.cost](len(A))
         gradients = projected_gradient(X, units, moved, weights)
     else:
-        gradients = chain_gradient(X, units, moved, criteria.cost, criteria.depth_weights)
+        gradients = chain_gradient(X, units, moved, criteria.cost, weights)
     norms = [projected_gradient_on_A(a, g / 2, 1.0, False) for a, g in zip(units, gradients)]
     layers = [
         replace(
@@ -1506,7 +1512,7 @@ def jointly_by_counts(certificate, X, A, S):
         units.append(a / size)
         moved.append(s * size[:, None] / X.scale)
     criteria = certificate.criteria
-    weights = criteria.depth_weights or WEIGHTS[criteria.cost](len(A))
+    weights = relative_weights(criteria.depth_weights) or WEIGHTS[criteria.cost](len(A))
     norms = stationarity_of_counts(in_range(X), units, moved, weights)
     layers = [replace(one, stationarity=pg) for one, pg in zip(certificate.layers, norms)]
     limit = max(criteria.limit, KINKED, 2.0 / X.shape[1]) if len(A) > 1 else criteria.limit

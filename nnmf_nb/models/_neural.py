@@ -93,6 +93,7 @@ def train_chain(
     *,
     max_iter,
     tol,
+    unit=1.0,
     callback=None,
     patience=None,
     objective=ChainObjective,
@@ -105,7 +106,8 @@ def train_chain(
 
     cost: a chain cost (see `resolve_cost`); optimizer: a function of `OPTIMIZERS`, `options` are
     its own (`step`, `memory`, ..). callback(iteration, value, A, forward pass, stationarity) ->
-    True stops. A KeyboardInterrupt returns the best chain so far. patience: see `Trace`. objective:
+    True stops. A KeyboardInterrupt returns the best chain so far. patience: see `Trace`; unit: see
+    `run`. objective:
     (X, cost) -> as `ChainObjective`. variables: in which it is trained, as `UnitColumns`. errors:
     forward pass -> the relative error at every depth.
     """
@@ -118,6 +120,7 @@ def train_chain(
         trace,
         max_iter=max_iter,
         tol=tol,
+        unit=unit,
         **options,
     )
     return variables.leave(trace.A), trace, np.array(trace.notes)
@@ -377,8 +380,14 @@ def chain_trainer(model, X, supervision, rng, n_layers, optimizer=None):
     patience = 20 if losses else None
     if of_counts:
         patience = 40
+    unit = 1.0 if model.depth_weights is None else max(checked_weights(model, n_layers))
     more = dict(
-        tol=model.tol, patience=patience, objective=objective, variables=variables, **options
+        tol=model.tol,
+        unit=unit,
+        patience=patience,
+        objective=objective,
+        variables=variables,
+        **options,
     )
     return lambda A, max_iter, callback: train_chain(
         X, A, whole, chosen, max_iter=max_iter, callback=callback, **more
@@ -604,9 +613,9 @@ class NeuralNMF(LayeredNMF):
     max_iter : int, default=500
         Largest number of training iterations.
     tol : float, default=1e-4
-        Training stops when the stationarity, the norm of the projected gradient of the cost, is at
-        most `tol` (dimensionless). With labels it also stops when twenty iterations lower the cost
-        by no more than the fraction `tol`.
+        Training stops when the stationarity, the norm of the projected gradient of the cost
+        divided by the largest of `depth_weights`, is at most `tol` (dimensionless). With labels it
+        also stops when twenty iterations lower the cost by no more than the fraction `tol`.
     warm_start : bool, default=False
         Whether `fit` goes on from the fitted `layers_`, if there are any, instead of starting as
         `init` says. Ranks, features and classes must be the same.

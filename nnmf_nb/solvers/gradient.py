@@ -129,7 +129,9 @@ class OptimizationState(NamedTuple):
     value: float
     reason: str
 
-    def after(self, here: Iterate, trace: Trace, rule: StoppingRule) -> "OptimizationState":
+    def after(
+        self, here: Iterate, trace: Trace, rule: StoppingRule, unit: float = 1.0
+    ) -> "OptimizationState":
         """Return the state after an iterate.
 
         Parameters
@@ -140,6 +142,8 @@ class OptimizationState(NamedTuple):
             Its `note` is used.
         rule : StoppingRule
             Says whether the run ends.
+        unit : float, default=1.0
+            As in `run`.
 
         Returns
         -------
@@ -147,7 +151,7 @@ class OptimizationState(NamedTuple):
             The next state.
         """
         better = here.value < self.value or not self.values or self.value != self.value
-        pg = projected_gradient_norm(here.A, here.dA)
+        pg = projected_gradient_norm(here.A, here.dA) / unit
         best, value = (None, here.value) if better else (self.best or self.A, self.value)
         notes = [*self.notes, trace.note(here.fwd)] if trace.note else self.notes
         values = [*self.values, here.value]
@@ -172,6 +176,7 @@ def run(
     *,
     max_iter: int = 1000,
     tol: float = 1e-4,
+    unit: float = 1.0,
     **options: Any,
 ) -> Trace:
     """Train a chain with an optimizer until it is stationary.
@@ -191,8 +196,10 @@ def run(
     max_iter : int, default=1000
         Largest number of steps, >= 0.
     tol : float, default=1e-4
-        The run ends when the norm of the projected gradient is at most `tol`, in the unit of the
-        objective.
+        The run ends when the norm of the projected gradient, divided by `unit`, is at most `tol`.
+    unit : float, default=1.0
+        Size of the objective, > 0, in its own unit: the stationarity is relative to it, so a
+        multiple of the objective with the same multiple of `unit` ends the same way.
     **options : dict
         Options of the optimizer.
 
@@ -230,7 +237,7 @@ def run(
             if step is None:
                 return state._replace(reason=rule.without_step(state.stationarity[-1]))
             here = step
-        return state.after(here, trace, rule)
+        return state.after(here, trace, rule, unit)
 
     def report(n, state):  # an iteration that found no step is not reported
         return n < len(state.values) and trace.callback(

@@ -663,9 +663,10 @@ class NeuralNCPD(Classifies, TensorEstimator):
     max_iter : int, default=500
         Largest number of training iterations.
     tol : float, default=1e-4
-        Training stops when the stationarity, the norm of the projected gradient of the cost, is at
-        most `tol` (dimensionless), or when twenty iterations lower the cost by no more than the
-        fraction `tol`: at a kink of the cost the gradient does not vanish.
+        Training stops when the stationarity, the norm of the projected gradient of the cost
+        divided by the largest of `depth_weights`, is at most `tol` (dimensionless), or when twenty
+        iterations lower the cost by no more than the fraction `tol`: at a kink of the cost the
+        gradient does not vanish.
     warm_start : bool, default=False
         Whether `fit` goes on from the fitted `layers_`, if there are any, instead of a new start.
         Ranks, hierarchy and the lengths of the modes must be the same; with 'samples' there may be
@@ -921,6 +922,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
                 trace,
                 max_iter=0 if stopped or len(P) == len(fixed) else self.max_iter,
                 tol=self.tol,
+                unit=max(weights),
             )
         P = [*fixed, *trace.A]
         vars(self).update(self._attributes(data, P, objective, floors, supervision))
@@ -949,6 +951,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         trained = slice(n_factors if criteria.frozen else 0, None)
         _, gradients, found = objective(P)
         stationarity = projected_gradient_norm(P[trained], gradients[trained])
+        stationarity /= max(criteria.depth_weights)
         stationarity = math.nan if criteria.labels else stationarity
         floors = tuple(one.floor for one in self.layers_)
         return NCPDCertificate(tuple(found.errors), floors, stationarity)
