@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from scipy.optimize import nnls as scipy_nnls
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -28,7 +29,7 @@ from nnmf_nb.chain._labels import (
     with_labels,
 )
 from nnmf_nb.core._arrays import to_numpy
-from nnmf_nb.core._data import DataMatrix
+from nnmf_nb.core._data import as_data, with_coefficient_penalty
 from nnmf_nb.models._base import EarlyStopping
 
 TOY = datasets.toy(random_state=0)
@@ -210,13 +211,23 @@ def test_cross_entropy_refuses_single_entries():
 
 
 @pytest.mark.parametrize("loss", LABEL_LOSSES)
-def test_gradient_of_a_chain_with_labels_on_two_layers(loss):
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "masked"])
+def test_gradient_of_a_chain_with_labels_on_two_layers(loss, depth, kind):
     rng = np.random.default_rng(0)
-    A = [1 + rng.random(shape) for shape in ((87, 6), (6, 4), (4, 2))]
-    losses = {layer: LABEL_LOSSES[loss](read_labels(Y40, 90), A[0]) for layer in (0, 2)}
-    objective = ChainObjective(DataMatrix(TOY.X.T), with_labels(every, losses, 0.7))
+    A = [1 + rng.random(shape) for shape in ((87, 6), (6, 4), (4, 3), (3, 2))[:depth]]
+    X = {
+        "dense": lambda: as_data(TOY.X.T),
+        "sparse": lambda: as_data(sp.csc_array(TOY.X.T)),
+        "masked": lambda: with_coefficient_penalty(
+            as_data(TOY.X.T, mask=rng.random(TOY.X.T.shape) < 0.8)
+        ),
+    }[kind]()
+    labels = read_labels(Y40, 90)
+    losses = {layer: LABEL_LOSSES[loss](labels, A[0]) for layer in {0, depth - 1}}
+    objective = ChainObjective(X, with_labels(every, losses, 0.7))
     _, dA, _ = objective(A)
-    for l in range(3):
+    for l in range(depth):
         V = [rng.standard_normal(a.shape) * (m == l) for m, a in enumerate(A)]
         up, down = (objective([a + h * v for a, v in zip(A, V)])[0] for h in (1e-6, -1e-6))
         size = (dA[l] ** 2).sum() ** 0.5 * (V[l] ** 2).sum() ** 0.5

@@ -2,6 +2,7 @@
 against central differences, S_l = q(X, A_0 .. A_l) at every door, and the certificate.
 """
 
+import contextlib
 import warnings
 from dataclasses import replace
 
@@ -141,6 +142,38 @@ def test_labels_masks_and_batches():
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="coefficients must be 'chain' or 'data', got 'both'"):
         NeuralNMF((3, 2), coefficients="both").fit(planted(20, 10, 3))
+
+
+OTHER = np.where(np.arange(60) % 3 == 2, 9, np.arange(60) % 3)
+DOUBTFUL = {  # parameters, labels of a second fit that goes on from the first, words
+    "a name": (dict(init="best"), None, "init must be one of"),
+    "shapes": (dict(init=[np.ones((30, 6)), np.ones((2, 6))]), None, r"init\[1\] has shape"),
+    "other classes": (dict(warm_start=True), OTHER, "y has other classes"),
+    "increasing ranks": (dict(ranks=(3, 6)), None, None),
+    "a column of zeros": (dict(init=[np.eye(30)[:, :6], np.eye(6)[:, [0, 1, 2]] * [1, 1, 0]]),)
+    + (None, None),
+}
+
+
+@pytest.mark.parametrize("coefficients", ["chain", "data"])
+@pytest.mark.parametrize("case", DOUBTFUL)
+def test_what_is_doubtful_is_refused_or_served(case, coefficients):
+    params, labels, words = DOUBTFUL[case]
+    X = planted(60, 30, 6)
+    params = dict(ranks=(6, 3), max_iter=20, random_state=0) | params
+    model = NeuralNMF(coefficients=coefficients, **params)
+    if labels is not None:
+        quiet(model, X, np.arange(60) % 3)
+    if words:
+        with pytest.raises(ValueError, match=words):
+            quiet(model, X, labels)
+        return
+    increasing = pytest.warns(UserWarning, match="increase")
+    with increasing if case == "increasing ranks" else contextlib.nullcontext():
+        quiet(model, X)
+    assert [layer.rank for layer in model.layers_] == list(params["ranks"])
+    assert all(layer.error < 0.9 for layer in model.layers_)
+    assert case != "a column of zeros" or not any(layer.dead for layer in model.layers_)
 
 
 def test_the_judge_sees_a_wrong_chain():

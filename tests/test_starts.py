@@ -151,6 +151,40 @@ def test_topics_of_a_labeled_layer_begin_with_the_classes():
     np.testing.assert_allclose(changed[2], unit(nnls(changed[0] @ changed[1], old)), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["dense", "sparse", "float32", "masked"])
+def test_a_first_layer_with_a_topic_for_each_class_begins_with_the_mean_points(kind):
+    rng = np.random.default_rng(0)
+    classes = np.arange(90) % 9
+    chain = [unit(rng.random(shape)) for shape in [(87, 9), (9, 4)]]
+    values, known = TOY.X.T, np.ones((87, 90), dtype=bool)
+    if kind == "masked":
+        known = KNOWN.T
+    X = {
+        "dense": lambda: as_data(values),
+        "sparse": lambda: as_data(sp.csr_array(values)),
+        "float32": lambda: as_data(values.astype(np.float32)),
+        "masked": lambda: as_data(np.where(known, values, np.nan), mask=known),
+    }[kind]()
+    chain = [A.astype(X.dtype) for A in chain]
+    changed = chain_of_classes(X, chain, {0: labels_of(classes, 0.5)})
+    means = np.ma.array(values, mask=~known)[:, :45].reshape(87, 5, 9).mean(axis=1).filled(0)
+    np.testing.assert_allclose(changed[0], unit(means), rtol=1e-5, atol=1e-7)
+    above = unit(np.asarray(nnls(changed[0], chain[0] @ chain[1])))
+    np.testing.assert_allclose(changed[1], above, atol=1e-4)
+    assert changed[0].dtype == changed[1].dtype == X.dtype
+
+
+def test_labels_at_both_levels_find_the_fine_classes():
+    """From flat topics .73 of the branches are named right here, from the means of them .81."""
+    data = datasets.gene_ontology()
+    known = np.random.default_rng(11).random(len(data.labels["branch"])) < 0.05
+    y = {0: data.labels["branch"], 1: data.labels["ontology"]}
+    given = {layer: np.where(known, names, "-1") for layer, names in y.items()}
+    model = fitted(NeuralNMF((14, 3), random_state=11), data.X, y=given)
+    right = [np.mean(model.predict(data.X[~known], layer=l) == y[l][~known]) for l in y]
+    assert model.init_ == "labels" and right[0] > 0.78 and right[1] > 0.89
+
+
 def test_labels_begin_only_where_every_class_has_a_topic():
     rng = np.random.default_rng(0)
     X, classes = as_data(TOY.X.T), np.arange(90) % 3

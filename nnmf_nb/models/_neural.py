@@ -603,8 +603,10 @@ class NeuralNMF(LayeredNMF):
         and so on; 'above': topics of the deepest layer, each split by a factorization of the data
         points that belong to it. 'auto' trains 'flat' and 'sequential' for three iterations,
         and where an upper layer has labels 'flat' with the mean coefficients of each class in
-        place of the topics most like them, and goes on from the lowest cost. A list of matrices
-        A_l (n_features x k_0, k_0 x k_1, .., entries >= 0) is taken as it is, with columns of unit
+        place of the topics most like them, and goes on from the lowest cost. Below other layers a
+        first layer with labels and as many topics as classes then begins with the mean data point
+        of each class (not where data are read in blocks). A list of matrices A_l
+        (n_features x k_0, k_0 x k_1, .., entries >= 0) is taken as it is, with columns of unit
         length.
     n_init : 'auto' or int, default='auto'
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
@@ -843,7 +845,10 @@ class NeuralNMF(LayeredNMF):
             self.init_ = list(chains)[0]
             return chains[self.init_], True
         if uses_labels(supervision) and "sequential" in candidates:
-            of_classes = chain_of_classes(X, chains["flat"], supervision.labels, by)
+            labels = supervision.labels
+            if isinstance(X, BlockedData):  # its class means would take one more reading
+                labels = {layer: known for layer, known in labels.items() if layer > 0}
+            of_classes = chain_of_classes(X, chains["flat"], labels, by)
             if of_classes is not None:
                 chains["labels"] = of_classes
 

@@ -179,14 +179,23 @@ def candidate_chains(
     return chains, False
 
 # %% ../../nbs/models/starts.ipynb #c1a55e51
-def _classes_first(S, A, labels, by):
-    """The columns of A, of which those that are most like the classes give way to these.
+def _means_of_data(X, labels, like):
+    """The mean data point of each class, over its known entries: n_features x n_classes."""
+    xp = namespace(like)
+    Y = Picked(labels.known, X.shape[1], like).back(asarray(labels.Y, like, like.dtype))
+    amounts = X.MSt(xp.ones_like(like[:, :1]), xp.ones_like(Y[:1, :]), Y)
+    return X.XSt(Y) / xp.where(amounts > 0, amounts, xp.ones_like(amounts))
 
-    A class is the mean of the coefficients S (k x n_samples, at unit length) of its data points.
-    """
-    xp = namespace(S)
+
+def _means_of_coefficients(S, labels):
+    """The mean of the coefficients S (k x n_samples), at unit length, of each class."""
     points = Picked(labels.known, S.shape[1], S).out(of_unit_length(S).X)
-    means = points @ asarray(labels.Y, S, S.dtype).T
+    return points @ asarray(labels.Y, S, S.dtype).T
+
+
+def _means_first(means, A, by):
+    """The columns of A, of which those that are most like means of classes give way to them."""
+    xp = namespace(A)
     reached = xp.sum(double(means), axis=0) > 0
     means = by.unit(xp.where(reached[None, :], means, xp.ones_like(means)))
     cosines = to_numpy(unit_columns(A).T @ unit_columns(means))
@@ -196,7 +205,7 @@ def _classes_first(S, A, labels, by):
 
 
 def chain_of_classes(X, chain, labels, by=None):
-    """Change a start so that the topics of labeled upper layers begin with the classes.
+    """Change a start so that the topics of labeled layers begin with the classes.
 
     Parameters
     ----------
@@ -213,24 +222,36 @@ def chain_of_classes(X, chain, labels, by=None):
     -------
     list of array or None
         A_0 .. A_L with columns of unit length. A layer above a labeled one is the old one, written
-        in the new topics below. None if no layer above the first has labels with at most as many
-        classes as it has topics.
+        in the new topics below. None if nothing would change: no upper layer has labels with at
+        most as many classes as it has topics, and the first layer none with just as many.
     """
     by = by or SQUARES
-    fitting = [l for l in labels if 0 < l and len(labels[l].classes) <= chain[l].shape[1]]
+    fitting = [layer for layer in labels if _begins_with_classes(layer, labels, chain)]
     if not fitting:
         return None
-    changed, P, old = [chain[0]], chain[0], chain[0]
-    for layer, A in enumerate(chain[1:], start=1):
-        old = old @ A
-        if layer > fitting[0]:
+    changed, P, old = [], None, None
+    for layer, A in enumerate(chain):
+        old = A if layer == 0 else old @ A
+        if layer > min(fitting):
             A = express(P, old, by)
         if layer in fitting:
-            S = _codes_below(X, changed, by)
-            A = _classes_first(S, A, labels[layer], by)
+            A = _means_first(_means_of_classes(X, changed, labels[layer], A, by), A, by)
         changed.append(A)
-        P = P @ A
+        P = A if layer == 0 else P @ A
     return changed
+
+
+def _begins_with_classes(layer, labels, chain):
+    n_classes, k = len(labels[layer].classes), chain[layer].shape[1]
+    # with topics to spare a class may need several, which the flat topics of a first layer are
+    return n_classes == k if layer == 0 else n_classes <= k
+
+
+def _means_of_classes(X, below, labels, like, by):
+    """What the topics of a layer above the layers `below` begin with: one column a class."""
+    if not below:
+        return _means_of_data(X, labels, like)
+    return _means_of_coefficients(_codes_below(X, below, by), labels)
 
 
 def _codes_below(X, chain, by):
