@@ -32,7 +32,7 @@ except ImportError:
 from nnmf_nb import blocks
 from nnmf_nb.core._linalg import unit_columns
 from nnmf_nb.out_of_core import _training
-from nnmf_nb.out_of_core._distributed import owners_of_blocks, spans_of_blocks
+from nnmf_nb.out_of_core._distributed import owners_of_blocks, tasks_of_owners
 
 RESULTS = Path(__file__).parent / "results" / "dask.md"
 N_FEATURES, N_TOPICS, N_BLOCKS = 2000, 20, 16
@@ -121,7 +121,7 @@ def bytes_of_model(n_workers):
         crossing += a != b
         return a
 
-    spans = spans_of_blocks(N_BLOCKS, n_workers)
+    spans = tasks_of_owners(owners, n_workers)
     _training.tree_sum((owners[span[0]] for span in spans), added)
     return (1 + n_workers) * topics + (crossing + 2) * sums
 

@@ -98,6 +98,9 @@ def test_spans_keep_the_form_of_the_tree():
 def test_neighboring_blocks_have_one_owner():
     assert owners_of_blocks(5, ["a", "b"]) == ["a", "a", "a", "b", "b"]
     assert owners_of_blocks(2, ["a", "b", "c"]) == ["a", "b"]
+    # tasks of two blocks: nobody has more than 6 of 16 either way, but of 20 one had 8 instead of 7
+    assert "".join(owners_of_blocks(16, ["a", "b", "c"])) == "a" * 6 + "b" * 6 + "c" * 4
+    assert "".join(owners_of_blocks(20, ["a", "b", "c"])) == "a" * 7 + "b" * 7 + "c" * 6
 
 
 def test_a_dask_array_needs_no_cluster():

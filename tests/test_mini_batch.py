@@ -154,11 +154,15 @@ def test_objective_never_rises_and_ends_where_training_on_all_data_ends():
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_held_out_objective_falls_over_epochs(loss):
-    model, errors = MiniBatchNMF(4, init="random", beta_loss=loss, random_state=0), []
-    for _ in range(4):
-        errors.append(1 - stream(model, COUNTS).score(NEW))
-    assert errors[-1] < errors[0] and np.diff(errors).max() < 0.01 * errors[0]
-    assert errors[-1] < 0.8 * errors[0]
+    # so many points that topics cannot learn them by heart; the mean of several starts
+    rng = np.random.default_rng(1)
+    many = rng.poisson(4 * rng.gamma(0.5, 1.0, (450, 4)) @ PARTS) * 1.0
+    errors = np.zeros(4)
+    for start in range(4):
+        model = MiniBatchNMF(4, init="random", beta_loss=loss, random_state=start)
+        for epoch in range(4):
+            errors[epoch] += 1 - stream(model, many, n=30).score(NEW)
+    assert np.diff(errors).max() < 0.01 * errors[0] and errors[-1] < 0.8 * errors[0]
 
 
 # --- streams --------------------------------------------------------------------------------------
@@ -221,10 +225,11 @@ def test_small_and_empty_batches(loss):
     assert model.score(COUNTS) > 0.4
     first = MiniBatchNMF(4, beta_loss=loss, random_state=0).partial_fit(np.zeros((5, 20)))
     assert np.isfinite(first.components_).all() and stream(first, COUNTS).score(COUNTS) > 0.7
-    before = model.components_.copy()
+    before = first.components_.copy()
+    first.set_params(forget_factor=1.0).partial_fit(np.zeros((5, 20)))
+    np.testing.assert_allclose(first.components_, before, atol=0.1)
     model.set_params(forget_factor=1.0).partial_fit(np.zeros((5, 20)))
-    np.testing.assert_allclose(model.components_, before, atol=0.2)
-    assert np.isfinite(model.components_).all()
+    assert np.isfinite(model.components_).all() and model.score(COUNTS) > 0.4
 
 
 @pytest.mark.parametrize("data", [X, sp.csr_array(X)], ids=["dense", "sparse"])

@@ -407,7 +407,10 @@ def with_nan(i):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: in_order(X)[:2] + [X[:5, :40]], f"block 2 .*row 90.* 40 features.* {N_FEATURES}"),
+        (
+            lambda: in_order(X)[:2] + [X[:5, :40]],
+            f"block 2 .*row 90.* 40 features.* {N_FEATURES}.*same columns",
+        ),
         (lambda: in_order(with_nan(137), 1), "block 137 .*NaN.*row 137 of X"),
         (
             lambda: with_nan(137).toarray(),
@@ -415,8 +418,8 @@ def with_nan(i):
         ),
         (lambda: -X, "block 0 .*row 0 of X"),
         (lambda: [np.array([["a"]])], "dtype"),
-        (lambda: [], "no data points"),
-        (lambda: [np.zeros(3)], "shape"),
+        (lambda: [], "no data points.*each call begins anew"),
+        (lambda: [np.zeros(3)], r"shape.*x\[None, :\]"),
     ],
 )
 def test_bad_blocks_are_named(make, message):
@@ -443,7 +446,7 @@ def cut(path, share=0.7):
 @pytest.mark.parametrize("make", [saved_npy, saved_npz, saved_mtx])
 def test_a_file_that_is_cut_off(make, tmp_path):
     suffix = {saved_npy: ".npy", saved_npz: ".npz", saved_mtx: ".mtx"}[make]
-    with pytest.raises(ValueError, match="cut off"):
+    with pytest.raises(ValueError, match="(?s)cut off.*[Ww]rite"):
         blocks(cut(make(tmp_path / f"X{suffix}")))
     assert not [*tmp_path.glob("*.blocks*")]
 
@@ -453,7 +456,7 @@ def test_a_file_that_is_cut_off_during_a_fit(tmp_path):
     source = blocks(path, rows=ROWS)
     assert source.facts.rows[0] == ROWS
     cut(path)
-    with pytest.raises(OSError, match="cut off while it was in use"):
+    with pytest.raises(OSError, match="cut off while it was in use. Write or copy it again"):
         fitted(source)
 
 

@@ -217,8 +217,24 @@ class DataMatrix:
         self.operand, self.unit = X, 1.0 / self.scale
         if beyond_products(self.scale, self.dtype):
             self.operand, self.unit = divided(X, self.scale), 1.0
-        rows, cols = _orientations(self.operand) if is_sparse(X) else (self.operand, self.operand.T)
-        self.rows, self.columns = Rows(rows), Rows(cols)
+
+    @functools.cached_property
+    def rows(self):
+        """`Rows` of X, row-compressed if X is sparse and that copy is not too large."""
+        return Rows(_row_compressed(self.operand))
+
+    @functools.cached_property
+    def columns(self):
+        """`Rows` of X', likewise."""
+        return Rows(_row_compressed(self.operand.T))
+
+    def for_one_use(self):
+        """The same data, sharing memory, for who asks for X S' a few times only: column-compressed
+        data are not converted first, which takes as long as a product (in one thread then).
+        """
+        data = copy.copy(self)
+        data.rows = Rows(self.operand)
+        return data
 
     def _times(self, rows, thin):
         product = rows.times(thin)
@@ -348,11 +364,12 @@ def _sum_of_squares(values, scale):
     return sum(in_chunks(run, values.shape[0], math.prod(values.shape[1:])), 0.0)
 
 # %% ../../nbs/core/data.ipynb #dc99cf56
-def _orientations(X):
-    """Row-compressed X and X' (the second one only a view when the copy would be too large)."""
-    second = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-    keep = second <= _BOTH_LIMIT
-    return (X.tocsr() if keep else X), (X.T.tocsr() if keep else X.T)
+def _row_compressed(X):
+    """A sparse X row-compressed, unless the copy would be too large; others as they are."""
+    if not is_sparse(X):
+        return X
+    size = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    return X.tocsr() if size <= _BOTH_LIMIT else X
 
 # %% ../../nbs/core/data.ipynb #3968d840
 class WeightedDataMatrix(DataMatrix):
@@ -575,11 +592,11 @@ def transposed(X):
     return DataMatrix(X.X.T, X.scale)
 
 # %% ../../nbs/core/data.ipynb #b93a33c0
-def relative_error(X, A, S):
+def relative_error(X, A, S, identity=None):
     """||X - A S||_F / ||X||_F, dimensionless (0 for an all-zero X fitted by 0). S in units of
-    `X.scale`.
+    `X.scale`; `identity` as in `residual2`.
     """
-    return math.sqrt(max(residual2(X, A, S), 0.0) / X.norm2) if X.norm2 > 0 else 0.0
+    return math.sqrt(max(residual2(X, A, S, identity), 0.0) / X.norm2) if X.norm2 > 0 else 0.0
 
 # %% ../../nbs/core/data.ipynb #a5c1e002
 # all dimensionless; chosen on made ratings and planted topics with 10 to 60 % known entries

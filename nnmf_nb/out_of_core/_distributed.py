@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['current_client', 'check_versions', 'source_for_workers', 'opened_source', 'shared_by_name', 'spans_of_blocks',
-           'owners_of_blocks', 'Cluster', 'n_blocks', 'cluster_of', 'first_reading']
+           'owners_of_blocks', 'tasks_of_owners', 'Cluster', 'n_blocks', 'cluster_of', 'first_reading']
 
 # %% ../../nbs/out_of_core/distributed.ipynb #983926be
 import collections
@@ -30,6 +30,7 @@ import numpy as np
 
 from ..core._arrays import serial
 from nnmf_nb.out_of_core._sources import (
+    _WRITE_AGAIN,
     Blocks,
     Facts,
     InOrder,
@@ -129,7 +130,7 @@ class _Place(NamedTuple):
                 "worker sees them under the same name. Else give a dask array",
             ) from error
         if n_missing > 0:
-            raise OSError(f"{self.path} was cut off while it was in use.")
+            raise OSError(f"{self.path} was cut off while it was in use. {_WRITE_AGAIN}")
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
 
 
@@ -316,6 +317,9 @@ def spans_of_blocks(n_blocks: int, n_threads: int) -> list[range]:
 def owners_of_blocks(n_blocks: int, slots: Sequence[str]) -> list[str]:
     """Give neighboring blocks to one worker, so that most sums need no network.
 
+    The blocks of a task go to one worker together where that gives no thread more blocks than it
+    had if they were dealt out singly.
+
     Parameters
     ----------
     n_blocks : int
@@ -328,7 +332,32 @@ def owners_of_blocks(n_blocks: int, slots: Sequence[str]) -> list[str]:
     list of str
         The address of a worker for every block. It is a wish: Dask may decide otherwise.
     """
-    return [slots[n * len(slots) // n_blocks] for n in range(n_blocks)]
+    n_slots, spans = len(slots), spans_of_blocks(n_blocks, len(slots))
+    together = [i * n_slots // len(spans) for i, span in enumerate(spans) for _ in span]
+    singly = [n * n_slots // n_blocks for n in range(n_blocks)]
+    is_longer = max(map(together.count, together)) > max(map(singly.count, singly))
+    return [slots[n] for n in (singly if is_longer else together)]
+
+
+def tasks_of_owners(owners: Sequence[str], n_threads: int) -> list[range]:
+    """Cut the tree of sums into tasks whose blocks are at one place.
+
+    Parameters
+    ----------
+    owners : sequence of str
+        The address of a worker for every block.
+    n_threads : int
+        Number of threads of the cluster.
+
+    Returns
+    -------
+    list of range
+        The blocks of each task: `spans_of_blocks`, or single ones if a block had to travel.
+    """
+    spans = spans_of_blocks(len(owners), n_threads)
+    if any(len({*owners[span[0] : span[-1] + 1]}) > 1 for span in spans):
+        return [range(n, n + 1) for n in range(len(owners))]
+    return spans
 
 # %% ../../nbs/out_of_core/distributed.ipynb #cb960c93
 class _Lost(Exception):
@@ -399,10 +428,7 @@ class _Reading:
 
     def _spans(self, add):
         """Yield the sums over the spans of blocks with their owners."""
-        spans = spans_of_blocks(len(self.owners), self.n_threads)
-        if any(len({*self.owners[span[0] : span[-1] + 1]}) > 1 for span in spans):
-            spans = [range(n, n + 1) for n in range(len(self.owners))]  # no block has to travel
-        for span in spans:
+        for span in tasks_of_owners(self.owners, self.n_threads):
             owner = self.owners[span[0]]
             given = self._given(span)
             yield self._submit(owner, _sum_of_span, self.job, span, add, *given), owner
@@ -572,7 +598,8 @@ class Cluster:
         """Raise `ConnectionError` if the client is in none of some states."""
         if self.client.status not in wanted:
             raise ConnectionError(
-                f"The connection to the scheduler of {self.client} is lost. {_HINT}"
+                f"The connection to the scheduler of {self.client} is lost: start it again and "
+                f"make a new Client. {_HINT}"
             )
 
     # Blocks that workers do not read themselves

@@ -30,6 +30,7 @@ from ..core._validation import canonical, check_finite, check_nonnegative
 
 # %% ../../nbs/out_of_core/sources.ipynb #5e1a5b74
 _NUMBERS_PER_BLOCK = 2**22
+_WRITE_AGAIN = "Write or copy it again, and compare the sizes of the two."
 
 
 class DenseRows:
@@ -46,8 +47,8 @@ class DenseRows:
     def __init__(self, array, path=""):
         if array.ndim != 2:
             raise ValueError(
-                f"{path or 'The source'} has shape {array.shape}, blocks need two dimensions: "
-                "data points x features."
+                f"{path or 'The source'} has shape {array.shape}, blocks need two dimensions, "
+                "data points x features. Reshape it."
             )
         self.array, self.path = array, path
         self.shape = tuple(array.shape)
@@ -101,7 +102,10 @@ class SparseRows:
     def _check_parts(self):
         where = self.path or "the CSR parts"
         if self.indptr.ndim != 1 or len(self.indptr) < 2 or self.indptr[0] != 0:
-            raise ValueError(f"indptr of {where} must be n_samples + 1 numbers that begin with 0.")
+            raise ValueError(
+                f"indptr of {where} must be n_samples + 1 numbers that begin with 0: give that of "
+                "a whole CSR matrix, or subtract indptr[0] from that of a part."
+            )
         falls = _first_fall(self.indptr)
         if falls is not None:
             raise ValueError(
@@ -113,7 +117,8 @@ class SparseRows:
         if n < self.n_stored or len(self.data) != len(self.indices):
             raise ValueError(
                 f"{where}: indptr promises {self.n_stored} entries, data has {len(self.data)} and "
-                f"indices {len(self.indices)}. The file is cut off or of another matrix."
+                f"indices {len(self.indices)}. The file is cut off or of another matrix: write "
+                "all three again from one matrix."
             )
 
     def _check_indices(self, indices, start):
@@ -176,12 +181,16 @@ def _mapped_member(file, path, begin, end):
         }[version]
         shape, is_fortran, dtype = read_header(file)
     except (ValueError, KeyError, EOFError) as error:
-        raise ValueError(f"{path} is no array of NumPy, or cut off: {error}") from error
+        raise ValueError(
+            f"{path} is no array of NumPy, or cut off: {error}. {_WRITE_AGAIN}"
+        ) from error
     missing = file.tell() + math.prod(shape) * dtype.itemsize - end
     if missing > 0:
-        raise ValueError(f"{path} is cut off: {missing} bytes of an array {shape} are missing.")
+        raise ValueError(
+            f"{path} is cut off: {missing} bytes of an array {shape} are missing. {_WRITE_AGAIN}"
+        )
     if dtype.hasobject:
-        raise ValueError(f"{path} holds Python objects: save numbers.")
+        raise ValueError(f"{path} holds Python objects: save numbers, X.astype(float).")
     if math.prod(shape) == 0:
         return np.zeros(shape, dtype)
     order = "F" if is_fortran else "C"
@@ -195,7 +204,7 @@ def _mapped_npz(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is cut off, or no .npz file: {error}.") from error
+        raise ValueError(f"{path} is cut off, or no .npz file: {error}. {_WRITE_AGAIN}") from error
     with open(path, "rb") as file:
         for one in members:
             if one.compress_type != zipfile.ZIP_STORED:
@@ -216,7 +225,10 @@ def _npz_rows(path):
     arrays = _mapped_npz(path)
     if "format" not in arrays:
         if len(arrays) != 1:
-            raise ValueError(f"{path} holds {sorted(arrays)}: blocks need one matrix.")
+            raise ValueError(
+                f"{path} holds {sorted(arrays)}: blocks need one matrix. Save it alone, with "
+                "np.savez or scipy.sparse.save_npz(path, X, compressed=False)."
+            )
         return DenseRows(*arrays.values(), path=path)
     kind = bytes(arrays["format"].reshape(-1)[0]).decode()
     if kind != "csr":
@@ -277,7 +289,8 @@ def _matrix_market(path):
     if head[:3] != ["%%MatrixMarket", "matrix", "coordinate"] or head[4:] != ["general"]:
         raise ValueError(
             f"{path} begins with {' '.join(head)!r}: blocks read '%%MatrixMarket matrix "
-            "coordinate real general' (also integer and pattern)."
+            "coordinate real general' (also integer and pattern). Write it again with "
+            "scipy.io.mmwrite(path, X, symmetry='general')."
         )
     n_samples, n_features, n_entries = map(int, line.split())
     names = ["row", "column", "value"][: 2 if head[3] == "pattern" else 3]
@@ -304,7 +317,9 @@ def _whole_lines(table, path):
     try:
         yield from table
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is cut off, or no MatrixMarket file: {error}.") from error
+        raise ValueError(
+            f"{path} is cut off, or no MatrixMarket file: {error}. {_WRITE_AGAIN}"
+        ) from error
 
 
 def _parquet(path):
@@ -424,7 +439,8 @@ def _write_raw(folder, path, triplets):
             to_values.write(values.astype(np.float64).tobytes())
     if triplets.n_entries not in (None, n_entries):
         raise ValueError(
-            f"{path} is cut off: it promises {triplets.n_entries} entries and holds {n_entries}."
+            f"{path} is cut off: it promises {triplets.n_entries} entries and holds {n_entries}. "
+            f"{_WRITE_AGAIN}"
         )
     return _Counts(n_per_row, n_features)
 
@@ -436,7 +452,7 @@ def _check_piece(rows, columns, shape, path, n_before):
         i = int(bad[0])
         raise ValueError(
             f"entry {n_before + i} of {path} is at row {rows[i]}, column {columns[i]} (from 0), "
-            f"outside of the shape {shape}."
+            f"outside of the shape {shape}. Correct the entry, or the shape that the file names."
         )
 
 
@@ -505,7 +521,9 @@ class _DaskBlocks:
                 "The dask array has chunks of unknown size: call X.compute_chunk_sizes() first."
             )
         if array.ndim != 2:
-            raise ValueError(f"The dask array has shape {array.shape}, not data points x features.")
+            raise ValueError(
+                f"The dask array has shape {array.shape}, not data points x features: reshape it."
+            )
         if len(array.chunks[1]) > 1:
             raise ValueError(
                 f"The dask array has {len(array.chunks[1])} chunks along its features, the first "
@@ -590,7 +608,10 @@ def _reader_of_file(path, n_features, cache):
     """Return the reader of a file or folder, by its name."""
     name = str(path)
     if not os.path.exists(name):
-        raise FileNotFoundError(f"There is no {name}.")
+        raise FileNotFoundError(
+            f"There is no {name}: see how the path is written. "
+            "A relative one begins where Python was started."
+        )
     if os.path.isdir(name):
         return _folder_rows(name, n_features)
     if name.endswith(".npy"):
@@ -727,10 +748,14 @@ def _checked_block(block, number, first, n_features):
         if block.dtype.kind not in "fiub":
             raise TypeError(f"{name} has dtype {block.dtype}: give real numbers.")
     if block.ndim != 2:
-        raise ValueError(f"{name} has shape {block.shape}, not data points x features.")
+        raise ValueError(
+            f"{name} has shape {block.shape}, not data points x features: a single data point is "
+            "x[None, :]."
+        )
     if n_features not in (None, block.shape[1]):
         raise ValueError(
-            f"{name} has {block.shape[1]} features, the blocks before it have {n_features}."
+            f"{name} has {block.shape[1]} features, the blocks before it have {n_features}. Give "
+            "all blocks the same columns, in the same order: 0 where a data point lacks a feature."
         )
     block = floating(canonical(sp.csr_array(block)) if sp.issparse(block) else block, name)
     try:
@@ -778,7 +803,8 @@ def as_first_read(block: ArrayLike, number: int, facts: Facts) -> ArrayLike:
     if tuple(block.shape) != wanted:
         raise ValueError(
             f"block {number} of X had the shape {wanted} at the first reading and has "
-            f"{tuple(block.shape)} now. A source must yield the same blocks every time."
+            f"{tuple(block.shape)} now. A source must yield the same blocks every time: "
+            "draw, shuffle or filter before, not while it is read."
         )
     if sp.issparse(block):
         block = canonical(block if isinstance(block, sp.csr_array) else sp.csr_array(block))
@@ -871,7 +897,10 @@ def joined_facts(found: Iterable) -> Facts:
     found = list(found)
     rows = tuple(one.shape[0] for one in found)
     if not sum(rows) or not found[0].shape[1]:
-        raise ValueError("The source has no data points or no features.")
+        raise ValueError(
+            "The source has no data points or no features: see that it is not empty and, if it is "
+            "a function, that each call begins anew."
+        )
     scale = max(one.scale for one in found) or 1.0
     only_float32 = all(one.dtype == np.float32 for one in found)
     dtype = np.dtype(np.float32 if only_float32 else np.float64)
@@ -971,7 +1000,7 @@ class Blocks:
         for one in vars(self.reader).values():
             if isinstance(one, np.memmap) and one.filename is not None:
                 if os.path.getsize(one.filename) < one.offset + one.nbytes:
-                    raise OSError(f"{one.filename} was cut off while it was in use.")
+                    raise OSError(f"{one.filename} was cut off while it was in use. {_WRITE_AGAIN}")
 
     def _same_again(self):
         """Begin to read the blocks in the dtype of all; raise if they are not those of before."""
