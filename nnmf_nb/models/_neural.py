@@ -107,9 +107,8 @@ def train_chain(
     cost: a chain cost (see `resolve_cost`); optimizer: a function of `OPTIMIZERS`, `options` are
     its own (`step`, `memory`, ..). callback(iteration, value, A, forward pass, stationarity) ->
     True stops. A KeyboardInterrupt returns the best chain so far. patience: see `Trace`; unit: see
-    `run`. objective:
-    (X, cost) -> as `ChainObjective`. variables: in which it is trained, as `UnitColumns`. errors:
-    forward pass -> the relative error at every depth.
+    `run`. objective: (X, cost) -> as `ChainObjective`. variables: in which it is trained, as
+    `UnitColumns`. errors: forward pass -> the relative error at every depth.
     """
     variables = variables or UnitColumns()
     trace = Trace(callback, patience, note=lambda fwd: list(map(float, errors(fwd))))
