@@ -32,18 +32,33 @@ print(*sorted({library["architecture"] for library in libraries if library.get("
 """
 # those that `make test` leaves to `make test-all`
 LONG_NOTEBOOKS = ("--exhaustive", "-m", "notebook and exhaustive", "tests/test_notebooks.py")
+# notebooks that show what is compiled, and how it differs from what is not
+ABOUT_COMPILED = (
+    *("layer/cpu_kernels", "layer/kl_kernels", "tensors/kernels", "plot/map_kernels"),
+    *("plot/map_arrays", "solvers/count_descent", "solvers/extrapolation"),
+)
 # OpenBLAS has one set of kernels for both and tells the first name in its table
 KNOWN_AS = {"Prescott": ("Prescott", "Katmai")}
 
 
 @dataclass
 class Setting:
-    """An environment to run in: variables, whether numba can be imported, and what is run."""
+    """An environment to run in: variables, whether numba can be imported, what is left out, and
+    what is run instead of all tests that need no browser and the long notebooks.
+    """
 
     name: str
     variables: dict = field(default_factory=dict)
     numba: bool = True
-    what: tuple = ("-m", "not browser")
+    without: tuple = ()
+    only: tuple = ()
+
+    def runs(self):
+        """The arguments of pytest, run by run."""
+        if self.only:
+            return [self.only]
+        others = ("-k", f"not ({' or '.join(self.without)})") if self.without else ()
+        return [("-m", "not browser", *others), (*LONG_NOTEBOOKS, *others)]
 
     def environment(self, folder):
         """The variables of its processes; `folder` holds what stands in front of numba."""
@@ -87,7 +102,7 @@ SETTINGS = [
     Setting(
         "without numba, 1 thread",
         numba=False,
-        what=("-m", "not browser", "-k", "not layer/cpu_kernels"),
+        without=ABOUT_COMPILED,
     ),
     Setting("Nehalem, 1 thread", {"OPENBLAS_CORETYPE": "Nehalem"}),
     Setting("Zen, 1 thread", {"OPENBLAS_CORETYPE": "Zen"}),
@@ -96,7 +111,7 @@ SETTINGS = [
     Setting(
         "kernels as plain Python (NUMBA_DISABLE_JIT), 1 thread",
         {"NUMBA_DISABLE_JIT": "1"},
-        what=(
+        only=(
             "tests/test_kernels.py",
             "tests/test_notebooks.py",
             "-k",
@@ -144,8 +159,8 @@ def main():
                 continue
             began = time.monotonic()
             code = 0
-            for what in (setting.what, LONG_NOTEBOOKS)[: 2 if setting.what[0] == "-m" else 1]:
-                command = [sys.executable, *pytest_command(args.jobs, "-q", *what)]
+            for arguments in setting.runs():
+                command = [sys.executable, *pytest_command(args.jobs, "-q", *arguments)]
                 code |= subprocess.run(
                     command, cwd=ROOT, env=setting.environment(folder)
                 ).returncode
