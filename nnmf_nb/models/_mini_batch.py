@@ -680,6 +680,9 @@ class MiniBatchNMF(MiniBatchModel):
     ) -> Self:
         """Learn from one batch, after those before it.
 
+        Under squared errors the first batch is learned from in three steps, since the topics are
+        a start then; each step puts its sums in the place of those of the step before.
+
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
@@ -1081,6 +1084,8 @@ class MiniBatchSSNMF(LearnsLabels, MiniBatchModel):
         **keywords: Any,
     ) -> Self:
         """Learn from one batch and its labels, after those before it.
+
+        The first batch is learned from in three steps, as by `MiniBatchNMF`.
 
         Parameters
         ----------
