@@ -464,7 +464,7 @@ function drawMapLabel(view, l, j, place, boxes, pointed) {
   const text = isNamed ? fitText(view.nameOf(l, j, 2), Math.min(190, width * 0.45), LABEL) : "";
   const side = image ? PICTURE : SWATCH;
   const lead = isHeat && !image ? 0 : side + (isNamed ? 4 : 0);
-  const tall = image ? PICTURE / 2 + 2 : LABEL * 0.7;
+  const tall = image ? PICTURE / 2 + 2 : LABEL * 0.8; // a font is up to 1.6 times as tall as its size
   const half = 0.56 * textWidth(text, LABEL) + 4 + lead / 2; // it is bold
   const boxAt = ([right, down]) => {
     const x = clamp(spots[j][0] + right * half, half, Math.max(half, width - half));
