@@ -606,7 +606,7 @@ WEIGHTS = {
 
 
 def relative_weights(depth_weights):
-    """The weights divided by the largest, as stationarity is measured; () as it is."""
+    """The weights divided by the largest, as stationarity is measured; an empty list for none."""
     return [weight / max(depth_weights) for weight in depth_weights]
 
 
