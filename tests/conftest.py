@@ -53,6 +53,16 @@ COMBINATIONS = [
     pytest.param(("cupy", 0, "float32"), marks=pytest.mark.gpu),
 ]
 NOT_RUN = "GPU test not run: "
+HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Fixtures can ask whether their test failed, and then say more in the report."""
+    report = yield
+    if report.when == "call":
+        item.stash[HAS_FAILED] = report.failed
+    return report
 
 
 @pytest.fixture(params=COMBINATIONS, ids=lambda c: "-".join(map(str, c)))

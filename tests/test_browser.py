@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import find_chromium
+from conftest import HAS_FAILED, find_chromium
 from test_inspector import FAINT
 
 from nnmf_nb import NMF, datasets, inspect, load
@@ -226,8 +226,10 @@ def write_saved_notebook(path):
 
 
 @pytest.fixture
-def page(chromium):
-    """A page of its own; fails on errors that name our scripts."""
+def page(chromium, request):
+    """A page of its own; fails on errors that name our scripts. If the test failed, its report says
+    what the page showed. The kernels end with the page.
+    """
     context, trouble = (
         chromium.new_context(viewport={"width": 1300, "height": 1000}, reduced_motion="reduce"),
         [],
@@ -239,6 +241,11 @@ def page(chromium):
         "console", lambda message: trouble.append(message.text) if message.type == "error" else None
     )
     yield page
+    if request.node.stash.get(HAS_FAILED, False):
+        fields = page.locator(".nnmf-app input, .nnmf-app select").evaluate_all(FIELDS)
+        text = page.locator("body").inner_text()
+        print(f"the page shows:\n{text[-SAID:]}\nfields: {fields}\nconsole: {trouble}")
+    page.evaluate(SHUT_DOWN)
     context.close()
     ours = [
         one
@@ -260,10 +267,15 @@ IDLE = """() => {
   return Boolean(context?.isReady && context.session?.kernel?.connectionStatus === "connected"\
  && context.session.kernel.status === "idle");
 }"""
+# Every cell has a number: '*' is a cell that waits or runs, and before the command to run all has
+# arrived there is nothing. JupyterLab takes the focus and scrolls when the last one has run.
 RAN = (
     "() => window.jupyterapp.shell.currentWidget.content.widgets"
-    ".every((cell) => cell.model.type !== 'code' || cell.prompt !== '*')"
+    ".every((cell) => cell.model.type !== 'code' || /[0-9]/.test(cell.prompt))"
 )
+SHUT_DOWN = "() => window.jupyterapp?.serviceManager.sessions.shutdownAll()"
+FIELDS = "all => all.map((one) => [one.value, one.disabled ? 'disabled' : ''].join(' '))"
+SAID = 3000  # characters of a page that the report of a failed test shows
 PYTHON = """async (code) => {
   const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel\
 .requestExecute({ code, store_history: false });
@@ -629,7 +641,8 @@ def use_app(page, name, tmp_path):
     # before, what is typed would be replaced by the ranks that the app suggests for these data
     page.get_by_text("Data to fit: handwritten digits").wait_for()
     ranks = page.get_by_label("ranks")
-    ranks.fill("nonsense")  # waits until the field is enabled: the data have been read
+    ranks.click()  # waits until the field is enabled: the data have been read
+    ranks.fill("nonsense")
     ranks.press("Tab")
     fit.click()
     # what goes wrong is said, without a traceback
