@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.xdist_group("dask"),
 ]
-ROWS = 60
+ROWS = 100
 X = sp.csr_array(datasets.planted_counts((5, 3), 400, 60, random_state=0).X).astype(np.float64)
 DENSE = X.toarray()
 CHUNKS = da.from_array(DENSE, chunks=(ROWS, -1))
@@ -146,7 +146,7 @@ def test_bits_do_not_depend_on_the_number_of_workers(n_workers, files, sparse_bi
 
 def test_counts_hierarchy_transform_and_score(client, files):
     counts = NMF(4, beta_loss="kullback-leibler", max_iter=4, random_state=0)
-    chain = HierarchicalNMF((5, 3), n_init=2, max_iter=4, random_state=0)
+    chain = HierarchicalNMF((5, 3), max_iter=2, random_state=0)
     source = blocks(files / "X.npz", rows=ROWS)
     on_workers = []
     for model in (counts, chain):
@@ -388,10 +388,10 @@ def test_workers_without_the_package(client, files, monkeypatch):
 
 def test_bad_blocks_are_named_with_their_row(client, tmp_path):
     broken = DENSE.copy()
-    broken[137, 7] = np.nan
+    broken[117, 7] = np.nan
     np.save(tmp_path / "X.npy", broken)
     for source in (blocks(tmp_path / "X.npy", rows=ROWS), da.from_array(broken, chunks=(ROWS, -1))):
-        with pytest.raises(ValueError, match=r"(?s)block 2 .*NaN.*\[17, 7\].*row 137 of X"):
+        with pytest.raises(ValueError, match=r"(?s)block 1 .*NaN.*\[17, 7\].*row 117 of X"):
             fitted(source)
 
 
