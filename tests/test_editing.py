@@ -896,7 +896,7 @@ ELEMENTS = (
 
 @pytest.mark.browser
 @browser_tests
-@pytest.mark.parametrize("has_kernel", [True, False])
+@pytest.mark.parametrize("has_kernel", [pytest.param(True, marks=pytest.mark.exhaustive), False])
 def test_names_and_words_stay_text(new_page, tmp_path, has_kernel):
     """Payloads as words, data points, names, classes and typed words: shown, never run."""
     assert len(PAYLOADS) == 33

@@ -522,11 +522,13 @@ def test_unfolded_model_is_shown_by_its_own_coefficients(toy):
     "make",
     [
         NMF(5, random_state=0),
-        HierarchicalNMF((6, 2), random_state=0, max_iter=5),
+        pytest.param(
+            HierarchicalNMF((6, 2), random_state=0, max_iter=5), marks=pytest.mark.exhaustive
+        ),
         NeuralNMF((6, 2), random_state=0, max_iter=5),
-        SSNMF(5, random_state=0, max_iter=5),
+        pytest.param(SSNMF(5, random_state=0, max_iter=5), marks=pytest.mark.exhaustive),
         GuidedNMF(5, seeds=[[0, 1], [40]], random_state=0, max_iter=5),
-        DeepNMF((6, 2), random_state=0, max_iter=5),
+        pytest.param(DeepNMF((6, 2), random_state=0, max_iter=5), marks=pytest.mark.exhaustive),
         UnfoldedNMF(5, max_iter=3),
     ],
     ids=lambda m: type(m).__name__,
