@@ -449,7 +449,8 @@ def test_numbers_in_order_are_no_names():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = NMF(2, random_state=0).fit(pd.DataFrame(X))
-        assert np.array_equal(model.transform(pd.DataFrame(X)), model.transform(X))
+        frame = pd.DataFrame(X)
+        assert np.array_equal(model.transform(frame), model.transform(frame.to_numpy()))
         assert not hasattr(model, "feature_names_in_")
         verify(model, X, mask=pd.DataFrame(np.ones(X.shape, bool), index=FRAME.index))
 
