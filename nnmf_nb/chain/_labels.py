@@ -403,8 +403,8 @@ def best_softmax(T, Y, W, b, ridge=RIDGE, tol=1e-9):
     """The minimizer (W, b) of `softmax_loss` for codes T (k x m) and labels Y (c x m), from a
     start. b is determined up to a constant and keeps its sum. Arrays like Y.
 
-    A trust region ends where rounding of the loss hides what a step gains; one Newton step more, by
-    conjugate gradients, reaches the rounding of the gradient.
+    A trust region ends where rounding of the loss hides what a step gains. Newton steps from there,
+    by conjugate gradients, go on until the gradient is rounding and does not shrink any more.
     """
     c, k = W.shape
     split = lambda v: (asarray(v[: c * k].reshape(c, k), Y), asarray(v[c * k :], Y))
@@ -427,11 +427,21 @@ def best_softmax(T, Y, W, b, ridge=RIDGE, tol=1e-9):
         method="trust-ncg",
         options=dict(gtol=tol, maxiter=200),
     )
-    n = len(found.x)
-    curvature = LinearOperator((n, n), matvec=lambda v: product(found.x, v), dtype=np.float64)
-    last = found.x + cg(curvature, -found.jac, rtol=1e-6, maxiter=n)[0]
-    is_flatter = np.linalg.norm(value(last)[1]) < np.linalg.norm(found.jac)
-    return split(last if is_flatter else found.x)
+    v, gradient, n = found.x, found.jac, len(found.x)
+
+    def curvature(direction):
+        H_d = product(v, direction)
+        H_d[c * k :] += direction[c * k :].mean()  # 0 without it: b plus a constant is as good
+        return H_d
+
+    for _ in range(5):
+        operator = LinearOperator((n, n), matvec=curvature, dtype=np.float64)
+        new = v + cg(operator, -gradient, rtol=1e-6, maxiter=2 * n)[0]
+        new_gradient = value(new)[1]
+        if not np.linalg.norm(new_gradient) < 0.5 * np.linalg.norm(gradient):
+            break
+        v, gradient = new, new_gradient
+    return split(v)
 
 # %% ../../nbs/chain/labels.ipynb #17df5846
 def check_whole(labels, who, hint):
