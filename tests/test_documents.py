@@ -219,6 +219,70 @@ def test_page_answers_as_the_kernel_does(chromium, genes):
     assert not answers
 
 
+KERNEL = """(state) => {
+  const model = window.standalone(state);
+  window.asked = [];
+  model.send = (question) => window.asked.push(question);
+  const hear = [];
+  model.on = ((on) => (event, f) => (event === "msg:custom" ? hear.push(f) : on(event, f)))(model.on);
+  window.reply = (answers) => answers.forEach((one) => hear.forEach((f) => f(one)));
+  window.model = model;
+  window.render({ model, el: document.body });
+}"""
+
+
+@browser_tests
+def test_a_busy_kernel_loses_no_click_and_no_answer(chromium, genes):
+    """What a kernel says late is shown all the same, and rows of another list take no clicks."""
+    page = chromium.new_page()
+    page.clock.install()
+    code = _view.script("inspector.js") + "\nObject.assign(window, { render, standalone });"
+    page.add_script_tag(content=code, type="module")
+    page.wait_for_function("() => Boolean(window.render)")
+    state = dict(payload=genes.payload, names={}, selected=[1, 2], error="", has_kernel=True)
+    page.evaluate(KERNEL, json.loads(json.dumps(state)))
+
+    def answer(what):
+        questions = page.evaluate("window.asked.splice(0)")
+        assert what in [name for question in questions for name in question]
+        answers = [_view.answer(genes, one) | {"answer": one["ask"]} for one in questions]
+        page.evaluate("answers => window.reply(answers)", answers)
+
+    page.locator(".fit > summary").click()
+    page.wait_for_function(
+        "() => window.asked.length"
+    )  # `details` say a little later that they open
+    page.clock.fast_forward(5000)  # longer than the page waits
+    answer("certificate")
+    page.locator(".fit .certificate h2").wait_for()
+
+    page.locator('[data-mode="all"]').click()
+    examples = page.locator(".documents ol")
+    assert examples.evaluate("list => list.inert && list.ariaBusy === 'true'")
+    page.clock.fast_forward(5000)
+    page.locator(".said", has_text="the kernel does not answer").wait_for()
+    answer("list")
+    page.locator(".pager", has_text="1–12 of").wait_for()
+    assert not examples.evaluate("list => list.inert || list.ariaBusy === 'true'")
+
+    row = page.locator(".example").first
+    row.locator(".read").click()
+    page.clock.fast_forward(5000)
+    row.locator(".reading", has_text="the kernel does not answer").wait_for()
+    answer("read")
+    row.locator(".text.whole").wait_for()
+    assert row.locator(".reading").inner_text() == "fold"
+
+    page.evaluate("window.model.set('selected', [0, 3])")
+    assert examples.evaluate("list => list.inert")
+    answer("list")
+    first = genes.documents.listed(0, 3)["rows"][0]["m"]
+    page.locator(f'.example[data-point="{first}"]').wait_for()
+    page.locator('[data-mode="examples"]').click()
+    assert not examples.evaluate("list => list.inert")
+    page.close()
+
+
 @browser_tests
 def test_lists_words_and_search_on_the_page(open_page, genes):
     page, layers = open_page(genes), genes.model.layers_

@@ -120,6 +120,7 @@ export function documentsPane(view) {
     const points = data.layers[l].topics[j].points;
     const from = l > 0 ? `, from all parts of the ${levelName(data, l)}` : "";
     const none = `No ${unit} has this ${levelName(data, l)}.`;
+    wait(false);
     said.textContent = points.length ? `Those in which it is strongest${from}.` : none;
     list.replaceChildren(...points.map(([m]) => drawExample(view, exampleOf(view, m, l), l, j)));
     pager.replaceChildren();
@@ -136,19 +137,26 @@ export function documentsPane(view) {
   function ask(own) {
     const wanted = wantedNow();
     const { layer, topic, query } = wanted;
-    store.list(wanted).then(
-      guard((found) => {
-        if (own !== latest) return;
-        said.replaceChildren(...headline(found, query, layer));
-        list.replaceChildren(...found.rows.map((row) => drawExample(view, row, layer, topic)));
-        drawPager(found);
-        showOpened();
-        if (query) view.showFound(found.total + found.copies);
-      }),
-      (error) => {
-        if (own === latest) said.textContent = error.message;
-      },
-    );
+    const show = guard((found) => {
+      if (own !== latest) return;
+      wait(false);
+      said.replaceChildren(...headline(found, query, layer));
+      list.replaceChildren(...found.rows.map((row) => drawExample(view, row, layer, topic)));
+      drawPager(found);
+      showOpened();
+      if (query) view.showFound(found.total + found.copies);
+    });
+    wait(true);
+    store.list(wanted).then(show, (error) => {
+      if (own === latest) said.textContent = error.message;
+      error.late?.then(show);
+    });
+  }
+
+  /** The rows of another list take no clicks, which would be lost when the new one comes. */
+  function wait(isWaiting) {
+    list.inert = isWaiting;
+    list.setAttribute("aria-busy", String(isWaiting));
   }
 
   /** How many there are, and what a search does not see. */

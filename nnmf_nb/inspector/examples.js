@@ -58,16 +58,15 @@ function drawText(view, point, l, j) {
         fold(view, text, read, point);
         return;
       }
+      const show = (whole) => {
+        note.textContent = "";
+        unfold(view, text, read, whole, view.colorOf(l, j));
+      };
       note.textContent = " …";
-      view.store.read(point.m, l, j).then(
-        (whole) => {
-          note.textContent = "";
-          unfold(view, text, read, whole, view.colorOf(l, j));
-        },
-        (error) => {
-          note.textContent = ` ${error.message}`;
-        },
-      );
+      view.store.read(point.m, l, j).then(show, (error) => {
+        note.textContent = ` ${error.message}`;
+        error.late?.then(show);
+      });
     }),
   );
   return [text, view.store?.canRead ? h("p", { class: "reading" }, read, note) : null];

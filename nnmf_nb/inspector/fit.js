@@ -75,7 +75,7 @@ function showCertificate(view, element) {
   };
   const known = view.model.get("certificate");
   if (known) show(known);
-  else if (view.hasKernel) view.ask({ certificate: true }).then(show, () => {});
+  else if (view.hasKernel) view.ask({ certificate: true }).then(show, (error) => error.late?.then(show));
 }
 
 function drawRow(data, fit, l) {

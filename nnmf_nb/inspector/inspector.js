@@ -76,7 +76,9 @@ function renewData(view) {
   view.state.hover = null;
 }
 
-/** A function that asks the kernel and returns a promise of its answer. */
+/** A function that asks the kernel and returns a promise of its answer. A kernel that says nothing
+ *  for so long as `patience` is said not to answer; it may only be busy, so that error has a promise
+ *  of the `late` answer. */
 function asker(model) {
   const waiting = new Map();
   let last = 0;
@@ -84,13 +86,17 @@ function asker(model) {
     waiting.get(message.answer)?.(message);
     waiting.delete(message.answer);
   });
-  return (question, patience = PATIENCE) =>
-    new Promise((resolve, reject) => {
-      last += 1;
-      waiting.set(last, resolve);
-      setTimeout(() => reject(new Error("the kernel does not answer")), patience);
-      model.send({ ...question, ask: last });
+  return (question, patience = PATIENCE) => {
+    last += 1;
+    const number = last;
+    const late = new Promise((resolve) => waiting.set(number, resolve));
+    const silence = new Promise((_, reject) => {
+      const error = Object.assign(new Error("the kernel does not answer"), { late });
+      setTimeout(() => reject(error), patience);
     });
+    model.send({ ...question, ask: number });
+    return Promise.race([late, silence]);
+  };
 }
 
 function rename(view, l, j, name) {
@@ -110,14 +116,13 @@ function setNames(view, names) {
   const lost =
     "The kernel does not answer: names are on this page only. Download them, run inspect again, " +
     "and upload them there.";
-  view.ask({ saved: true }).then(
-    () => {
-      if (view.alert.textContent === lost) view.alert.textContent = "";
-    },
-    () => {
-      view.alert.textContent = lost;
-    },
-  );
+  const saved = () => {
+    if (view.alert.textContent === lost) view.alert.textContent = "";
+  };
+  view.ask({ saved: true }).then(saved, (error) => {
+    view.alert.textContent = lost;
+    error.late?.then(saved);
+  });
 }
 
 // --- the header ---------------------------------------------------------------------------------

@@ -49,16 +49,15 @@ export function editingOf(view) {
 function send(view, log, message) {
   if (log) return log.hear(message);
   const { alert } = view;
-  return view.ask({ edit: message }).then(
-    (answer) => {
-      if (alert.textContent === BUSY) alert.textContent = "";
-      return answer;
-    },
-    () => {
-      alert.textContent = BUSY;
-      return {};
-    },
-  );
+  const answered = (answer) => {
+    if (alert.textContent === BUSY) alert.textContent = "";
+    return answer;
+  };
+  return view.ask({ edit: message }).then(answered, (error) => {
+    alert.textContent = BUSY;
+    error.late?.then(answered);
+    return {};
+  });
 }
 
 /** Edits that need nothing but places of topics. */
