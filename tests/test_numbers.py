@@ -93,6 +93,28 @@ def test_floors_of_long_constant_data_are_bounds(shape, value):
     assert svd_floors(np.full(shape, value), (2, 1)).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("noise", [1e-1, 1e-4, 0.0], ids=["clear", "weak", "none"])
+@pytest.mark.parametrize("shape", [(900, 30), (30, 900), (90, 60)], ids=str)
+def test_leading_svd_of_thin_data(shape, noise, scale=1e-200):
+    """Triplets and floors are those of LAPACK whether or not the short side's Gram matrix says
+    enough about them, whatever the unit of the data.
+    """
+    rng, k = np.random.default_rng(0), 8
+    X = rng.random((shape[0], 4)) @ rng.random((4, shape[1])) + noise * rng.random(shape)
+    data, exact = as_data(scale * X), np.linalg.svd(X, compute_uv=False)
+    U, s, V = top_svd(data, k)
+    np.testing.assert_allclose(
+        s * (data.scale / scale), exact[:k], rtol=1e-10, atol=1e-13 * exact[0]
+    )
+    np.testing.assert_allclose([U.T @ U, V.T @ V], [np.eye(k)] * 2, atol=1e-11)
+    np.testing.assert_allclose((scale * X / data.scale) @ V, U * s, atol=1e-13)
+    for ranks in ((k, 2), (4, 1)):
+        left = [1 - (exact[:rank] ** 2).sum() / (exact**2).sum() for rank in ranks]
+        floors = svd_floors(data, ranks)
+        assert (floors**2 <= np.maximum(left, 0)).all()
+        assert floors**2 == pytest.approx(np.maximum(left, 0), abs=5e-13)
+
+
 # --------------------------------------------------------------------------------------- U: scaling
 
 

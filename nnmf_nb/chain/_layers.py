@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'Layer', 'kkt_words', 'dead_topics', 'duplicate_topics', 'describe', 'topic_features', 'topic_shares',
-           'flows', 'by_share', 'feature_names', 'valid_text', 'check_top', 'top_features', 'topic_table',
-           'sibling_groups', 'distinctive_scores', 'Tree', 'topic_tree', 'captured', 'layer_rows', 'remarks',
-           'text_table', 'html_table']
+           'flows', 'LayerFactors', 'factors_of', 'by_share', 'feature_names', 'valid_text', 'check_top',
+           'top_features', 'topic_table', 'sibling_groups', 'distinctive_scores', 'Tree', 'topic_tree', 'captured',
+           'layer_rows', 'remarks', 'text_table', 'html_table']
 
 # %% ../../nbs/chain/layers.ipynb #51168e3b
+import functools
 import html
 import numbers
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ._costs import unfold
-from ..core._arrays import DEGENERATE, namespace, to_numpy
+from ..core._arrays import DEGENERATE, ArrayLike, namespace, to_numpy
 from ..core._data import DataMatrix, relative_error
 from ..core._validation import name_text
 from ..solvers._loss import loss_of
@@ -80,9 +82,12 @@ def _largest_kkt(X, A, S, beta):
     return float(to_numpy(loss_of(beta).kkt(X, A, S)).max())
 
 
-def describe(fwd, floors):
-    """The list of `Layer` of a forward pass, with the given floors."""
+def describe(fwd, floors, kkt=None):
+    """The list of `Layer` of a forward pass, with the given floors. `kkt(X, A, S)`: the largest
+    relative KKT residual of a layer, where it is not that of its divergence alone.
+    """
     layers, below, topics = [], fwd.X, None
+    kkt = functools.partial(_largest_kkt, beta=fwd.beta) if kkt is None else kkt
     for l, (A, S) in enumerate(zip(fwd.A, fwd.S)):
         topics = topics @ A if fwd.of_product and l else A
         error = relative_error(fwd.X, fwd.A[0], unfold(fwd, l)[-1])
@@ -93,7 +98,7 @@ def describe(fwd, floors):
                 S * fwd.X.scale,
                 error,
                 float(floors[l]),
-                _largest_kkt(below, topics, S, fwd.beta),
+                kkt(below, topics, S),
                 int((status & DEGENERATE > 0).sum()),
                 dead_topics(A, S),
                 duplicate_topics(A),
@@ -151,9 +156,21 @@ def flows(layers, layer):
     return mass / mass.sum() if mass.sum() > 0 else mass
 
 # %% ../../nbs/chain/layers.ipynb #66a852b2
+class LayerFactors(NamedTuple):
+    """A and S of one layer, S in units of the data: what the share of a topic needs."""
+
+    A: ArrayLike
+    S: ArrayLike
+
+
+def factors_of(fwd):
+    """The `LayerFactors` of every layer of a forward pass."""
+    return [LayerFactors(A, S * fwd.X.scale) for A, S in zip(fwd.A, fwd.S)]
+
+
 def by_share(A, layers):
     """The chain A with the topics of every layer in descending order of share (ties in their old
-    order).
+    order). `layers`: its `Layer`s or `LayerFactors`.
     """
     rows, result = None, []
     for l, a in enumerate(A):

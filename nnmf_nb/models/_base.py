@@ -47,6 +47,7 @@ from ..chain._layer_losses import COUNTS, layer_loss
 from nnmf_nb.chain._layers import (
     by_share,
     describe,
+    factors_of,
     feature_names,
     html_table,
     layer_rows,
@@ -393,11 +394,11 @@ def end_training(model, words="", stacklevel=3):
         )
 
 # %% ../../nbs/models/base.ipynb #193238c7
-def fitted_attributes(fwd, floors):
+def fitted_attributes(fwd, floors, kkt=None):
     """The fitted attributes that follow from a forward pass alone: layers_, components_,
-    reconstruction_err_.
+    reconstruction_err_. `floors` and `kkt` as in `describe`.
     """
-    layers = describe(fwd, floors)
+    layers = describe(fwd, floors, kkt)
     return dict(
         layers_=layers,
         components_=FromFit(topic_features(layers).T),
@@ -549,7 +550,7 @@ class Training:
 
     @functools.cached_property
     def floors(self):
-        return svd_floors(self.data, self.problem.ranks, self.svd)
+        return svd_floors(self.data, self.problem.ranks, vars(self).get("svd"))
 
     @functools.cached_property
     def divergence_floors(self):
@@ -1086,7 +1087,7 @@ class NonnegativeEstimator(  # type: ignore[call-arg]
         """The chain A with the topics of each layer in the order of their shares."""
         if isinstance(training.data, BlockedData):
             return by_share(A, self._described_blocks(training, A)["layers_"])
-        return by_share(A, describe(self._forward_pass(training.data, A), training.floors))
+        return by_share(A, factors_of(self._forward_pass(training.data, A)))
 
     def _described_blocks(self, training, A, fwd=None):
         """The fitted attributes of a model whose data are read in blocks."""

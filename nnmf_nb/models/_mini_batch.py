@@ -25,7 +25,7 @@ from nnmf_nb.chain._labels import (
     labels_per_layer,
     warn_few_topics,
 )
-from ..chain._layers import by_share, describe, topic_shares
+from ..chain._layers import by_share, factors_of, topic_shares
 from nnmf_nb.core._arrays import (
     Array,
     ArrayLike,
@@ -323,7 +323,7 @@ class MiniBatchModel(OneLayer):
             options = dict(max_iter=self.max_iter, tol=self.tol, callback=step)
             state = train_in_batches(by, batches, A, forget_factor=self.forget_factor, **options)
         A, total = with_unit_columns(state.A, state.total, by.beta)
-        layers = describe(self._forward_pass(data, [A]), training.floors)
+        layers = factors_of(self._forward_pass(data, [A]))
         order = np.argsort(-topic_shares(layers), kind="stable")
         self.statistics_ = reordered(total, order)
         self.n_samples_seen_ = data.shape[1]

@@ -8,11 +8,12 @@ __all__ = ['SOLVERS', 'INITS', 'check_problem', 'check_rank', 'named_start', 'ch
            'OneLayer']
 
 # %% ../../nbs/models/one_layer.ipynb #cbea587e
+import functools
 import itertools
 import math
 import numbers
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from nnmf_nb.models._base import (
     Trained,
     check_number,
     deviances_of,
+    fitted_attributes,
     progress_bar,
     warn_of_more_topics,
 )
@@ -331,12 +333,11 @@ class OneLayer(NonnegativeEstimator):
     def _attributes(self, training, A, fwd=None):
         """Those of every model, with residual and error by the loss of this one."""
         fwd = self._forward_pass(training.data, A) if fwd is None else fwd
-        fitted = super()._attributes(training, A, fwd)
-        flat, data, S = self._flat(), fwd.X, fwd.S[0]
-        fitted["layers_"] = [replace(fitted["layers_"][0], kkt=kkt_of(flat, data, A[0], S))]
+        flat, data = self._flat(), fwd.X
+        fitted = fitted_attributes(fwd, training.floors, functools.partial(kkt_of, flat))
         loss = loss_of(flat.beta_loss)
         if not loss.is_squared:
-            distance = max(loss.value(data, A[0], S), 0.0)
+            distance = max(loss.value(data, A[0], fwd.S[0]), 0.0)
             fitted["reconstruction_err_"] = math.sqrt(2 * distance) * data.scale ** (loss.beta / 2)
             if loss.is_of_counts:
                 fitted |= deviances_of(data, [distance], training.divergence_floors)

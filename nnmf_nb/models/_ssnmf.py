@@ -33,7 +33,7 @@ from nnmf_nb.chain._labels import (
     labels_per_layer,
     warn_few_topics,
 )
-from ..chain._layers import by_share, describe, feature_names, top_features, topic_shares
+from ..chain._layers import by_share, factors_of, feature_names, top_features, topic_shares
 from nnmf_nb.core._arrays import (
     Array,
     ArrayLike,
@@ -890,7 +890,7 @@ class SSNMF(LearnsLabels, JointNMF):
             report = lambda A: training.report([A])
             fit = train_flat(data, problem, self, training.svd, training.rng, report)
             values = minimized(fit)
-        layers = describe(self._forward_pass(data, [fit.A]), training.floors)
+        layers = factors_of(self._forward_pass(data, [fit.A]))
         self.joint_ = self._joint_factors(fit, layers, data.scale)
         n_iter = max(1, len(fit.stationarity))
         return Trained(by_share([fit.A], layers), fit.reason, n_iter, self._history(values, fit))
