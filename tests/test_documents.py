@@ -223,8 +223,8 @@ KERNEL = """(state) => {
   const model = window.standalone(state);
   window.asked = [];
   model.send = (question) => window.asked.push(question);
-  const hear = [];
-  model.on = ((on) => (event, f) => (event === "msg:custom" ? hear.push(f) : on(event, f)))(model.on);
+  const [hear, { on }] = [[], model];
+  model.on = (event, f) => (event === "msg:custom" ? hear.push(f) : on(event, f));
   window.reply = (answers) => answers.forEach((one) => hear.forEach((f) => f(one)));
   window.model = model;
   window.render({ model, el: document.body });
