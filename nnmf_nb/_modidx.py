@@ -418,6 +418,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                           'nnmf_nb.solvers.gradient.run': ('solvers/gradient.html#run', 'nnmf_nb/solvers/gradient.py')},
             'nnmf_nb.solvers.initialization': { 'nnmf_nb.solvers.initialization._dominant_part': ( 'solvers/initialization.html#_dominant_part',
                                                                                                    'nnmf_nb/solvers/initialization.py'),
+                                                'nnmf_nb.solvers.initialization._without_noise': ( 'solvers/initialization.html#_without_noise',
+                                                                                                   'nnmf_nb/solvers/initialization.py'),
                                                 'nnmf_nb.solvers.initialization.best_start': ( 'solvers/initialization.html#best_start',
                                                                                                'nnmf_nb/solvers/initialization.py'),
                                                 'nnmf_nb.solvers.initialization.exact_start': ( 'solvers/initialization.html#exact_start',

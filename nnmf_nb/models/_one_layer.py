@@ -213,7 +213,7 @@ def train_flat(X, problem, model, svd, rng, report):
             A, S = exact
         else:
             init = _init(model, X, problem) if n == 0 else "random"
-            A, S = filled_start(X, problem.k, init, svd, rng)
+            A, S = filled_start(X, problem.k, init, svd, rng, keep_empty=True)
         if problem.fixed is not None:
             A = namespace(A).concat([problem.fixed, A[:, problem.fixed.shape[1] :]], axis=1)
         if model.n_init == 1:

@@ -109,7 +109,7 @@ def fit_topics(X, k, fits, key, svd):
     rng = np.random.default_rng(np.random.SeedSequence([fits.seed, *key, k]))
     best = None
     for n in range(fits.n_init):
-        A, S = filled_start(X, k, "random" if n else "nndsvda", svd, rng)
+        A, S = filled_start(X, k, "random" if n else "nndsvda", svd, rng, keep_empty=True)
         one = _run(X, problem, A, S, max_iter=SCREENING, tol=0.0)
         best = lower_of(best, one, minimized)
     S = _coefficients(X, problem, best)

@@ -101,10 +101,11 @@ def _stationarity(X, A, S, Q, on_A, first, total):
     return projected_gradient_norm([A[:, first:]], [2 * gradient / total])
 
 # %% ../../nbs/solvers/flat.ipynb #8f31c411
-def filled_start(X, k, init, svd, rng):
+def filled_start(X, k, init, svd, rng, keep_empty=False):
     """Start by name for a `DataMatrix`: 'nndsvd', 'nndsvda' or 'nndsvdar' as in scikit-learn, or
     'random'. A (N x k), S (k x M, units of X.scale). 'nndsvda' has the typical entry (root mean
-    square) in place of zeros.
+    square) in place of zeros. With `keep_empty`, features and data points that are all zero stay
+    so: where X alone is fitted they are right already, and disturb the others if they are filled.
     """
     if init == "random":
         return random_start(X, k, rng)
@@ -112,6 +113,8 @@ def filled_start(X, k, init, svd, rng):
     mean = math.sqrt(X.completed_norm2 / X.weight / math.prod(X.shape))
     for F, size in zip(factors, (1 / math.sqrt(X.shape[0]), mean)):
         zero = F <= 0
+        if keep_empty:
+            zero &= F.any(axis=1, keepdims=True)
         if init == "nndsvda":
             F[zero] = size
         if init == "nndsvdar":

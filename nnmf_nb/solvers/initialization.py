@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..core._arrays import Array, asarray
+from ..core._arrays import Array, asarray, namespace
 from ..core._data import DataMatrix, WeightedDataMatrix, namespace_like
 from ..core._linalg import product_with_unit_columns, top_svd, unit_columns
 from ._stopping import lower_of
@@ -76,6 +76,8 @@ def nndsvd(
     if svd is None:
         svd = top_svd(X, k)
     U, s, V = (factor[..., :k] for factor in svd)
+    noise = 0.1 * namespace(namespace_like(X)).finfo(X.dtype).eps ** 0.5
+    U, V = _without_noise(U, noise), _without_noise(V, noise)
     s = s / X.weight  # they are those of the weighted data
     A = np.zeros((X.shape[0], k))
     St = np.zeros((X.shape[1], k))
@@ -85,6 +87,14 @@ def nndsvd(
         else:
             A[:, j], St[:, j] = _dominant_part(U[:, j], V[:, j], s[j])
     return A, St
+
+
+def _without_noise(vectors, noise):
+    """Vectors with zeros where an entry is below `noise` times the largest: which zeros of a start
+    are filled must not depend on rounding.
+    """
+    sizes = np.abs(vectors)
+    return np.where(sizes > noise * sizes.max(axis=0), vectors, 0.0)
 
 
 def _dominant_part(u, v, sigma):
