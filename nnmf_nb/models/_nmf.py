@@ -245,7 +245,8 @@ class NMF(CountsWithExposure):
     init : {None, 'random', 'nndsvd', 'nndsvda', 'nndsvdar', 'custom'}, default=None
         The start. None: 'nndsvda' if there are enough singular vectors, else 'random'. 'nndsvd'
         comes from the SVD of X; in place of its zeros 'nndsvda' has a typical value (the root mean
-        square) and 'nndsvdar' small random numbers. 'custom': W and H of `fit`.
+        square) and 'nndsvdar' small random numbers, but not for features and data points that are
+        all zero. 'custom': W and H of `fit`.
     solver : {'auto', 'hals', 'cd', 'anls', 'mu'}, default='auto'
         'hals' (or 'cd', the same): coordinate descent; 'anls': exact alternating updates; 'mu':
         multiplicative updates; 'auto': extrapolated sweeps or exact updates, whichever is faster,
