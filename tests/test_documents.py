@@ -249,9 +249,8 @@ def test_a_busy_kernel_loses_no_click_and_no_answer(chromium, genes):
         page.evaluate("answers => window.reply(answers)", answers)
 
     page.locator(".fit > summary").click()
-    page.wait_for_function(
-        "() => window.asked.length"
-    )  # `details` say a little later that they open
+    # `details` say a little later that they open
+    page.wait_for_function("() => window.asked.length")
     page.clock.fast_forward(5000)  # longer than the page waits
     answer("certificate")
     page.locator(".fit .certificate h2").wait_for()
