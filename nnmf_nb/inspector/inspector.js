@@ -91,7 +91,7 @@ function asker(model) {
     const number = last;
     const late = new Promise((resolve) => waiting.set(number, resolve));
     const silence = new Promise((_, reject) => {
-      const error = Object.assign(new Error("the kernel does not answer"), { late });
+      const error = Object.assign(new Error("the kernel does not answer yet"), { late });
       setTimeout(() => reject(error), patience);
     });
     model.send({ ...question, ask: number });
