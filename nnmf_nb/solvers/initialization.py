@@ -76,7 +76,7 @@ def nndsvd(
     if svd is None:
         svd = top_svd(X, k)
     U, s, V = (factor[..., :k] for factor in svd)
-    noise = 0.1 * namespace(namespace_like(X)).finfo(X.dtype).eps ** 0.5
+    noise = max(1e-9, 10 * namespace(namespace_like(X)).finfo(X.dtype).eps)
     U, V = _without_noise(U, noise), _without_noise(V, noise)
     s = s / X.weight  # they are those of the weighted data
     A = np.zeros((X.shape[0], k))
