@@ -279,6 +279,13 @@ def test_a_busy_kernel_loses_no_click_and_no_answer(chromium, genes):
     page.locator(f'.example[data-point="{first}"]').wait_for()
     page.locator('[data-mode="examples"]').click()
     assert not examples.evaluate("list => list.inert")
+
+    # after a restart nothing can be sent at all
+    page.evaluate("window.model.send = () => { throw new Error('the comm is closed'); }")
+    page.locator(".rename").click()
+    page.keyboard.type("too late")
+    page.keyboard.press("Enter")
+    page.locator(".alert", has_text="names are on this page only").wait_for()
     page.close()
 
 

@@ -89,12 +89,14 @@ function asker(model) {
   return (question, patience = PATIENCE) => {
     last += 1;
     const number = last;
-    const late = new Promise((resolve) => waiting.set(number, resolve));
+    const late = new Promise((resolve) => {
+      waiting.set(number, resolve);
+      model.send({ ...question, ask: number }); // fails, and the promise with it, without a kernel
+    });
     const silence = new Promise((_, reject) => {
       const error = Object.assign(new Error("the kernel does not answer yet"), { late });
       setTimeout(() => reject(error), patience);
     });
-    model.send({ ...question, ask: number });
     return Promise.race([late, silence]);
   };
 }
