@@ -281,7 +281,7 @@ def test_a_busy_kernel_loses_no_click_and_no_answer(chromium, genes):
     assert not examples.evaluate("list => list.inert")
 
     # after a restart nothing can be sent at all
-    page.evaluate("window.model.send = () => { throw new Error('the comm is closed'); }")
+    page.evaluate("() => { window.model.send = () => { throw new Error('it is closed'); }; }")
     page.locator(".rename").click()
     page.keyboard.type("too late")
     page.keyboard.press("Enter")
