@@ -263,7 +263,7 @@ def test_reasons():
         (dict(solver="cd"), ("hals",)),
         (dict(solver="anls"), ("anls",)),
         (dict(alpha_W=0.1), ("hals",)),
-        pytest.param(dict(beta_loss=1), ("e-scd",), marks=needs_kernels),
+        (dict(beta_loss=1), ("e-scd",)),
         (dict(beta_loss=1, solver="mu"), ("mu",)),
         (dict(beta_loss=0.5), ("newton",)),
         (dict(solver="mu"), ("mu",)),

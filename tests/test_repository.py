@@ -36,7 +36,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name not in BY_HAND)
 HOUSE = """
 core: _arrays iteration _validation _data _linalg
 out_of_core: _sources
-layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl
+layer: _cpu_kernels _cuda_kernels _near_dependence _nnls _kl_kernels _kl_arrays _kl
 solvers: stationarity _stopping coordinate_descent initialization extrapolation _loss divergences
 solvers: count_descent
 solvers: gradient _quasi_newton _flat _online

@@ -245,12 +245,21 @@ def variables_of_kernels(folder):
     # processes that a notebook starts read this file too
     quiet = Path(folder, "quiet", "sitecustomize.py")
     quiet.parent.mkdir()
-    quiet.write_text('import logging\n\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\n')
+    lines = 'import logging\n\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\n'
+    quiet.write_text(lines + sitecustomize_of(os.environ.get("PYTHONPATH", "")))
     return env | {
         "TQDM_DISABLE": "1",
         "IPYTHONDIR": str(Path(folder, "ipython")),
         "MATPLOTLIBRC": str(Path(folder, "matplotlibrc")),
     }
+
+
+def sitecustomize_of(search_path):
+    """The text of the first sitecustomize.py in folders joined by os.pathsep, "" if there is none:
+    Python runs one only.
+    """
+    files = (Path(folder, "sitecustomize.py") for folder in search_path.split(os.pathsep) if folder)
+    return next((file.read_text() for file in files if file.exists()), "")
 
 
 async def run(path, timeout, env):

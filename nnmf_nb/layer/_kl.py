@@ -34,12 +34,14 @@ from nnmf_nb.core._data import (
     known_entries,
 )
 from ..core._validation import check_nonnegative
+from ._kl_arrays import CountRows, residual_of_parts
 from nnmf_nb.layer._nnls import (
     _checked_data,
     _in_dtype_of,
     adjoint_gram,
     check_coefficients,
     compiled,
+    cpu_kernels,
     grams_of_patterns,
     solve_gram,
 )
@@ -70,7 +72,7 @@ def kernels():
 
 
 def entries_of(X):
-    """Return the `Entries` of a `DataMatrix`, or None where no kernel can see them."""
+    """Return the `Entries` of a `DataMatrix`, or None where they are not in memory of the host."""
     if "_entries" not in X.__dict__:
         X._entries = _collected(X)
     return X._entries
@@ -79,10 +81,10 @@ def entries_of(X):
 def _collected(X):
     if is_sparse(X.operand):
         matrix = X.columns.matrix
-        if not sp.issparse(matrix) or matrix.format != "csr" or not compiled(matrix.data):
+        if not sp.issparse(matrix) or matrix.format != "csr":
             return None
         return Entries(matrix.indptr, matrix.indices, matrix.data, X.unit)
-    if not compiled(X.operand):
+    if not isinstance(X.operand, np.ndarray):
         return None
     points = X.operand.T
     parts = list(in_chunks(lambda rows: _positive(points[rows]), *points.shape))
@@ -127,6 +129,30 @@ def _each_row(work, found, k, cost=1.0):
     )
 
 # %% ../../nbs/layer/kl.ipynb #8e17615c
+def _rows_at(found, A, c, linear, l2=0.0, start=0):
+    """Return the `CountRows` of the data points in the slice c, for `Entries` and A (N x k)."""
+    first, last = found.indptr[c.start], found.indptr[c.stop]
+    return CountRows(
+        found.indptr[c.start : c.stop + 1] - first,
+        double(found.values[first:last]) * found.unit,
+        np.ascontiguousarray(A[found.indices[first:last]].T),
+        linear if len(linear) == 1 else linear[c],
+        l2,
+        start,
+    )
+
+
+def _by_blocks(method, found, A, S, linear, l2=0.0, start=0):
+    """Return what method(`CountRows`, coefficients) returns for blocks of data points, joined."""
+
+    def run(c):
+        return method(_rows_at(found, A, c, linear, l2, start), S[c])
+
+    mean = 1 + len(found.values) // max(len(S), 1)
+    blocks = in_chunks(run, len(S), 4 * mean * A.shape[1])
+    return tuple(np.concatenate(part) for part in zip(*blocks))
+
+
 def numerator(X, A, S):
     """Return n = A'(W.X / A S), k x M in float64, in one pass over the entries.
 
@@ -134,6 +160,9 @@ def numerator(X, A, S):
     derivative of the divergence by S is ``linear_costs(X, A).T - n``.
     """
     found, A, S = entries_of(X), np.ascontiguousarray(A, dtype=np.float64), _as_rows(S)
+    if cpu_kernels() is None:
+        none = np.zeros((1, A.shape[1]))
+        return _by_blocks(lambda rows, U: (rows.numerators(U),), found, A, S, none)[0].T
     out = np.empty(S.shape)
 
     def work(rows, indptr):
@@ -152,6 +181,10 @@ def multiplied(X, A, S, linear, l2=0.0, start=0, valued=False):
     held constant.
     """
     found, A, S = entries_of(X), np.ascontiguousarray(A, dtype=np.float64), _as_rows(S)
+    if cpu_kernels() is None:
+        step = lambda rows, U: (*rows.multiplied(U), rows.values(U))
+        new, residual, values = _by_blocks(step, found, A, S, linear, l2, start)
+        return new.T, residual, values if valued else None
     new, residual, values = np.empty(S.shape), np.empty(len(S)), np.empty(len(S))
 
     def work(rows, indptr):
@@ -182,6 +215,8 @@ def values_per_point(X, A, S, linear):
     with weights a constant of the data.
     """
     found, A, S = entries_of(X), np.ascontiguousarray(A, dtype=np.float64), _as_rows(S)
+    if cpu_kernels() is None:
+        return _by_blocks(lambda rows, U: (rows.values(U),), found, A, S, linear)[0]
     out = np.empty(len(S))
 
     def work(rows, indptr):
@@ -194,14 +229,28 @@ def values_per_point(X, A, S, linear):
     return out
 
 
+def _swept(sweeps):
+    """Return the method of `_by_blocks` that lowers rows by sweeps, and judges and values them."""
+
+    def step(rows, U):
+        new, residual = rows.descended(U, sweeps)
+        return new, residual, rows.values(new)
+
+    return step
+
+
 def descended(X, A, S, linear, l2=0.0, start=0, sweeps=2, valued=False):
     """Return S (k x M, float64) with lower divergences, and two numbers per data point.
 
-    By a Newton step or `sweeps` sweeps of coordinate descent. The numbers are the KKT residual met
-    on the way and, if `valued`, the divergence of the new S as of `multiplied`, else None.
+    By a Newton step or `sweeps` sweeps of coordinate descent (without compiled kernels by sweeps).
+    The numbers are the KKT residual met on the way and, if `valued`, the divergence of the new S as
+    of `multiplied`, else None.
     linear: `linear_costs`; l2: quadratic penalty; coefficients before `start` are held constant.
     """
     found, A, S = entries_of(X), np.ascontiguousarray(A, dtype=np.float64), _as_rows(S).copy()
+    if cpu_kernels() is None:
+        S, residual, values = _by_blocks(_swept(sweeps), found, A, S, linear, l2, start)
+        return S.T, residual, values if valued else None
     residual, values, reachable = np.empty(len(S)), np.empty(len(S)), A.sum(axis=1) > 0
 
     def work(rows, indptr):
@@ -290,6 +339,11 @@ class _Block(NamedTuple):
     cost: ArrayLike
     ridge: ArrayLike
 
+    @property
+    def has_data(self):
+        """Which data points have something to be explained."""
+        return namespace(self.P).sum(self.P, axis=0) > 0
+
     def full(self, S):
         """Return the derivative of the linear and quadratic terms."""
         return self.cost + self.ridge * S
@@ -308,6 +362,14 @@ class _Block(NamedTuple):
         xp, Y = namespace(S), self.A @ S
         return self.A.T @ xp.where(self.P > 0, self.P / xp.where(Y > 0, Y, 1e-154), 0.0)
 
+    def hessians(self, S):
+        """Return the second derivatives of the loss of every data point (b x k x k)."""
+        xp, Y = namespace(S), self.A @ S
+        seen = (self.P > 0) & (Y > 0)
+        H = grams_of_patterns(self.A, self.P / xp.where(seen, Y, 1.0) ** 2)
+        identity = xp.eye(S.shape[0], dtype=H.dtype, device=H.device)[None, ...]
+        return H + self.ridge.T[:, :, None] * identity
+
     def multiplied(self, S):
         """Return S after a multiplicative step."""
         xp = namespace(S)
@@ -317,9 +379,44 @@ class _Block(NamedTuple):
         return xp.where(below > 0, 2 * product / xp.where(below > 0, below, 1.0), 0.0)
 
 
+def _is_seen_at_entries(X, A):
+    return is_sparse(X.operand) and isinstance(A, np.ndarray) and entries_of(X) is not None
+
+
+class _SparseBlock(NamedTuple):
+    """The same for data points seen at their entries: `CountRows` with sums 1."""
+
+    rows: CountRows
+    cost: ArrayLike
+    ridge: ArrayLike
+
+    @property
+    def has_data(self):
+        return self.rows.total > 0
+
+    def full(self, S):
+        return self.cost + self.ridge * S
+
+    def value(self, S):
+        return self.rows.values(S.T)
+
+    def numerator(self, S):
+        return self.rows.numerators(S.T).T
+
+    def hessians(self, S):
+        return self.rows.hessians(S.T)
+
+    def multiplied(self, S):
+        return self.rows.multiplied(S.T)[0].T
+
+
 def _block_of(X, A, linear, l2, c):
     """Return the `_Block` of the data points in the slice c, and their sums."""
     xp = namespace(A)
+    if _is_seen_at_entries(X, A):
+        rows = _rows_at(entries_of(X), A, c, linear, l2[None, :])
+        unit = rows.with_unit_sums()
+        return _SparseBlock(unit, unit.linear.T, unit.l2.T), rows.total
     if is_sparse(X.operand):
         part = X.columns.matrix[c, :].toarray().T
     else:
@@ -335,24 +432,15 @@ def _block_of(X, A, linear, l2, c):
 def _residual_and_gap(S, numerator, full):
     """Return KKT residual and duality gap of every normalized data point."""
     xp = namespace(S)
-    part, both = S * full, full + numerator
-    total = xp.sum(part, axis=0)
-    share = part / xp.where(total > 0, total, 1.0)[None, :]
-    relative = xp.where(both > 0, (full - numerator) / xp.where(both > 0, both, 1.0), 0.0)
-    kkt = xp.max(xp.abs(xp.minimum(share, relative)), axis=0)
     ratio = xp.max(xp.where(full > 0, numerator / xp.where(full > 0, full, 1.0), 0.0), axis=0)
-    gap = total - 1.0 + xp.log(xp.where(ratio > 0, ratio, 1.0))
-    return kkt, xp.clip(gap, min=0.0)
+    gap = xp.sum(S * full, axis=0) - 1.0 + xp.log(xp.where(ratio > 0, ratio, 1.0))
+    return residual_of_parts(S, numerator, full), xp.clip(gap, min=0.0)
 
 
 def _newton_point(block, S, numerator):
     """Return the minimum of the quadratic model at S over all S >= 0."""
-    xp, Y = namespace(S), block.A @ S
-    seen = (block.P > 0) & (Y > 0)
-    curvature = block.P / xp.where(seen, Y, 1.0) ** 2
-    H, k = grams_of_patterns(block.A, curvature), S.shape[0]
-    identity = xp.eye(k, dtype=H.dtype, device=H.device)[None, ...]
-    H = (H + block.ridge.T[:, :, None] * identity) * (1.0 + 1e-9 * identity)
+    xp, H, k = namespace(S), block.hessians(S), S.shape[0]
+    H = H * (1.0 + 1e-9 * xp.eye(k, dtype=H.dtype, device=H.device)[None, ...])
     F = xp.matmul(H, S.T[:, :, None])[:, :, 0] - (block.full(S) - numerator).T
     return solve_gram(H, F, None, xp.arange(S.shape[1], device=S.device))[0].T
 
@@ -388,15 +476,15 @@ def _without_remains(block, S, numerator):
 # %% ../../nbs/layer/kl.ipynb #7c1e5a06
 def _solve_block(block, max_iter):
     """Return S, KKT residual and duality gap of normalized data points."""
-    xp, k, b = namespace(block.A), block.A.shape[1], block.P.shape[1]
+    xp, k = namespace(block.cost), block.cost.shape[0]
     even = xp.where(block.cost > 0, 1.0 / xp.where(block.cost > 0, block.cost, 1.0), 0.0) / k
-    S = even + xp.zeros((k, b), dtype=even.dtype, device=even.device)
+    S = even + xp.zeros_like(block.ridge)
     for _ in range(3):
         S = block.multiplied(S)
     for iteration in range(max_iter + 1):
         n = block.numerator(S)
         kkt, gap = _residual_and_gap(S, n, block.full(S))
-        going = (kkt > 1e-11) & (xp.sum(block.P, axis=0) > 0)
+        going = (kkt > 1e-11) & block.has_data
         if iteration == max_iter or not bool(xp.any(going)):
             break
         S = xp.where(going[None, :], _improved(block, S, n), S)
@@ -418,7 +506,8 @@ def _solve_blocks(X, A, linear, l2, max_iter):
         S = xp.where(empty[None, :], 0.0, S * total[None, :])
         return S.T, kkt, xp.where(empty, 0.0, gap * total)
 
-    S, kkt, gap = (xp.concat(list(p)) for p in zip(*in_chunks(run, M, 4 * N + 2 * k * k)))
+    seen = 1 + len(entries_of(X).values) // M if _is_seen_at_entries(X, A) else N
+    S, kkt, gap = (xp.concat(list(p)) for p in zip(*in_chunks(run, M, 4 * seen + 2 * k * k)))
     status = NOT_CONVERGED * xp.astype(kkt > 1e-9, xp.int64)
     return Solution(S.T * inverse[:, None], status, kkt, gap)
 

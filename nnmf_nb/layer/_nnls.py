@@ -77,12 +77,28 @@ def compiled(x):
     return isinstance(x, np.ndarray) and cpu_kernels() is not None
 
 # %% ../../nbs/layer/nnls.ipynb #11637d3e
+def _cholesky_by_lapack(G, passive, tol):
+    """The factors of `masked_cholesky` if all passive columns are kept (NumPy), otherwise None."""
+    both = passive[:, :, None] & passive[:, None, :]
+    ones = np.where(passive, 0.0, 1.0)[:, :, None] * np.eye(G.shape[1])
+    blocks = np.where(both, G, 0.0) + ones
+    try:
+        L = np.linalg.cholesky(blocks)
+    except np.linalg.LinAlgError:
+        return None
+    return L if (np.diagonal(L, axis1=1, axis2=2) ** 2 > tol).all() else None
+
+
 def masked_cholesky(G, passive):
     """Factors L (M x k x k) of the passive blocks of unit-diagonal G (M x k x k or 1 x k x k), and
     the columns kept (M x k bool).
     """
     xp, (M, k) = namespace(G), passive.shape
     independent, tol = xp.asarray(passive, copy=True), 1e-14 * k**0.5
+    if isinstance(G, np.ndarray):
+        L = _cholesky_by_lapack(G, passive, tol)
+        if L is not None:
+            return L, independent
     L = xp.zeros((M, k, k), dtype=G.dtype, device=G.device)
     for c in range(k):
         head = L[:, :, :c] @ xp.matrix_transpose(L[:, c : c + 1, :c]) if c else 0.0
@@ -239,7 +255,9 @@ def _finish(points, s, g, noise, is_done):
     s = xp.where(s > noise, s, 0.0)
     possible = (s > 0) | (g <= noise)
     tied = xp.any(possible & (s == 0), axis=1)
-    degenerate = tied & _dependent(G, possible & tied[:, None])
+    degenerate = tied
+    if not isinstance(tied, np.ndarray) or tied.any():  # on a GPU the question would have to wait
+        degenerate = tied & _dependent(G, possible & tied[:, None])
     return (
         xp.take(points.id, where, axis=0),
         s,

@@ -128,7 +128,7 @@ def _problem(X, on_A, on_S, first):
 
 
 def _takes_counts(X):
-    """Say whether there are compiled kernels for a `DataMatrix`."""
+    """Say whether the entries of a `DataMatrix` are in memory of the host, where steps see them."""
     return entries_of(X) is not None
 
 # %% ../../nbs/solvers/count_descent.ipynb #061c17c7
@@ -333,7 +333,7 @@ def count_descent(
     """Factorize X under the Kullback-Leibler divergence.
 
     Minimizes D(X || A S) and penalties l1 sum(F) + l2/2 ||F||^2 on both factors by multiplicative
-    passes followed by extrapolated coordinate descent. It needs compiled kernels (`_takes_counts`).
+    passes followed by extrapolated coordinate descent, for data on the host (`_takes_counts`).
 
     Parameters
     ----------

@@ -25,8 +25,9 @@ from nnmf_nb.core._data import (
 )
 from ..core._linalg import column_lengths
 from ..core.iteration import iterate
+from ..layer._kl_arrays import residual_of_parts
 from ..layer._nnls import NOT_CONVERGED, check_coefficients, solve_gram
-from ._loss import NAMED, loss_of, residual_of_parts
+from ._loss import NAMED, loss_of
 from ._stopping import StoppingRule
 
 # %% ../../nbs/solvers/divergences.ipynb #755bdeb0

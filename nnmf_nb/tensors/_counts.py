@@ -19,6 +19,7 @@ from ..core._arrays import asarray, double, inner, to_numpy
 from ..core._data import DataMatrix
 from ..core.iteration import iterate
 from ..layer._kl import MAX_ITER, solve_kl
+from ..layer._kl_arrays import CountRows
 from ..solvers._stopping import StoppingRule
 from ..solvers.count_descent import _FEWEST, _MOST, _SLOW, _WINDOW
 from ..solvers.divergences import divergence_floor, kkt_of_ratios
@@ -90,7 +91,7 @@ def descended(X, factors, m):
     """U_m after sweeps of coordinate descent, and the KKT residual of its rows before."""
     kernels, entries, cost = sparse_kernels(), X.sorted[m], costs(X, factors, m)
     if kernels is None:
-        return _descended_by_columns(X, factors, m), kkt_of_rows(X, factors, m)
+        return _descended_as_arrays(X, factors, m)
     big, rows = entries.stacked(factors), np.array(factors[m], dtype=np.float64, order="C")
     residual = np.empty(len(rows))
 
@@ -143,72 +144,11 @@ def solved(X, factors, m):
     return rows, status
 
 # %% ../../nbs/tensors/counts.ipynb #d123f609
-_HALVINGS = 10  # of a Newton step, before it is given up
-
-
-class _Rows:
-    """All rows of a factor, and the entries that they explain: those with a value x > 0."""
-
-    def __init__(self, X, factors, m):
-        entries = X.sorted[m]
-        products = entries.products_of_rows(factors)
-        counted = (entries.values > 0) & (products.sum(axis=1) > 0)
-        self.n = len(entries.ptr) - 1
-        self.row_of = np.repeat(np.arange(self.n), np.diff(entries.ptr))[counted]
-        self.x, self.products = double(entries.values[counted]), products[counted]
-        self.cost = costs(X, factors, m) + np.zeros((self.n, 1))
-        self.total = self.sums(self.x)
-
-    def sums(self, values):
-        """The sum over the entries of each row."""
-        return np.bincount(self.row_of, values, minlength=self.n)
-
-    def model(self, U):
-        """The model at the entries."""
-        return np.sum(U[self.row_of] * self.products, axis=1)
-
-    def rescaled(self, U):
-        """U with every row multiplied by the best number."""
-        size = np.sum(U * self.cost, axis=1)
-        factor = np.divide(self.total, size, out=np.zeros_like(size), where=size > 0)
-        return U * factor[:, None]
-
-    def begun(self, U):
-        """U rescaled; a row that gives 0 at one of its entries becomes positive before."""
-        unexplained = self.sums(1.0 * (self.model(U) <= 0)) > 0
-        share = 1e-2 * self.total[:, None] / U.shape[1]
-        more = np.divide(share, self.cost, out=np.zeros_like(U), where=self.cost > 0)
-        return self.rescaled(np.where(unexplained[:, None], U + more, U))
-
-    def step(self, U, y, r):
-        """The change of coefficient r of every row, which lowers its divergence; y: `model(U)`."""
-        t = self.products[:, r]
-        ratio = t / y
-        slope = self.cost[:, r] - self.sums(self.x * ratio)
-        curvature = self.sums(self.x * ratio * ratio)
-        newton = np.divide(-slope, curvature, out=np.zeros(self.n), where=curvature > 0)
-        step = np.maximum(newton, -U[:, r])
-        for _ in range(_HALVINGS):
-            growth = 1.0 + step[self.row_of] * ratio
-            logs = np.log(growth, out=np.full_like(growth, -np.inf), where=growth > 0)
-            raises = step * self.cost[:, r] - self.sums(self.x * logs) > 1e-15 * self.total
-            if not raises.any():
-                return step
-            step = np.where(raises, step / 2, step)
-        return np.where(raises, 0.0, step)
-
-
-def _descended_by_columns(X, factors, m):
-    rows = _Rows(X, factors, m)
-    U = rows.begun(double(factors[m]))
-    for _ in range(_SWEEPS):
-        y = np.maximum(rows.model(U), _SMALLEST)
-        for r in range(U.shape[1]):
-            step = rows.step(U, y, r)
-            U[:, r] += step
-            y = np.maximum(y + step[rows.row_of] * rows.products[:, r], _SMALLEST)
-        U = rows.rescaled(U)
-    return U
+def _descended_as_arrays(X, factors, m):
+    entries, rows = X.sorted[m], double(factors[m])
+    products = np.ascontiguousarray(entries.products_of_rows(factors).T)
+    ours = CountRows(entries.ptr, double(entries.values), products, costs(X, factors, m))
+    return ours.descended(rows, _SWEEPS)
 
 # %% ../../nbs/tensors/counts.ipynb #4b7938f3
 def _solved_by_blocks(entries, factors, cost):
