@@ -325,7 +325,7 @@ LIGHT = "cupy IPython ipywidgets anywidget matplotlib.pyplot nbdev fastcore".spl
 
 def loaded(code, names):
     return run_python(
-        f"{code}\nprint(*[name for name in {names!r} if name in sys.modules])"
+        f"{code}\nprint(*[name for name in {names!r} if sys.modules.get(name)])"
     ).split()
 
 

@@ -18,7 +18,6 @@ from nnmf_nb import (
     NonnegativeCP,
     blocks,
 )
-from nnmf_nb.layer._nnls import cpu_kernels
 from nnmf_nb.solvers._stopping import StoppingRule, Verdict
 
 RNG = np.random.default_rng(0)
@@ -44,8 +43,8 @@ SOLVERS = {
         sp.csr_array(np.where(COUNTS > 2, COUNTS, 0)),
         {},
     ),
-    "count descent": ("e-scd" if cpu_kernels() else "newton", KL, COUNTS, {}),
-    "count descent, masked": ("e-scd" if cpu_kernels() else "newton", KL, COUNTS, MASK),
+    "count descent": ("e-scd", KL, COUNTS, {}),
+    "count descent, masked": ("e-scd", KL, COUNTS, MASK),
     "Newton": ("newton", IS, COUNTS, {}),
     "blocks": ("anls", {}, blocks(X, rows=10), {}),
 }
