@@ -50,37 +50,43 @@ class CountRows:
     """
 
     def __init__(self, ptr, x, products, linear, l2=0.0, start=0):
-        self.n_rows, self.start = len(ptr) - 1, start
+        n_rows, self.start = len(ptr) - 1, start
         counted = (x > 0) & (products.sum(axis=0) > 0)
-        self.row_of = np.repeat(np.arange(self.n_rows), np.diff(ptr))[counted]
+        row_of = np.repeat(np.arange(n_rows), np.diff(ptr))[counted]
         self.x, self.products = x[counted], products[:, counted]
-        shape = self.n_rows, len(products)
+        self.counts = np.bincount(row_of, minlength=n_rows)
+        self.ends = np.cumsum(self.counts)
+        shape = n_rows, len(products)
         self.linear, self.l2 = np.broadcast_to(linear, shape), np.broadcast_to(l2, shape)
         self.total = self._sums(self.x)
 
     def with_unit_sums(self):
         """Return these rows with entries that sum to 1; for coefficients as parts of the sums."""
         rows = copy.copy(self)
-        rows.x = self.x / self.total[self.row_of]
+        rows.x = self.x / np.repeat(self.total, self.counts)
         rows.l2 = self.l2 * self.total[:, None]
         rows.total = 1.0 * (self.total > 0)
         return rows
 
     def _sums(self, values):
-        """Return the sums over the entries of each row."""
-        return np.bincount(self.row_of, values, minlength=self.n_rows)
+        """Return the sums over the entries of each row, along the last axis."""
+        has_entries = self.counts > 0
+        sums = np.zeros((*values.shape[:-1], len(self.counts)))
+        if has_entries.any():
+            starts = (self.ends - self.counts)[has_entries]
+            sums[..., has_entries] = np.add.reduceat(values, starts, axis=-1)
+        return sums
 
     def _model(self, U):
         """Return y at the entries."""
-        y = np.zeros_like(self.x)
-        for coefficients, product in zip(U.T, self.products):
-            y += coefficients[self.row_of] * product
-        return y
+        return np.einsum("kn,kn->n", self.products, np.repeat(U.T, self.counts, axis=1))
 
     def numerators(self, U):
         """Return the sums of x b / y over the entries of each row (n_rows x k)."""
-        ratio = self.x / np.maximum(self._model(U), SMALLEST)
-        return np.stack([self._sums(ratio * product) for product in self.products], axis=1)
+        return self._numerators(np.maximum(self._model(U), SMALLEST))
+
+    def _numerators(self, y):
+        return self._sums(self.x / y * self.products).T
 
     def values(self, U):
         """Return the loss of each row; infinite where y = 0 at an entry."""
@@ -93,18 +99,17 @@ class CountRows:
         """Return the second derivatives of the loss of each row (n_rows x k x k)."""
         y, k = self._model(U), U.shape[1]
         share = np.divide(self.products, y, out=np.zeros_like(self.products), where=y > 0)
-        H = np.zeros((self.n_rows, k, k))
+        H = np.zeros((len(U), k, k))
         for r in range(k):
-            weighted = self.x * share[r]
-            for q in range(r + 1):
-                H[:, r, q] = H[:, q, r] = self._sums(weighted * share[q])
+            H[:, r, : r + 1] = self._sums(self.x * share[r] * share[: r + 1]).T
+            H[:, : r + 1, r] = H[:, r, : r + 1]
             H[:, r, r] += self.l2[:, r]
         return H
 
     def residual(self, U, numerators):
         """Return the KKT residual of each row, from 0 to 1."""
         if self.start == U.shape[1]:
-            return np.zeros(self.n_rows)
+            return np.zeros(len(U))
         full = self.linear + self.l2 * U
         return residual_of_parts(*(part[:, self.start :].T for part in (U, numerators, full)))
 
@@ -122,13 +127,23 @@ class CountRows:
         residual = self.residual(U, self.numerators(U))
         U = self._rescaled(self._positive(U))
         for _ in range(sweeps):
-            y = np.maximum(self._model(U), SMALLEST)
-            for r in range(self.start, U.shape[1]):
-                step = self._step(U[:, r], y, r)
-                U[:, r] += step
-                y = np.maximum(y + step[self.row_of] * self.products[r], SMALLEST)
-            U = self._rescaled(U)
+            U = self._rescaled(self._swept(U))
         return U, residual
+
+    def _swept(self, U):
+        """Return U after a sweep over the coefficients that are positive or shall become so."""
+        U, y = U.copy(), np.maximum(self._model(U), SMALLEST)
+        moves = (U > 0) | (self._numerators(y) > self.linear + self.l2 * U)
+        moves &= self.counts[:, None] > 0
+        U[:, self.start :] = np.where(self.counts[:, None] > 0, U[:, self.start :], 0.0)
+        for r in range(self.start, U.shape[1]):
+            rows = np.flatnonzero(moves[:, r])
+            if len(rows):
+                here = _Coefficient(self, rows, U[rows, r], r, y)
+                step = here.step()
+                U[rows, r] += step
+                y[here.entries] = np.maximum(here.moved(step), SMALLEST)
+        return U
 
     def _positive(self, U):
         """Return U with all coefficients positive in rows that give 0 at one of their entries."""
@@ -147,24 +162,45 @@ class CountRows:
         factor = np.divide(2.0 * self.total, below, out=np.ones_like(below), where=below > 0)
         return U * factor[:, None]
 
-    def _step(self, u, y, r):
-        """Return the change of coefficient r of each row, from u, that lowers its loss."""
-        share = self.products[r] / y
-        cost, l2 = self.linear[:, r], self.l2[:, r]
-        slope = cost + l2 * u - self._sums(self.x * share)
-        curvature = self._sums(self.x * share * share) + l2
-        useless = np.where(slope > 0, -u, 0.0)
+
+class _Coefficient:
+    """Coefficient r of some rows, u, in their loss along it; y: the model at all entries."""
+
+    def __init__(self, of, rows, u, r, y):
+        self.u, self.total = u, of.total[rows]
+        self.cost, self.l2 = of.linear[rows, r], of.l2[rows, r]
+        self.counts = of.counts[rows]
+        self.starts = np.cumsum(self.counts) - self.counts
+        first = (of.ends - of.counts)[rows] - self.starts
+        self.entries = np.repeat(first, self.counts) + np.arange(self.counts.sum())
+        self.x, self.y = of.x[self.entries], y[self.entries]
+        self.product = of.products[r, self.entries]
+        self.ratio = self.product / self.y
+
+    def _sums(self, values):
+        return np.add.reduceat(values, self.starts)
+
+    def moved(self, step):
+        """Return the model at the entries after a change of the coefficient."""
+        return self.y + np.repeat(step, self.counts) * self.product
+
+    def step(self):
+        """Return the change of the coefficient of each row that lowers its loss."""
+        weighted = self.x * self.ratio
+        slope = self.cost + self.l2 * self.u - self._sums(weighted)
+        curvature = self._sums(weighted * self.ratio) + self.l2
+        useless = np.where(slope > 0, -self.u, 0.0)
         step = np.divide(-slope, curvature, out=useless, where=curvature > 0)
-        step = np.maximum(step, -u)
-        moving = np.flatnonzero((step != 0)[self.row_of])
-        row_of, x, share = self.row_of[moving], self.x[moving], share[moving]
+        step = np.maximum(step, -self.u)
         for _ in range(HALVINGS):
-            growth = 1.0 + step[row_of] * share
-            logs = np.log(growth, out=np.full_like(growth, -np.inf), where=growth > 0)
-            gained = np.bincount(row_of, x * logs, minlength=self.n_rows)
-            costs = step * (cost + l2 * (u + step / 2))
-            raises = costs - gained > 1e-15 * self.total
+            raises = self._change(step) > 1e-15 * self.total
             if not raises.any():
                 return step
             step = np.where(raises, step / 2, step)
         return np.where(raises, 0.0, step)
+
+    def _change(self, step):
+        """Return the change of the loss of each row; infinite outside of its domain."""
+        growth = 1.0 + np.repeat(step, self.counts) * self.ratio
+        logs = np.log(growth, out=np.full_like(growth, -np.inf), where=growth > 0)
+        return step * (self.cost + self.l2 * (self.u + step / 2)) - self._sums(self.x * logs)
