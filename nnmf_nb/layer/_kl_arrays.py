@@ -30,6 +30,52 @@ SMALLEST = 1e-154  # y below it counts as this, so that x / y stays finite
 HALVINGS = 10  # of a Newton step, before it is given up
 
 
+class _Coefficient:
+    """The loss of some `rows` of `CountRows` along their coefficient r, from u on.
+
+    y: the model at the entries of all rows.
+    """
+
+    def __init__(self, of, rows, u, r, y):
+        self.u, self.total = u, of.total[rows]
+        self.cost, self.l2 = of.linear[rows, r], of.l2[rows, r]
+        self.counts = of.counts[rows]
+        self.starts = np.cumsum(self.counts) - self.counts
+        first = (of.ends - of.counts)[rows] - self.starts
+        self.entries = np.repeat(first, self.counts) + np.arange(self.counts.sum())
+        self.x, self.y = of.x[self.entries], y[self.entries]
+        self.product = of.products[r, self.entries]
+        self.ratio = self.product / self.y
+
+    def _sums(self, values):
+        return np.add.reduceat(values, self.starts)
+
+    def moved(self, step):
+        """Return the model at the entries after a change of the coefficient."""
+        return self.y + np.repeat(step, self.counts) * self.product
+
+    def step(self):
+        """Return the change of the coefficient of each row that lowers its loss."""
+        weighted = self.x * self.ratio
+        slope = self.cost + self.l2 * self.u - self._sums(weighted)
+        curvature = self._sums(weighted * self.ratio) + self.l2
+        useless = np.where(slope > 0, -self.u, 0.0)
+        step = np.divide(-slope, curvature, out=useless, where=curvature > 0)
+        step = np.maximum(step, -self.u)
+        for _ in range(HALVINGS):
+            raises = self._change(step) > 1e-15 * self.total
+            if not raises.any():
+                return step
+            step = np.where(raises, step / 2, step)
+        return np.where(raises, 0.0, step)
+
+    def _change(self, step):
+        """Return the change of the loss of each row; infinite outside of its domain."""
+        growth = 1.0 + np.repeat(step, self.counts) * self.ratio
+        logs = np.log(growth, out=np.full_like(growth, -np.inf), where=growth > 0)
+        return step * (self.cost + self.l2 * (self.u + step / 2)) - self._sums(self.x * logs)
+
+# %% ../../nbs/layer/kl_arrays.ipynb #c0a9b7e2
 class CountRows:
     """The rows of a factor, with the entries of the data that they explain.
 
@@ -161,46 +207,3 @@ class CountRows:
         below = linear + np.sqrt(linear * linear + 4.0 * square * self.total)
         factor = np.divide(2.0 * self.total, below, out=np.ones_like(below), where=below > 0)
         return U * factor[:, None]
-
-
-class _Coefficient:
-    """Coefficient r of some rows, u, in their loss along it; y: the model at all entries."""
-
-    def __init__(self, of, rows, u, r, y):
-        self.u, self.total = u, of.total[rows]
-        self.cost, self.l2 = of.linear[rows, r], of.l2[rows, r]
-        self.counts = of.counts[rows]
-        self.starts = np.cumsum(self.counts) - self.counts
-        first = (of.ends - of.counts)[rows] - self.starts
-        self.entries = np.repeat(first, self.counts) + np.arange(self.counts.sum())
-        self.x, self.y = of.x[self.entries], y[self.entries]
-        self.product = of.products[r, self.entries]
-        self.ratio = self.product / self.y
-
-    def _sums(self, values):
-        return np.add.reduceat(values, self.starts)
-
-    def moved(self, step):
-        """Return the model at the entries after a change of the coefficient."""
-        return self.y + np.repeat(step, self.counts) * self.product
-
-    def step(self):
-        """Return the change of the coefficient of each row that lowers its loss."""
-        weighted = self.x * self.ratio
-        slope = self.cost + self.l2 * self.u - self._sums(weighted)
-        curvature = self._sums(weighted * self.ratio) + self.l2
-        useless = np.where(slope > 0, -self.u, 0.0)
-        step = np.divide(-slope, curvature, out=useless, where=curvature > 0)
-        step = np.maximum(step, -self.u)
-        for _ in range(HALVINGS):
-            raises = self._change(step) > 1e-15 * self.total
-            if not raises.any():
-                return step
-            step = np.where(raises, step / 2, step)
-        return np.where(raises, 0.0, step)
-
-    def _change(self, step):
-        """Return the change of the loss of each row; infinite outside of its domain."""
-        growth = 1.0 + np.repeat(step, self.counts) * self.ratio
-        logs = np.log(growth, out=np.full_like(growth, -np.inf), where=growth > 0)
-        return step * (self.cost + self.l2 * (self.u + step / 2)) - self._sums(self.x * logs)
