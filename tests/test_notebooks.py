@@ -62,7 +62,8 @@ def kernels():
 def test_notebook_runs_and_shows_what_is_stored(path, kernels):
     # in a thread of its own: the browser tests leave a running event loop in theirs
     with ThreadPoolExecutor(1) as pool:
-        problems = pool.submit(nbs.problems_of, path, kernels).result()
+        seconds = int(os.environ.get("NOTEBOOK_TIMEOUT", "300"))  # for a cell
+        problems = pool.submit(nbs.problems_of, path, kernels, seconds).result()
     if os.environ.get("NOTEBOOK_OUTPUTS") == "ignored":  # tools/portable.py, without numba
         problems = problems if problems[:1] == [nbs.DOES_NOT_RUN] else []
     assert not problems, "\n".join([f"{nbs.name(path)}:", *problems])

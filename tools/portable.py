@@ -69,6 +69,8 @@ class Setting:
         if not self.numba:
             # without compiled kernels solvers take other steps, so stored numbers differ
             environment["NOTEBOOK_OUTPUTS"] = "ignored"
+            # and a fit of counts to many texts takes minutes
+            environment["NOTEBOOK_TIMEOUT"] = "900"
             environment["PYTHONPATH"] = os.pathsep.join(
                 filter(None, [str(folder), environment.get("PYTHONPATH")])
             )
