@@ -370,6 +370,12 @@ class _Block(NamedTuple):
         identity = xp.eye(S.shape[0], dtype=H.dtype, device=H.device)[None, ...]
         return H + self.ridge.T[:, :, None] * identity
 
+    def started(self, S):
+        """Return S after some multiplicative steps."""
+        for _ in range(3):
+            S = self.multiplied(S)
+        return S
+
     def multiplied(self, S):
         """Return S after a multiplicative step."""
         xp = namespace(S)
@@ -408,6 +414,12 @@ class _SparseBlock(NamedTuple):
 
     def multiplied(self, S):
         return self.rows.multiplied(S.T)[0].T
+
+    def started(self, S):
+        """Return S after some multiplicative steps and sweeps, which save Newton steps."""
+        for _ in range(3):
+            S = self.multiplied(S)
+        return self.rows.descended(S.T, sweeps=5)[0].T
 
 
 def _block_of(X, A, linear, l2, c):
@@ -478,9 +490,7 @@ def _solve_block(block, max_iter):
     """Return S, KKT residual and duality gap of normalized data points."""
     xp, k = namespace(block.cost), block.cost.shape[0]
     even = xp.where(block.cost > 0, 1.0 / xp.where(block.cost > 0, block.cost, 1.0), 0.0) / k
-    S = even + xp.zeros_like(block.ridge)
-    for _ in range(3):
-        S = block.multiplied(S)
+    S = block.started(even + xp.zeros_like(block.ridge))
     for iteration in range(max_iter + 1):
         n = block.numerator(S)
         kkt, gap = _residual_and_gap(S, n, block.full(S))
