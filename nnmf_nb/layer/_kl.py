@@ -34,7 +34,7 @@ from nnmf_nb.core._data import (
     known_entries,
 )
 from ..core._validation import check_nonnegative
-from ._kl_arrays import CountRows, residual_of_parts
+from ._kl_arrays import SMALLEST, CountRows, residual_of_parts
 from nnmf_nb.layer._nnls import (
     _checked_data,
     _in_dtype_of,
@@ -360,7 +360,7 @@ class _Block(NamedTuple):
     def numerator(self, S):
         """Return A'(P / A S)."""
         xp, Y = namespace(S), self.A @ S
-        return self.A.T @ xp.where(self.P > 0, self.P / xp.where(Y > 0, Y, 1e-154), 0.0)
+        return self.A.T @ xp.where(self.P > 0, self.P / xp.where(Y > 0, Y, SMALLEST), 0.0)
 
     def hessians(self, S):
         """Return the second derivatives of the loss of every data point (b x k x k)."""

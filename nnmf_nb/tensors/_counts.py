@@ -19,7 +19,7 @@ from ..core._arrays import asarray, double, inner, to_numpy
 from ..core._data import DataMatrix
 from ..core.iteration import iterate
 from ..layer._kl import MAX_ITER, solve_kl
-from ..layer._kl_arrays import CountRows
+from ..layer._kl_arrays import SMALLEST, CountRows
 from ..solvers._stopping import StoppingRule
 from ..solvers.count_descent import _FEWEST, _MOST, _SLOW, _WINDOW
 from ..solvers.divergences import divergence_floor, kkt_of_ratios
@@ -47,13 +47,10 @@ def costs(X, factors, m):
     return np.prod(sums, axis=0)[None, :]
 
 
-_SMALLEST = 1e-154  # model values below it count as this, so that x / y stays finite
-
-
 def numerators(X, factors, m):
     """X_(m) / model, entry by entry, times K_m (N_m x k): the derivative is `costs` - this."""
     entries = X.sorted[m]
-    y = np.maximum(entries.model(factors, m), _SMALLEST)
+    y = np.maximum(entries.model(factors, m), SMALLEST)
     return entries.mttkrp(factors, entries.values / y)
 
 
