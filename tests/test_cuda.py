@@ -36,6 +36,7 @@ from nnmf_nb.core._data import as_data
 from nnmf_nb.core._linalg import unit_columns
 from nnmf_nb.evaluation.metrics import errors_per_depth
 from nnmf_nb.layer import _cuda_kernels as cuda_kernels
+from nnmf_nb.layer import _kl as kl
 from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.layer._cuda_kernels import (
     expressions,
@@ -583,6 +584,7 @@ def test_every_model_takes_what_lives_on_the_device(device, name, monkeypatch):
     stay on the host.
     """
     monkeypatch.setattr(layer, "cpu_kernels", lambda: None)
+    monkeypatch.setattr(kl, "_collected", lambda X: None)  # counts: Newton steps, as on a device
     monkeypatch.setattr(extrapolation, "_exact_is_faster", lambda A, n_sweeps: True)
     X = zoo.planted(18, 11, 3)
     moved = device(X)  # held until the end: certificate_ reads it again
