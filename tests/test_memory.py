@@ -142,7 +142,7 @@ PATHS = {
     "norm2, weighted": lambda: weighted().norm2,
     "AtM": lambda: weighted().AtM(A, A, S),
     "MSt": lambda: weighted().MSt(A, S, Z),
-    "MSt2": lambda: weighted().MSt2(A, S, Z),
+    "sum of MSt": lambda: weighted().sum_of_MSt(A, [(S, Z), (Z, S)]),
     "lengths2": lambda: weighted().lengths2(A),
     "residual": lambda: data._explicit_residual2(plain(), A, S),
     "residual, sparse": lambda: data._explicit_residual2(sparse(), A, S),

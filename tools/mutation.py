@@ -169,7 +169,9 @@ def tests_by_line(folder):
 
 
 def noticed(folder, module, source, tests, limit):
-    """Whether one of the tests fails, or takes too long, with a source in the module's place."""
+    """'noticed' or 'noticed, it takes too long' where a test fails or takes too long with a source
+    in the module's place, else ''.
+    """
     path = folder / "nnmf_nb" / f"{module}.py"
     genuine = path.read_text(encoding="utf-8")
     for old in (path.parent / "__pycache__").glob(f"{Path(module).name}.*.pyc"):
@@ -181,13 +183,13 @@ def noticed(folder, module, source, tests, limit):
         # each chosen test is run: without --exhaustive, tests/conftest.py would choose among them
         done = pytest(folder, "-x", "--exhaustive", f"@{chosen}", limit=limit)
     except subprocess.TimeoutExpired:
-        return True
+        return "noticed, it takes too long"
     finally:
         path.write_text(genuine, encoding="utf-8")
     # 2 and 4: a test file could not be imported, because what it imports computes at import
     if done.returncode not in (0, 1, 2, 4):
         sys.exit(f"pytest did not run the tests of {module}:\n{done.stdout[-2000:]}{done.stderr}")
-    return bool(done.returncode)
+    return "noticed" if done.returncode else ""
 
 
 def main(number, seed):
@@ -211,13 +213,13 @@ def main(number, seed):
             limit = 60 + 4 * sum(seconds.get(test, 0) for test in quickest)
             folder = free.get()
             try:
-                found = bool(quickest) and noticed(folder, module, source, quickest, limit)
+                found = noticed(folder, module, source, quickest, limit) if quickest else ""
             finally:
                 free.put(folder)
             after = source.splitlines()[lines[0] - 1].strip()
             head = f"{module}.py:{lines[0]}: "
             if found:
-                print(f"{head}noticed", flush=True)
+                print(head + found, flush=True)
                 return ""
             report = f"  {head}{len(quickest)} tests pass\n    - {before.strip()}\n    + {after}"
             print(report, flush=True)

@@ -37,6 +37,9 @@ class Forward(NamedTuple):
         Status of the solver for every layer, of shape (n_samples,), as in `NNLSResult`.
     P : array of shape (k_0, n_samples)
         The product A_0'X, in units of ``X.scale``.
+    G : array of shape (k_0, k_0), default=None
+        The product A_0'A_0, float64; None where it was not needed or each data point has its own
+        (entry weights).
     of_product : bool, default=False
         Whether S_l = q(X, A_0 .. A_l), fitted to the data, instead of q(S_(l-1), A_l).
     beta : float, default=2.0
@@ -48,6 +51,7 @@ class Forward(NamedTuple):
     S: tuple
     status: tuple
     P: ArrayLike
+    G: ArrayLike | None = None
     of_product: bool = False
     beta: float = 2.0
 
@@ -91,12 +95,14 @@ def propagate(
     >>> [S.shape for S in propagate(X, A).S]
     [(4, 40), (2, 40)]
     """
-    P = X.AtX(A[0])
-    solved, data = [], X
-    for l, Al in enumerate(A):
-        solved.append(solve_layer(data, Al, None if S is None else S[l], F=P if l == 0 else None))
-        data = DataMatrix(solved[-1][0], scale=1.0)
-    return Forward(X, tuple(A), tuple(s for s, _ in solved), tuple(c for _, c in solved), P)
+    P, G = X.AtX(A[0]), X.AtA(A[0])
+    warm = [None] * len(A) if S is None else S
+    solved = [solve_layer(X, A[0], warm[0], F=P, G=G)]
+    for Al, start in zip(A[1:], warm[1:]):
+        below = DataMatrix(solved[-1][0], scale=1.0)
+        solved.append(solve_layer(below, Al, start))
+    S, status = zip(*solved)
+    return Forward(X, tuple(A), S, status, P, G)
 
 # %% ../../nbs/chain/costs.ipynb #dd5bed99
 def unfold(fwd, depth):
@@ -119,7 +125,7 @@ def depth_error2(fwd, R):
     model product A_0'(A_0 R).
     """
     X, A0 = fwd.X, fwd.A[0]
-    M = X.AtM(A0, A0, R)
+    M = X.AtM(A0, A0, R, fwd.G)
     total = X.norm2 if X.norm2 > 0 else 1.0
     return (X.norm2 - 2 * _inner_there(fwd.P, R) + _inner_there(M, R)) / total, M
 
@@ -182,12 +188,26 @@ class Cost(NamedTuple):
         Its direct derivatives by S_0, ..., S_L as they stand in a `Forward`, shaped like them.
     T : array of shape (k_0, n_samples), default=None
         If given, X T' is added to the derivative by A_0, with X in units of ``X.scale``.
+    pairs : tuple of (array, array), default=()
+        For each pair (R, V) of arrays of shape (k_0, n_samples), (A_0 R) V' is added to the
+        derivative by A_0; entry weights of the data multiply A_0 R.
     """
 
     value: float
     dA: list
     dS: list
     T: ArrayLike | None = None
+    pairs: tuple = ()
+
+    def times(self, factor):
+        """Return the cost times a number, as a `Cost`."""
+        return Cost(
+            factor * self.value,
+            [factor * g for g in self.dA],
+            [factor * g for g in self.dS],
+            None if self.T is None else factor * self.T,
+            tuple((R, factor * V) for R, V in self.pairs),
+        )
 
 # %% ../../nbs/chain/costs.ipynb #a9e245d9
 def _zeros(arrays):
@@ -226,7 +246,7 @@ def every(fwd: Forward, weights: Sequence[float] | None = None) -> Cost:
     True
     """
     weights = [1.0] * len(fwd.A) if weights is None else weights
-    dA, dS, T, value = _zeros(fwd.A), _zeros(fwd.S), 0.0, 0.0
+    dA, dS, T, pairs, value = _zeros(fwd.A), _zeros(fwd.S), 0.0, (), 0.0
     if not isinstance(fwd.X.l2, float) or fwd.X.l2 > 0:
         c = sum(weights) / (fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0)
         value = c * fwd.X.penalty(fwd.S[0])
@@ -234,23 +254,25 @@ def every(fwd: Forward, weights: Sequence[float] | None = None) -> Cost:
         dS[0] = namespace(dS[0]).astype(slope, dS[0].dtype)
     for l, w in enumerate(weights):
         if w:
-            value, T = _add_depth(fwd, l, w, dA, dS, value, T)
-    return Cost(float(value), dA, dS, T)  # the one moment when the host waits for a GPU
+            error2, R, V = _depth_cost(fwd, l, w, dA, dS)
+            value, T, pairs = value + w * error2, T - V, (*pairs, (R, V))
+    return Cost(float(value), dA, dS, T, pairs)  # the one moment when the host waits for a GPU
 
 # %% ../../nbs/chain/costs.ipynb #ec1d0a0d
-def _add_depth(fwd, l, w, dA, dS, value, T):
-    """Add the cost of depth l to value and T, and its derivatives in place to dA and dS."""
+def _depth_cost(fwd, l, w, dA, dS):
+    """The squared error of depth l, and R and V of its derivative (A_0 R) V' - X V' by A_0 for the
+    weight w. The derivatives by A_1 .. A_l and S_l are added in place to dA and dS.
+    """
     seen = unfold(fwd, l)
-    R, A0, X = seen[-1], fwd.A[0], fwd.X
+    R, X = seen[-1], fwd.X
     error2, M = depth_error2(fwd, R)
     c = 2 * w / (X.norm2 if X.norm2 > 0 else 1.0)
-    dA[0] = dA[0] + c * X.MSt(A0, R, R)
     E = c * (M - fwd.P)  # dC/dR, carried upwards through R = A_1 .. A_l S_l
     for m in range(1, l + 1):
         dA[m] = dA[m] + E @ seen[l - m].T
         E = fwd.A[m].T @ E
     dS[l] = dS[l] + E
-    return value + w * error2, T - c * R
+    return error2, R, c * R
 
 # %% ../../nbs/chain/costs.ipynb #7e25fb81
 def last(fwd: Forward) -> Cost:
@@ -322,14 +344,14 @@ def energy(fwd: Forward) -> Cost:
     >>> energy(longer).value < energy(fwd).value
     True
     """
-    value, dA, dS, T = every(fwd, [1.0] + [0.0] * (len(fwd.A) - 1))
+    value, dA, dS, T, pairs = every(fwd, [1.0] + [0.0] * (len(fwd.A) - 1))
     total = fwd.X.norm2 if fwd.X.norm2 > 0 else 1.0
     for l in range(1, len(fwd.A)):
         E = (2 / total) * (fwd.A[l] @ fwd.S[l] - fwd.S[l - 1])
         value = value + _inner_there(E, E) * total / 4
         dA[l] = dA[l] + E @ fwd.S[l].T
         dS[l - 1] = dS[l - 1] - E  # by S_l itself it is zero on the support: S_l is a minimizer
-    return Cost(float(value), dA, dS, T)
+    return Cost(float(value), dA, dS, T, pairs)
 
 # %% ../../nbs/chain/costs.ipynb #ed532082
 COSTS = {"every": every, "last": last, "energy": energy}
@@ -592,9 +614,11 @@ def backpropagate(fwd: Forward, cost: Cost) -> list:
         dA[l] = dA[l] + layer_vjp(below, fwd.A[l], fwd.S[l], Z)
         G = cost.dS[l - 1] + fwd.A[l] @ Z
     X, A0, S0 = fwd.X, fwd.A[0], fwd.S[0]
-    Z = adjoint(X, A0, S0, G)
+    Z = adjoint(X, A0, S0, G, G=fwd.G)
     thin = Z if cost.T is None else Z + cost.T
-    dA[0] = dA[0] + X.XSt(thin) - X.MSt2(A0, S0, Z)
+    through_q = X.XSt(thin)
+    through_q += X.sum_of_MSt(A0, [*cost.pairs, (S0, -Z), (-Z, S0)])
+    dA[0] = dA[0] + through_q
     return dA
 
 # %% ../../nbs/chain/costs.ipynb #b8cc3d76

@@ -27,7 +27,6 @@ from sklearn.utils import ClassifierTags, column_or_1d, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from ._costs import Cost
 from ..core._arrays import asarray, double, inner, namespace, to_numpy
 from ..core._data import DataMatrix, as_data
 from ..core._validation import check_same_points
@@ -501,7 +500,7 @@ def with_labels(cost, losses, lam):
         for layer, loss in losses.items():
             term = loss(fwd.S[layer])
             value, dS[layer] = value + lam * term.value, dS[layer] + lam * term.dS
-        return Cost(value, found.dA, dS, found.T)
+        return found._replace(value=value, dS=dS)
 
     return supervised if losses else cost
 

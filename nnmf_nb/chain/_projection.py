@@ -41,14 +41,13 @@ def project(X, A, S=None):
     ----------
     G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10, 1973, doi:10.1137/0710036.
     """
-    P0 = X.AtX(A[0])
+    P0, G0 = X.AtX(A[0]), X.AtA(A[0])
     solved = []
     for l, B in enumerate(products_above(A)):
-        topics = A[0] if B is None else A[0] @ B
-        F = P0 if B is None else B.T @ P0
-        solved.append(solve_layer(X, topics, None if S is None else S[l], F=F))
+        topics, F, G = (A[0], P0, G0) if B is None else (A[0] @ B, B.T @ P0, None)
+        solved.append(solve_layer(X, topics, None if S is None else S[l], F=F, G=G))
     S, status = zip(*solved)
-    return Forward(X, tuple(A), S, status, P0, of_product=True)
+    return Forward(X, tuple(A), S, status, P0, G0, of_product=True)
 
 # %% ../../nbs/chain/projection.ipynb #8bcf483f
 def backpropagate_projection(fwd, cost, through=None):
@@ -70,20 +69,22 @@ def backpropagate_projection(fwd, cost, through=None):
         dC/dA_l, shaped as A_l.
     """
     dA, X, A0 = list(cost.dA), fwd.X, fwd.A[0]
-    T = cost.T
+    T, pairs = cost.T, list(cost.pairs)
     for l, B in enumerate(products_above(fwd.A)):
         if through is not None and l not in through:
             continue
         S = fwd.S[l]
         topics = A0 if B is None else A0 @ B
-        Z = adjoint(X, topics, S, cost.dS[l])
+        Z = adjoint(X, topics, S, cost.dS[l], G=fwd.G if B is None else None)
         R = S if B is None else B @ S
         V = Z if B is None else B @ Z
         T = V if T is None else T + V
-        dA[0] = dA[0] - X.MSt2(A0, R, V)
+        pairs += [(R, -V), (-V, R)]
         if B is not None:
-            D = fwd.P @ Z.T - X.AtM(A0, A0, R) @ Z.T - X.AtM(A0, A0, V) @ S.T
-            _add_product_rule(dA, fwd.A, l, D)
+            of_R, of_V = (X.AtM(A0, A0, C, fwd.G) for C in (R, V))
+            _add_product_rule(dA, fwd.A, l, (fwd.P - of_R) @ Z.T - of_V @ S.T)
+    if pairs:
+        dA[0] = dA[0] + X.sum_of_MSt(A0, pairs)
     if T is not None:
         dA[0] = dA[0] + X.XSt(T)
     return dA

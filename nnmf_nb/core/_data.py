@@ -248,18 +248,24 @@ class DataMatrix:
         """X S' / scale, N x k, for S: k x M."""
         return self._times(self.rows, S.T)
 
-    def AtM(self, A, B, S):
-        """A'(B S), k x M, for A and B: N x k, S: k x M."""
-        return namespace(S).astype(gram(A, B), S.dtype) @ S
+    def AtA(self, A):
+        """A'A, k x k, float64, for A: N x k; None where each data point has its own (weights)."""
+        return gram(A)
+
+    def AtM(self, A, B, S, G=None):
+        """A'(B S), k x M, for A and B: N x k, S: k x M. G: A'B where it is known; not used with
+        weights.
+        """
+        return namespace(S).astype(gram(A, B) if G is None else G, S.dtype) @ S
 
     def MSt(self, A, S, Z):
         """(A S) Z', N x k, for A: N x k, S and Z: k x M."""
-        return A @ namespace(A).astype(gram(S.T, Z.T), A.dtype)
+        return self.sum_of_MSt(A, [(S, Z)])
 
-    def MSt2(self, A, S, Z):
-        """(A S) Z' + (A Z) S', N x k."""
-        H = gram(S.T, Z.T)
-        return A @ namespace(A).astype(H + H.T, A.dtype)
+    def sum_of_MSt(self, A, pairs):
+        """The sum of (A S) Z', N x k, for A: N x k and pairs (S, Z) of k x M; at least one pair."""
+        small = sum(gram(S.T, Z.T) for S, Z in _with_different_left(pairs))
+        return A @ namespace(A).astype(small, A.dtype)
 
     def lengths2(self, A):
         """Squared lengths of the columns of A: k x 1 (with weights k x M, as each data point sees
@@ -351,6 +357,15 @@ class DataMatrix:
         dtype = str(self.dtype).rsplit(".", 1)[-1]
         return f"{type(self).__name__}({N} features x {M} data points, {kind}, {dtype})"
 
+# %% ../../nbs/core/data.ipynb #42953a12
+def _with_different_left(pairs):
+    """The pairs (S, Z), of which those with the same array S are one, with the sum of their Z."""
+    joined = {}
+    for S, Z in pairs:
+        known = joined.get(id(S))
+        joined[id(S)] = (S, Z if known is None else known[1] + Z)
+    return list(joined.values())
+
 # %% ../../nbs/core/data.ipynb #6c6aa019
 def _sum_of_squares(values, scale):
     """sum((values/scale)^2) as a Python float, in slices so that no second copy of the data is
@@ -408,7 +423,10 @@ class WeightedDataMatrix(DataMatrix):
     def _blocks(self, run, k):
         return in_chunks(run, self.shape[1], self.shape[0] + k)
 
-    def AtM(self, A, B, S):
+    def AtA(self, A):
+        return None
+
+    def AtM(self, A, B, S, G=None):
         def run(c):
             return (self.W[:, c] * (B @ S[:, c])).T @ A
 
@@ -422,12 +440,11 @@ class WeightedDataMatrix(DataMatrix):
 
         return xp.concat(list(self._blocks(run, A.shape[1])), axis=1)
 
-    def MSt2(self, A, S, Z):
-        return self.MSt(A, S, Z) + self.MSt(A, Z, S)
+    def sum_of_MSt(self, A, pairs):
+        pairs = _with_different_left(pairs)
 
-    def MSt(self, A, S, Z):
         def run(c):
-            return (self.W[:, c] * (A @ S[:, c])) @ Z[:, c].T
+            return sum((self.W[:, c] * (A @ S[:, c])) @ Z[:, c].T for S, Z in pairs)
 
         return sum(self._blocks(run, A.shape[1]))
 

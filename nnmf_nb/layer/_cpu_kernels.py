@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['DEPENDENT_SETS', 'RANK_TOL', 'ENTRY_ERROR', 'SIDE_BY_SIDE', 'LARGEST_TABLE', 'FEWEST_POINTS', 'CLEAN', 'EXCHANGED',
            'DOUBTFUL', 'ROUNDS_AT_TABLE', 'LANES', 'Announcer', 'announce_compilation', 'Scratch', 'scratch',
-           'factor_passive', 'solve_factored', 'passive_point', 'block_pivoting', 'step_to_boundary', 'active_set',
-           'independent', 'steepest', 'classify', 'attempt_point', 'solve_point', 'solve_point_carefully',
-           'adjoint_point', 'Table', 'table', 'by_size', 'enter_table', 'fill_table', 'subtract_products',
-           'solve_table', 'take_from_table', 'at_table', 'settle_at_table', 'Lanes', 'lanes', 'row_gradient',
-           'enter_lane', 'step_lanes', 'sweep_lanes', 'settled', 'sweep_points', 'projected_gradient_rows',
-           'extrapolate_entries', 'product', 'extrapolated_block', 'extrapolated_iteration', 'solve_points',
-           'solve_points_carefully', 'smallest_pivots', 'adjoint_points', 'dots_at']
+           'subtract_rows_above', 'scale_row', 'factor_passive', 'solve_factored', 'passive_point', 'block_pivoting',
+           'step_to_boundary', 'active_set', 'independent', 'steepest', 'classify', 'attempt_point', 'solve_point',
+           'solve_point_carefully', 'adjoint_point', 'Table', 'table', 'by_size', 'enter_table', 'fill_table',
+           'subtract_products', 'solve_table', 'take_from_table', 'at_table', 'settle_at_table', 'Lanes', 'lanes',
+           'row_gradient', 'enter_lane', 'step_lanes', 'sweep_lanes', 'settled', 'sweep_points',
+           'projected_gradient_rows', 'extrapolate_entries', 'product', 'extrapolated_block', 'extrapolated_iteration',
+           'solve_points', 'solve_points_carefully', 'smallest_pivots', 'adjoint_points', 'dots_at']
 
 # %% ../../nbs/layer/cpu_kernels.ipynb #25f12de6
 import functools
@@ -78,13 +78,13 @@ def announce_compilation():
 
 # %% ../../nbs/layer/cpu_kernels.ipynb #c10254fa
 class Scratch(NamedTuple):
-    """Room for one problem of size k: passive set, its indices, triangular factor, inverse pivots,
-    solution and gradient.
+    """Room for one problem of size k: passive set, its indices, triangular factor (k x (k + 1),
+    with a right-hand side), inverse pivots, solution and gradient.
     """
 
     passive: np.ndarray
     idx: np.ndarray
-    L: np.ndarray
+    U: np.ndarray
     inv: np.ndarray
     y: np.ndarray
     g: np.ndarray
@@ -95,55 +95,87 @@ def scratch(k):
     return Scratch(
         np.empty(k, np.bool_),
         np.empty(k, np.int64),
-        np.empty((k, k)),
+        np.empty((k, k + 1)),
         np.empty(k),
         np.empty(k),
         np.empty(k),
     )
 
 # %% ../../nbs/layer/cpu_kernels.ipynb #b3d961cc
-@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
-def factor_passive(G, work, tol):
-    """Factor of the passive block, its columns in work.idx[:p]; inverse pivots are 0 for dependent
-    columns. Returns p and how many are independent.
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"}, inline="always")
+def subtract_rows_above(U, c, end):
+    """Row c and row c + 1 of U from column c on, less what the rows above them give."""
+    row, following, j = U[c], U[c + 1], 0
+    while j + 4 <= c:
+        a0, a1, a2, a3 = U[j, c], U[j + 1, c], U[j + 2, c], U[j + 3, c]
+        b0, b1, b2, b3 = U[j, c + 1], U[j + 1, c + 1], U[j + 2, c + 1], U[j + 3, c + 1]
+        for r in range(c, end):
+            u0, u1, u2, u3 = U[j, r], U[j + 1, r], U[j + 2, r], U[j + 3, r]
+            row[r] -= a0 * u0 + a1 * u1 + a2 * u2 + a3 * u3
+            following[r] -= b0 * u0 + b1 * u1 + b2 * u2 + b3 * u3
+        j += 4
+    while j < c:
+        a, b = U[j, c], U[j, c + 1]
+        for r in range(c, end):
+            row[r] -= a * U[j, r]
+            following[r] -= b * U[j, r]
+        j += 1
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"}, inline="always")
+def scale_row(U, c, end, tol):
+    """Divide row c by the root of its pivot, or by infinity if the pivot is within tol; returns
+    the inverse of the divisor.
     """
-    L, idx, inv, p, is_passive = work.L, work.idx, work.inv, 0, 0
+    inverse = 1.0 / np.sqrt(U[c, c]) if U[c, c] > tol else 0.0
+    for r in range(c, end):
+        U[c, r] *= inverse
+    return inverse
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"})
+def factor_passive(G, b, work, tol):
+    """Factor U of the passive block, its columns in work.idx[:p], with the solution of U'v = b as
+    column p; inverse pivots are 0 for dependent columns, and so are their rows of U. Returns p and
+    how many are independent.
+    """
+    U, idx, inv, p, is_passive = work.U, work.idx, work.inv, 0, 0
     for i in range(G.shape[0]):
         if work.passive[i]:
             idx[p] = i
             p += 1
     for c in range(p):
-        i = idx[c]
-        d = G[i, i]
-        for r in range(c):
-            if inv[r] == 0.0:  # a dependent column takes no part
-                L[c, r] = 0.0
-                continue
-            a = G[i, idx[r]]
-            for q in range(r):
-                a -= L[c, q] * L[r, q]
-            a *= inv[r]
-            L[c, r] = a
-            d -= a * a
-        inv[c] = 1.0 / np.sqrt(d) if d > tol else 0.0
+        for r in range(c, p):
+            U[c, r] = G[idx[c], idx[r]]
+        U[c, p] = b[idx[c]]
+    for c in range(0, p - 1, 2):
+        U[c + 1, c] = 0.0
+        subtract_rows_above(U, c, p + 1)
+        inv[c] = scale_row(U, c, p + 1, tol)
+        a = U[c, c + 1]
+        for r in range(c + 1, p + 1):
+            U[c + 1, r] -= a * U[c, r]
+        inv[c + 1] = scale_row(U, c + 1, p + 1, tol)
+        is_passive += (inv[c] > 0.0) + (inv[c + 1] > 0.0)
+    if p % 2 == 1:
+        c = p - 1
+        for j in range(c):
+            for r in range(c, p + 1):
+                U[c, r] -= U[j, c] * U[j, r]
+        inv[c] = scale_row(U, c, p + 1, tol)
         is_passive += inv[c] > 0.0
     return p, is_passive
 
 # %% ../../nbs/layer/cpu_kernels.ipynb #dde6aced
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc", "contract"})
-def solve_factored(work, p, b):
-    """work.y[:p] = (L L')^-1 b[idx]; 0 for dependent columns."""
-    L, inv, y = work.L, work.inv, work.y
-    for r in range(p):
-        a = b[work.idx[r]]
-        for q in range(r):
-            a -= L[r, q] * y[q]
-        y[r] = a * inv[r]
+def solve_factored(work, p):
+    """work.y[:p] = (U'U)^-1 b[idx] after `factor_passive` with b; 0 for dependent columns."""
+    U, y = work.U, work.y
     for r in range(p - 1, -1, -1):
-        a = y[r] * inv[r]
-        y[r] = a
-        for q in range(r):
-            y[q] -= L[r, q] * a
+        a = U[r, p]
+        for q in range(r + 1, p):
+            a -= U[r, q] * y[q]
+        y[r] = a * work.inv[r]
 
 # %% ../../nbs/layer/cpu_kernels.ipynb #f3127160
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -152,8 +184,8 @@ def passive_point(G, f, s, work, tol):
     passive columns and the noise level of g.
     """
     k, g = G.shape[0], work.g
-    p, is_passive = factor_passive(G, work, tol)
-    solve_factored(work, p, f)
+    p, is_passive = factor_passive(G, f, work, tol)
+    solve_factored(work, p)
     top = 0.0
     for i in range(k):
         s[i] = 0.0
@@ -245,7 +277,7 @@ def active_set(G, f, s, work, tol):
         if best < 0:
             return True, noise
         passive[best] = True
-        if factor_passive(G, work, tol)[1] > is_passive:
+        if factor_passive(G, f, work, tol)[1] > is_passive:
             for i in range(k):
                 barred[i] = False
         else:
@@ -261,17 +293,17 @@ def independent(G, work, tol):
     for i in range(G.shape[0]):
         if work.passive[i] and G[i, i] == 0.0:  # a column of zeros: no need to factor
             return False
-    p, is_passive = factor_passive(G, work, tol)
+    p, is_passive = factor_passive(G, work.g, work, tol)  # with any right-hand side
     if is_passive < p:
         return False
     y, allowed = work.y, 1.0 / (ENTRY_ERROR * max(G.shape[0], 4))
-    for c in range(p):  # y: row c of the inverse of L
+    for c in range(p):  # y: column c of the inverse of U
         y[c] = work.inv[c]
         length = y[c]
         for r in range(c - 1, -1, -1):
             a = 0.0
             for q in range(r + 1, c + 1):
-                a += y[q] * work.L[q, r]
+                a += work.U[r, q] * y[q]
             y[r] = -a * work.inv[r]
             length += abs(y[r])
         if length * length >= allowed:
@@ -354,8 +386,8 @@ def adjoint_point(G, s, u, z, work):
     for i in range(s.shape[0]):
         work.passive[i] = s[i] > 0.0
         z[i] = 0.0
-    p, _ = factor_passive(G, work, RANK_TOL * np.sqrt(s.shape[0]))
-    solve_factored(work, p, u)
+    p, _ = factor_passive(G, u, work, RANK_TOL * np.sqrt(s.shape[0]))
+    solve_factored(work, p)
     for r in range(p):
         z[work.idx[r]] = work.y[r]
 
@@ -854,7 +886,7 @@ def smallest_pivots(G, gram_of, S, out):
     for j in range(S.shape[0]):
         for i in range(k):
             work.passive[i] = S[j, i] > 0.0
-        p, is_passive = factor_passive(G[gram_of[j]], work, RANK_TOL * np.sqrt(k))
+        p, is_passive = factor_passive(G[gram_of[j]], S[j], work, RANK_TOL * np.sqrt(k))
         out[j] = 1.0
         if is_passive < p:
             out[j] = 0.0

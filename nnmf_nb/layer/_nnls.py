@@ -953,15 +953,15 @@ def warn_not_converged(status, solver="nnls"):
         )
 
 # %% ../../nbs/layer/nnls.ipynb #21bf2e3f
-def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0):
+def solve_layer(X, A, S0=None, F=None, *, l1=0.0, l2=0.0, G=None):
     """q for a `DataMatrix` X (N x M): S (k x M, in units of X.scale, dtype of X) and status. F =
-    A'X may be given if known. l1 and l2: numbers, or arrays (k x 1, l1 also k x M); the penalty
-    X.l2 of the data comes on top.
+    A'X and G = A'A (as `DataMatrix.AtA`) may be given if known. l1 and l2: numbers, or arrays (k x
+    1, l1 also k x M); the penalty X.l2 of the data comes on top.
     """
-    return _solve_columns(X, A, S0, F, l1, l2, solve_gram)
+    return _solve_columns(X, A, S0, F, l1, l2, solve_gram, G)
 
 
-def _solve_columns(X, A, S0, F, l1, l2, solve):
+def _solve_columns(X, A, S0, F, l1, l2, solve, G=None):
     """S (k x M) and whatever else `solve`, a function like `solve_gram`, says about each point."""
     F = (X.AtX(A) if F is None else F).T
     S0 = None if S0 is None else S0.T
@@ -975,7 +975,8 @@ def _solve_columns(X, A, S0, F, l1, l2, solve):
     if isinstance(X, WeightedDataMatrix):
         S, *about = _solve_weighted(X, A, F, S0, l2, solve)
     else:
-        S, *about = solve(ridged(ridged(gram(A)[None, ...], l2), X.l2, X.centering), F, S0)
+        G = (gram(A) if G is None else G)[None, ...]
+        S, *about = solve(ridged(ridged(G, l2), X.l2, X.centering), F, S0)
     return namespace(S).astype(S, X.dtype).T, *about
 
 # %% ../../nbs/layer/nnls.ipynb #9c9dbfa0
@@ -1311,13 +1312,13 @@ def _vjp_scaled(scaled, S, Z, z):
     return _rescaled(dA, top - scaled.a.T, scaled.X.scale)
 
 # %% ../../nbs/layer/nnls.ipynb #d4240e65
-def adjoint(X, A, S, dS, *, l2=0.0):
+def adjoint(X, A, S, dS, *, l2=0.0, G=None):
     """Z (k x M): (A'A + l2 I)^-1 dS on the support of each column of S, 0 elsewhere. X is asked for
-    its weights and its penalty only.
+    its weights and its penalty only. G: A'A where it is known.
     """
     if not isinstance(X, WeightedDataMatrix):
-        G = ridged(ridged(gram(A)[None, ...], l2), X.l2, X.centering)
-        Z = adjoint_gram(G, S.T, dS.T)
+        G = (gram(A) if G is None else G)[None, ...]
+        Z = adjoint_gram(ridged(ridged(G, l2), X.l2, X.centering), S.T, dS.T)
     else:
         (Z,) = _per_pattern(
             X, A, l2, lambda G, which, c: (adjoint_gram(G, S.T[c, :], dS.T[c, :], which),)
@@ -1329,7 +1330,7 @@ def layer_vjp(X, A, S, Z):
     """dC/dA (N x k) of a layer with adjoint Z, for a `DataMatrix` X and S in units of X.scale: X Z'
     - A (S Z' + Z S').
     """
-    return X.XSt(Z) - X.MSt2(A, S, Z)
+    return X.XSt(Z) - X.sum_of_MSt(A, [(S, Z), (Z, S)])
 
 # %% ../../nbs/layer/nnls.ipynb #ac0ffae3
 def adjoint_gram(G, S, U, gram_of=None):

@@ -22,7 +22,6 @@ import numpy as np
 from nnmf_nb.chain._costs import (
     COSTS,
     ChainObjective,
-    Cost,
     Forward,
     UnitColumns,
     backpropagate,
@@ -138,13 +137,7 @@ def batch_objective(X, cost, supervision, terms, index, objective=ChainObjective
     factor = grown if of_part else grown * part.norm2 / (X.norm2 or 1.0)
 
     def sampled(fwd):
-        value, dA, dS, T = cost(fwd)
-        return Cost(
-            factor * value,
-            [factor * g for g in dA],
-            [factor * g for g in dS],
-            None if T is None else factor * T,
-        )
+        return cost(fwd).times(factor)
 
     fixed = {
         layer: fixed_classifier_loss(supervision.labels[layer], supervision.loss, term, index, like)

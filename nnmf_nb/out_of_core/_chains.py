@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..chain._costs import Cost, depth_errors
+from ..chain._costs import depth_errors
 from ..chain._labels import LABEL_LOSSES, Labels
 from ..core._arrays import Array, double, gram, inner
 from ..core._data import power_of_two
@@ -260,7 +260,7 @@ class BlockedObjective:
             for one, S in zip(supports, fwd.S):
                 one.store(number, S)
             share = X.norm2 / total
-            cost = _weighed(method.cost(fwd), share)
+            cost = method.cost(fwd).times(share)
             for layer, dS in of_labels.items():
                 mine = placed(labels[layer], edges[number], edges[number + 1])
                 cost.dS[layer][:, mine.columns] += lam * dS[:, mine.among_labeled]
@@ -268,16 +268,6 @@ class BlockedObjective:
             return ChainSums(cost.value, gradients, share * depth_errors(fwd) ** 2)
 
         return sum_over_blocks(work, data.source, ChainSums.plus)
-
-
-def _weighed(cost, share):
-    """The same `Cost` times a number."""
-    return Cost(
-        share * cost.value,
-        [share * g for g in cost.dA],
-        [share * g for g in cost.dS],
-        None if cost.T is None else share * cost.T,
-    )
 
 # %% ../../nbs/out_of_core/chains.ipynb #7319f87c
 class JointSums(NamedTuple):
