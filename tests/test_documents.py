@@ -46,6 +46,11 @@ def test_bytes_come_back(n):
     assert zlib.decompress(unpacked(module.packed(raw)), -15) == raw
 
 
+def test_a_page_has_as_many_names_as_there_are():
+    names = zlib.decompress(unpacked(module.packed_strings(["a\0b", "", "größer"])), -15)
+    assert names.decode().split("\0") == ["a b", "", "größer"]
+
+
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array, sp.csc_matrix])
 def test_copies_of_rows_are_those_of_all_cosines(make):
     rng = np.random.default_rng(0)

@@ -14,11 +14,17 @@ from nnmf_nb.chain._costs import depth_errors, propagate
 from nnmf_nb.core import _data as data
 from nnmf_nb.core._arrays import NOT_CONVERGED
 from nnmf_nb.core._data import as_data
-from nnmf_nb.core._linalg import top_svd, unit_columns
+from nnmf_nb.core._linalg import _from_short_side, top_svd, unit_columns
 from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.solvers.coordinate_descent import _portable_coordinate_descent, hals
-from nnmf_nb.solvers.extrapolation import extrapolated_nmf
-from nnmf_nb.solvers.initialization import _dominant_part, nndsvd, random_start, svd_start
+from nnmf_nb.solvers.extrapolation import _writable_rows, extrapolated_nmf
+from nnmf_nb.solvers.initialization import (
+    _dominant_part,
+    exact_start,
+    nndsvd,
+    random_start,
+    svd_start,
+)
 from nnmf_nb.solvers.stationarity import (
     projected_gradient_norm,
     projected_gradient_norm_from_products,
@@ -347,3 +353,62 @@ def test_the_weight_of_a_dead_topic_is_one():
     gradient = A @ (S @ S.T) - Q
     found = projected_gradient_norm_from_products(A, A.T @ A, S @ S.T, Q)
     assert found == pytest.approx(projected_gradient_norm([A], [gradient]), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(100, 6), (6, 100)])
+def test_long_thin_data_are_decomposed_from_their_short_side(shape):
+    X = np.random.default_rng(12).random(shape)
+    U, s, Vt = _from_short_side(X, 3)
+    np.testing.assert_allclose(s, np.linalg.svd(X, compute_uv=False)[:3])
+    np.testing.assert_allclose(U.T @ X @ Vt.T, np.diag(s), atol=1e-10)
+
+
+def test_a_penalty_asks_for_more_than_factors_without_error():
+    X = noisy(3, 8)
+    assert exact_start(X, 3) is not None
+    assert exact_start(X.penalized(0.5), 3) is None
+
+
+@pytest.mark.parametrize("change", ["order", "lock"])
+def test_what_a_kernel_fills_is_writable_and_row_by_row(change):
+    array = np.random.default_rng(13).random((4, 3))
+    given = np.asfortranarray(array) if change == "order" else array.copy()
+    given.flags.writeable = change != "lock"
+    ready = _writable_rows(given)
+    assert ready.flags.c_contiguous and ready.flags.writeable
+    np.testing.assert_array_equal(ready, array)
+
+
+@pytest.mark.parametrize("closeness", [1e-3, 1e-10])
+def test_points_that_did_not_end_are_looked_at_again(monkeypatch, closeness):
+    """Whether the columns of A are well-conditioned or not."""
+    rng = np.random.default_rng(14)
+    A = rng.random((9, 3))
+    A[:, 2] = A[:, 1] + closeness * A[:, 0]
+    F = rng.random((5, 3))
+    status = np.array([0, NOT_CONVERGED, 0, NOT_CONVERGED, 0])
+    S = np.zeros((5, 3))
+    monkeypatch.setattr(layer, "_solve_unit_gram", lambda *args: (S, status))
+    scaled = layer._scaled_problem(A, as_data(A @ F.T), 0.0, 0.0)
+    doubtful = layer._solve_and_doubt(scaled, (A.T @ A)[None], F)[2]
+    np.testing.assert_array_equal(doubtful, status > 0)
+
+
+def test_smallest_pivots_of_small_coefficients_without_kernels(monkeypatch):
+    rng = np.random.default_rng(15)
+    A = unit_columns(rng.random((9, 4)))
+    G, S = (A.T @ A)[None], 1e-3 * rng.random((6, 4)) * (rng.random((6, 4)) < 0.7)
+    inverses = [np.linalg.cholesky(G[0][np.ix_(s > 0, s > 0)]) for s in S]
+    expected = [np.diag(L).min(initial=1.0) ** 2 for L in inverses]
+    monkeypatch.setattr(layer, "cpu_kernels", lambda: None)
+    np.testing.assert_allclose(layer._smallest_pivots(G, S, None), expected)
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-3])
+def test_an_l1_penalty_counts_where_columns_are_nearly_dependent(l2):
+    rng = np.random.default_rng(16)
+    A = rng.random((20, 4)) * [1.0, 1e-3, 1.0, 10.0]
+    A[:, 2] = A[:, 0] * (1 + 1e-9 * rng.random(20))
+    X = A @ rng.random((4, 7)) + 0.1 * rng.random((20, 7))
+    found = nnls(A, X, l1=0.5, l2=l2)
+    assert float(kkt_residual(A, X, found, l1=0.5, l2=l2).max()) < 1e-9

@@ -72,43 +72,48 @@ def changed(node):
 
 
 def places(tree):
-    """Every node inside a function that can be changed: not in what a message says, in an
-    annotation or behind `raise`.
+    """Every node inside a function that can be changed, with the statement that tests must reach
+    to notice it: the node itself, for a default value the body of the function. Not in what a
+    message says, in an annotation or behind `raise`.
     """
 
-    def walk(node, inside):
+    def walk(node, inside, body):
         if isinstance(node, ast.JoinedStr | ast.Raise) or (
             isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
         ):
             return
         if inside and isinstance(node, ast.expr) and changed(node) is not None:
-            yield node
+            yield node, body or [node]
+        if isinstance(node, ast.arguments):
+            body = inside.body
         for name, field in ast.iter_fields(node):
             if name in ("annotation", "returns"):
                 continue
             for child in field if isinstance(field, list) else [field]:
                 if isinstance(child, ast.AST):
-                    yield from walk(child, inside or isinstance(node, ast.FunctionDef))
+                    function = node if isinstance(node, ast.FunctionDef) else inside
+                    yield from walk(child, function, body)
 
-    return list(walk(tree, False))
+    return list(walk(tree, None, None))
 
 
 def mutants(module):
-    """All (module, lines of the changed expression, the first of them as text, source of the whole
-    file with one change).
+    """All (module, number of the changed line, lines that tests must reach, the changed line as
+    text, source of the whole file with one change).
     """
     text = (ROOT / "nnmf_nb" / f"{module}.py").read_text(encoding="utf-8")
     starts = [0]
     for line in text.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    for node in places(ast.parse(text)):
+    for node, reached in places(ast.parse(text)):
         start, stop = (
             starts[node.lineno - 1] + node.col_offset,
             starts[node.end_lineno - 1] + node.end_col_offset,
         )
         yield (
             module,
-            range(node.lineno, node.end_lineno + 1),
+            node.lineno,
+            range(reached[0].lineno, reached[-1].end_lineno + 1),
             text.splitlines()[node.lineno - 1],
             (
                 text.encode()[:start]
@@ -206,7 +211,7 @@ def main(number, seed):
         free.put(first)
         print(f"tests of each line known after {time.perf_counter() - start:.0f} s", flush=True)
 
-        def judge(module, lines, before, source):
+        def judge(module, number, lines, before, source):
             """'' where a test notices the mutant, else a line about it."""
             reached = set().union(*(tests[module].get(line, ()) for line in lines))
             quickest = sorted(reached, key=lambda test: (seconds.get(test, 0), test))
@@ -216,8 +221,8 @@ def main(number, seed):
                 found = noticed(folder, module, source, quickest, limit) if quickest else ""
             finally:
                 free.put(folder)
-            after = source.splitlines()[lines[0] - 1].strip()
-            head = f"{module}.py:{lines[0]}: "
+            after = source.splitlines()[number - 1].strip()
+            head = f"{module}.py:{number}: "
             if found:
                 print(head + found, flush=True)
                 return ""

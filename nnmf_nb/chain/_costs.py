@@ -199,8 +199,19 @@ class Cost(NamedTuple):
     T: ArrayLike | None = None
     pairs: tuple = ()
 
-    def times(self, factor):
-        """Return the cost times a number, as a `Cost`."""
+    def times(self, factor: float) -> "Cost":
+        """Multiply the cost by a number.
+
+        Parameters
+        ----------
+        factor : float
+            The number, dimensionless.
+
+        Returns
+        -------
+        Cost
+            Value and derivatives, each times the number.
+        """
         return Cost(
             factor * self.value,
             [factor * g for g in self.dA],

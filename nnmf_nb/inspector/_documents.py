@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LEAST', 'TOKEN', 'SIGNS', 'STRATEGIES', 'NUMBERED', 'WORD', 'OPENING', 'PAGE_SIZE', 'whole_percent', 'shares_within',
            'percent_of_documents', 'percent_of_words', 'speaking', 'unit_rows', 'rarest_parts', 'alike_pairs',
-           'copies_of_rows', 'base91', 'deflated', 'packed', 'counted_on', 'code_lengths', 'packed_texts', 'shorten',
-           'is_cut', 'Documents']
+           'copies_of_rows', 'base91', 'deflated', 'packed', 'packed_strings', 'counted_on', 'code_lengths',
+           'packed_texts', 'shorten', 'is_cut', 'Documents']
 
 # %% ../../nbs/inspector/documents.ipynb #9b956d81
 import heapq
@@ -163,6 +163,11 @@ def packed(raw):
     return base91(min((deflated(raw, one) for one in STRATEGIES), key=len))
 
 
+def packed_strings(strings):
+    """Strings, one after the other with NUL between them; a NUL inside is shown as a space."""
+    return packed("\0".join(string.replace("\0", " ") for string in strings).encode())
+
+
 NUMBERED = re.compile(r"^(.*?)(0|[1-9][0-9]{0,8})$", re.DOTALL)
 
 
@@ -216,7 +221,7 @@ def packed_texts(texts):
     bits = "".join(codes[word] for word in itertools.chain.from_iterable(lists))
     stream = np.packbits(np.frombuffer(bits.encode(), np.uint8) - 48).tobytes()
     return dict(
-        words=packed("\0".join(words[n] for n in order).encode()),
+        words=packed_strings(words[n] for n in order),
         lengths=np.bincount(lengths).tolist(),
         codes=base91(stream),
     )
@@ -449,7 +454,7 @@ class Documents:
         later = np.flatnonzero(copies != np.arange(len(self)))
         made = dict(
             n=len(self),
-            names=packed("\0".join(counted_on(self.names)).encode()),
+            names=packed_strings(counted_on(self.names)),
             shares=[packed(self.shares(l).T.tobytes()) for l in layers],
             copies=[[int(m), int(copies[m])] for m in later],
             kind=texts if self.has_texts else None,
@@ -466,7 +471,7 @@ class Documents:
         ranking = np.empty(len(used), dtype="<u4")
         ranking[np.argsort(-used, kind="stable")] = np.arange(len(used))
         return dict(
-            words=packed("\0".join(names).encode()),
+            words=packed_strings(names),
             ranking=packed(ranking.tobytes()),
             parts=[packed(self.word_shares(l).T.tobytes()) for l in layers],
         )

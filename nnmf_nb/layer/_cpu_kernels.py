@@ -265,7 +265,7 @@ def active_set(G, f, s, work, tol):
         is_passive, noise = passive_point(G, f, target, work, tol)
         if step_to_boundary(passive, s, target):
             # rounding only: do not pick it again at once
-            if best >= 0 and not passive[best]:
+            if not passive[best]:
                 barred[best] = True
             continue
         best = -1

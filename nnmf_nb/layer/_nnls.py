@@ -291,10 +291,10 @@ def _active_set_point(G, f):
         low = passive & (target <= 0)
         if low.any():
             ratio = np.where(low, s / np.maximum(s - target, 1e-300), np.inf)
-            s = np.where(passive, s + ratio.min() * (target - s), 0.0)
+            s = s + ratio.min() * (target - s)
             passive &= (s > 0) & (np.arange(k) != ratio.argmin())
             s = np.where(passive, s, 0.0)
-            if newest >= 0 and not passive[newest]:
+            if not passive[newest]:
                 barred[newest] = True
             continue
         s = target
