@@ -19,7 +19,7 @@ help: ## this list
 demo: .venv/run ## see it work, with no more than the package needs
 	@$(PY) tools/demo.py
 
-test: .venv/dev ## every gate that a change must pass, in order (5 to 6 minutes on two cores)
+test: .venv/dev ## every gate that a change must pass, in order (4 to 6 minutes on two cores)
 	@$(PY) tools/gates.py --jobs $(JOBS) $(PYTEST_ARGS)
 
 test-all: .venv/dev ## the same with every combination of parameters and the long tests (20 minutes)
@@ -34,7 +34,7 @@ bare: .venv/dev ## use it where numba, or the widgets, are not installed, each i
 docs: .venv/docs ## the documentation site in _docs/html, with its links checked (2 minutes)
 	@$(PY) tools/docs.py
 
-portable: .venv/dev ## notebooks and tests as on other processors, with other numbers of threads, without numba (45 to 60 minutes)
+portable: .venv/dev ## notebooks and tests as on other processors, with other numbers of threads, without numba (40 to 60 minutes)
 	@$(PY) tools/portable.py --jobs $(JOBS)
 
 lowest: .venv/dev ## the tests with the lowest versions that settings.ini allows, and on every supported Python (an hour)

@@ -1,7 +1,7 @@
 """Run notebooks and tests as they would run elsewhere: with the kernels of other processors, other
 numbers of threads, without numba.
 
-    portable.py                     every setting that this machine can run (45 to 60 minutes on
+    portable.py                     every setting that this machine can run (40 to 60 minutes on
     two cores)
     portable.py --most-different 2  the two that differ most from this machine's own: what CI runs
     portable.py --only zen          those with this in their name

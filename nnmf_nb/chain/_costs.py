@@ -618,18 +618,18 @@ def backpropagate(fwd: Forward, cost: Cost) -> list:
     >>> [gradient.shape for gradient in backpropagate(fwd, every(fwd))]
     [(8, 4), (4, 2)]
     """
-    dA, G = list(cost.dA), cost.dS[-1]
+    dA, D = list(cost.dA), cost.dS[-1]
     for l in range(len(fwd.A) - 1, 0, -1):
         below = DataMatrix(fwd.S[l - 1], scale=1.0)
-        Z = adjoint(below, fwd.A[l], fwd.S[l], G)
+        Z = adjoint(below, fwd.A[l], fwd.S[l], D)
         dA[l] = dA[l] + layer_vjp(below, fwd.A[l], fwd.S[l], Z)
-        G = cost.dS[l - 1] + fwd.A[l] @ Z
+        D = cost.dS[l - 1] + fwd.A[l] @ Z
     X, A0, S0 = fwd.X, fwd.A[0], fwd.S[0]
-    Z = adjoint(X, A0, S0, G, G=fwd.G)
+    Z = adjoint(X, A0, S0, D, G=fwd.G)
     thin = Z if cost.T is None else Z + cost.T
-    through_q = X.XSt(thin)
-    through_q += X.sum_of_MSt(A0, [*cost.pairs, (S0, -Z), (-Z, S0)])
-    dA[0] = dA[0] + through_q
+    products = X.XSt(thin)
+    products += X.sum_of_MSt(A0, [*cost.pairs, (S0, -Z), (-Z, S0)])
+    dA[0] = dA[0] + products
     return dA
 
 # %% ../../nbs/chain/costs.ipynb #b8cc3d76

@@ -156,7 +156,8 @@ def factor_passive(G, b, work, tol):
         for r in range(c + 1, p + 1):
             U[c + 1, r] -= a * U[c, r]
         inv[c + 1] = scale_row(U, c + 1, p + 1, tol)
-        is_passive += (inv[c] > 0.0) + (inv[c + 1] > 0.0)
+        is_passive += inv[c] > 0.0
+        is_passive += inv[c + 1] > 0.0
     if p % 2 == 1:
         c = p - 1
         for j in range(c):
