@@ -37,7 +37,7 @@ docs: .venv/docs ## the documentation site in _docs/html, with its links checked
 portable: .venv/dev ## notebooks and tests as on other processors, with other numbers of threads, without numba (40 to 60 minutes)
 	@$(PY) tools/portable.py --jobs $(JOBS)
 
-lowest: .venv/dev ## the tests with the lowest versions that settings.ini allows, and on every supported Python (an hour)
+lowest: .venv/dev ## the tests with the lowest versions that settings.ini allows, and on every supported Python (20 to 60 minutes)
 	@$(PY) tools/lowest.py --jobs $(JOBS)
 
 lab: .venv/dev ## open the first tutorial in JupyterLab
