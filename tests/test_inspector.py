@@ -1369,7 +1369,7 @@ def test_names_survive_without_a_kernel(open_page, genes, toy, tmp_path):
     page.reload()
     page.wait_for_selector(".node.selected")
     node(page, 0, 2).click()
-    assert page.locator(".topic h3").inner_text() == "from the page"
+    page.locator(".topic h3", has_text="from the page").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="download").click()
     file = tmp_path / "names.json"
