@@ -124,8 +124,8 @@ def subtract_rows_above(U, c, end):
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"contract"}, inline="always")
 def scale_row(U, c, end, tol):
-    """Divide row c by the root of its pivot, or by infinity if the pivot is within tol; returns
-    the inverse of the divisor.
+    """Divide row c by the root of its pivot, or make it zero where the pivot is not above tol;
+    returns the inverse of that root, or 0.
     """
     inverse = 1.0 / np.sqrt(U[c, c]) if U[c, c] > tol else 0.0
     for r in range(c, end):
