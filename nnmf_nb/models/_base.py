@@ -700,7 +700,8 @@ class FactorizationEstimator(  # type: ignore[call-arg]
         Returns
         -------
         list of (int, dict)
-            Number of iterations before each change, and the parameters that changed.
+            Number of entries of the history before each change (the first is the start), and the
+            parameters that changed.
         """
         return list((getattr(self, "history_", None) or {}).get("changes", ()))
 

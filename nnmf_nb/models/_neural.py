@@ -456,8 +456,8 @@ class Change(NamedTuple):
 
 
 class Changes:
-    """Changes of one fit: `asked` (dicts of parameters, from any thread) and `done` (pairs of the
-    iterations before and the parameters).
+    """Changes of one fit: `requested` (dicts of parameters, from any thread) and `done` (pairs of
+    the number of entries of the history before a change and its parameters).
     """
 
     def __init__(self):
@@ -533,7 +533,8 @@ class NeuralNMF(LayeredNMF):
     """Neural NMF: all layers of a hierarchy trained together by exact backpropagation.
 
     The chain is X ~ A_0 A_1 .. A_l S_l with S_l = q(S_(l-1), A_l) and S_(-1) = X, where q(X, A) is
-    the S >= 0 that minimizes ||X - A S||_F^2. All A_l are trained jointly, with exact derivatives
+    the S >= 0 that minimizes ||X - A S||_F^2; with coefficients='data', S_l = q(X, A_0 A_1 .. A_l).
+    All A_l are trained jointly, with exact derivatives
     through q. `init` says where training begins, unless `warm_start` lets a fit go on from an
     earlier one. (X is n_features x n_samples in these formulas, as in the paper; `fit` takes
     n_samples x n_features.)
@@ -602,8 +603,9 @@ class NeuralNMF(LayeredNMF):
         length.
     n_init : 'auto' or int, default='auto'
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
-        one comes from the SVD, the others are random; each gets ten iterations, and the best goes
-        on. 'auto' is 5, and 3 for counts and for data on disk.
+        one comes from the SVD, the others are random; each gets ten iterations on trial, and the
+        best goes on to 50 (20 for counts and for data on disk). 'auto' is 5, and 3 for counts and
+        for data on disk.
     max_iter : int, default=500
         Largest number of training iterations.
     tol : float, default=1e-4
@@ -892,7 +894,8 @@ class NeuralNMF(LayeredNMF):
         Returns
         -------
         list of (int, dict)
-            Number of iterations before each change, and the parameters that changed.
+            Number of entries of the history before each change (the first is the start), and the
+            parameters that changed.
         """
         running = getattr(self, "_changes", None)
         return running.done if running else super().parameter_changes()
