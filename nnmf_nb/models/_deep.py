@@ -623,8 +623,8 @@ class DeepNMF(LayeredNMF):
         relative KKT residual of a column of S), `ambiguous` (number of data points whose S is not
         unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine
         above 0.99). All numbers are dimensionless. Topics are in descending order of their share. A
-        pooled layer's A has one row per topic below: alike in a group for means, from least squares
-        for maxima.
+        pooled layer's A has one row per topic below; the rows of a group are multiples of each
+        other for means, and come from least squares for maxima.
     components_ : ndarray of shape (k_L, n_features)
         Topics of the deepest layer as mixtures of features, (A_0 A_1 .. A_L)', dimensionless. It
         can only be read.

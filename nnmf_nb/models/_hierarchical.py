@@ -106,7 +106,8 @@ class HierarchicalNMF(LayeredNMF):
     n_components_ : int
         Number of topics of the deepest layer.
     reconstruction_err_ : float
-        Frobenius norm of X minus its reconstruction at the deepest layer, in units of X.
+        Frobenius norm of X minus its reconstruction at the deepest layer, in units of X; with
+        beta_loss='kullback-leibler' the square root of its deviance.
     n_iter_ : int
         Largest number of iterations of a layer, at least 1.
     converged_ : bool

@@ -642,7 +642,8 @@ class NeuralNMF(LayeredNMF):
     n_components_ : int
         Number of topics of the deepest layer.
     reconstruction_err_ : float
-        Frobenius norm of X minus its reconstruction at the deepest layer, in units of X.
+        Frobenius norm of X minus its reconstruction at the deepest layer, in units of X; with
+        beta_loss='kullback-leibler' the square root of its deviance.
     n_iter_ : int
         Number of training iterations of the last fit, at least 1.
     converged_ : bool

@@ -252,7 +252,7 @@ class NMF(CountsWithExposure):
         multiplicative updates; 'auto': extrapolated sweeps or exact updates, whichever is faster,
         for a Frobenius loss without penalties, fixed components, mask and weights, 'hals' with
         them; for Kullback-Leibler multiplicative passes, then extrapolated coordinate descent, if
-        there are compiled kernels for X; for other losses multiplicative passes, then alternating
+        X is of NumPy or SciPy; for other losses multiplicative passes, then alternating
         Newton steps ('mu' with fixed components).
     beta_loss : str, float or Loss, default='frobenius'
         Loss between X and A S: 'frobenius', 'kullback-leibler', 'itakura-saito', the beta of a beta
