@@ -404,6 +404,16 @@ def test_smallest_pivots_of_small_coefficients_without_kernels(monkeypatch):
     np.testing.assert_allclose(layer._smallest_pivots(G, S, None), expected)
 
 
+@pytest.mark.parametrize("kernels", [layer.cpu_kernels, lambda: None])
+def test_smallest_pivot_of_equal_columns_is_nothing(monkeypatch, kernels):
+    A = unit_columns(np.random.default_rng(15).random((9, 4)))
+    A[:, 3] = A[:, 1]
+    S = np.array([[0.0, 1, 2, 3], [1.0, 1, 1, 0]])
+    monkeypatch.setattr(layer, "cpu_kernels", kernels)
+    both, one = layer._smallest_pivots((A.T @ A)[None], S, None)
+    assert both < 1e-12 < 1e-3 < one
+
+
 @pytest.mark.parametrize("l2", [0.0, 1e-3])
 def test_an_l1_penalty_counts_where_columns_are_nearly_dependent(l2):
     rng = np.random.default_rng(16)
