@@ -14,7 +14,12 @@ from nnmf_nb.chain._costs import depth_errors, propagate
 from nnmf_nb.core import _data as data
 from nnmf_nb.core._arrays import NOT_CONVERGED
 from nnmf_nb.core._data import as_data
-from nnmf_nb.core._linalg import _from_short_side, top_svd, unit_columns
+from nnmf_nb.core._linalg import (
+    _block_krylov_svd,
+    _from_short_side,
+    top_svd,
+    unit_columns,
+)
 from nnmf_nb.layer import _nnls as layer
 from nnmf_nb.solvers.coordinate_descent import _portable_coordinate_descent, hals
 from nnmf_nb.solvers.extrapolation import _writable_rows, extrapolated_nmf
@@ -422,3 +427,15 @@ def test_an_l1_penalty_counts_where_columns_are_nearly_dependent(l2):
     X = A @ rng.random((4, 7)) + 0.1 * rng.random((20, 7))
     found = nnls(A, X, l1=0.5, l2=l2)
     assert float(kkt_residual(A, X, found, l1=0.5, l2=l2).max()) < 1e-9
+
+
+def test_singular_vectors_where_lanczos_iterations_break_down():
+    """Slowly decreasing singular values, some of them equal: many rounds of the block method."""
+    rng = np.random.default_rng(17)
+    left, right = (np.linalg.qr(rng.standard_normal((n, 250)))[0] for n in (300, 250))
+    values = np.r_[np.full(5, 2.0), np.linspace(1.5, 1.0, 245)]
+    X = left * values @ right.T
+    U, s, V = _block_krylov_svd(as_data(X), 12, 0)
+    s = s * as_data(X).scale
+    np.testing.assert_allclose(s, values[:12], rtol=1e-12)
+    assert np.linalg.norm(X @ V - U * s) + np.linalg.norm(X.T @ U - V * s) < 1e-11
