@@ -1,9 +1,9 @@
 """Run the gates that a change must pass, one after the other, with a line for each and a total at
 the end.
 
-    gates.py                what must pass before every commit (six minutes on two cores)
-    gates.py --exhaustive   the same with every combination of parameters and the long tests (under
-    twenty-five)
+    gates.py                what must pass before every commit (four to six minutes on two cores)
+    gates.py --exhaustive   the same with every combination of parameters and the long tests
+    (twenty minutes)
 
 Notebooks and tests share one pool of processes, one more than there are cores (--jobs), each with
 one thread.

@@ -123,8 +123,8 @@ def frame_of(model, names, shape=None):
     for l, one in enumerate(layers):
         row = dict(
             rank=one.rank,
-            error=signif(one.error),
-            floor=signif(getattr(one, "floor", np.nan)),
+            error=signif(one.error, 6),
+            floor=signif(getattr(one, "floor", np.nan), 6),
             light="",
             words="",
             topics=[],

@@ -774,8 +774,8 @@ def product(P, Q, out):
 # %% ../../nbs/layer/cpu_kernels.ipynb #074926d3
 @njit(cache=True, error_model="numpy", nogil=True)
 def extrapolated_block(G, F, scale, extrapolated, last, beta, sweeps, new, reached):
-    """new: rows `ahead` (M x k) after sweeps with right-hand sides F / scale (F is divided in
-    place); reached: new, reached ahead from `last`.
+    """new: the rows `extrapolated` (M x k) after sweeps with right-hand sides F / scale (F is
+    divided in place); reached: new, extrapolated away from `last`.
 
     Returns the mean number of rounds that a row took.
     """
@@ -806,10 +806,10 @@ def extrapolated_iteration(
     extrapolated_S,
 ):
     """One turn on X / scale (X: N x M if upright, else M x N) from A (N x k) and S (M x k), all in
-    C order. Fills new_A, new_S and both reached ahead.
+    C order. Fills new_A, new_S, extrapolated_A and extrapolated_S.
 
     Returns rounds per row of A and S, the length of A's projected gradient (column norms as
-    weights), and <Q, A>, <H, A'A> for the new A, Q = X S and H = S'S of the S ahead.
+    weights), and <Q, A>, <H, A'A> for the new A, Q = X S and H = S'S of the extrapolated S.
     """
     N, M, k = len(A), len(S), A.shape[1]
     G, F, H, Q = np.empty((k, k)), np.empty((M, k)), np.empty((k, k)), np.empty((N, k))

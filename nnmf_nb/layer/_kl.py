@@ -649,10 +649,9 @@ def kl_regression(
     The minimized function is D(X || A S) + l1 sum(S) + l2 ||S||_F^2 / 2 with the generalized
     Kullback-Leibler divergence D, the negative log-likelihood of Poisson counts X with mean A S up
     to a constant. Every data point is solved to rounding by Newton steps [1]_ whose quadratic
-    models are minimized over S >= 0 exactly. Without l2 the sum of A S over the features of a data
-    point is that of X where the sums of all columns of A and l1 are the same, and always
-    ``(A'1 + l1)'S = 1'X``. Entries of X that no topic can explain (a row of zeros in A) are left
-    out.
+    models are minimized over S >= 0 exactly. Without penalties the sum of A S over the features of
+    a data point is that of X; with l1, ``(A'1 + l1)'S = 1'X`` holds. Entries of X that no topic can
+    explain (a row of zeros in A) are left out.
 
     Parameters
     ----------

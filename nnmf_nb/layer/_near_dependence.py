@@ -15,10 +15,10 @@ from ..core._arrays import DEGENERATE, TIED
 
 # %% ../../nbs/layer/near_dependence.ipynb #6c3e81f7
 class OrthogonalProblem(NamedTuple):
-    """m data points with the same A (N x k) and weights: min_{t >= 0} ||b - R t||^2 / 2 + price't.
+    """m data points with the same A (N x k) and weights: min_{t >= 0} ||b - R t||^2 / 2 + linear't.
 
     A, X (N x m), root (N square roots of weights, or None) and l2 (k): as given. length (k):
-    lengths of the columns, Q and R their orthogonal factors, b (m x r) and price (m x k), size (m)
+    lengths of the columns, Q and R their orthogonal factors, b (m x r) and linear (m x k), size (m)
     the lengths of the data points, noise: distance at which a column is dependent.
     """
 

@@ -1226,8 +1226,7 @@ def nnls_vjp(
     A : array or sparse matrix of shape (n_features, k)
         Topics, as given to `nnls`.
     X : array or DataMatrix of shape (n_features, n_samples)
-        Data, as given to `nnls`. Dense, because dC/dX has its size; for a sparse X use `layer_vjp`,
-        which computes dC/dA alone.
+        Data, as given to `nnls`. dC/dX is dense, whatever X is.
     S : array of shape (k, n_samples)
         The solution ``nnls(A, X)``, with the same mask, weights and penalties.
     dS : array of shape (k, n_samples)

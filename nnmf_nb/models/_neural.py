@@ -603,8 +603,9 @@ class NeuralNMF(LayeredNMF):
         length.
     n_init : 'auto' or int, default='auto'
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
-        one comes from the SVD, the others are random; each gets ten iterations on trial, and the
-        best goes on to 50 (20 for counts and for data on disk). 'auto' is 5, and 3 for counts and
+        one comes from the SVD, the others are random; each gets ten iterations on trial (30 for
+        counts), and the best up to 50 more (60 for counts, 20 for data on disk and with 'above').
+        'auto' is 5, and 3 for counts and
         for data on disk.
     max_iter : int, default=500
         Largest number of training iterations.

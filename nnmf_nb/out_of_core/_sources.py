@@ -383,8 +383,8 @@ def cached_rows(path: str | Path, triplets: Callable, cache: str | Path | None) 
             raise OSError(
                 error.errno,
                 f"No mapped copy of {path} can be written to {folder} ({error.strerror}). Nothing "
-                "of it is left. Give cache= on a disk with room: it takes 16 bytes per entry, and "
-                "as much again while it is made",
+                "of it is left. Give cache= on a disk with room: it takes 12 bytes per entry, and "
+                "20 more while it is made",
             ) from error
         finally:
             _remove(partial)

@@ -496,8 +496,8 @@ def mu(
     Raises
     ------
     ValueError
-        If X has negative entries, if beta <= 0 and X has zeros (those of weight 0 do not count), or
-        if the shapes do not fit.
+        If beta is not 2 and X has negative entries, if beta <= 0 and X has zeros (those of weight 0
+        do not count), or if the shapes do not fit.
 
     References
     ----------
@@ -829,8 +829,8 @@ def alternating_newton(
     Raises
     ------
     ValueError
-        If X has negative entries, if beta <= 0 and X has zeros (those of weight 0 do not count), or
-        if the shapes do not fit.
+        If beta is not 2 and X has negative entries, if beta <= 0 and X has zeros (those of weight 0
+        do not count), or if the shapes do not fit.
 
     Examples
     --------

@@ -110,7 +110,8 @@ class ExtrapolationState:
     errors : list of float
         Relative error of (A, S) after each iteration, dimensionless.
     stationarity : list of float
-        Norm of the projected gradient with respect to A after each iteration, dimensionless.
+        Norm of the projected gradient with respect to A that each iteration met before it updated
+        A, exact where a stop was confirmed; dimensionless.
     reason : str
         'max_iter', 'stationary', 'callback' or 'interrupted'.
     """
@@ -439,7 +440,7 @@ def extrapolated_nmf(
     exact : bool, default=None
         True for exact block updates (E-ANLS), False for sweeps (E-HALS). None begins with sweeps
         and changes to exact updates when these get further in the same time; on a GPU after the
-        first five iterations.
+        first six iterations.
     callback : callable, default=None
         ``callback(n, error, gradient_norm, A)`` is called after each iteration n = 0, 1, ... If it
         returns True, the fit ends.

@@ -196,8 +196,8 @@ def best_start(
     Returns
     -------
     Factorization
-        The result with the lowest error, or that of `exact_start` if there is one. Its reason is
-        'interrupted' after a `KeyboardInterrupt`.
+        The result with the lowest error, or that of `exact_start` where there are at least as many
+        topics as features. Its reason is 'interrupted' after a `KeyboardInterrupt`.
     """
     exact = exact_start(X, k) if k >= X.shape[0] else None
     if exact is not None:
