@@ -534,10 +534,9 @@ class NeuralNMF(LayeredNMF):
 
     The chain is X ~ A_0 A_1 .. A_l S_l with S_l = q(S_(l-1), A_l) and S_(-1) = X, where q(X, A) is
     the S >= 0 that minimizes ||X - A S||_F^2; with coefficients='data', S_l = q(X, A_0 A_1 .. A_l).
-    All A_l are trained jointly, with exact derivatives
-    through q. `init` says where training begins, unless `warm_start` lets a fit go on from an
-    earlier one. (X is n_features x n_samples in these formulas, as in the paper; `fit` takes
-    n_samples x n_features.)
+    All A_l are trained jointly, with exact derivatives through q. `init` says where training
+    begins, unless `warm_start` lets a fit go on from an earlier one. (X is n_features x n_samples
+    in these formulas, as in the paper; `fit` takes n_samples x n_features.)
 
     Parameters
     ----------
@@ -605,8 +604,7 @@ class NeuralNMF(LayeredNMF):
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
         one comes from the SVD, the others are random; each gets ten iterations on trial (30 for
         counts), and the best up to 50 more (60 for counts, 20 for data on disk and with 'above').
-        'auto' is 5, and 3 for counts and
-        for data on disk.
+        'auto' is 5, and 3 for counts and for data on disk.
     max_iter : int, default=500
         Largest number of training iterations.
     tol : float, default=1e-4
