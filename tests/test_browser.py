@@ -6,10 +6,12 @@ looked at.
 """
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -76,6 +78,7 @@ view
 """
 PLAIN = """
 import sys
+import tempfile
 sys.modules["anywidget"] = None
 from nnmf_nb import HierarchicalNMF, datasets, inspect
 toy = datasets.toy(0)
@@ -98,14 +101,19 @@ def write_notebook(path, *cells):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port where nobody listens, below those that the system gives to a program that asks for
+    any: no other takes it before the server does.
+    """
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)):
+                return port
+    raise OSError("a hundred ports are taken")
 
 
-def environment(folder):
+def environment(folder, runtime):
     """Of the servers: this interpreter and checkout, no settings of whoever runs the test, no
-    questions about news.
+    questions about news. The sockets of kernels are in `runtime`, whose path must be short.
     """
     from ipykernel.kernelspec import write_kernel_spec
 
@@ -122,7 +130,6 @@ def environment(folder):
     places = dict(
         JUPYTER_CONFIG_DIR="config",
         JUPYTER_DATA_DIR="data",
-        JUPYTER_RUNTIME_DIR="runtime",
         JUPYTERLAB_SETTINGS_DIR="settings",
         JUPYTERLAB_WORKSPACES_DIR="workspaces",
         IPYTHONDIR="ipython",
@@ -131,7 +138,7 @@ def environment(folder):
     env = (
         os.environ
         | {name: str(folder / place) for name, place in places.items()}
-        | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+        | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "JUPYTER_RUNTIME_DIR": runtime}
     )
     return env | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -140,13 +147,14 @@ def environment(folder):
 
 def serve(command, port, folder, log):
     """Start a server and wait for its answer; yields its address."""
+    runtime = tempfile.TemporaryDirectory()
     with open(log, "w") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=environment(folder / "jupyter"),
+            env=environment(folder / "jupyter", runtime.name),
         )
     try:
         end = time.monotonic() + 60
@@ -166,6 +174,7 @@ def serve(command, port, folder, log):
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
+        runtime.cleanup()
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +205,7 @@ def jupyter(tmp_path_factory):
         "--ServerApp.password=",
         "--allow-root",
         f"--ServerApp.root_dir={folder}",
+        "--KernelManager.transport=ipc",  # a port may be taken before a kernel has it
         "--expose-app-in-browser",
         "--JupyterNotebookApp.expose_app_in_browser=True",
     ]

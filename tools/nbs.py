@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 # jsonschema would build a grammar of URIs with it, which takes 3 s and serves nothing here
 sys.modules.setdefault("rfc3987_syntax", None)
@@ -35,13 +36,14 @@ sys.modules.setdefault("rfc3987_syntax", None)
 import nbformat  # noqa: E402
 from ipykernel.kernelspec import write_kernel_spec  # noqa: E402
 from nbclient import NotebookClient  # noqa: E402
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError  # noqa: E402
+from nbclient.exceptions import CellExecutionError, CellTimeoutError  # noqa: E402
 from PIL import Image  # noqa: E402
+from traitlets.config import Config  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from warm_kernel import kernels  # noqa: E402
+from warm_kernel import LOG, kernels  # noqa: E402
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 COLAB = "application/vnd.google.colaboratory.intrinsic+json"
@@ -247,8 +249,11 @@ def variables_of_kernels(folder):
     quiet.parent.mkdir()
     lines = 'import logging\n\nlogging.getLogger("nnmf_nb").setLevel("ERROR")\n'
     quiet.write_text(lines + sitecustomize_of(os.environ.get("PYTHONPATH", "")))
+    runtime = Path(folder, "runtime")
+    runtime.mkdir()
     return env | {
         "TQDM_DISABLE": "1",
+        "JUPYTER_RUNTIME_DIR": str(runtime),
         "IPYTHONDIR": str(Path(folder, "ipython")),
         "MATPLOTLIBRC": str(Path(folder, "matplotlibrc")),
     }
@@ -262,11 +267,30 @@ def sitecustomize_of(search_path):
     return next((file.read_text() for file in files if file.exists()), "")
 
 
+def connection(folder):
+    """Settings of a kernel that is reached through sockets in `folder`. The usual ports are chosen
+    and let go before the kernel takes them: now and then another process has one by then, and the
+    kernel ends before it has begun.
+    """
+    if sys.platform != "linux":
+        return Config()
+    file = str(Path(folder, f"{uuid4().hex}.json"))
+    return Config(KernelManager={"transport": "ipc", "connection_file": file})
+
+
+def last_words(folder, lines=12):
+    """What kernels have lately written to stderr, outside of their cells."""
+    log = Path(folder, LOG)
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return "\n".join(["", *text.splitlines()[-lines:]]) if text else ""
+
+
 async def run(path, timeout, env):
     """Execute the notebook at `path` in a kernel of its own; returns it tidied, or raises
     RuntimeError with what went wrong.
     """
     nb = tidy(read(path))
+    folder = env["JUPYTER_RUNTIME_DIR"]
     client = Client(
         nb,
         timeout=timeout,
@@ -275,13 +299,16 @@ async def run(path, timeout, env):
         store_widget_state=False,
         coalesce_streams=True,
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        config=connection(folder),
     )
     try:
         await client.async_execute(env=env)
     except CellExecutionError as error:
         raise RuntimeError(COLOR.sub("", str(error))) from None
-    except (CellTimeoutError, DeadKernelError) as error:
+    except CellTimeoutError as error:
         raise RuntimeError(str(error)) from None
+    except RuntimeError as error:  # the kernel has ended, perhaps before the first cell
+        raise RuntimeError(f"{error}{last_words(folder)}") from None
     if any(
         output.output_type == "error" for cell in nb.cells for output in cell.get("outputs", [])
     ):

@@ -18,9 +18,12 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from importlib import import_module
 from types import SimpleNamespace
+
+LOG = "kernels.log"  # what kernels write to stderr, beside their connection files
 
 LIBRARIES = (
     "ipykernel.kernelapp",
@@ -100,8 +103,11 @@ def run_kernel(connection):
 
     try:
         launch_new_instance()
+    except Exception:
+        traceback.print_exc()  # the process ends below, and Python would not say why
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(0)
 
 
@@ -140,9 +146,10 @@ def kernels(folder, environment):
     command = [sys.executable, __file__, "serve", str(descriptor)]
     # figures are shown in the notebook, as in a kernel that imports matplotlib itself
     environment = {**environment, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, env=environment, pass_fds=[descriptor]
-    )
+    with open(os.path.join(environment["JUPYTER_RUNTIME_DIR"], LOG), "ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=log, env=environment, pass_fds=[descriptor]
+        )
     listener.close()  # who asks for a kernel where that process has ended is refused
     try:
         yield [sys.executable, "-S", "-E", __file__, "start", address, "-f", "{connection_file}"]
