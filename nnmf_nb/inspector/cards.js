@@ -1,7 +1,7 @@
 // What stands beside the map: the data point that is pointed at, and those that are chosen.
 
 import { chip } from "./chips.js";
-import { h, percent, rgb, sum } from "./elements.js";
+import { h, percent, rgb, saveFile, sum } from "./elements.js";
 import { callOf, levelNames } from "./payload.js";
 import { curveOfBytes, pictureOfBytes } from "./pictures.js";
 import { meanShares } from "./points.js";
@@ -119,8 +119,5 @@ async function downloadChosen(view, chosen, l) {
   const head = ["number", view.data.unit, ...topics.map((j) => view.nameOf(l, j))];
   const rows = chosen.map((m) => [m, titles[m], ...topics.map((j) => shares[l][j * n + m])]);
   const text = [head, ...rows].map((row) => row.map(quoted).join(",")).join("\n");
-  const link = h("a", { download: `chosen_${view.data.unit.replace(" ", "_")}s.csv` });
-  link.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }));
-  link.click();
-  URL.revokeObjectURL(link.href);
+  saveFile(`chosen_${view.data.unit.replace(" ", "_")}s.csv`, `${text}\n`, "text/csv");
 }

@@ -2,7 +2,7 @@
 // log, and what was refused.
 
 import { OTHERS, phraseOfEdit } from "./edit_log.js";
-import { h, percent } from "./elements.js";
+import { h, percent, saveFile } from "./elements.js";
 import { levelName, levelNames } from "./payload.js";
 
 const LONG = 60_000; // milliseconds in which a kernel writes a page
@@ -53,7 +53,7 @@ export function draftBar(view, editing) {
   });
   const log = h("details", { class: "log" });
   const download = button("log-file", "download the log", () =>
-    editing.send({ do: "log" }).then(guard(({ log: text }) => saveText(text))),
+    editing.send({ do: "log" }).then(guard(({ log: text }) => saveFile("edits.json", text))),
   );
   const parts = editing.isWriting ? [] : [compare];
   const save = editing.isWriting ? [] : [savePage(view, editing)];
@@ -222,7 +222,7 @@ function savePage(view, editing) {
     const { value } = select;
     select.value = "";
     if (!value) return;
-    const save = view.guard(({ page }) => saveText(page, `topics-to-${value}.html`, "text/html"));
+    const save = view.guard(({ page }) => saveFile(`topics-to-${value}.html`, page, "text/html"));
     view.ask({ page: value }, LONG).then(save, view.guard(failed));
   }));
   return select;
@@ -334,10 +334,4 @@ function drawComparison(view, editing, rows) {
   const head = ["topic", "before", "after"].map((one) => h("th", { scope: "col" }, one));
   const table = h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(row)));
   return [h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "topics before and after" }, table)];
-}
-
-function saveText(text, name = "edits.json", type = "application/json") {
-  const address = URL.createObjectURL(new Blob([text], { type }));
-  h("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
 }

@@ -1,6 +1,6 @@
 // Names of topics that a reader gives: where they are stored, and their way to another page.
 
-import { h } from "./elements.js";
+import { h, saveFile } from "./elements.js";
 
 /** Names of a page without a kernel: in its state, and in the storage of the browser where there
  *  is one. Another fit, or another set of names from Python, has another place there. */
@@ -47,9 +47,7 @@ export function namesTools(view) {
 
 function download(view) {
   const text = JSON.stringify({ fit: view.data.fit, names: view.names() }, null, 1);
-  const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  h("a", { href: address, download: "topic_names.json" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
+  saveFile("topic_names.json", text);
 }
 
 /** The names in a file that belongs to this fit, with those that were here before. */
