@@ -10,6 +10,7 @@ from nnmf_nb.chain._costs import (
     energy,
     every,
     last,
+    on_free_lengths,
     on_unit_columns,
     propagate,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "energy",
     "every",
     "last",
+    "on_free_lengths",
     "on_unit_columns",
     "propagate",
 ]

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['COSTS', 'Forward', 'propagate', 'unfold', 'depth_error2', 'depth_errors', 'Cost', 'every', 'last', 'energy',
            'described', 'read_cost', 'directional_deviation', 'check_derivatives', 'smallest_deviation', 'custom',
-           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'UnitColumns', 'check_gradient']
+           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'UnitColumns', 'mean_length',
+           'on_free_lengths', 'FreeLengths', 'check_gradient']
 
 # %% ../../nbs/chain/costs.ipynb #389ea793
 import math
@@ -744,6 +745,88 @@ class UnitColumns:
     def enter(self, A):
         """Return the variables of a chain."""
         return [unit_columns(a) for a in A]
+
+    leave = enter
+
+# %% ../../nbs/chain/costs.ipynb #94d6c718
+def mean_length(A):
+    """The root mean square of the lengths of the columns of A, 1 if all are zero: a float64 array
+    of shape (1, 1).
+    """
+    xp = namespace(A)
+    squares = xp.sum(double(A) ** 2, axis=0, keepdims=True)
+    length = xp.sqrt(xp.mean(squares, axis=1, keepdims=True))
+    return xp.where(length > 0, length, 1.0)
+
+
+def on_free_lengths(objective: Callable) -> Callable:
+    """Evaluate an objective at a chain in which the lengths between the layers are free.
+
+    The first and the last factor get columns of unit length as in `on_unit_columns`. A factor
+    between them is divided by one number, so that its columns have unit length on average (root
+    mean square): how they differ in length says how much each topic counts in the layer above.
+
+    Parameters
+    ----------
+    objective : callable
+        Function of the factors A_0, ..., A_L that returns value, gradients and forward pass, such
+        as a `ChainObjective`.
+
+    Returns
+    -------
+    callable
+        Function of the same kind. Its forward pass holds the scaled factors, its gradients are
+        those by the factors as they were given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnmf_nb.chain import ChainObjective, every, on_free_lengths
+    >>> from nnmf_nb.core._data import as_data
+    >>> rng = np.random.default_rng(0)
+    >>> X = as_data(rng.random((8, 40)))
+    >>> A = [rng.random((8, 4)), rng.random((4, 3)), rng.random((3, 2))]
+    >>> objective = on_free_lengths(ChainObjective(X, every))
+    >>> lengths = [np.linalg.norm(a, axis=0) for a in objective(A)[2].A]
+    >>> np.allclose(lengths[0], 1), np.allclose(lengths[1], 1), np.allclose(lengths[2], 1)
+    (True, False, True)
+    >>> bool(np.isclose((lengths[1] ** 2).mean(), 1))
+    True
+    """
+
+    def scaled(A):
+        lengths = [namespace(a).astype(d, a.dtype) for a, d in zip(A, _lengths(A))]
+        unit = tuple(a / d for a, d in zip(A, lengths))
+        value, dA, fwd = objective(unit)
+        gradients = []
+        for g, a, d in zip(dA, unit, lengths):
+            along = namespace(g).sum(g * a, axis=0, keepdims=True)
+            if d.shape[1] == 1:  # all columns are divided by one number
+                along = namespace(g).mean(along, axis=1, keepdims=True)
+            gradients.append((g - a * along) / d)
+        return value, gradients, fwd
+
+    return scaled
+
+
+def _lengths(A):
+    """By what the columns of every A_l are divided: 1 x k_l, between the first and last 1 x 1."""
+    last = len(A) - 1
+    return [
+        column_lengths(a)[None, :] if l in (0, last) else mean_length(a) for l, a in enumerate(A)
+    ]
+
+
+class FreeLengths:
+    """The variables of a chain of three or more layers under the squared error: first and last A_l
+    with columns of length one, those between with columns of length one on average.
+    """
+
+    wrap = staticmethod(on_free_lengths)
+
+    def enter(self, A):
+        """Return the variables of a chain."""
+        return [namespace(a).astype(double(a) / d, a.dtype) for a, d in zip(A, _lengths(A))]
 
     leave = enter
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CHANGEABLE', 'train_chain', 'batch_objective', 'sgd', 'judged_depths', 'chosen_cost', 'checked_weights',
-           'chosen_objective', 'chosen_optimizer', 'check_for_blocks', 'blocked_objective', 'start_loss',
-           'chain_trainer', 'check_warm_start', 'check_features', 'check_change', 'Change', 'Changes', 'changing',
-           'progress', 'in_restarts', 'NeuralNMF']
+           'chosen_variables', 'chosen_objective', 'chosen_optimizer', 'check_for_blocks', 'blocked_objective',
+           'start_loss', 'chain_trainer', 'check_warm_start', 'check_features', 'check_change', 'Change', 'Changes',
+           'changing', 'progress', 'in_restarts', 'NeuralNMF']
 
 # %% ../../nbs/models/neural.ipynb #4777fa73
 import contextlib
@@ -23,6 +23,7 @@ from nnmf_nb.chain._costs import (
     COSTS,
     ChainObjective,
     Forward,
+    FreeLengths,
     UnitColumns,
     backpropagate,
     depth_errors,
@@ -100,8 +101,8 @@ def train_chain(
     errors=depth_errors,
     **options,
 ):
-    """Train the chain A (list of A_l >= 0) on a `DataMatrix` X. Returns the best chain (unit
-    columns), its `Trace`, and the errors per iteration.
+    """Train the chain A (list of A_l >= 0) on a `DataMatrix` X. Returns the best chain, its
+    `Trace`, and the errors per iteration.
 
     cost: a chain cost (see `resolve_cost`); optimizer: a function of `OPTIMIZERS`, `options` are
     its own (`step`, `memory`, ..). callback(iteration, value, A, forward pass, stationarity) ->
@@ -235,6 +236,16 @@ def _cost_of_counts(model, n_layers, y, check, X):
     return CountCost(1.0 if X is None else null_divergence(X), weights)
 
 
+def chosen_variables(model, X, n_layers):
+    """The variables in which a `NeuralNMF` is trained."""
+    if layer_loss(model) is COUNTS:
+        return CountVariables(X)
+    of_reconstruction = not callable(model.cost) and model.cost != "energy"
+    if model.coefficients == "chain" and n_layers > 2 and of_reconstruction:
+        return UnitColumns() if model.optimizer == "sgd" else FreeLengths()
+    return UnitColumns()
+
+
 def chosen_objective(model, cost, labeled, n_layers):
     """The function (X, cost) -> objective for the coefficients of a `NeuralNMF`."""
     if layer_loss(model) is COUNTS:
@@ -355,7 +366,7 @@ def chain_trainer(model, X, supervision, rng, n_layers, optimizer=None):
     losses = supervision.losses(namespace_like(X))
     check = model.check_gradient and optimizer is None
     of_counts = layer_loss(model) is COUNTS
-    variables = CountVariables(X) if of_counts else UnitColumns()
+    variables = chosen_variables(model, X, n_layers)
     cost = chosen_cost(model, n_layers, supervision.y, check, X)
     objective = chosen_objective(model, cost, losses, n_layers)
     chosen, options = chosen_optimizer(
@@ -598,8 +609,8 @@ class NeuralNMF(LayeredNMF):
         place of the topics most like them, and goes on from the lowest cost. Below other layers a
         first layer with labels and as many topics as classes then begins with the mean data point
         of each class (not where data are read in blocks). A list of matrices A_l
-        (n_features x k_0, k_0 x k_1, .., entries >= 0) is taken as it is, with columns of unit
-        length.
+        (n_features x k_0, k_0 x k_1, .., entries >= 0) is taken as it is, with columns of the
+        lengths that those of `layers_` have.
     n_init : 'auto' or int, default='auto'
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
         one comes from the SVD, the others are random; each gets ten iterations on trial (30 for
@@ -629,12 +640,14 @@ class NeuralNMF(LayeredNMF):
     Attributes
     ----------
     layers_ : list of Layer
-        One for each layer, in the paper's orientation: `A` (k_(l-1) x k_l, columns of unit length),
-        `S` (k_l x n_samples, units of X), `error` (relative reconstruction error of X at this
-        depth), `floor` (the lowest error that a matrix of this rank can have), `kkt` (largest
-        relative KKT residual of a column of S), `ambiguous` (number of data points whose S is not
-        unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine
-        above 0.99). All numbers are dimensionless. Topics are in descending order of their share.
+        One for each layer, in the paper's orientation: `A` (k_(l-1) x k_l, columns of unit length;
+        with coefficients='chain' those between the first and the last layer have unit length on
+        average, and a topic with a longer column counts for less in the layer above), `S`
+        (k_l x n_samples, units of X), `error` (relative reconstruction error of X at this depth),
+        `floor` (the lowest error that a matrix of this rank can have), `kkt` (largest relative KKT
+        residual of a column of S), `ambiguous` (number of data points whose S is not unique),
+        `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine above
+        0.99). All numbers are dimensionless. Topics are in descending order of their share.
     components_ : ndarray of shape (k_L, n_features)
         Topics of the deepest layer as mixtures of features, (A_0 A_1 .. A_L)', dimensionless. It
         can only be read.

@@ -316,12 +316,14 @@ def check_n_init(n_init, auto=3):
 
 
 def given_chain(init, ranks, X, pool_size=1, by=None):
-    """The matrices A_l of `init` as a chain for the data X, with unit columns.
+    """The matrices A_l of `init` as a chain for the data X, with unit columns; between the first
+    and the last A_l the columns keep their lengths relative to the longest one.
 
     Raises `ValueError` for wrong shapes and for entries that are negative, NaN or infinite. A
     column of zeros would begin as a dead topic; it becomes the mean of all rows. pool_size:
     topics of a layer that are one row of the next A_l. by: `LayerLoss`.
     """
+    by = by or SQUARES
     below = (X.shape[0], *(k // pool_size for k in ranks))
     shapes = list(zip(below, ranks))
     if len(init) != len(ranks):
@@ -345,7 +347,12 @@ def given_chain(init, ranks, X, pool_size=1, by=None):
                 f"({len(bad)} such entries)."
             )
         A = np.where(A.any(axis=0), A, 1.0)
-        chain.append((by or SQUARES).start(asarray(A, namespace_like(X), X.dtype)))
+        keeps_lengths = by is SQUARES and 0 < layer < len(init) - 1
+        if keeps_lengths:
+            A = A / A.max()
+            A = A / np.linalg.norm(A, axis=0).max()
+        A = asarray(A, namespace_like(X), X.dtype)
+        chain.append(A if keeps_lengths else by.start(A))
     return chain
 
 # %% ../../nbs/models/starts.ipynb #5e1c0f3a

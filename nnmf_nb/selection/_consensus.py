@@ -105,7 +105,7 @@ def _most_typical(runs):
 
 
 def _medians(reference, runs, found):
-    """Medians [A_0, .., A_L] of the topics that came back, columns of unit length.
+    """Medians [A_0, .., A_L] of the topics that came back, columns of unit length at both ends.
 
     reference: a chain; runs: the other chains; found: the `_Returns` of each layer.
     """
@@ -119,8 +119,14 @@ def _medians(reference, runs, found):
                 other = other[found[layer - 1].partner[n]]
                 other = np.where(found[layer - 1].back[n][:, None], other, np.nan)
             matched.append(other)
-        chain.append(_unit(np.nanmedian(matched, axis=0)))
-    return chain
+        chain.append(np.nanmedian(matched, axis=0))
+    return _of_unit_length(chain)
+
+
+def _of_unit_length(chain):
+    """The chain with unit columns in A_0 and A_L; those between have lengths that count."""
+    last = len(chain) - 1
+    return [_unit(A) if layer in (0, last) else A for layer, A in enumerate(chain)]
 
 # %% ../../nbs/selection/consensus.ipynb #f79e328f
 def consensus(
@@ -242,10 +248,12 @@ def _often_enough(chain, found, min_share):
 
 def _fitted(X, estimator, chain, chosen, found, random_state):
     """The model with the chosen topics of a chain, by share."""
-    chain = [
-        A[:, topics] if layer == 0 else _unit(A[np.ix_(chosen[layer - 1], topics)])
-        for layer, (A, topics) in enumerate(zip(chain, chosen))
-    ]
+    chain = _of_unit_length(
+        [
+            A[:, topics] if layer == 0 else A[np.ix_(chosen[layer - 1], topics)]
+            for layer, (A, topics) in enumerate(zip(chain, chosen))
+        ]
+    )
     if isinstance(estimator, NMF):
         model, order = _fitted_flat(X, estimator, chain[0], random_state)
     else:

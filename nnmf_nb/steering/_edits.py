@@ -27,9 +27,10 @@ from nnmf_nb.steering._state import (
     allowed_entries,
     below,
     lower_bounds,
+    of_length,
     protected,
     solved,
-    unit,
+    usual_length,
     with_layer,
 )
 
@@ -159,7 +160,7 @@ def replaced(state: State, layer: int, old: list[int], columns: np.ndarray, new:
             "supertopics first."
         )
     lost = [ids[j] for j in old]
-    B, _ = unit(columns)
+    B, _ = of_length(columns, usual_length(state.A[layer]))
     A, S, names = list(state.A), list(state.S), list(state.ids)
     A[layer] = np.concatenate([A[layer][:, stay], B], axis=1)
     heir = np.repeat(S[layer][old].sum(axis=0)[None], len(new), axis=0)
@@ -288,7 +289,7 @@ def create(corpus: Corpus, state: State, record: Record) -> tuple[State, int]:
     column[sorted(stopped)] = 0.0
     if not column.any():
         raise ValueError("Nothing is in these data points; choose others.")
-    A, _ = unit(column[:, None])
+    A, _ = of_length(column[:, None])
     new = replaced(state, 0, [], A, record.new)
     bounds = _bounds_of_added(new)
     seeds = {(record.new[0], w, min(bounds[-1], float(A[w, 0]))) for w in words}
@@ -350,9 +351,9 @@ def _within_bounds(state, layer):
 
 def rescaled(state: State, A: np.ndarray) -> State:
     """Return the state with another A_0, whose lower bounds have the units of its columns."""
-    _, length = unit(A)
-    unit_of = dict(zip(state.ids[0], length))
-    added = frozenset((t, w, float(bound / unit_of[t])) for t, w, bound in state.added)
+    _, length = of_length(A)
+    length_of = dict(zip(state.ids[0], length))
+    added = frozenset((t, w, float(bound / length_of[t])) for t, w, bound in state.added)
     return with_layer(replace(state, added=added), 0, A)
 
 

@@ -56,11 +56,12 @@ from nnmf_nb.steering._state import (
     first_state,
     fitted_classifier,
     label_weight,
+    lengths,
     lower_bounds,
+    of_length,
     protected,
     solve_labeled,
     solved,
-    unit,
     with_layer,
 )
 
@@ -390,12 +391,12 @@ class _LayerProblem:
 
 
 def _after_layer(corpus, state, layer, end):
-    """The state after the refinement of a layer: unit columns, exact coefficients."""
-    _, length = unit(end.A)
-    S = (*state.S[:layer], end.S * length[:, None], *state.S[layer + 1 :])
-    B = None if end.B is None else end.B / length
-    unit_of = dict(zip(state.ids[layer], length))
-    added = frozenset((t, w, float(b / unit_of.get(t, 1.0))) for t, w, b in state.added)
+    """The state after the refinement of a layer: columns of their length, exact coefficients."""
+    _, factor = of_length(end.A, lengths(state.A[layer]))
+    S = (*state.S[:layer], end.S * factor[:, None], *state.S[layer + 1 :])
+    B = None if end.B is None else end.B / factor
+    factor_of = dict(zip(state.ids[layer], factor))
+    added = frozenset((t, w, float(b / factor_of.get(t, 1.0))) for t, w, b in state.added)
     new = with_layer(replace(state, S=S, added=added), layer, end.A)
     if B is not None:
         new = replace(new, joint=B)
