@@ -1,5 +1,6 @@
 """Contracts that every layered estimator keeps, whatever trains it."""
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -28,8 +29,9 @@ from nnmf_nb import (
     NonnegativeCP,
     datasets,
 )
-from nnmf_nb.chain._costs import COSTS
+from nnmf_nb.chain._costs import COSTS, depth_errors, propagate
 from nnmf_nb.core._arrays import to_numpy
+from nnmf_nb.core._data import as_data
 from nnmf_nb.layer._nnls import cpu_kernels
 from nnmf_nb.solvers.gradient import OPTIMIZERS
 
@@ -547,6 +549,35 @@ def test_toy_reaches_every_floor(seed, coefficients):
     for one, floor in zip(model.layers_, (0.0236, 0.2816, 0.4676)):
         assert one.error < 1.005 * one.floor
         assert one.floor == pytest.approx(floor, rel=2e-2)
+
+
+def test_lengths_between_the_layers_pass_through_every_door(tmp_path):
+    X = planted(seed=3)
+    model = quiet(NeuralNMF((6, 4, 2), random_state=0), X)
+    first, between, last = [one.A for one in model.layers_]
+    lengths = np.linalg.norm(between, axis=0)
+    assert (lengths**2).mean() == pytest.approx(1) and np.ptp(lengths) > 0.01
+    for end in (first, last):
+        np.testing.assert_allclose(np.linalg.norm(end, axis=0), 1)
+    errors = [one.error for one in model.layers_]
+    np.testing.assert_allclose(
+        errors, depth_errors(propagate(as_data(X.T), (first, between, last)))
+    )
+    # they count: columns of unit length would do worse
+    assert depth_errors(propagate(as_data(X.T), (first, between / lengths, last)))[2] > errors[2]
+
+    nnmf_nb.save(model, tmp_path / "model.safetensors")
+    given = NeuralNMF((6, 4, 2), init=[first, between, last], max_iter=0)
+    for other in (
+        quiet(given, X),
+        quiet(clone(given).set_params(init=[first, 5 * between, last]), X),
+        quiet(copy.deepcopy(model).set_params(warm_start=True, max_iter=0), X),
+        nnmf_nb.load(tmp_path / "model.safetensors"),
+        nnmf_nb.consensus(X, models=[model] * 3),
+        nnmf_nb.steer(model, X).to_model(),
+    ):
+        np.testing.assert_allclose([one.error for one in other.layers_], errors, rtol=1e-9)
+        np.testing.assert_allclose(other.transform(X), model.transform(X), atol=1e-8)
 
 
 def test_joint_training_beats_layer_by_layer():

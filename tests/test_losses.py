@@ -19,6 +19,7 @@ from nnmf_nb.chain._costs import (
     energy,
     every,
     last,
+    on_free_lengths,
     on_unit_columns,
     propagate,
     resolve_cost,
@@ -227,10 +228,11 @@ def test_gradients_entry_by_entry(cost):
 
 @pytest.mark.parametrize("kind", ["dense", "sparse", "masked", "weighted"])
 @pytest.mark.parametrize("cost", COSTS)
-def test_gradients_on_unit_columns(cost, kind):
+@pytest.mark.parametrize("lengths", [on_unit_columns, on_free_lengths])
+def test_gradients_where_lengths_are_set(lengths, cost, kind):
     X, A = chain(3, N=6, M=8)
     A = [3 * a for a in A]
-    objective = on_unit_columns(ChainObjective(kinds(X)[kind], COSTS[cost]))
+    objective = lengths(ChainObjective(kinds(X)[kind], COSTS[cost]))
     value, dA, _ = objective(A)
     for l in range(3):
         assert (
@@ -239,7 +241,11 @@ def test_gradients_on_unit_columns(cost, kind):
             )
             <= 1e-6
         )
-        assert np.abs((dA[l] * A[l]).sum(axis=0)).max() <= 1e-12
+        along = (dA[l] * A[l]).sum(axis=0)
+        if lengths is on_free_lengths and l == 1:
+            assert np.abs(along).max() > 1e-6  # it says how much a topic counts above
+            along = along.sum()
+        assert np.abs(along).max() <= 1e-12
     assert objective([a * s for a, s in zip(A, (0.1, 7, 1e5))])[0] == pytest.approx(
         value, rel=1e-10
     )
