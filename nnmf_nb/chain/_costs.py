@@ -742,11 +742,11 @@ class UnitColumns:
 
     wrap = staticmethod(on_unit_columns)
 
-    def enter(self, A):
-        """Return the variables of a chain."""
+    def scaled(self, A):
+        """Return variables in the lengths that training keeps."""
         return [unit_columns(a) for a in A]
 
-    leave = enter
+    enter = leave = scaled
 
 # %% ../../nbs/chain/costs.ipynb #94d6c718
 def mean_length(A):
@@ -824,11 +824,11 @@ class FreeLengths:
 
     wrap = staticmethod(on_free_lengths)
 
-    def enter(self, A):
-        """Return the variables of a chain."""
+    def scaled(self, A):
+        """Return variables in the lengths that training keeps."""
         return [namespace(a).astype(double(a) / d, a.dtype) for a, d in zip(A, _lengths(A))]
 
-    leave = enter
+    enter = leave = scaled
 
 # %% ../../nbs/chain/costs.ipynb #59d486f1
 def check_gradient(

@@ -227,7 +227,11 @@ class CountVariables:
 
     def enter(self, A):
         """Return the variables of a chain."""
-        return [unit_columns(A[0] / self.size), *map(unit_columns, A[1:])]
+        return self.scaled([A[0] / self.size, *A[1:]])
+
+    def scaled(self, B):
+        """Return variables in the lengths that training keeps."""
+        return [unit_columns(b) for b in B]
 
     def leave(self, B):
         """Return the chain, with columns of sum 1."""

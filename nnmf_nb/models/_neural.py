@@ -148,9 +148,9 @@ def batch_objective(X, cost, supervision, terms, index, objective=ChainObjective
     return variables.wrap(objective(part, with_labels(sampled, fixed, supervision.lam * grown)))
 
 # %% ../../nbs/models/neural.ipynb #b23c6447
-def sgd(objective, at, *, batches, step=0.1):
-    """Projected stochastic gradient: A_l <- (A_l - step dC_batch/dA_l)_+ on unit columns; a step is
-    one epoch. The cost never rises over an epoch.
+def sgd(objective, at, *, batches, scaled, step=0.1):
+    """Projected stochastic gradient: A_l <- (A_l - step dC_batch/dA_l)_+, then `scaled` to the
+    lengths that training keeps; a step is one epoch. The cost never rises over an epoch.
 
     batches(forward pass) -> the functions A -> (value, gradients, ..) of one epoch. An epoch that
     raises the cost is undone and the step halved; at 1e-4 of the first step it ends.
@@ -159,7 +159,7 @@ def sgd(objective, at, *, batches, step=0.1):
     while length > 1e-4 * step:
         A = at.A
         for batch in batches(at.fwd):
-            A = tuple(unit_columns(_projected(a - length * g)) for a, g in zip(A, batch(A)[1]))
+            A = tuple(scaled([_projected(a - length * g) for a, g in zip(A, batch(A)[1])]))
         trial = _evaluated(objective, A, length)
         if trial.value <= at.value:
             return trial
@@ -240,9 +240,10 @@ def chosen_variables(model, X, n_layers):
     """The variables in which a `NeuralNMF` is trained."""
     if layer_loss(model) is COUNTS:
         return CountVariables(X)
+    # other costs may depend on lengths in ways of their own
     of_reconstruction = not callable(model.cost) and model.cost != "energy"
-    if model.coefficients == "chain" and n_layers > 2 and of_reconstruction:
-        return UnitColumns() if model.optimizer == "sgd" else FreeLengths()
+    if n_layers > 2 and model.coefficients == "chain" and of_reconstruction:
+        return FreeLengths()
     return UnitColumns()
 
 
@@ -295,7 +296,7 @@ def chosen_optimizer(
                 variables,
             )
 
-    return sgd, options | {"batches": batches}
+    return sgd, options | {"batches": batches, "scaled": (variables or UnitColumns()).scaled}
 
 # %% ../../nbs/models/neural.ipynb #5855da0d
 def check_for_blocks(model):
