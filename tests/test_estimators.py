@@ -566,6 +566,10 @@ def test_lengths_between_the_layers_pass_through_every_door(tmp_path):
     # they count: columns of unit length would do worse
     assert depth_errors(propagate(as_data(X.T), (first, between / lengths, last)))[2] > errors[2]
 
+    # what an independent certificate finds is what training ended with
+    found = np.linalg.norm([one.stationarity for one in model.certificate_.layers])
+    assert found == pytest.approx(model.history_["stationarity"][-1], rel=1e-6)
+
     nnmf_nb.save(model, tmp_path / "model.safetensors")
     given = NeuralNMF((6, 4, 2), init=[first, between, last], max_iter=0)
     for other in (

@@ -818,8 +818,8 @@ def _lengths(A):
 
 
 class FreeLengths:
-    """The variables of a chain of three or more layers under the squared error: first and last A_l
-    with columns of length one, those between with columns of length one on average.
+    """The variables of a chain under the squared error: the first and the last A_l with columns of
+    length one, those between with columns of length one on average.
     """
 
     wrap = staticmethod(on_free_lengths)

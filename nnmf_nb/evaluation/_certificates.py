@@ -8,14 +8,14 @@ __all__ = ['GRAM_FEATURES', 'STATIONARY', 'WEIGHTS', 'EXACT', 'LOOSE', 'MOVING',
            'Residual', 'residual', 'ReadInBlocks', 'error2', 'in_units', 'in_range', 'point_norms', 'kkt_table',
            'Criteria', 'LayerCertificate', 'condition_of', 'degenerate_points', 'projected_gradient_on_A',
            'lighter_half', 'of_layer', 'penalties_on_S', 'penalties_on_A', 'grams_seen', 'solved', 'on_supports',
-           'product', 'direct_derivatives', 'relative_weights', 'chain_gradient', 'graded', 'hides_light_points',
-           'faults_of_A', 'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small', 'row_of', 'verdict_rows',
-           'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain', 'error_of',
-           'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify', 'not_judged',
-           'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'of_given_topics', 'criteria_of_counts',
-           'is_number', 'is_pair', 'is_plausible', 'criteria_of', 'verify_blocks', 'as_it_was_fitted', 'arrays_of',
-           'verify', 'projected_gradient', 'jointly', 'residuals_by_divergence', 'by_divergence', 'divergence_words',
-           'jointly_by_counts', 'certificate_of']
+           'product', 'direct_derivatives', 'relative_weights', 'along_columns', 'chain_gradient', 'graded',
+           'hides_light_points', 'faults_of_A', 'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small', 'row_of',
+           'verdict_rows', 'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain',
+           'error_of', 'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify',
+           'not_judged', 'criteria_of_nmf', 'only_coefficients', 'criteria_with_labels', 'of_given_topics',
+           'criteria_of_counts', 'is_number', 'is_pair', 'is_plausible', 'criteria_of', 'verify_blocks',
+           'as_it_was_fitted', 'arrays_of', 'verify', 'projected_gradient', 'jointly', 'residuals_by_divergence',
+           'by_divergence', 'divergence_words', 'jointly_by_counts', 'certificate_of']
 
 # %% ../../nbs/evaluation/certificates.ipynb #4a122589
 import copy
@@ -268,6 +268,9 @@ class Criteria(NamedTuple):
         Name of the chain cost by which A is judged; '' for the error of each layer.
     depth_weights : tuple of float, default=()
         Weights of the depths in that cost, dimensionless. Empty for those that its name implies.
+    lengths_between : bool, default=False
+        Whether the lengths of the columns of A_l between the first and the last were found by
+        training, too.
     judged_depths : tuple of int or None, default=None
         Depths whose squared error was minimized and nothing beside it, so that it should be near
         its floor. None for all.
@@ -301,6 +304,7 @@ class Criteria(NamedTuple):
     product: bool = False
     cost: str = ""
     depth_weights: tuple = ()
+    lengths_between: bool = False
     judged_depths: tuple | None = None
     parameters: dict = {}
     limit: float = STATIONARY
@@ -610,11 +614,24 @@ def relative_weights(depth_weights):
     return [weight / max(depth_weights) for weight in depth_weights]
 
 
-def chain_gradient(X, A, S, cost, depth_weights=()):
+def along_columns(gradients, A, lengths_between=False):
+    """Gradients by the A_l without what would only make columns longer. lengths_between: between
+    the first and the last A_l it is without what would only make all columns longer.
+    """
+    moved = []
+    for l, (g, a) in enumerate(zip(gradients, A)):
+        along = (g * a).sum(axis=0)
+        if lengths_between and 0 < l < len(A) - 1:
+            along = along.sum() / ((a * a).sum() or 1.0)
+        moved.append(g - a * along)
+    return moved
+
+
+def chain_gradient(X, A, S, cost, depth_weights=(), lengths_between=False):
     """dC/dA_l (list) of the chain cost 'every', 'last' or 'energy' through every q, for a host
-    `DataMatrix` X, unit columns A_l and S_l = q(S_(l-1), A_l) in units of X.scale; along unit
-    columns only. depth_weights: one number per layer, for 'every' (default: all 1). Source: slide
-    9.
+    `DataMatrix` X, unit columns A_l and S_l = q(S_(l-1), A_l) in units of X.scale; as
+    `along_columns`. depth_weights: one number per layer, for 'every' (default: all 1). Source:
+    slide 9.
     """
     weights = depth_weights or WEIGHTS[cost](len(A))
     dA, dS = direct_derivatives(X, A, S, weights)
@@ -631,7 +648,7 @@ def chain_gradient(X, A, S, cost, depth_weights=()):
         dA[l] = dA[l] + residual(below, A[l], S[l], A[l], Z).right - below.MSt(A[l], Z, S[l])
         if l:
             G = dS[l - 1] + A[l] @ Z
-    return [g - a * (g * a).sum(axis=0) for g, a in zip(dA, A)]
+    return along_columns(dA, A, lengths_between)
 
 # %% ../../nbs/evaluation/certificates.ipynb #52252a3e
 # KKT residual of S: up to EXACT is exact for every purpose, above LOOSE it is another matrix
@@ -1405,28 +1422,33 @@ def verify(
 # %% ../../nbs/evaluation/certificates.ipynb #fc951338
 def projected_gradient(X, A, S, weights):
     """dC/dA_l (list) of sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2 with S_l = q(X, A_0 .. A_l),
-    for a host `DataMatrix` X and unit columns A_l; along unit columns only.
+    for a host `DataMatrix` X and unit columns A_l; as `along_columns`.
     """
     dA, _ = direct_derivatives(X, A, S, weights)
-    return [g - a * (g * a).sum(axis=0) for g, a in zip(dA, A)]
+    return along_columns(dA, A)
 
 # %% ../../nbs/evaluation/certificates.ipynb #2b8dd320
 def jointly(certificate, X, A, S):
     """The same certificate with the stationarity of every A_l for the chain cost of its
     `Criteria`.
     """
+    criteria, first = certificate.criteria, certificate.layers[0]
     moved, units, length = [], [], np.ones(X.shape[0])
-    for a, s in zip(A, S):
+    for l, (a, s) in enumerate(zip(A, S)):
         a, s, length = in_units(a * length[:, None], s, X.scale)
+        if criteria.lengths_between and 0 < l < len(A) - 1:
+            a, s, length = a * length, s / length[:, None], np.ones_like(length)
         moved.append(s)
         units.append(a)
-    X, criteria, first = in_range(X), certificate.criteria, certificate.layers[0]
+    X = in_range(X)
     weights = relative_weights(criteria.depth_weights)
     if criteria.product:
         weights = weights or WEIGHTS[criteria.cost](len(A))
         gradients = projected_gradient(X, units, moved, weights)
     else:
-        gradients = chain_gradient(X, units, moved, criteria.cost, weights)
+        gradients = chain_gradient(
+            X, units, moved, criteria.cost, weights, criteria.lengths_between
+        )
     norms = [projected_gradient_on_A(a, g / 2, 1.0, False) for a, g in zip(units, gradients)]
     layers = [
         replace(

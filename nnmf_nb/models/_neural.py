@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CHANGEABLE', 'train_chain', 'batch_objective', 'sgd', 'judged_depths', 'chosen_cost', 'checked_weights',
-           'chosen_variables', 'chosen_objective', 'chosen_optimizer', 'check_for_blocks', 'blocked_objective',
-           'start_loss', 'chain_trainer', 'check_warm_start', 'check_features', 'check_change', 'Change', 'Changes',
-           'changing', 'progress', 'in_restarts', 'NeuralNMF']
+           'has_free_lengths', 'chosen_variables', 'chosen_objective', 'chosen_optimizer', 'check_for_blocks',
+           'blocked_objective', 'start_loss', 'chain_trainer', 'check_warm_start', 'check_features', 'check_change',
+           'Change', 'Changes', 'changing', 'progress', 'in_restarts', 'NeuralNMF']
 
 # %% ../../nbs/models/neural.ipynb #4777fa73
 import contextlib
@@ -236,15 +236,19 @@ def _cost_of_counts(model, n_layers, y, check, X):
     return CountCost(1.0 if X is None else null_divergence(X), weights)
 
 
-def chosen_variables(model, X, n_layers):
+def has_free_lengths(model):
+    """Whether a `NeuralNMF` under the squared error trains the lengths of the columns of the A_l
+    between the first and the last: costs that depend on them in other ways would misuse them.
+    """
+    of_reconstruction = not callable(model.cost) and model.cost in ("every", "last")
+    return model.coefficients == "chain" and of_reconstruction
+
+
+def chosen_variables(model, X):
     """The variables in which a `NeuralNMF` is trained."""
     if layer_loss(model) is COUNTS:
         return CountVariables(X)
-    # other costs may depend on lengths in ways of their own
-    of_reconstruction = not callable(model.cost) and model.cost != "energy"
-    if n_layers > 2 and model.coefficients == "chain" and of_reconstruction:
-        return FreeLengths()
-    return UnitColumns()
+    return FreeLengths() if has_free_lengths(model) else UnitColumns()
 
 
 def chosen_objective(model, cost, labeled, n_layers):
@@ -367,7 +371,7 @@ def chain_trainer(model, X, supervision, rng, n_layers, optimizer=None):
     losses = supervision.losses(namespace_like(X))
     check = model.check_gradient and optimizer is None
     of_counts = layer_loss(model) is COUNTS
-    variables = chosen_variables(model, X, n_layers)
+    variables = chosen_variables(model, X)
     cost = chosen_cost(model, n_layers, supervision.y, check, X)
     objective = chosen_objective(model, cost, losses, n_layers)
     chosen, options = chosen_optimizer(
@@ -813,6 +817,7 @@ class NeuralNMF(LayeredNMF):
             f"{LAYERS}; A_l: stationary for the chain cost {named}, all S moving along",
             cost=self.cost,
             depth_weights=weights,
+            lengths_between=has_free_lengths(self),
             judged_depths=judged_depths(self),
         )
 

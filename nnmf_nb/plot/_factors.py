@@ -70,8 +70,9 @@ def plot_factor(
     """Draw a heat map of the factor A_l, in tree order, so that blocks show.
 
     Rows are the features (layer 0) or the topics of the layer below, columns the topics of the
-    layer. The entries are dimensionless; a column has unit length. Features are ordered by their
-    strongest topic, strongest first.
+    layer. The entries are dimensionless; a column has unit length (between the first and the last
+    layer of a `NeuralNMF` on average). Features are ordered by their strongest topic, strongest
+    first.
 
     Parameters
     ----------
