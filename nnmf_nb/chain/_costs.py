@@ -726,13 +726,25 @@ def on_unit_columns(objective: Callable) -> Callable:
     >>> bool(np.isclose(objective(A)[0], objective(longer)[0]))
     True
     """
+    return _on_lengths(lambda A: [column_lengths(a)[None, :] for a in A], objective)
+
+
+def _on_lengths(lengths_of, objective):
+    """Evaluate an objective at factors whose columns are divided by `lengths_of` all factors: for
+    each 1 x k, or 1 x 1 where one number divides all columns.
+    """
 
     def scaled(A):
-        lengths = [namespace(a).astype(column_lengths(a), a.dtype)[None, :] for a in A]
+        lengths = [namespace(a).astype(d, a.dtype) for a, d in zip(A, lengths_of(A))]
         unit = tuple(a / d for a, d in zip(A, lengths))
         value, dA, fwd = objective(unit)
-        along = [namespace(g).sum(g * a, axis=0, keepdims=True) for g, a in zip(dA, unit)]
-        return value, [(g - a * c) / d for g, a, c, d in zip(dA, unit, along, lengths)], fwd
+        gradients = []
+        for g, a, d in zip(dA, unit, lengths):
+            along = namespace(g).sum(g * a, axis=0, keepdims=True)
+            if d.shape[1] == 1:
+                along = namespace(g).mean(along, axis=1, keepdims=True)
+            gradients.append((g - a * along) / d)
+        return value, gradients, fwd
 
     return scaled
 
@@ -793,23 +805,10 @@ def on_free_lengths(objective: Callable) -> Callable:
     >>> bool(np.isclose((lengths[1] ** 2).mean(), 1))
     True
     """
-
-    def scaled(A):
-        lengths = [namespace(a).astype(d, a.dtype) for a, d in zip(A, _lengths(A))]
-        unit = tuple(a / d for a, d in zip(A, lengths))
-        value, dA, fwd = objective(unit)
-        gradients = []
-        for g, a, d in zip(dA, unit, lengths):
-            along = namespace(g).sum(g * a, axis=0, keepdims=True)
-            if d.shape[1] == 1:  # all columns are divided by one number
-                along = namespace(g).mean(along, axis=1, keepdims=True)
-            gradients.append((g - a * along) / d)
-        return value, gradients, fwd
-
-    return scaled
+    return _on_lengths(_free_lengths, objective)
 
 
-def _lengths(A):
+def _free_lengths(A):
     """By what the columns of every A_l are divided: 1 x k_l, between the first and last 1 x 1."""
     last = len(A) - 1
     return [
@@ -826,7 +825,7 @@ class FreeLengths:
 
     def scaled(self, A):
         """Return variables in the lengths that training keeps."""
-        return [namespace(a).astype(double(a) / d, a.dtype) for a, d in zip(A, _lengths(A))]
+        return [namespace(a).astype(double(a) / d, a.dtype) for a, d in zip(A, _free_lengths(A))]
 
     enter = leave = scaled
 
