@@ -28,7 +28,7 @@ from nnmf_nb import (
     save,
     verify,
 )
-from nnmf_nb.chain import ChainObjective, every
+from nnmf_nb.chain import ChainObjective, every, on_free_lengths
 from nnmf_nb.core._arrays import asarray, to_numpy
 from nnmf_nb.core._data import as_data
 from nnmf_nb.selection import RankSearch
@@ -51,6 +51,7 @@ from nnmf_nb.tensors._neural_ncpd import (
     SamplesObjective,
     SharedObjective,
     gradient_deviation,
+    parameters_of,
 )
 
 SHAPES = [(7, 5), (7, 5, 4), (6, 3, 5, 4), (4, 3, 2, 5, 3), (3, 2, 3, 2, 3, 2)]
@@ -365,6 +366,30 @@ def test_samples_of_a_matrix_are_neural_nmf():
     )
     S = [ours.transform(X, layer=l) for l in range(3)]
     np.testing.assert_allclose(S[1].T, nnls(ours.layers_[1].A[0], S[0].T), atol=1e-10 * S[1].max())
+
+
+def test_lengths_between_the_layers_of_samples_are_trained():
+    rng = np.random.default_rng(1)
+    parts = [rng.gamma(0.3, 1.0, (n, 8)) for n in (40, 9, 7)]
+    X = np.einsum("ik,jk,lk->ijl", *parts) + 0.05 * rng.random((40, 9, 7))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = NeuralNCPD((6, 4, 2), hierarchy="samples", random_state=0).fit(X)
+    P = parameters_of(model.layers_, "samples", 1.0)
+    lengths = [np.linalg.norm(one, axis=0) for one in P]
+    for n in (0, 1, 3):
+        np.testing.assert_allclose(lengths[n], 1)
+    assert (lengths[2] ** 2).mean() == pytest.approx(1) and np.ptp(lengths[2]) > 0.01
+    errors = [one.error for one in model.layers_]
+    objective = SamplesObjective(read_tensor(X), [1.0] * 3)
+    np.testing.assert_allclose(objective(P)[2].errors, errors, rtol=1e-9)
+    bound = [*P[:2], P[2] / lengths[2], P[3]]
+    assert objective(bound)[2].errors[2] > errors[2]
+    assert model.certificate_.stationarity == pytest.approx(
+        model.history_["stationarity"][-1], rel=1e-6
+    )
+    free = on_free_lengths(objective, first=2)
+    assert gradient_deviation(free, [one * rng.uniform(0.5, 2) for one in P]) < 1e-6
 
 
 @quiet

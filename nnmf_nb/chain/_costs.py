@@ -771,7 +771,7 @@ def mean_length(A):
     return xp.where(length > 0, length, 1.0)
 
 
-def on_free_lengths(objective: Callable) -> Callable:
+def on_free_lengths(objective: Callable, first: int = 1) -> Callable:
     """Evaluate an objective at a chain in which the lengths between the layers are free.
 
     The first and the last factor get columns of unit length as in `on_unit_columns`. A factor
@@ -783,6 +783,8 @@ def on_free_lengths(objective: Callable) -> Callable:
     objective : callable
         Function of the factors A_0, ..., A_L that returns value, gradients and forward pass, such
         as a `ChainObjective`.
+    first : int, default=1
+        Number of leading factors with columns of unit length; those of a tensor have one per mode.
 
     Returns
     -------
@@ -805,27 +807,32 @@ def on_free_lengths(objective: Callable) -> Callable:
     >>> bool(np.isclose((lengths[1] ** 2).mean(), 1))
     True
     """
-    return _on_lengths(_free_lengths, objective)
+    return _on_lengths(lambda A: _free_lengths(A, first), objective)
 
 
-def _free_lengths(A):
+def _free_lengths(A, first):
     """By what the columns of every A_l are divided: 1 x k_l, between the first and last 1 x 1."""
-    last = len(A) - 1
-    return [
-        column_lengths(a)[None, :] if l in (0, last) else mean_length(a) for l, a in enumerate(A)
-    ]
+    between = range(first, len(A) - 1)
+    return [mean_length(a) if l in between else column_lengths(a)[None, :] for l, a in enumerate(A)]
 
 
 class FreeLengths:
     """The variables of a chain under the squared error: the first and the last A_l with columns of
-    length one, those between with columns of length one on average.
+    length one, those between with columns of length one on average. first: as in
+    `on_free_lengths`.
     """
 
-    wrap = staticmethod(on_free_lengths)
+    def __init__(self, first=1):
+        self.first = first
+
+    def wrap(self, objective):
+        """Return an objective of chains as one of the variables."""
+        return on_free_lengths(objective, self.first)
 
     def scaled(self, A):
         """Return variables in the lengths that training keeps."""
-        return [namespace(a).astype(double(a) / d, a.dtype) for a, d in zip(A, _free_lengths(A))]
+        lengths = _free_lengths(A, self.first)
+        return [namespace(a).astype(double(a) / d, a.dtype) for a, d in zip(A, lengths)]
 
     enter = leave = scaled
 

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.validation import check_is_fitted
 
-from ..chain._costs import on_unit_columns
+from ..chain._costs import FreeLengths
 from nnmf_nb.chain._labels import (
     Classifies,
     Supervision,
@@ -867,7 +867,8 @@ class NeuralNCPD(Classifies, TensorEstimator):
         if self.hierarchy != "samples":
             return OBJECTIVES[self.hierarchy](data, weights)
         losses = supervision.losses(data.like)
-        return on_unit_columns(SamplesObjective(data, weights, losses, supervision.lam))
+        objective = SamplesObjective(data, weights, losses, supervision.lam)
+        return FreeLengths(data.ndim - 1).wrap(objective)
 
     def _earlier(self):
         """The parameters of the fit from which a warm start goes on, in units of X; else None."""
@@ -946,7 +947,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
         P = [asarray(to_numpy(one), data.like) for one in P]
         objective = OBJECTIVES[criteria.hierarchy](data, list(criteria.depth_weights))
         if criteria.hierarchy == "samples":
-            objective = on_unit_columns(objective)
+            objective = FreeLengths(data.ndim - 1).wrap(objective)
         n_factors = data.ndim - 1 if criteria.hierarchy == "samples" else data.ndim
         trained = slice(n_factors if criteria.frozen else 0, None)
         _, gradients, found = objective(P)
@@ -976,7 +977,7 @@ class NeuralNCPD(Classifies, TensorEstimator):
     def _attributes(self, data, P, objective, floors, supervision):
         """The fitted attributes that follow from the parameters, components in order."""
         if self.hierarchy == "samples":
-            P = [unit_columns(one) for one in P]
+            P = FreeLengths(data.ndim - 1).scaled(P)
         if self.hierarchy == "modes":
             P = aligned(P, objective(P)[2].S, data.ndim)
         layers = described_layers(data, P, objective(P)[2], self.hierarchy, floors)
