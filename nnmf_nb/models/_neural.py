@@ -848,6 +848,7 @@ class NeuralNMF(LayeredNMF):
         if init == "auto" and len(ranks) == 1:
             init = "flat"  # all starts are the same
         if not isinstance(init, str) or init != "auto":
+            options["lengths_between"] = layer_loss(self) is SQUARES and has_free_lengths(self)
             self.init_, A, interrupted = chain_of(init, X, ranks, rng, **options)
             return A, interrupted
         candidates = ("flat", "sequential")

@@ -315,9 +315,9 @@ def check_n_init(n_init, auto=3):
     return int(n_init)
 
 
-def given_chain(init, ranks, X, pool_size=1, by=None):
-    """The matrices A_l of `init` as a chain for the data X, with unit columns; between the first
-    and the last A_l the columns keep their lengths relative to the longest one.
+def given_chain(init, ranks, X, pool_size=1, by=None, lengths_between=False):
+    """The matrices A_l of `init` as a chain for the data X, with unit columns. lengths_between:
+    between the first and the last A_l the columns keep their lengths relative to the longest one.
 
     Raises `ValueError` for wrong shapes and for entries that are negative, NaN or infinite. A
     column of zeros would begin as a dead topic; it becomes the mean of all rows. pool_size:
@@ -347,16 +347,19 @@ def given_chain(init, ranks, X, pool_size=1, by=None):
                 f"({len(bad)} such entries)."
             )
         A = np.where(A.any(axis=0), A, 1.0)
-        keeps_lengths = by is SQUARES and 0 < layer < len(init) - 1
-        if keeps_lengths:
+        is_between = 0 < layer < len(init) - 1
+        if is_between and lengths_between:
             A = A / A.max()
             A = A / np.linalg.norm(A, axis=0).max()
-        A = asarray(A, namespace_like(X), X.dtype)
-        chain.append(A if keeps_lengths else by.start(A))
+            chain.append(asarray(A, namespace_like(X), X.dtype))
+        else:
+            chain.append(by.start(asarray(A, namespace_like(X), X.dtype)))
     return chain
 
 # %% ../../nbs/models/starts.ipynb #5e1c0f3a
-def chain_of(init, X, ranks, rng, *, n_init=3, first_iter=20, svd=None, by=None):
+def chain_of(
+    init, X, ranks, rng, *, n_init=3, first_iter=20, svd=None, by=None, lengths_between=False
+):
     """Build the start that is asked for: a name of `START_NAMES`, or a list of matrices.
 
     Parameters
@@ -371,18 +374,21 @@ def chain_of(init, X, ranks, rng, *, n_init=3, first_iter=20, svd=None, by=None)
         Source of random numbers.
     n_init, first_iter, svd, by
         As in `candidate_chains`.
+    lengths_between : bool, default=False
+        As in `given_chain`.
 
     Returns
     -------
     name : str
         Name of the start; 'given' for matrices.
     chain : list of array
-        A_0 .. A_L with columns of unit length.
+        A_0 .. A_L with columns of unit length, unless their lengths are kept.
     interrupted : bool
         Whether a KeyboardInterrupt cut the work short.
     """
     if not isinstance(init, str):
-        return "given", given_chain(init, ranks, X, by=by), False
+        chain = given_chain(init, ranks, X, by=by, lengths_between=lengths_between)
+        return "given", chain, False
     options = dict(n_init=n_init, first_iter=first_iter, svd=svd, by=by)
     chains, interrupted = candidate_chains(X, ranks, (init,), rng, **options)
     return init, chains[init], interrupted
