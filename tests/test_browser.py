@@ -26,6 +26,8 @@ from test_inspector import FAINT
 from nnmf_nb import NMF, datasets, inspect, load
 
 ROOT = Path(__file__).resolve().parent.parent
+# a port may be taken before a kernel has it; paths of sockets are too long elsewhere
+TRANSPORT = ["--KernelManager.transport=ipc"] if sys.platform == "linux" else []
 LACKING = [
     name
     for name in ("playwright", "jupyterlab", "notebook", "voila", "anywidget")
@@ -78,7 +80,6 @@ view
 """
 PLAIN = """
 import sys
-import tempfile
 sys.modules["anywidget"] = None
 from nnmf_nb import HierarchicalNMF, datasets, inspect
 toy = datasets.toy(0)
@@ -147,7 +148,7 @@ def environment(folder, runtime):
 
 def serve(command, port, folder, log):
     """Start a server and wait for its answer; yields its address."""
-    runtime = tempfile.TemporaryDirectory()
+    runtime = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # kernels may end later
     with open(log, "w") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
@@ -174,6 +175,7 @@ def serve(command, port, folder, log):
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
         runtime.cleanup()
 
 
@@ -205,7 +207,7 @@ def jupyter(tmp_path_factory):
         "--ServerApp.password=",
         "--allow-root",
         f"--ServerApp.root_dir={folder}",
-        "--KernelManager.transport=ipc",  # a port may be taken before a kernel has it
+        *TRANSPORT,
         "--expose-app-in-browser",
         "--JupyterNotebookApp.expose_app_in_browser=True",
     ]

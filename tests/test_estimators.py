@@ -551,7 +551,7 @@ def test_toy_reaches_every_floor(seed, coefficients):
         assert one.floor == pytest.approx(floor, rel=2e-2)
 
 
-def test_lengths_between_the_layers_pass_through_every_door(tmp_path):
+def test_lengths_between_the_layers_are_kept_by_every_way_to_a_model(tmp_path):
     X = planted(seed=3)
     model = quiet(NeuralNMF((6, 4, 2), random_state=0), X)
     first, between, last = [one.A for one in model.layers_]

@@ -290,6 +290,52 @@ def test_what_an_edit_ends_is_said(chain):
     assert edits.label(POINTS[:2], "art").notes == ()
 
 
+@pytest.fixture(scope="module")
+def of_two_lengths():
+    """The same two lower layers with columns of very different lengths in A_1, and of length 1."""
+    rng = np.random.default_rng(1)
+    X = rng.gamma(0.3, 1.0, (200, 10)) @ rng.gamma(0.2, 1.0, (10, 60)) + 0.05 * rng.random(
+        (200, 60)
+    )
+    ranks = (10, 5, 3)
+    first, between, last = [
+        one.A for one in NeuralNMF(ranks, random_state=0, max_iter=100).fit(X).layers_
+    ]
+    size = np.array([1.5, 0.1, 0.2, 0.1, 1.0])
+    free = [first, between / np.linalg.norm(between, axis=0) * size, last]
+    unit = [first, free[1] / size, size[:, None] * last]
+    fits = [
+        NeuralNMF(ranks, init=free, max_iter=0).fit(X),
+        NeuralNMF(ranks, init=unit, max_iter=0, cost="energy").fit(X),
+    ]
+    assert np.ptp(np.linalg.norm(fits[0].layers_[1].A, axis=0)) > 1
+    np.testing.assert_allclose(np.linalg.norm(fits[1].layers_[1].A, axis=0), 1)
+    return [steer(one, X) for one in fits]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda edits: edits.move("0:0", "1:1"),
+        lambda edits: edits.move("0:6", "1:4"),
+        lambda edits: edits.split("1:1"),
+        lambda edits: edits.merge("1:0", "1:3"),
+        lambda edits: edits.delete("1:2"),
+    ],
+    ids=["move", "move to another", "split", "merge", "delete"],
+)
+def test_edits_between_two_layers_do_not_depend_on_lengths(of_two_lengths, edit):
+    states = []
+    for edits in of_two_lengths:
+        edits.commit(edit(edits))
+        states.append(edits.state)
+        edits.undo()
+    free, unit = (state.A[1] / np.linalg.norm(state.A[1], axis=0) for state in states)
+    assert states[0].ids == states[1].ids
+    np.testing.assert_allclose(free, unit, atol=1e-8)
+
+
 def test_a_pinned_supertopic_holds_its_parts(chain):
     edits = steer(chain, X, **NAMES)
     preview = edits.commit(edits.pin("1:0"))

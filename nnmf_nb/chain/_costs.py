@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COSTS', 'Forward', 'propagate', 'unfold', 'depth_error2', 'depth_errors', 'Cost', 'every', 'last', 'energy',
            'described', 'read_cost', 'directional_deviation', 'check_derivatives', 'smallest_deviation', 'custom',
-           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'UnitColumns', 'mean_length',
+           'resolve_cost', 'backpropagate', 'ChainObjective', 'on_unit_columns', 'UnitColumns', 'rms_length',
            'on_free_lengths', 'FreeLengths', 'check_gradient']
 
 # %% ../../nbs/chain/costs.ipynb #389ea793
@@ -726,10 +726,10 @@ def on_unit_columns(objective: Callable) -> Callable:
     >>> bool(np.isclose(objective(A)[0], objective(longer)[0]))
     True
     """
-    return _on_lengths(lambda A: [column_lengths(a)[None, :] for a in A], objective)
+    return _on_scaled_columns(lambda A: [column_lengths(a)[None, :] for a in A], objective)
 
 
-def _on_lengths(lengths_of, objective):
+def _on_scaled_columns(lengths_of, objective):
     """Evaluate an objective at factors whose columns are divided by `lengths_of` all factors: for
     each 1 x k, or 1 x 1 where one number divides all columns.
     """
@@ -761,7 +761,7 @@ class UnitColumns:
     enter = leave = scaled
 
 # %% ../../nbs/chain/costs.ipynb #94d6c718
-def mean_length(A):
+def rms_length(A):
     """The root mean square of the lengths of the columns of A, 1 if all are zero: a float64 array
     of shape (1, 1).
     """
@@ -784,7 +784,8 @@ def on_free_lengths(objective: Callable, first: int = 1) -> Callable:
         Function of the factors A_0, ..., A_L that returns value, gradients and forward pass, such
         as a `ChainObjective`.
     first : int, default=1
-        Number of leading factors with columns of unit length; those of a tensor have one per mode.
+        Number of leading factors with columns of unit length; for a tensor those of all modes but
+        that of the data points.
 
     Returns
     -------
@@ -807,13 +808,13 @@ def on_free_lengths(objective: Callable, first: int = 1) -> Callable:
     >>> bool(np.isclose((lengths[1] ** 2).mean(), 1))
     True
     """
-    return _on_lengths(lambda A: _free_lengths(A, first), objective)
+    return _on_scaled_columns(lambda A: _free_lengths(A, first), objective)
 
 
 def _free_lengths(A, first):
     """By what the columns of every A_l are divided: 1 x k_l, between the first and last 1 x 1."""
     between = range(first, len(A) - 1)
-    return [mean_length(a) if l in between else column_lengths(a)[None, :] for l, a in enumerate(A)]
+    return [rms_length(a) if l in between else column_lengths(a)[None, :] for l, a in enumerate(A)]
 
 
 class FreeLengths:

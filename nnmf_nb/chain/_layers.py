@@ -30,10 +30,10 @@ class Layer:
     """One layer of a fitted chain, in the paper's orientation and the units of X.
 
     A: k_(l-1) x k_l, columns of unit length (between the first and the last layer of a `NeuralNMF`
-    on average); S: k_l x M. `error`: relative reconstruction error of X at this depth, `floor`: the
-    lowest that any matrix of this rank can have, `kkt`: largest relative KKT residual of a column
-    of S, `ambiguous`: number of data points whose S is not unique, `dead`: topics that explain
-    nothing, `duplicates`: pairs of topics with cosine above 0.99. All dimensionless.
+    in the root mean square); S: k_l x M. `error`: relative reconstruction error of X at this depth,
+    `floor`: the lowest that any matrix of this rank can have, `kkt`: largest relative KKT residual
+    of a column of S, `ambiguous`: number of data points whose S is not unique, `dead`: topics that
+    explain nothing, `duplicates`: pairs of topics with cosine above 0.99. All dimensionless.
     """
 
     A: object

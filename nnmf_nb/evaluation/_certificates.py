@@ -8,7 +8,7 @@ __all__ = ['GRAM_FEATURES', 'STATIONARY', 'WEIGHTS', 'EXACT', 'LOOSE', 'MOVING',
            'Residual', 'residual', 'ReadInBlocks', 'error2', 'in_units', 'in_range', 'point_norms', 'kkt_table',
            'Criteria', 'LayerCertificate', 'condition_of', 'degenerate_points', 'projected_gradient_on_A',
            'lighter_half', 'of_layer', 'penalties_on_S', 'penalties_on_A', 'grams_seen', 'solved', 'on_supports',
-           'product', 'direct_derivatives', 'relative_weights', 'along_columns', 'chain_gradient', 'graded',
+           'product', 'direct_derivatives', 'relative_weights', 'without_lengths', 'chain_gradient', 'graded',
            'hides_light_points', 'faults_of_A', 'faults_of_layer', 'nonnegative_parts', 'fulfilled', 'small', 'row_of',
            'verdict_rows', 'number_rows', 'verdict_html', 'number_html', 'Certificate', 'host', 'check_chain',
            'error_of', 'lowest_entry', 'product_in_range', 'predictions', 'examined', 'host_data', 'certify',
@@ -614,7 +614,7 @@ def relative_weights(depth_weights):
     return [weight / max(depth_weights) for weight in depth_weights]
 
 
-def along_columns(gradients, A, lengths_between=False):
+def without_lengths(gradients, A, lengths_between=False):
     """Gradients by the A_l without what would only make columns longer. lengths_between: between
     the first and the last A_l it is without what would only make all columns longer.
     """
@@ -629,8 +629,8 @@ def along_columns(gradients, A, lengths_between=False):
 
 def chain_gradient(X, A, S, cost, depth_weights=(), lengths_between=False):
     """dC/dA_l (list) of the chain cost 'every', 'last' or 'energy' through every q, for a host
-    `DataMatrix` X, unit columns A_l and S_l = q(S_(l-1), A_l) in units of X.scale; as
-    `along_columns`. depth_weights: one number per layer, for 'every' (default: all 1). Source:
+    `DataMatrix` X, A_l of set lengths and S_l = q(S_(l-1), A_l) in units of X.scale; as
+    `without_lengths`. depth_weights: one number per layer, for 'every' (default: all 1). Source:
     slide 9.
     """
     weights = depth_weights or WEIGHTS[cost](len(A))
@@ -648,7 +648,7 @@ def chain_gradient(X, A, S, cost, depth_weights=(), lengths_between=False):
         dA[l] = dA[l] + residual(below, A[l], S[l], A[l], Z).right - below.MSt(A[l], Z, S[l])
         if l:
             G = dS[l - 1] + A[l] @ Z
-    return along_columns(dA, A, lengths_between)
+    return without_lengths(dA, A, lengths_between)
 
 # %% ../../nbs/evaluation/certificates.ipynb #52252a3e
 # KKT residual of S: up to EXACT is exact for every purpose, above LOOSE it is another matrix
@@ -1422,10 +1422,10 @@ def verify(
 # %% ../../nbs/evaluation/certificates.ipynb #fc951338
 def projected_gradient(X, A, S, weights):
     """dC/dA_l (list) of sum_l w_l ||X - A_0 .. A_l S_l||^2 / ||X||^2 with S_l = q(X, A_0 .. A_l),
-    for a host `DataMatrix` X and unit columns A_l; as `along_columns`.
+    for a host `DataMatrix` X and unit columns A_l; as `without_lengths`.
     """
     dA, _ = direct_derivatives(X, A, S, weights)
-    return along_columns(dA, A)
+    return without_lengths(dA, A)
 
 # %% ../../nbs/evaluation/certificates.ipynb #2b8dd320
 def jointly(certificate, X, A, S):

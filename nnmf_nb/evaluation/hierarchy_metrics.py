@@ -486,12 +486,12 @@ def label_scores_per_layer(
     Parameters
     ----------
     train : sequence of arrays of shape (n_train, k_l)
-        Coefficients or shares of the training data in the layers l = 0, ..., L, >= 0, as
-        ``transform(X, layer="all")`` gives them; rows that add up to 1 are what is published.
+        Shares of the training data in the layers l = 0, ..., L, as ``shares(X, layer=l)`` gives
+        them; or coefficients, whose topics compare less well.
     labels_train : array-like of shape (n_train,)
         Labels of the training data, all known.
     test : sequence of arrays of shape (n_test, k_l)
-        Coefficients or shares of the test data.
+        The same of the test data.
     labels_test : array-like of shape (n_test,)
         Labels of the test data, all known.
 

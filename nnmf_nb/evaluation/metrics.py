@@ -817,7 +817,8 @@ def strongest_topic(S: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     S : array of shape (n_samples, k)
-        Coefficients, >= 0, as `transform` returns them.
+        Coefficients, >= 0, as `transform` returns them; of a layer between the first and the last
+        of a `NeuralNMF` the `shares`, since its coefficients do not compare from topic to topic.
 
     Returns
     -------

@@ -24,7 +24,7 @@ from ..core._linalg import svd_floors, top_svd
 from ..evaluation._certificates import Certificate, Criteria
 from ._documents import packed, shorten
 from ..steering._edits import CUT, cut_pins, first_words
-from ..steering._state import EVERY, protected
+from ..steering._state import EVERY, parts_of, protected
 from ..steering._steering import Edits, Preview
 
 # %% ../../nbs/inspector/editing.ipynb #d8285266
@@ -495,7 +495,10 @@ def page_log(edits: Edits) -> dict:
     return texts | dict(
         start=json.loads(edits.to_json()),
         n_given=max([0, *(int(one[1:]) for record in edits.log for one in record.new)]),
-        parts=[[_parts(column) for column in A.T] for A in edits.state.A[1:]],
+        parts=[
+            [_parts(column) for column in parts_of(edits.state, l).T]
+            for l in range(1, len(edits.state.A))
+        ],
     )
 
 

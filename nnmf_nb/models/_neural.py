@@ -237,11 +237,12 @@ def _cost_of_counts(model, n_layers, y, check, X):
 
 
 def has_free_lengths(model):
-    """Whether a `NeuralNMF` under the squared error trains the lengths of the columns of the A_l
-    between the first and the last: costs that depend on them in other ways would misuse them.
+    """Whether a `NeuralNMF` trains the lengths of the columns of the A_l between the first and the
+    last. Other costs than those of the reconstruction could be lowered by the lengths alone.
     """
     of_reconstruction = not callable(model.cost) and model.cost in ("every", "last")
-    return model.coefficients == "chain" and of_reconstruction
+    of_squares = layer_loss(model) is SQUARES
+    return of_squares and of_reconstruction and model.coefficients == "chain"
 
 
 def chosen_variables(model, X):
@@ -614,8 +615,8 @@ class NeuralNMF(LayeredNMF):
         place of the topics most like them, and goes on from the lowest cost. Below other layers a
         first layer with labels and as many topics as classes then begins with the mean data point
         of each class (not where data are read in blocks). A list of matrices A_l
-        (n_features x k_0, k_0 x k_1, .., entries >= 0) is taken as it is, with columns of the
-        lengths that those of `layers_` have.
+        (n_features x k_0, k_0 x k_1, .., entries >= 0) is taken as it is, up to the lengths of
+        columns, which are set as in `layers_`.
     n_init : 'auto' or int, default='auto'
         Number of starts of the first factorization of 'flat', 'sequential' and 'above'. The first
         one comes from the SVD, the others are random; each gets ten iterations on trial (30 for
@@ -645,14 +646,16 @@ class NeuralNMF(LayeredNMF):
     Attributes
     ----------
     layers_ : list of Layer
-        One for each layer, in the paper's orientation: `A` (k_(l-1) x k_l, columns of unit length;
-        with coefficients='chain' those between the first and the last layer have unit length on
-        average, and a topic with a longer column counts for less in the layer above), `S`
-        (k_l x n_samples, units of X), `error` (relative reconstruction error of X at this depth),
-        `floor` (the lowest error that a matrix of this rank can have), `kkt` (largest relative KKT
-        residual of a column of S), `ambiguous` (number of data points whose S is not unique),
-        `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine above
-        0.99). All numbers are dimensionless. Topics are in descending order of their share.
+        One for each layer, in the paper's orientation: `A` (k_(l-1) x k_l, columns of unit length),
+        `S` (k_l x n_samples, units of X), `error` (relative reconstruction error of X at this
+        depth), `floor` (the lowest error that a matrix of this rank can have), `kkt` (largest
+        relative KKT residual of a column of S), `ambiguous` (number of data points whose S is not
+        unique), `dead` (topics that explain nothing) and `duplicates` (pairs of topics with cosine
+        above 0.99). All numbers are dimensionless. Topics are in descending order of their share.
+        With coefficients='chain', the squared error and cost 'every' or 'last' the columns of the A
+        between the first and the last have a root mean square length of one: a topic with a longer
+        one counts for less in the layer above. Coefficients of such a layer do not compare from
+        topic to topic; their `shares` do.
     components_ : ndarray of shape (k_L, n_features)
         Topics of the deepest layer as mixtures of features, (A_0 A_1 .. A_L)', dimensionless. It
         can only be read.
@@ -848,7 +851,7 @@ class NeuralNMF(LayeredNMF):
         if init == "auto" and len(ranks) == 1:
             init = "flat"  # all starts are the same
         if not isinstance(init, str) or init != "auto":
-            options["lengths_between"] = layer_loss(self) is SQUARES and has_free_lengths(self)
+            options["lengths_between"] = has_free_lengths(self)
             self.init_, A, interrupted = chain_of(init, X, ranks, rng, **options)
             return A, interrupted
         candidates = ("flat", "sequential")

@@ -71,8 +71,8 @@ def plot_factor(
 
     Rows are the features (layer 0) or the topics of the layer below, columns the topics of the
     layer. The entries are dimensionless; a column has unit length (between the first and the last
-    layer of a `NeuralNMF` on average). Features are ordered by their strongest topic, strongest
-    first.
+    layer of a `NeuralNMF` in the root mean square). Features are ordered by their strongest topic,
+    strongest first.
 
     Parameters
     ----------

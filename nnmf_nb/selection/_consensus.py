@@ -105,28 +105,54 @@ def _most_typical(runs):
 
 
 def _medians(reference, runs, found):
-    """Medians [A_0, .., A_L] of the topics that came back, columns of unit length at both ends.
+    """Medians [A_0, .., A_L] of the topics that came back, columns of unit length; and medians of
+    the lengths that they had.
 
     reference: a chain; runs: the other chains; found: the `_Returns` of each layer.
     """
-    chain = []
+    reference, own = _without_lengths(reference)
+    runs, others = zip(*map(_without_lengths, runs))
+    chain, lengths = [], []
     for layer, A in enumerate(reference):
-        matched = [A]
+        matched, lengths_matched = [A], [own[layer]]
         for n, run in enumerate(runs):
             other = run[layer][:, found[layer].partner[n]]
             other = np.where(found[layer].back[n], other, np.nan)
+            length = others[n][layer][found[layer].partner[n]]
+            lengths_matched.append(np.where(found[layer].back[n], length, np.nan))
             if layer:
                 other = other[found[layer - 1].partner[n]]
                 other = np.where(found[layer - 1].back[n][:, None], other, np.nan)
             matched.append(other)
-        chain.append(np.nanmedian(matched, axis=0))
-    return _of_unit_length(chain)
+        chain.append(_unit(np.nanmedian(matched, axis=0)))
+        lengths.append(np.nanmedian(lengths_matched, axis=0))
+    return chain, lengths
 
 
-def _of_unit_length(chain):
-    """The chain with unit columns in A_0 and A_L; those between have lengths that count."""
-    last = len(chain) - 1
-    return [_unit(A) if layer in (0, last) else A for layer, A in enumerate(chain)]
+def _without_lengths(chain):
+    """The same chain with columns of unit length, and the lengths that they had: between A_0 and
+    A_L, where they say what a topic counts for above, the rows of the next matrix take them.
+    """
+    units, lengths, of_rows = [], [], np.ones(len(chain[0]))
+    for layer, A in enumerate(chain):
+        A = A * of_rows[:, None]
+        length = np.linalg.norm(A, axis=0)
+        of_rows = np.where(length > 0, length, 1.0)
+        units.append(A / of_rows)
+        lengths.append(of_rows)
+        if layer == 0:
+            of_rows = np.ones_like(of_rows)
+    return units, lengths
+
+
+def _with_lengths(units, lengths):
+    """The chain of `_without_lengths`; the columns of A_0 and A_L keep unit length."""
+    chain, of_rows = [units[0]], np.ones(units[0].shape[1])
+    for layer, A in enumerate(units[1:], 1):
+        of_columns = lengths[layer] if layer < len(units) - 1 else np.ones(A.shape[1])
+        chain.append(A / of_rows[:, None] * of_columns)
+        of_rows = of_columns
+    return chain
 
 # %% ../../nbs/selection/consensus.ipynb #f79e328f
 def consensus(
@@ -216,9 +242,9 @@ def consensus(
     first = _most_typical(runs)
     others = [one for n, one in enumerate(runs) if n != first]
     found = [_returns(runs[first], others, layer) for layer in range(len(runs[0]))]
-    chain = _medians(runs[first], others, found)
+    chain, lengths = _medians(runs[first], others, found)
     chosen = _often_enough(chain, found, min_share)
-    return _fitted(X, estimator, chain, chosen, found, random_state)
+    return _fitted(X, estimator, chain, lengths, chosen, found, random_state)
 
 
 def _often_enough(chain, found, min_share):
@@ -246,14 +272,13 @@ def _often_enough(chain, found, min_share):
     return chosen
 
 
-def _fitted(X, estimator, chain, chosen, found, random_state):
+def _fitted(X, estimator, chain, lengths, chosen, found, random_state):
     """The model with the chosen topics of a chain, by share."""
-    chain = _of_unit_length(
-        [
-            A[:, topics] if layer == 0 else A[np.ix_(chosen[layer - 1], topics)]
-            for layer, (A, topics) in enumerate(zip(chain, chosen))
-        ]
-    )
+    chain = [
+        A[:, topics] if layer == 0 else _unit(A[np.ix_(chosen[layer - 1], topics)])
+        for layer, (A, topics) in enumerate(zip(chain, chosen))
+    ]
+    chain = _with_lengths(chain, [length[topics] for length, topics in zip(lengths, chosen)])
     if isinstance(estimator, NMF):
         model, order = _fitted_flat(X, estimator, chain[0], random_state)
     else:

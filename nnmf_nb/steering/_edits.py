@@ -26,11 +26,13 @@ from nnmf_nb.steering._state import (
     State,
     allowed_entries,
     below,
+    lengths,
     lower_bounds,
+    new_length,
     of_length,
+    parts_of,
     protected,
     solved,
-    usual_length,
     with_layer,
 )
 
@@ -100,11 +102,11 @@ def _refuse_protected(state, topics, kind):
 def _need_words(corpus, state, record, layer, js):
     """Numbers of the words of an edit of the first layer. Raises `ValueError`."""
     if layer > 0:
-        column = state.A[layer][:, js[0]]
-        parts = [state.ids[layer - 1][i] for i in np.argsort(-column, kind="stable")[:3]]
+        column = parts_of(state, layer)[:, js[0]]
+        made_of = [state.ids[layer - 1][i] for i in np.argsort(-column, kind="stable")[:3]]
         raise ValueError(
-            f"Words belong to the first layer; {record.topics[0]} is made of {', '.join(parts)}: "
-            "edit these, or move topics between supertopics."
+            f"Words belong to the first layer; {record.topics[0]} is made of "
+            f"{', '.join(made_of)}: edit these, or move topics between supertopics."
         )
     if not record.words:
         raise ValueError(f"{record.kind} needs words; name at least one.")
@@ -160,7 +162,7 @@ def replaced(state: State, layer: int, old: list[int], columns: np.ndarray, new:
             "supertopics first."
         )
     lost = [ids[j] for j in old]
-    B, _ = of_length(columns, usual_length(state.A[layer]))
+    B, _ = of_length(columns, new_length(state.A[layer], old))
     A, S, names = list(state.A), list(state.S), list(state.ids)
     A[layer] = np.concatenate([A[layer][:, stay], B], axis=1)
     heir = np.repeat(S[layer][old].sum(axis=0)[None], len(new), axis=0)
@@ -250,7 +252,8 @@ def _keep_words(state, parts, words):
 
 def _parts(corpus, state, layer, j, words):
     """Two columns that add up to a topic: how two groups of its data points use each word."""
-    S, a = state.S[layer], state.A[layer][:, j]
+    S = state.S[layer] * lengths(state.A[layer])[:, None]
+    a = state.A[layer][:, j]
     own = np.flatnonzero(S[j] > OWN_SHARE * S.sum(axis=0))
     if len(own) <= 3:
         own = np.sort(np.argsort(-S[j], kind="stable")[:50])
@@ -320,9 +323,10 @@ def move(corpus: Corpus, state: State, record: Record) -> tuple[State, int]:
     A = state.A[above].copy()
     parents = [state.ids[above][i] for i in np.flatnonzero(A[j])]
     _refuse_protected(state, [*parents, record.topics[1]], "move")
-    mass = A[j].sum() or A[:, parent].mean()
+    unit, length = of_length(A)
+    mass = unit[j].sum() or unit[:, parent].mean()
     A[j] = 0.0
-    A[j, parent] = mass
+    A[j, parent] = mass * length[parent]
     others = {pair for pair in state.parents if pair[0] != record.topics[0]}
     bound = replace(state, parents=frozenset(others | {record.topics}))
     touched = frozenset({*parents, record.topics[1]})
@@ -405,18 +409,18 @@ def pin(corpus: Corpus, state: State, record: Record) -> tuple[State, int]:
     """Hold topics constant, those of a higher layer without their smallest parts."""
     layer, js = _one_layer(state, record)
     pins, smallest = state.pins | set(record.topics), float(record.value or 0)
-    A = _without_small_parts(state.A[layer], js, smallest) if layer > 0 else state.A[layer]
+    A = _without_small_parts(state, layer, js, smallest) if layer > 0 else state.A[layer]
     if np.array_equal(A, state.A[layer]):
         return replace(state, pins=pins), len(state.A)
     _refuse_protected(state, record.topics, "cutting parts")
     return replace(with_rows(state, layer, A), pins=pins), layer
 
 
-def _without_small_parts(A, js, smallest):
-    """A with zeros for parts of the topics js that have less than this share of their sum."""
-    A = A.copy()
+def _without_small_parts(state, layer, js, smallest):
+    """A_layer with zeros for parts of the topics js that have less than this share of their sum."""
+    A, part = state.A[layer].copy(), parts_of(state, layer)
     for j in js:
-        A[A[:, j] < smallest * A[:, j].sum(), j] = 0.0
+        A[part[:, j] < smallest * part[:, j].sum(), j] = 0.0
     return A
 
 
@@ -424,7 +428,7 @@ def cut_pins(state: State, record: Record) -> int:
     """Return how many topics below a pin would hold without parts under `CUT`."""
     layer, js = _one_layer(state, record)
     chain = list(state.A)
-    chain[layer] = _without_small_parts(chain[layer], js, CUT)
+    chain[layer] = _without_small_parts(state, layer, js, CUT)
     after = replace(state, A=tuple(chain), pins=state.pins | set(record.topics))
     return len(set(protected(after)) - set(protected(state)) - set(record.topics))
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['EVERY', 'Corpus', 'digest', 'State', 'protected', 'allowed_entries', 'allowed_parts', 'lower_bounds', 'of_length',
-           'lengths', 'usual_length', 'with_layer', 'below', 'label_weight', 'fitted_classifier', 'solve_labeled',
-           'solved', 'errors_of', 'certificates', 'first_state']
+           'lengths', 'new_length', 'parts_of', 'with_layer', 'below', 'label_weight', 'fitted_classifier',
+           'solve_labeled', 'solved', 'errors_of', 'certificates', 'first_state']
 
 # %% ../../nbs/steering/state.ipynb #0e8baeac
 import difflib
@@ -78,7 +78,8 @@ class State:
     ----------
     A, S : tuple of array
         A_l (k_(l-1) x k_l), S_l (k_l x n_samples) in units of the scale of the data. A_0 has
-        columns of unit length, those of the other A_l keep the lengths that the model gave them.
+        columns of unit length, those of the other A_l the lengths that the model gave them; new
+        ones have the mean length of those whose place they take.
     ids : tuple of tuple of str
         Permanent names of the topics of every layer.
     pins : frozenset of str, default=frozenset()
@@ -194,7 +195,7 @@ def lower_bounds(state: State) -> np.ndarray | None:
 
 # %% ../../nbs/steering/state.ipynb #e439693c
 def of_length(A: np.ndarray, length: ArrayLike = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return A with columns of this length, and the factors by which they were longer (1 within
+    """Return A with columns of this length, and the factors by which they were divided (1 within
     1e-12 of it).
     """
     length = np.where(np.asarray(length) > 0, length, 1.0)
@@ -208,15 +209,27 @@ def lengths(A: np.ndarray) -> np.ndarray:
     return np.linalg.norm(A, axis=0)
 
 
-def usual_length(A: np.ndarray) -> float:
-    """Return the median length of the columns of A that are not zero, for a new one."""
-    found = lengths(A)
-    return float(np.median(found[found > 0])) if found.any() else 1.0
+def new_length(A: np.ndarray, old: Sequence[int]) -> float:
+    """Return the length of a new column of A that takes the place of old ones: their mean, or the
+    median of all where there are none.
+    """
+    found = lengths(A)[list(old)] if len(old) else lengths(A)
+    found = found[found > 0]
+    if not len(found):
+        return 1.0
+    return float(found.mean() if len(old) else np.median(found))
+
+
+def parts_of(state: State, layer: int) -> np.ndarray:
+    """Return what a topic is made of: A_layer, above the first layer for parts of one length."""
+    if layer == 0:
+        return state.A[0]
+    return state.A[layer] * lengths(state.A[layer - 1])[:, None]
 
 
 def with_layer(state: State, layer: int, A: np.ndarray) -> State:
-    """Return the state with another A_layer, whose columns get the lengths of the old ones; the
-    layers above take over what they were longer.
+    """Return the state with another A_layer, whose columns get the lengths of the old ones: they
+    are divided by factors, and the rows of the layer above are multiplied by them.
     """
     chain = list(state.A)
     for l in range(layer, len(chain)):

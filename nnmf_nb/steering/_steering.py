@@ -59,6 +59,7 @@ from nnmf_nb.steering._state import (
     lengths,
     lower_bounds,
     of_length,
+    parts_of,
     protected,
     solve_labeled,
     solved,
@@ -86,7 +87,7 @@ def _touched(before, after, record):
     for state in (before, after):
         for l in range(1, len(state.A)):
             edited_below = np.array([one in found for one in state.ids[l - 1]])
-            part = state.A[l][edited_below].sum(axis=0) / state.A[l].sum(axis=0)
+            part = parts_of(state, l)[edited_below].sum(axis=0) / parts_of(state, l).sum(axis=0)
             found |= {one for one, x in zip(state.ids[l], part) if x >= SMALL_PART}
     return found
 

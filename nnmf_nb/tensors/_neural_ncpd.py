@@ -391,12 +391,13 @@ def hierarchy_floors(X, ranks, hierarchy, parts=None):
 class TensorLayer:
     """One depth of a fitted hierarchy.
 
-    A: the matrices of this layer (empty at depth 0): A_l for 'samples', one per mode for 'modes',
-    W_l for 'shared'. factors: those of the model of this depth (units of X). mixing: k x k_l, a
-    data point with coefficients c has the row mixing c in mode 0; None: c itself. profiles: N_m x
-    k_l per mode, what a component looks like there; weights: k_l, its part of the sum of the
-    model, adding up to 1. flow: k_(l-1) x k_l, rows add up to 1 (None at depth 0). error: relative
-    error of the model; floor: a bound below it. Dimensionless if not said otherwise.
+    A: the matrices of this layer (empty at depth 0): A_l for 'samples' (columns of unit length,
+    below the last layer in the root mean square), one per mode for 'modes', W_l for 'shared'.
+    factors: those of the model of this depth (units of X). mixing: k x k_l, a data point with
+    coefficients c has the row mixing c in mode 0; None: c itself. profiles: N_m x k_l per mode,
+    what a component looks like there; weights: k_l, its part of the sum of the model, adding up to
+    1. flow: k_(l-1) x k_l, rows add up to 1 (None at depth 0). error: relative error of the model;
+    floor: a bound below it. Dimensionless if not said otherwise.
     """
 
     rank: int
