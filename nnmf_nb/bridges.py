@@ -83,7 +83,9 @@ def fit_anndata(
     """Fit a model to an AnnData and write the results into it.
 
     Written are ``obsm["X_<key>"]`` and ``varm["<key>"]`` (coefficients and topics of the deepest
-    layer), the same with ``_layer0``, ``_layer1`` .. for every layer, and ``uns["<key>"]``.
+    layer), the same with ``_layer0``, ``_layer1`` .. for every layer, and ``uns["<key>"]``. For
+    neighbors and clusters by a layer between two others take ``model.shares(layer=l)``: in a
+    `NeuralNMF` its coefficients do not compare from topic to topic.
 
     Parameters
     ----------
